@@ -1,0 +1,94 @@
+"""Keyed arrays: the one format of images, embeddings and features.
+
+A keyed array is a folder of three files: `data.npy` (memory-mapped, one row an image), `index.parquet`
+(`image_id` and facts about each row) and `meta.json` (what it is and how it was made). Rows are found by
+`image_id`, never by position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.errors import InputError, some
+from cxrfmkd.files import read_json, whole, write_json, write_table
+
+PARTS = ("data.npy", "index.parquet", "meta.json")
+
+
+@dataclass(frozen=True)
+class KeyedArray:
+    """Rows of numbers with a key each.
+
+    data: shape (n, ...), any dtype; read-only memory map when opened from disk.
+    index: n rows; `image_id` (str, unique) first, then whatever is known about each row.
+    meta: JSON-serialisable description.
+    """
+
+    data: np.ndarray
+    index: pd.DataFrame
+    meta: dict = field(default_factory=dict)
+    name: str = "array"
+
+    def __post_init__(self) -> None:
+        if "image_id" not in self.index:
+            raise InputError(
+                f"{self.name}: its index has no column image_id, only {some(self.index.columns)}."
+            )
+        if len(self.data) != len(self.index):
+            raise InputError(
+                f"{self.name}: {len(self.data)} rows of data but {len(self.index)} keys. "
+                "Delete the folder and make it again."
+            )
+        twice = self.index.image_id[self.index.image_id.duplicated()]
+        if len(twice):
+            raise InputError(
+                f"{self.name}: {len(twice)} keys stand twice in its index: {some(twice)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> KeyedArray:
+        """Open the folder that `save` wrote; the data stays on disk until it is read."""
+        folder = Path(folder)
+        for part in PARTS:
+            if not (folder / part).exists():
+                raise InputError(f"{folder}: {part} is missing, so this is no keyed array.")
+        return cls(
+            np.load(folder / "data.npy", mmap_mode="r", allow_pickle=False),
+            pd.read_parquet(folder / "index.parquet"),
+            read_json(folder / "meta.json"),
+            str(folder),
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write the three files; each appears whole or not at all, `meta.json` last."""
+        folder = Path(folder)
+        with whole(folder / "data.npy") as partial:
+            np.save(partial, self.data, allow_pickle=False)
+        write_table(folder / "index.parquet", self.index)
+        write_json(folder / "meta.json", self.meta)
+
+    def rows(self, image_ids) -> np.ndarray:
+        """Positions of `image_ids` in `data`, shape (len(image_ids),), int64.
+
+        Raises InputError that counts and names the ids that are not there.
+        """
+        wanted = pd.Index(image_ids)
+        positions = pd.Index(self.index.image_id).get_indexer(wanted)
+        absent = wanted[positions < 0]
+        if len(absent):
+            raise InputError(
+                f"{self.name}: {len(absent)} of {len(wanted)} images are not in it: {some(absent)}. "
+                "It was made from other records; make it again."
+            )
+        return positions
+
+    def take(self, image_ids) -> np.ndarray:
+        """The rows of `image_ids`, in that order, in memory."""
+        return np.asarray(self.data[self.rows(image_ids)])

@@ -1,0 +1,42 @@
+"""The 14 CheXpert findings: their fixed order and the thesis's groupings of them."""
+
+FINDINGS = (
+    "No Finding",
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+
+# The thesis's order of relevance (method, section 6.3); its first seven are the focused table.
+BY_RELEVANCE = (
+    "Pleural Effusion",
+    "No Finding",
+    "Cardiomegaly",
+    "Pneumothorax",
+    "Atelectasis",
+    "Consolidation",
+    "Edema",
+    "Pleural Other",
+    "Enlarged Cardiomediastinum",
+    "Pneumonia",
+    "Lung Lesion",
+    "Lung Opacity",
+    "Fracture",
+    "Support Devices",
+)
+
+GROUPS = {
+    "Macro": FINDINGS,
+    "Average Classes 1 to 7": BY_RELEVANCE[:7],
+    "Others": BY_RELEVANCE[7:],
+}

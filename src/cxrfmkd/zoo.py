@@ -1,0 +1,81 @@
+"""The models of the study: what each name means, defined once.
+
+Source: thesis method, sections 1.2 and 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Model:
+    """A classifier: a body, perhaps the distillation's projection, and a 14-way head.
+
+    body: architecture of the image network, or "teacher" when the input is the teacher's embedding itself.
+    student: the body comes from a distilled student, so there is one such model per loss.
+    projection: the head sits on the student's Linear(1664 -> teacher dimension), else on the pooled features.
+    finetuned: every weight is trained (full fine-tune), else the head alone (linear probe).
+    title: name in tables and figures.
+    """
+
+    body: str
+    student: bool
+    projection: bool
+    finetuned: bool
+    title: str
+
+
+MODELS = {
+    "cxr-fm-lp": Model("teacher", False, False, False, "CXR-FM-LP"),
+    "cxr-model-lp": Model("densenet169", False, False, False, "CXR-Model-LP"),
+    "cxr-model-fft": Model("densenet169", False, False, True, "CXR-Model-FFT"),
+    "densenet121-fft": Model("densenet121", False, False, True, "DenseNet121-FFT"),
+    "resnet50-fft": Model("resnet50", False, False, True, "ResNet50-FFT"),
+    "cxr-fmkd-lp": Model("densenet169", True, True, False, "CXR-FMKD-LP"),
+    "cxr-fmkd-fft": Model("densenet169", True, True, True, "CXR-FMKD-FFT"),
+    "cxr-fmkd-direct-lp": Model("densenet169", True, False, False, "CXR-FMKD-Direct-LP"),
+    "cxr-fmkd-direct-fft": Model("densenet169", True, False, True, "CXR-FMKD-Direct-FFT"),
+}
+
+# Features after global pooling of each body.
+WIDTHS = {"densenet169": 1664, "densenet121": 1024, "resnet50": 2048}
+
+STRATEGIES = ("direct", "linear-probe", "full-finetune")
+
+LOSS_TITLES = {
+    "mse": "MSE",
+    "mae": "MAE",
+    "huber": "Huber",
+    "cosine": "Cosine",
+    "mse-cosine": "MSE + cosine",
+    "mse-cosine-learned": "MSE + cosine, learned weights",
+}
+
+
+def split_model(name: str) -> tuple[str, str]:
+    """A model's wildcard into (model, loss): `cxr-fmkd-lp.mse` -> ("cxr-fmkd-lp", "mse").
+
+    The loss of a model that has none is the empty string.
+    """
+    model, _, loss = name.partition(".")
+    return model, loss
+
+
+def join_model(model: str, loss: str = "") -> str:
+    """The wildcard of a model: its name, and after a dot its loss where it has one."""
+    return f"{model}.{loss}" if loss else model
+
+
+def title(name: str) -> str:
+    """A model's wildcard as people read it: `cxr-fmkd-lp.mse` -> `CXR-FMKD-LP (MSE)`."""
+    model, loss = split_model(name)
+    return MODELS[model].title + (f" ({loss_title(loss)})" if loss else "")
+
+
+def loss_title(loss: str) -> str:
+    """A loss as people read it; the weighted ones say their share of MSE."""
+    prefix, _, alpha = loss.rpartition("-")
+    if loss not in LOSS_TITLES and prefix == "mse-cosine":
+        return f"MSE + cosine, {alpha} : {1 - float(alpha):.1f}"
+    return LOSS_TITLES.get(loss, loss)
