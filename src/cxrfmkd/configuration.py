@@ -66,7 +66,9 @@ class Images:
 
     size: int = setting("height and width in pixels", 224, minimum=32)
     aspect: str = setting(
-        "`squash` to a square, as the thesis, or `pad` with black", "squash", choices=["squash", "pad"]
+        "`squash` to a square, as the thesis, or `pad` with black",
+        "squash",
+        choices=["squash", "pad"],
     )
     unreadable: float = setting(
         "share of unreadable images above which the study stops; below it they are listed and excluded",
@@ -110,7 +112,10 @@ class Teacher:
     workers: int = setting("processes that feed a SavedModel", 4, minimum=1)
     shard: int = setting("images per resumable shard", 2000, minimum=1)
     failed: float = setting(
-        "share of images without an embedding above which the study stops", 0.001, minimum=0, maximum=1
+        "share of images without an embedding above which the study stops",
+        0.001,
+        minimum=0,
+        maximum=1,
     )
 
 
@@ -225,10 +230,14 @@ class Finetuning:
     batch_size: int = setting("images per step", 128, minimum=1)
     learning_rate: float = setting("Adam's rate (the thesis: 0.001)", 1e-4, minimum=0)
     schedule: str = setting(
-        "`constant` as the thesis, or `cosine` with warm-up", "cosine", choices=["constant", "cosine"]
+        "`constant` as the thesis, or `cosine` with warm-up",
+        "cosine",
+        choices=["constant", "cosine"],
     )
     patience: int | None = setting(
-        "stop after this many epochs without a better validation loss; null to run all", 3, minimum=1
+        "stop after this many epochs without a better validation loss; null to run all",
+        3,
+        minimum=1,
     )
     flip: bool = setting("mirror half of the images", True)
     affine: bool = setting("rotate and scale half of the images", True)

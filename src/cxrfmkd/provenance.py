@@ -56,12 +56,11 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             imported.add(node.module)
             imported.update(f"{node.module}.{name.name}" for name in node.names)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:]
-    if isinstance(tree, ast.Module) and tree.body and isinstance(tree.body[0], ast.Expr):
-        if isinstance(tree.body[0].value, ast.Constant):
-            tree.body = tree.body[1:]
+        documented = isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module
+        )
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
     return ast.dump(tree), frozenset(imported)
 
 
