@@ -189,6 +189,9 @@ class Distillation:
         0.0,
         minimum=0,
     )
+    per_loss: dict = setting(
+        "settings of this section that differ for single losses, such as {cosine: {epochs: 60}}", {}
+    )
 
 
 @dataclass(frozen=True)
@@ -313,6 +316,12 @@ class Bias:
         ["sex", "race", "age"],
         choices=["sex", "race", "age", "view"],
     )
+    losses: list = setting("losses of the distilled models that are analysed; empty for all", [])
+    seeds: str = setting(
+        "`all` seeds of a fine-tuned model, or only the one `selected` on validation, as the thesis",
+        "all",
+        choices=["all", "selected"],
+    )
     variant: str = setting(
         "`v2`: unique images, race samples matched by sex, disease and age (the thesis's final analysis); `v1`: every "
         "resampled row",
@@ -339,6 +348,9 @@ class Configuration:
 
     title: str = setting("title of the report")
     datasets: dict[str, Dataset] = setting("the datasets, by name")
+    folders: dict = setting(
+        "short names of folders; a path may begin with one in braces, such as `{mimic}/files`", {}
+    )
     images: Images = setting("packed images", Images())
     labels: Labels = setting("label policy", Labels())
     resampling: Resampling = setting("resampled test set", Resampling())
@@ -353,6 +365,10 @@ class Configuration:
     bias: Bias = setting("bias analysis", Bias())
     synthetic: dict = setting(
         "settings of the generator of synthetic raw files, by dataset; the demo alone has them", {}
+    )
+    pathvars: dict = setting(
+        "folders of this study's results, logs, benchmarks and resources, so that studies do not mix",
+        {},
     )
 
 
