@@ -15,6 +15,7 @@ import pandas as pd
 
 from cxrfmkd.errors import InputError, some
 from cxrfmkd.files import read_json, whole, write_json, write_table
+from cxrfmkd.provenance import sha256
 
 PARTS = ("data.npy", "index.parquet", "meta.json")
 
@@ -53,9 +54,10 @@ class KeyedArray:
         return len(self.data)
 
     @classmethod
-    def open(cls, folder: str | Path) -> KeyedArray:
-        """Open the folder that `save` wrote; the data stays on disk until it is read."""
-        folder = Path(folder)
+    def open(cls, path: str | Path) -> KeyedArray:
+        """Open the folder that `save` wrote, or its `meta.json`; the data stays on disk until it is read."""
+        path = Path(path)
+        folder = path.parent if path.name == "meta.json" else path
         for part in PARTS:
             if not (folder / part).exists():
                 raise InputError(f"{folder}: {part} is missing, so this is no keyed array.")
@@ -67,12 +69,12 @@ class KeyedArray:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the three files; each appears whole or not at all, `meta.json` last."""
+        """Write the three files; each appears whole or not at all, `meta.json` last (see `write_meta`)."""
         folder = Path(folder)
         with whole(folder / "data.npy") as partial:
             np.save(partial, self.data, allow_pickle=False)
         write_table(folder / "index.parquet", self.index)
-        write_json(folder / "meta.json", self.meta)
+        write_meta(folder, self.meta)
 
     def rows(self, image_ids) -> np.ndarray:
         """Positions of `image_ids` in `data`, shape (len(image_ids),), int64.
@@ -92,3 +94,14 @@ class KeyedArray:
     def take(self, image_ids) -> np.ndarray:
         """The rows of `image_ids`, in that order, in memory."""
         return np.asarray(self.data[self.rows(image_ids)])
+
+
+def write_meta(folder: str | Path, meta: dict) -> None:
+    """Write `meta.json` for the `data.npy` and `index.parquet` that are already in `folder`.
+
+    It carries the hashes of both, so whatever depends on `meta.json` is made again exactly when the content
+    of the array has changed.
+    """
+    folder = Path(folder)
+    hashes = {part: sha256(folder / part) for part in PARTS[:2]}
+    write_json(folder / "meta.json", meta | {"sha256": hashes})

@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 SOURCE = Path(__file__).parent
+# These declare or parse; what matters of them reaches a result through its spec, so editing them reruns nothing.
+DECLARATIONS = ("cxrfmkd.arguments", "cxrfmkd.configuration", "cxrfmkd.errors")
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "tensorflow")
 
 
@@ -64,14 +66,14 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
     return ast.dump(tree), frozenset(imported)
 
 
-def modules(*names: str) -> list[str]:
-    """`names` and every module of this package that they import, directly or not, sorted."""
+def modules(script: str | Path) -> list[str]:
+    """Every module of this package that `script` imports, directly or not, sorted."""
     found: set[str] = set()
-    waiting = list(names)
+    waiting = list(_parsed(Path(script))[1])
     while waiting:
         name = waiting.pop()
         path = _file(name)
-        if path is None or name in found:
+        if path is None or name in found or name in DECLARATIONS:
             continue
         found.add(name)
         waiting.extend(_parsed(path)[1])
@@ -79,16 +81,14 @@ def modules(*names: str) -> list[str]:
 
 
 @functools.cache
-def code_hash(*names: str) -> str:
-    """Hash of the code that `names` run: their own and that of every module of ours they import.
+def code_hash(script: str | Path) -> str:
+    """Hash of the code that `script` runs: its own and that of every module of ours it imports.
 
     Comments, docstrings and formatting do not count, nor do file times: only an edit that can change
     a result changes the hash.
     """
-    if missing := [name for name in names if _file(name) is None]:
-        raise ValueError(f"not modules of cxrfmkd: {missing}")
-    texts = {name: _parsed(_file(name))[0] for name in modules(*names)}
-    return hashlib.sha256(canonical(texts).encode()).hexdigest()[:16]
+    texts = {name: _parsed(_file(name))[0] for name in modules(script)}
+    return fingerprint(_parsed(Path(script))[0], texts)
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

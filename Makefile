@@ -1,0 +1,43 @@
+# make demo             a whole small study on synthetic data, from raw files to the report
+# make test             every test
+# make lint             ruff, snakefmt, snakemake --lint
+# make nih NIH=folder   the same study on real films (NIH ChestX-ray14)
+# make bench            speed beside a plain baseline, written to benchmarks/results.json
+
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules progress --show-failed-logs
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo nih test lint bench environment
+
+demo: environment
+	$(SNAKEMAKE) --configfile config/demo.yaml
+	@echo "The report: $(CURDIR)/results/demo/report/index.html"
+
+nih: environment
+	@test -n "$(NIH)" || { echo "Say where the films are: make nih NIH=folder (Data_Entry_2017_v2020.csv and images/ in it)"; exit 2; }
+	$(SNAKEMAKE) --configfile config/nih.yaml --config 'folders={"nih": "$(abspath $(NIH))", "resources": "resources/nih"}'
+	@echo "The report: $(CURDIR)/results/nih/report/index.html"
+
+test: environment
+	$(BIN)/pytest -n auto
+
+lint: environment
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+bench: environment
+	$(BIN)/python benchmarks/run.py
+
+environment: .venv/complete
+
+.venv/complete: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

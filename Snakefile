@@ -1,0 +1,90 @@
+# From raw chest films to a finished knowledge-distillation study.
+#
+#   snakemake --profile profiles/slurm                                        the whole study, on a cluster
+#   snakemake --cores all students                                            up to the distilled students
+#   snakemake --cores all --configfile config/thesis.yaml                     the thesis, to the letter
+#
+# The settings are in config/config.yaml; config/README.md explains each.
+
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/teacher.smk"
+include: "workflow/rules/distill.smk"
+include: "workflow/rules/classify.smk"
+include: "workflow/rules/transfer.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/bias.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    records,
+    embeddings,
+    students,
+    models,
+    transfer,
+    tables,
+    figures,
+    report,
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/report/index.html",
+
+
+rule records:
+    input:
+        collect("<results>/{dataset}/records/pixels.json", dataset=study.datasets),
+
+
+rule embeddings:
+    input:
+        collect("<results>/{dataset}/teacher/meta.json", dataset=study.datasets),
+
+
+rule students:
+    input:
+        collect(
+            "<results>/{dataset}/students/{loss}/quality.json",
+            dataset=study.settings.distillation.datasets,
+            loss=study.settings.distillation.losses,
+        ),
+
+
+rule models:
+    input:
+        run_files(study.own_runs, "predictions.parquet"),
+
+
+rule transfer:
+    input:
+        run_files(study.transfer_runs, "predictions.parquet"),
+
+
+rule tables:
+    input:
+        table_files(),
+
+
+rule figures:
+    input:
+        figure_files("png"),
+
+
+rule report:
+    input:
+        "<results>/report/index.html",

@@ -1,0 +1,336 @@
+"""The study as a grid of runs: what the configuration asks for, checked, without running anything.
+
+The Snakefile asks this module which targets exist, what each needs and which settings matter to it. Standard
+library only (and jsonschema), so that planning stays quick.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import get_type_hints
+
+from cxrfmkd import schema, zoo
+from cxrfmkd.configuration import Configuration, Dataset, Distillation
+from cxrfmkd.errors import InputError
+from cxrfmkd.zoo import MODELS, join_model, split_model
+
+# What no rule's result depends on: which runs exist, and how fast they go.
+GRID = {
+    "distillation": ("datasets", "losses", "seeds", "select_on", "loss_scales", "per_loss"),
+    "teacher": ("workers",),
+    "network": ("device",),
+    "bias": ("losses",),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained or transferred classifier. `model` carries its loss: `cxr-fmkd-lp.mse`."""
+
+    source: str
+    target: str
+    strategy: str
+    model: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Its folder below the results."""
+        if self.strategy == "own":
+            return f"{self.target}/models/{self.model}/seed{self.seed}"
+        return f"{self.source}-to-{self.target}/{self.strategy}/{self.model}/seed{self.seed}"
+
+    def describe(self) -> dict:
+        """The run as columns of the evaluation's tables."""
+        model, loss = split_model(self.model)
+        return {
+            "source": self.source,
+            "strategy": self.strategy,
+            "model": model,
+            "loss": loss,
+            "seed": self.seed,
+        }
+
+
+def _typed(section: type, values: dict):
+    """Settings of one class from plain values; sections inside become their own classes."""
+    hints = get_type_hints(section)
+    made = {}
+    for entry in fields(section):
+        if entry.name not in values:
+            continue
+        value = values[entry.name]
+        if is_dataclass(hints[entry.name]):
+            value = _typed(hints[entry.name], value)
+        elif entry.name == "datasets" and section is Configuration:
+            value = {name: _typed(Dataset, dataset) for name, dataset in value.items()}
+        made[entry.name] = value
+    return section(**made)
+
+
+class Study:
+    """A checked configuration and the grid of runs that it asks for."""
+
+    def __init__(self, config: dict) -> None:
+        schema.check(config)
+        self.settings: Configuration = _typed(Configuration, config)
+        self._check()
+
+    # --- what exists -----------------------------------------------------------------------------------
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """Datasets that some stage names; the others in the configuration are ignored."""
+        stages = self.settings.distillation.datasets + self.settings.classification.datasets
+        named = [*stages, *(name for pair in self.pairs for name in pair)]
+        return list(dict.fromkeys(named))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(source, target) of every transfer."""
+        return [tuple(pair) for pair in self.settings.transfer.pairs]
+
+    @cached_property
+    def students(self) -> list[tuple[str, str, int]]:
+        """(dataset, loss, seed) of every distillation."""
+        chosen = self.settings.distillation
+        return [
+            (dataset, loss, seed)
+            for dataset in chosen.datasets
+            for loss in chosen.losses
+            for seed in chosen.seeds
+        ]
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Every classifier, the distilled ones once per loss."""
+        return self._with_losses(
+            self.settings.classification.models, self.settings.distillation.losses
+        )
+
+    @cached_property
+    def transferred(self) -> list[str]:
+        """Every classifier that is transferred."""
+        return self._with_losses(self.settings.transfer.models, self.settings.transfer.losses)
+
+    @staticmethod
+    def _with_losses(models: list[str], losses: list[str]) -> list[str]:
+        return [
+            join_model(model, loss)
+            for model in models
+            for loss in (losses if MODELS[model].student else [""])
+        ]
+
+    def strategies(self, model: str) -> list[str]:
+        """Transfer strategies that mean something for `model`: a probe on the teacher has no network to train."""
+        kept = self.settings.transfer.strategies
+        return [s for s in kept if s == "direct" or MODELS[split_model(model)[0]].body != "teacher"]
+
+    @cached_property
+    def own_runs(self) -> list[Run]:
+        """Classifiers trained on the dataset that they are tested on."""
+        chosen = self.settings.classification
+        return [
+            Run(dataset, dataset, "own", model, seed)
+            for dataset in chosen.datasets
+            for model in self.models
+            for seed in chosen.seeds
+        ]
+
+    @cached_property
+    def transfer_runs(self) -> list[Run]:
+        """Classifiers of a source on a target, by every strategy."""
+        return [
+            Run(source, target, strategy, model, seed)
+            for source, target in self.pairs
+            for model in self.transferred
+            for strategy in self.strategies(model)
+            for seed in self.settings.classification.seeds
+        ]
+
+    def runs_on(self, dataset: str) -> list[Run]:
+        """Every classifier that is evaluated on `dataset`."""
+        return [run for run in self.own_runs + self.transfer_runs if run.target == dataset]
+
+    @cached_property
+    def evaluated(self) -> list[str]:
+        """Datasets on which some classifier is tested."""
+        return [dataset for dataset in self.datasets if self.runs_on(dataset)]
+
+    @cached_property
+    def analysed(self) -> list[str]:
+        """Models whose embeddings the bias analysis looks at."""
+        losses = self.settings.bias.losses or self.settings.distillation.losses
+        return [m for m in self.models if split_model(m)[1] in ("", *losses)]
+
+    def drifts(self, model: str) -> bool:
+        """Whether `model` is a probe on images whose batch-norm statistics move while its head is trained."""
+        kind = MODELS[split_model(model)[0]]
+        image = kind.body != "teacher" and not kind.finetuned
+        return image and self.settings.probe.batch_norm == "drifting"
+
+    def owns_body(self, model: str) -> bool:
+        """Whether each run of `model` has an image network of its own, trained or with drifting statistics."""
+        return MODELS[split_model(model)[0]].finetuned or self.drifts(model)
+
+    # --- what each needs -------------------------------------------------------------------------------
+
+    def backbone(self, source: str, model: str, seed: int) -> str | None:
+        """Name of the frozen network that `model` of `source` looks through; None for the teacher itself."""
+        name, loss = split_model(model)
+        if MODELS[name].body == "teacher":
+            return None
+        if self.owns_body(model):
+            chosen = self.settings.transfer.start == "selected-seed"
+            return f"{source}.{model}." + ("selected" if chosen else f"seed{seed}")
+        return f"{source}.student.{loss}" if MODELS[name].student else MODELS[name].body
+
+    def weights_of(self, backbone: str) -> str | None:
+        """File below the results that holds the weights of a backbone; None for first weights."""
+        if backbone in zoo.WIDTHS:
+            return None
+        source, _, rest = backbone.partition(".")
+        if rest.startswith("student."):
+            return f"{source}/students/{rest.removeprefix('student.')}/selected.json"
+        model, _, last = rest.rpartition(".")
+        name = "selected.json" if last == "selected" else f"{last}/weights.safetensors"
+        return f"{source}/models/{model}/{name}"
+
+    def scales_needed(self, loss: str) -> bool:
+        """Whether `loss` divides its parts by plateau values that must be measured first."""
+        weighted = re.fullmatch(r"mse-cosine-0?\.\d+", loss) is not None
+        return weighted and not self.settings.distillation.loss_scales
+
+    # --- settings that matter to a rule ----------------------------------------------------------------
+
+    def section(self, name: str) -> dict:
+        """A section's settings, less those that no single result depends on."""
+        values = asdict(getattr(self.settings, name))
+        return {key: value for key, value in values.items() if key not in GRID.get(name, ())}
+
+    def distillation(self, loss: str) -> dict:
+        """Settings of the distillation with `loss`, its own differences applied."""
+        chosen = self.settings.distillation
+        values = self.section("distillation") | chosen.per_loss.get(loss, {})
+        weighted = zoo.loss_title(loss).startswith("MSE + cosine, ") and "learned" not in loss
+        return values | {"loss_scales": chosen.loss_scales if weighted else {}}
+
+    def path(self, text: str) -> str:
+        """A configured path with its folder's short name replaced."""
+        try:
+            return text.format(**self.settings.folders)
+        except KeyError as missing:
+            raise InputError(
+                f"config: the path {text} begins with the folder {missing}, which `folders` does not name."
+            ) from None
+
+    def dataset(self, name: str) -> dict:
+        """Settings of a dataset with its paths made whole."""
+        values = asdict(self.settings.datasets[name])
+        values["tables"] = {key: self.path(path) for key, path in values["tables"].items()}
+        values["images"] = self.path(values["images"])
+        place = values["teacher"].get("path")
+        if isinstance(place, str):
+            values["teacher"]["path"] = self.path(place)
+        elif place is not None:
+            values["teacher"]["path"] = [self.path(part) for part in place]
+        return values
+
+    def has(self, attribute: str) -> bool:
+        """Whether the bias analysis looks at `attribute`."""
+        return attribute in self.settings.bias.attributes
+
+    # --- checks ----------------------------------------------------------------------------------------
+
+    def missing_inputs(self) -> list[str]:
+        """What the configured datasets need and the disk does not have, with the setting to change."""
+        problems = []
+        for name in self.datasets:
+            if name in self.settings.synthetic:
+                continue
+            values = self.dataset(name)
+            wanted = {f"datasets.{name}.tables.{k}": p for k, p in values["tables"].items()}
+            wanted[f"datasets.{name}.images"] = values["images"]
+            places = values["teacher"].get("path")
+            if values["teacher"].get("variant") != "demo" and places is not None:
+                for place in [places] if isinstance(places, str) else places:
+                    wanted[f"datasets.{name}.teacher.path"] = place
+            problems += [
+                f"{setting} is {path}, which does not exist"
+                for setting, path in wanted.items()
+                if not Path(path).exists()
+            ]
+        return problems
+
+    def _check(self) -> None:
+        """Settings that the schema cannot compare with one another."""
+        s = self.settings
+        for place, names in [
+            ("distillation.datasets", s.distillation.datasets),
+            ("classification.datasets", s.classification.datasets),
+            ("transfer.pairs", [name for pair in s.transfer.pairs for name in pair]),
+        ]:
+            for name in names:
+                if name not in s.datasets:
+                    raise InputError(
+                        f"config, {place}: there is no dataset `{name}`. "
+                        f"`datasets` has {', '.join(s.datasets)}."
+                    )
+        for pair in s.transfer.pairs:
+            if len(pair) != 2 or pair[0] == pair[1]:
+                raise InputError(f"config, transfer.pairs: {pair} is no [source, target] pair.")
+            if s.transfer.strategies and pair[0] not in s.classification.datasets:
+                raise InputError(
+                    f"config, transfer.pairs: nothing is trained on the source `{pair[0]}`. "
+                    "Add it to classification.datasets."
+                )
+        for place, seeds in [
+            ("distillation.seeds", s.distillation.seeds),
+            ("classification.seeds", s.classification.seeds),
+        ]:
+            if not seeds or len(set(seeds)) < len(seeds):
+                raise InputError(f"config, {place}: {seeds} must be one or more different seeds.")
+        for place, losses in [
+            ("distillation.losses", s.distillation.losses),
+            ("distillation.per_loss", list(s.distillation.per_loss)),
+            ("transfer.losses", s.transfer.losses),
+            ("bias.losses", s.bias.losses),
+        ]:
+            for loss in losses:
+                if not zoo.known_loss(loss):
+                    raise InputError(
+                        f"config, {place}: there is no loss `{loss}`. Known are {', '.join(zoo.LOSS_TITLES)} "
+                        "and mse-cosine-A with a share of MSE such as 0.6."
+                    )
+        allowed = {entry.name for entry in fields(Distillation)} - set(GRID["distillation"])
+        for loss, own in s.distillation.per_loss.items():
+            if wrong := set(own) - allowed:
+                raise InputError(
+                    f"config, distillation.per_loss.{loss}: {', '.join(sorted(wrong))} cannot differ by loss."
+                )
+        self._check_students()
+
+    def _check_students(self) -> None:
+        """Every model, transfer and weighted loss has the students that it starts from."""
+        s = self.settings
+        if any(MODELS[name].student for name in s.classification.models):
+            for dataset in set(s.classification.datasets) - set(s.distillation.datasets):
+                raise InputError(
+                    f"config, classification.models: distilled models on `{dataset}` need its students. "
+                    "Add it to distillation.datasets, or leave those models out."
+                )
+        if unknown := [m for m in self.transferred if m not in self.models and s.transfer.pairs]:
+            raise InputError(
+                f"config, transfer: {', '.join(unknown)} is transferred but never trained. Add its model to "
+                "classification.models and its loss to distillation.losses, or do not transfer it."
+            )
+        for loss in s.distillation.losses:
+            absent = {"mse", "cosine"} - set(s.distillation.losses)
+            if self.scales_needed(loss) and absent:
+                raise InputError(
+                    f"config, distillation.losses: {loss} is scaled by the plateaus of mse and cosine, but "
+                    f"{' and '.join(sorted(absent))} is not among the losses. Add it, or set distillation.loss_scales."
+                )

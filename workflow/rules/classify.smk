@@ -1,0 +1,172 @@
+# The 14-label classifiers: kept features, linear probes, full fine-tunes, and the best seed of each.
+
+
+rule extract_features:
+    input:
+        images="<results>/{dataset}/images/meta.json",
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        weights=lambda wildcards: backbone_weights(wildcards.backbone),
+    output:
+        multiext("<results>/{dataset}/features/{backbone}/", "data.npy", "index.parquet", meta="meta.json"),
+    log:
+        "<logs>/extract_features/{dataset}/{backbone}.log",
+    benchmark:
+        "<benchmarks>/extract_features/{dataset}/{backbone}.jsonl"
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=120,
+    params:
+        spec=spec("extract_features"),
+        out=subpath(output.meta, parent=True),
+        weights=option("--weights", "weights", most=1),
+    message:
+        "Keeping the features of {wildcards.dataset} through {wildcards.backbone}"
+    shell:
+        "python workflow/scripts/extract_features.py --spec {params.spec:q} --images {input.images} {params.weights}"
+        " --train {input.train} --val {input.val} --test {input.test} --out {params.out} &> {log}"
+
+
+rule probe:
+    input:
+        features=lambda w: seen_by(w.dataset, w.dataset, w.model),
+        projection=lambda w: projection(w.dataset, w.model),
+        student=lambda w: start(w.dataset, w.model),
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        pixels="<results>/{dataset}/records/pixels.json",
+    output:
+        weights=collect("<results>/{{dataset}}/models/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS),
+        history=collect("<results>/{{dataset}}/models/{{model}}/seed{seed}/history.csv", seed=SEEDS),
+        predictions=collect("<results>/{{dataset}}/models/{{model}}/seed{seed}/predictions.parquet", seed=SEEDS),
+        run=collect("<results>/{{dataset}}/models/{{model}}/seed{seed}/run.json", seed=SEEDS),
+    log:
+        "<logs>/probe/{dataset}/{model}.log",
+    benchmark:
+        "<benchmarks>/probe/{dataset}/{model}.jsonl"
+    wildcard_constraints:
+        model=one_of(model for model in study.models if not study.owns_body(model)),
+    conda:
+        "../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=32000,
+        runtime=120,
+    params:
+        spec=spec("probe"),
+        runs=folders("run"),
+        projection=option("--projection", "projection"),
+    message:
+        "Probing {wildcards.dataset}: {wildcards.model}, all seeds"
+    shell:
+        "python workflow/scripts/probe.py --spec {params.spec:q} --features {input.features} {params.projection}"
+        " --train {input.train} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
+
+
+rule drifting_probe:
+    input:
+        images="<results>/{dataset}/images/meta.json",
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        pixels="<results>/{dataset}/records/pixels.json",
+        start=lambda w: start(w.dataset, w.model),
+    output:
+        multiext("<results>/{dataset}/models/{model}/seed{seed}/embeddings/", "data.npy", "index.parquet", meta="meta.json"),
+        weights="<results>/{dataset}/models/{model}/seed{seed}/weights.safetensors",
+        history="<results>/{dataset}/models/{model}/seed{seed}/history.csv",
+        predictions="<results>/{dataset}/models/{model}/seed{seed}/predictions.parquet",
+        run="<results>/{dataset}/models/{model}/seed{seed}/run.json",
+    log:
+        "<logs>/drifting_probe/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/drifting_probe/{dataset}/{model}/seed{seed}.jsonl"
+    wildcard_constraints:
+        model=one_of(m for m in study.models if study.drifts(m)),
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=48000,
+        runtime=480,
+    params:
+        spec=spec("drifting_probe"),
+        embeddings=subpath(output.meta, parent=True),
+        start=option("--start", "start", most=1),
+        checkpoints=checkpoints("drifting_probe"),
+    message:
+        "Probing {wildcards.dataset} with drifting batch-norm statistics: {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        "python workflow/scripts/drifting_probe.py --spec {params.spec:q} --images {input.images} {params.start}"
+        " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
+        " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
+        " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
+
+
+rule finetune:
+    input:
+        images="<results>/{dataset}/images/meta.json",
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        pixels="<results>/{dataset}/records/pixels.json",
+        student=lambda w: start(w.dataset, w.model),
+    output:
+        multiext("<results>/{dataset}/models/{model}/seed{seed}/embeddings/", "data.npy", "index.parquet", meta="meta.json"),
+        weights="<results>/{dataset}/models/{model}/seed{seed}/weights.safetensors",
+        history="<results>/{dataset}/models/{model}/seed{seed}/history.csv",
+        predictions="<results>/{dataset}/models/{model}/seed{seed}/predictions.parquet",
+        run="<results>/{dataset}/models/{model}/seed{seed}/run.json",
+    log:
+        "<logs>/finetune/{dataset}/{model}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/finetune/{dataset}/{model}/seed{seed}.jsonl"
+    wildcard_constraints:
+        model=one_of(m for m in study.models if MODELS[split_model(m)[0]].finetuned),
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=48000,
+        runtime=480,
+    params:
+        spec=spec("finetune"),
+        embeddings=subpath(output.meta, parent=True),
+        student=option("--student", "student", most=1),
+        checkpoints=checkpoints("finetune"),
+    message:
+        "Fine-tuning on {wildcards.dataset}: {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        "python workflow/scripts/finetune.py --spec {params.spec:q} --images {input.images} {params.student}"
+        " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
+        " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
+        " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
+
+
+rule select_model:
+    input:
+        runs=collect("<results>/{{dataset}}/models/{{model}}/seed{seed}/run.json", seed=SEEDS),
+    output:
+        "<results>/{dataset}/models/{model}/selected.json",
+    log:
+        "<logs>/select_model/{dataset}/{model}.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        spec=spec("select_model"),
+    message:
+        "Choosing the seed of {wildcards.model} on {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/select_model.py --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}"

@@ -1,0 +1,105 @@
+# Raw files -> records, the resampled test set, packed images.
+
+
+rule sample_records:
+    input:
+        tables=raw_tables,
+        images=raw_images,
+    output:
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        summary="<results>/{dataset}/records/summary.json",
+    log:
+        "<logs>/sample_records/{dataset}.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        spec=spec("sample_records"),
+    message:
+        "Sampling the records of {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/sample_records.py --spec {params.spec:q} --train {output.train} --val {output.val}"
+        " --test {output.test} --summary {output.summary} &> {log}"
+
+
+rule resample_test:
+    input:
+        records="<results>/{dataset}/records/test.csv",
+    output:
+        weights="<results>/{dataset}/records/test_resampled.csv",
+        balance="<results>/{dataset}/records/balance.csv",
+    log:
+        "<logs>/resample_test/{dataset}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        spec=spec("resample_test"),
+    message:
+        "Balancing the test set of {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/resample_test.py --spec {params.spec:q} --records {input.records}"
+        " --out {output.weights} --balance {output.balance} &> {log}"
+
+
+rule pack_images:
+    input:
+        images=raw_images,
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+    output:
+        multiext("<results>/{dataset}/images/", "data.npy", "index.parquet", meta="meta.json"),
+        excluded="<results>/{dataset}/images/excluded.csv",
+    log:
+        "<logs>/pack_images/{dataset}.log",
+    benchmark:
+        "<benchmarks>/pack_images/{dataset}.jsonl"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 16
+    resources:
+        mem_mb=16000,
+        runtime=240,
+    params:
+        spec=spec("pack_images"),
+        out=subpath(output.meta, parent=True),
+        shards=checkpoints("pack_images"),
+    message:
+        "Packing the films of {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/pack_images.py --spec {params.spec:q} --train {input.train} --val {input.val}"
+        " --test {input.test} --out {params.out} --shards {params.shards} --workers {threads} &> {log}"
+
+
+rule check_pixels:
+    input:
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        images="<results>/{dataset}/images/meta.json",
+    output:
+        "<results>/{dataset}/records/pixels.json",
+    log:
+        "<logs>/check_pixels/{dataset}.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        spec=spec("check_pixels"),
+    message:
+        "Looking for the same film in two splits of {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/check_pixels.py --spec {params.spec:q} --train {input.train} --val {input.val}"
+        " --test {input.test} --images {input.images} --out {output} &> {log}"

@@ -1,0 +1,118 @@
+# Students that reproduce the teacher's embeddings, the best seed of each loss, and how good it is.
+
+
+rule measure_scales:
+    input:
+        mse=collect(
+            "<results>/{{dataset}}/students/mse/seed{seed}/run.json",
+            seed=study.settings.distillation.seeds,
+        ),
+        cosine=collect(
+            "<results>/{{dataset}}/students/cosine/seed{seed}/run.json",
+            seed=study.settings.distillation.seeds,
+        ),
+    output:
+        "<results>/{dataset}/students/scales.json",
+    log:
+        "<logs>/measure_scales/{dataset}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=spec("measure_scales"),
+    message:
+        "Measuring where the losses of {wildcards.dataset} level off"
+    shell:
+        "python workflow/scripts/measure_scales.py --spec {params.spec:q} --mse {input.mse}"
+        " --cosine {input.cosine} --out {output} &> {log}"
+
+
+rule distill:
+    input:
+        images="<results>/{dataset}/images/meta.json",
+        teacher="<results>/{dataset}/teacher/meta.json",
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        pixels="<results>/{dataset}/records/pixels.json",
+        scales=scales_needed,
+    output:
+        weights="<results>/{dataset}/students/{loss}/seed{seed}/weights.safetensors",
+        history="<results>/{dataset}/students/{loss}/seed{seed}/history.csv",
+        run="<results>/{dataset}/students/{loss}/seed{seed}/run.json",
+    log:
+        "<logs>/distill/{dataset}/{loss}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/distill/{dataset}/{loss}/seed{seed}.jsonl"
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=48000,
+        runtime=1440,
+    params:
+        spec=spec("distill"),
+        checkpoints=checkpoints("distill"),
+        scales=option("--scales", "scales"),
+    message:
+        "Distilling the teacher on {wildcards.dataset}: {wildcards.loss}, seed {wildcards.seed}"
+    shell:
+        "python workflow/scripts/distill.py --spec {params.spec:q} --images {input.images} --teacher {input.teacher}"
+        " --train {input.train} --val {input.val} {params.scales} --checkpoints {params.checkpoints}"
+        " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
+        " --run {output.run} &> {log}"
+
+
+rule select_student:
+    input:
+        runs=collect(
+            "<results>/{{dataset}}/students/{{loss}}/seed{seed}/run.json",
+            seed=study.settings.distillation.seeds,
+        ),
+    output:
+        "<results>/{dataset}/students/{loss}/selected.json",
+    log:
+        "<logs>/select_student/{dataset}/{loss}.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        spec=spec("select_student"),
+    message:
+        "Choosing the student of {wildcards.dataset}, {wildcards.loss}"
+    shell:
+        "python workflow/scripts/select_student.py --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}"
+
+
+rule assess_student:
+    input:
+        features="<results>/{dataset}/features/{dataset}.student.{loss}/meta.json",
+        control="<results>/{dataset}/features/densenet169/meta.json",
+        student=lambda wildcards: student(wildcards.dataset, wildcards.loss),
+        teacher="<results>/{dataset}/teacher/meta.json",
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+    output:
+        "<results>/{dataset}/students/{loss}/quality.json",
+    log:
+        "<logs>/assess_student/{dataset}/{loss}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    params:
+        spec=spec("quality"),
+    message:
+        "Measuring what the student of {wildcards.dataset}, {wildcards.loss}, kept of the teacher"
+    shell:
+        "python workflow/scripts/quality.py --spec {params.spec:q} --features {input.features}"
+        " --weights {input.student[0]} --control-features {input.control} --teacher {input.teacher}"
+        " --train {input.train} --val {input.val} --out {output} &> {log}"

@@ -1,0 +1,59 @@
+# Metrics with intervals, paired comparisons, subgroups, calibration; the thesis's numbers beside ours.
+
+
+rule evaluate:
+    input:
+        predictions=lambda w: run_files(study.runs_on(w.dataset), "predictions.parquet"),
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        resampled="<results>/{dataset}/records/test_resampled.csv",
+    output:
+        metrics="<results>/evaluation/{dataset}/metrics.csv",
+        summary="<results>/evaluation/{dataset}/summary.csv",
+        comparisons="<results>/evaluation/{dataset}/comparisons.csv",
+        thresholds="<results>/evaluation/{dataset}/thresholds.csv",
+        calibration="<results>/evaluation/{dataset}/calibration.csv",
+        subgroups="<results>/evaluation/{dataset}/subgroups.csv",
+        gaps="<results>/evaluation/{dataset}/gaps.csv",
+        curves="<results>/evaluation/{dataset}/curves.csv",
+    log:
+        "<logs>/evaluate/{dataset}.log",
+    benchmark:
+        "<benchmarks>/evaluate/{dataset}.jsonl"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 8
+    resources:
+        mem_mb=32000,
+        runtime=240,
+    params:
+        spec=spec("evaluate"),
+    message:
+        "Evaluating every classifier on {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/evaluate.py --spec {params.spec:q} --predictions {input.predictions} --val {input.val}"
+        " --test {input.test} --resampled {input.resampled} --metrics {output.metrics} --summary {output.summary}"
+        " --comparisons {output.comparisons} --thresholds {output.thresholds} --calibration {output.calibration}"
+        " --subgroups {output.subgroups} --gaps {output.gaps} --curves {output.curves} &> {log}"
+
+
+rule compare_with_thesis:
+    input:
+        summaries=collect("<results>/evaluation/{dataset}/summary.csv", dataset=study.evaluated),
+    output:
+        "<results>/tables/against_thesis.csv",
+    log:
+        "<logs>/compare_with_thesis.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=spec("compare_with_thesis"),
+    message:
+        "Setting the thesis's numbers beside ours"
+    shell:
+        "python workflow/scripts/compare_with_thesis.py --spec {params.spec:q} --summary {input.summaries}"
+        " --out {output} &> {log}"

@@ -1,0 +1,53 @@
+# The teacher's embedding of every film, from wherever it comes.
+
+
+rule build_demo_teacher:
+    output:
+        model="<resources>/teacher/saved_model.pb",
+        variables=directory("<resources>/teacher/variables"),
+    log:
+        "<logs>/build_demo_teacher.log",
+    conda:
+        "../envs/tensorflow.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        spec=spec("build_demo_teacher"),
+        out=subpath(output.model, parent=True),
+    message:
+        "Building the stand-in teacher"
+    shell:
+        "python workflow/scripts/build_demo_teacher.py --spec {params.spec:q} --out {params.out} &> {log}"
+
+
+rule embed:
+    input:
+        model=demo_teacher,
+        images=raw_images,
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+    output:
+        multiext("<results>/{dataset}/teacher/", "data.npy", "index.parquet", meta="meta.json"),
+    log:
+        "<logs>/embed/{dataset}.log",
+    benchmark:
+        "<benchmarks>/embed/{dataset}.jsonl"
+    conda:
+        "../envs/tensorflow.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=32000,
+        runtime=1440,
+    params:
+        spec=spec("embed"),
+        out=subpath(output.meta, parent=True),
+        shards=checkpoints("embed"),
+    message:
+        "Asking the teacher for its embeddings of {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/embed.py --spec {params.spec:q} --train {input.train} --val {input.val}"
+        " --test {input.test} --out {params.out} --shards {params.shards} &> {log}"

@@ -1,0 +1,153 @@
+# The source's classifiers on the target: as they are, with a new head, or fine-tuned whole.
+
+
+rule transfer_direct:
+    input:
+        features=lambda w: unique(seen_by(w.source, w.target, w.model, seed) for seed in SEEDS),
+        projection=lambda w: projection(w.source, w.model),
+        student=lambda w: start(w.source, w.model),
+        heads=lambda w: source_runs(w.source, w.model),
+        all_heads=collect("<results>/{{source}}/models/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS),
+        val="<results>/{target}/records/val.csv",
+        test="<results>/{target}/records/test.csv",
+        pixels="<results>/{target}/records/pixels.json",
+    output:
+        weights=collect("<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS),
+        history=collect("<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/history.csv", seed=SEEDS),
+        predictions=collect("<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/predictions.parquet", seed=SEEDS),
+        run=collect("<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/run.json", seed=SEEDS),
+    log:
+        "<logs>/transfer_direct/{source}-to-{target}/{model}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=32000,
+        runtime=60,
+    params:
+        spec=spec("transfer_direct"),
+        runs=folders("run"),
+        projection=option("--projection", "projection"),
+    message:
+        "Applying {wildcards.model} of {wildcards.source} to {wildcards.target} as it is"
+    shell:
+        "python workflow/scripts/transfer_direct.py --spec {params.spec:q} --features {input.features} {params.projection}"
+        " --heads {input.heads} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
+
+
+rule transfer_probe:
+    input:
+        features=lambda w: unique(seen_by(w.source, w.target, w.model, seed) for seed in SEEDS),
+        projection=lambda w: kept_projection(w.source, w.model),
+        student=lambda w: start(w.source, w.model),
+        train="<results>/{target}/records/train.csv",
+        val="<results>/{target}/records/val.csv",
+        test="<results>/{target}/records/test.csv",
+        pixels="<results>/{target}/records/pixels.json",
+    output:
+        weights=collect("<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS),
+        history=collect("<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/history.csv", seed=SEEDS),
+        predictions=collect("<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/predictions.parquet", seed=SEEDS),
+        run=collect("<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/run.json", seed=SEEDS),
+    log:
+        "<logs>/transfer_probe/{source}-to-{target}/{model}.log",
+    benchmark:
+        "<benchmarks>/transfer_probe/{source}-to-{target}/{model}.jsonl"
+    wildcard_constraints:
+        model=one_of(m for m in study.models if not study.drifts(m)),
+    conda:
+        "../envs/torch.yaml"
+    threads: 2
+    resources:
+        mem_mb=32000,
+        runtime=120,
+    params:
+        spec=spec("transfer_probe", script="probe"),
+        runs=folders("run"),
+        projection=option("--projection", "projection"),
+    message:
+        "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}"
+    shell:
+        "python workflow/scripts/probe.py --spec {params.spec:q} --features {input.features} {params.projection}"
+        " --train {input.train} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
+
+
+rule transfer_drifting:
+    input:
+        images="<results>/{target}/images/meta.json",
+        train="<results>/{target}/records/train.csv",
+        val="<results>/{target}/records/val.csv",
+        test="<results>/{target}/records/test.csv",
+        pixels="<results>/{target}/records/pixels.json",
+        start=lambda w: source_run(w.source, w.model, w.seed),
+    output:
+        multiext("<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/embeddings/", "data.npy", "index.parquet", meta="meta.json"),
+        weights="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/weights.safetensors",
+        history="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/history.csv",
+        predictions="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/predictions.parquet",
+        run="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/run.json",
+    log:
+        "<logs>/transfer_drifting/{source}-to-{target}/{model}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/transfer_drifting/{source}-to-{target}/{model}/seed{seed}.jsonl"
+    wildcard_constraints:
+        model=one_of(m for m in study.models if study.drifts(m)),
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=48000,
+        runtime=480,
+    params:
+        spec=spec("transfer_drifting", script="drifting_probe"),
+        embeddings=subpath(output.meta, parent=True),
+        checkpoints=checkpoints("transfer_drifting"),
+    message:
+        "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}, seed {wildcards.seed}, drifting"
+    shell:
+        "python workflow/scripts/drifting_probe.py --spec {params.spec:q} --images {input.images} --start {input.start[0]}"
+        " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
+        " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
+        " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
+
+
+rule transfer_finetune:
+    input:
+        images="<results>/{target}/images/meta.json",
+        train="<results>/{target}/records/train.csv",
+        val="<results>/{target}/records/val.csv",
+        test="<results>/{target}/records/test.csv",
+        pixels="<results>/{target}/records/pixels.json",
+        source=lambda w: source_run(w.source, w.model, w.seed),
+        student=lambda w: probed_student(w.source, w.model),
+    output:
+        multiext("<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/embeddings/", "data.npy", "index.parquet", meta="meta.json"),
+        weights="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/weights.safetensors",
+        history="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/history.csv",
+        predictions="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/predictions.parquet",
+        run="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/run.json",
+    log:
+        "<logs>/transfer_finetune/{source}-to-{target}/{model}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/transfer_finetune/{source}-to-{target}/{model}/seed{seed}.jsonl"
+    conda:
+        "../envs/torch.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=48000,
+        runtime=480,
+    params:
+        spec=spec("transfer_finetune"),
+        embeddings=subpath(output.meta, parent=True),
+        student=option("--student", "student", most=1),
+        checkpoints=checkpoints("transfer_finetune"),
+    message:
+        "Fine-tuning {wildcards.model} of {wildcards.source} on {wildcards.target}, seed {wildcards.seed}"
+    shell:
+        "python workflow/scripts/transfer_finetune.py --spec {params.spec:q} --images {input.images}"
+        " --source {input.source[0]} {params.student} --train {input.train} --val {input.val} --test {input.test}"
+        " --checkpoints {params.checkpoints} --time-budget {resources.runtime} --weights {output.weights}"
+        " --history {output.history} --predictions {output.predictions} --run {output.run}"
+        " --embeddings {params.embeddings} &> {log}"
