@@ -201,8 +201,7 @@ class Study:
 
     def scales_needed(self, loss: str) -> bool:
         """Whether `loss` divides its parts by plateau values that must be measured first."""
-        weighted = re.fullmatch(r"mse-cosine-0?\.\d+", loss) is not None
-        return weighted and not self.settings.distillation.loss_scales
+        return zoo.loss_share(loss) is not None and not self.settings.distillation.loss_scales
 
     # --- settings that matter to a rule ----------------------------------------------------------------
 
@@ -215,7 +214,7 @@ class Study:
         """Settings of the distillation with `loss`, its own differences applied."""
         chosen = self.settings.distillation
         values = self.section("distillation") | chosen.per_loss.get(loss, {})
-        weighted = zoo.loss_title(loss).startswith("MSE + cosine, ") and "learned" not in loss
+        weighted = zoo.loss_share(loss) is not None
         return values | {"loss_scales": chosen.loss_scales if weighted else {}}
 
     def path(self, text: str) -> str:

@@ -5,6 +5,7 @@ Source: thesis method, sections 1.2 and 5.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -75,7 +76,18 @@ def title(name: str) -> str:
 
 def loss_title(loss: str) -> str:
     """A loss as people read it; the weighted ones say their share of MSE."""
-    prefix, _, alpha = loss.rpartition("-")
-    if loss not in LOSS_TITLES and prefix == "mse-cosine":
-        return f"MSE + cosine, {alpha} : {1 - float(alpha):.1f}"
-    return LOSS_TITLES.get(loss, loss)
+    share = loss_share(loss)
+    return (
+        LOSS_TITLES[loss] if share is None else f"MSE + cosine, {share:g} : {round(1 - share, 3):g}"
+    )
+
+
+def loss_share(loss: str) -> float | None:
+    """The share of MSE in a weighted loss, `mse-cosine-0.6` -> 0.6; None for every other name."""
+    found = re.fullmatch(r"mse-cosine-(0\.\d*[1-9])", loss)
+    return float(found[1]) if found else None
+
+
+def known_loss(loss: str) -> bool:
+    """Whether `loss` is in the study's vocabulary."""
+    return loss in LOSS_TITLES or loss_share(loss) is not None
