@@ -37,12 +37,12 @@ def fingerprint(*parts: object) -> str:
 
 
 def _file(module: str) -> Path | None:
-    """The source of one of this package's modules; None for any other."""
+    """The source of one of this package's modules; None for any other, and for the package itself."""
     parts = module.split(".")
-    if parts[0] != "cxrfmkd":
+    if parts[0] != "cxrfmkd" or len(parts) == 1:
         return None
     path = SOURCE.joinpath(*parts[1:])
-    if path.with_suffix(".py").is_file() and len(parts) > 1:
+    if path.with_suffix(".py").is_file():
         return path.with_suffix(".py")
     return path / "__init__.py" if (path / "__init__.py").is_file() else None
 

@@ -6,7 +6,6 @@ library only (and jsonschema), so that planning stays quick.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import get_type_hints
 
 from cxrfmkd import schema, zoo
 from cxrfmkd.configuration import Configuration, Dataset, Distillation
-from cxrfmkd.errors import InputError
+from cxrfmkd.errors import InputError, some
 from cxrfmkd.zoo import MODELS, join_model, split_model
 
 # What no rule's result depends on: which runs exist, and how fast they go.
@@ -166,11 +165,15 @@ class Study:
         losses = self.settings.bias.losses or self.settings.distillation.losses
         return [m for m in self.models if split_model(m)[1] in ("", *losses)]
 
+    @property
+    def drifting(self) -> bool:
+        """Whether batch-norm statistics move while the head of a probe on images is trained."""
+        return self.settings.probe.batch_norm == "drifting"
+
     def drifts(self, model: str) -> bool:
-        """Whether `model` is a probe on images whose batch-norm statistics move while its head is trained."""
+        """Whether `model` is such a probe."""
         kind = MODELS[split_model(model)[0]]
-        image = kind.body != "teacher" and not kind.finetuned
-        return image and self.settings.probe.batch_norm == "drifting"
+        return self.drifting and kind.body != "teacher" and not kind.finetuned
 
     def owns_body(self, model: str) -> bool:
         """Whether each run of `model` has an image network of its own, trained or with drifting statistics."""
@@ -205,10 +208,17 @@ class Study:
 
     # --- settings that matter to a rule ----------------------------------------------------------------
 
+    @cached_property
+    def _sections(self) -> dict[str, dict]:
+        return {
+            name: {k: v for k, v in asdict(section).items() if k not in GRID.get(name, ())}
+            for name, section in vars(self.settings).items()
+            if is_dataclass(section)
+        }
+
     def section(self, name: str) -> dict:
         """A section's settings, less those that no single result depends on."""
-        values = asdict(getattr(self.settings, name))
-        return {key: value for key, value in values.items() if key not in GRID.get(name, ())}
+        return self._sections[name]
 
     def distillation(self, loss: str) -> dict:
         """Settings of the distillation with `loss`, its own differences applied."""
@@ -321,11 +331,6 @@ class Study:
                     f"config, classification.models: distilled models on `{dataset}` need its students. "
                     "Add it to distillation.datasets, or leave those models out."
                 )
-        if unknown := [m for m in self.transferred if m not in self.models and s.transfer.pairs]:
-            raise InputError(
-                f"config, transfer: {', '.join(unknown)} is transferred but never trained. Add its model to "
-                "classification.models and its loss to distillation.losses, or do not transfer it."
-            )
         for loss in s.distillation.losses:
             absent = {"mse", "cosine"} - set(s.distillation.losses)
             if self.scales_needed(loss) and absent:
@@ -333,3 +338,8 @@ class Study:
                     f"config, distillation.losses: {loss} is scaled by the plateaus of mse and cosine, but "
                     f"{' and '.join(sorted(absent))} is not among the losses. Add it, or set distillation.loss_scales."
                 )
+        if unknown := [m for m in self.transferred if m not in self.models and s.transfer.pairs]:
+            raise InputError(
+                f"config, transfer: {some(unknown, 3)} is transferred but never trained. Add its model to "
+                "classification.models and its loss to distillation.losses, or do not transfer it."
+            )

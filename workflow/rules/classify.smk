@@ -9,7 +9,7 @@ rule extract_features:
         test="<results>/{dataset}/records/test.csv",
         weights=lambda wildcards: backbone_weights(wildcards.backbone),
     output:
-        multiext("<results>/{dataset}/features/{backbone}/", "data.npy", "index.parquet", meta="meta.json"),
+        multiext("<results>/{dataset}/features/{backbone}/", data="data.npy", index="index.parquet", meta="meta.json"),
     log:
         "<logs>/extract_features/{dataset}/{backbone}.log",
     benchmark:
@@ -78,7 +78,7 @@ rule drifting_probe:
         pixels="<results>/{dataset}/records/pixels.json",
         start=lambda w: start(w.dataset, w.model),
     output:
-        multiext("<results>/{dataset}/models/{model}/seed{seed}/embeddings/", "data.npy", "index.parquet", meta="meta.json"),
+        multiext("<results>/{dataset}/models/{model}/seed{seed}/embeddings/", data="data.npy", index="index.parquet", meta="meta.json"),
         weights="<results>/{dataset}/models/{model}/seed{seed}/weights.safetensors",
         history="<results>/{dataset}/models/{model}/seed{seed}/history.csv",
         predictions="<results>/{dataset}/models/{model}/seed{seed}/predictions.parquet",
@@ -119,7 +119,7 @@ rule finetune:
         pixels="<results>/{dataset}/records/pixels.json",
         student=lambda w: start(w.dataset, w.model),
     output:
-        multiext("<results>/{dataset}/models/{model}/seed{seed}/embeddings/", "data.npy", "index.parquet", meta="meta.json"),
+        multiext("<results>/{dataset}/models/{model}/seed{seed}/embeddings/", data="data.npy", index="index.parquet", meta="meta.json"),
         weights="<results>/{dataset}/models/{model}/seed{seed}/weights.safetensors",
         history="<results>/{dataset}/models/{model}/seed{seed}/history.csv",
         predictions="<results>/{dataset}/models/{model}/seed{seed}/predictions.parquet",

@@ -54,7 +54,7 @@ rule transfer_probe:
     benchmark:
         "<benchmarks>/transfer_probe/{source}-to-{target}/{model}.jsonl"
     wildcard_constraints:
-        model=one_of(m for m in study.models if not study.drifts(m)),
+        model=one_of([] if study.drifting else study.models),
     conda:
         "../envs/torch.yaml"
     threads: 2
@@ -81,7 +81,7 @@ rule transfer_drifting:
         pixels="<results>/{target}/records/pixels.json",
         start=lambda w: source_run(w.source, w.model, w.seed),
     output:
-        multiext("<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/embeddings/", "data.npy", "index.parquet", meta="meta.json"),
+        multiext("<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/embeddings/", data="data.npy", index="index.parquet", meta="meta.json"),
         weights="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/weights.safetensors",
         history="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/history.csv",
         predictions="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/predictions.parquet",
@@ -91,7 +91,7 @@ rule transfer_drifting:
     benchmark:
         "<benchmarks>/transfer_drifting/{source}-to-{target}/{model}/seed{seed}.jsonl"
     wildcard_constraints:
-        model=one_of(m for m in study.models if study.drifts(m)),
+        model=one_of(study.models if study.drifting else []),
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -122,7 +122,7 @@ rule transfer_finetune:
         source=lambda w: source_run(w.source, w.model, w.seed),
         student=lambda w: probed_student(w.source, w.model),
     output:
-        multiext("<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/embeddings/", "data.npy", "index.parquet", meta="meta.json"),
+        multiext("<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/embeddings/", data="data.npy", index="index.parquet", meta="meta.json"),
         weights="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/weights.safetensors",
         history="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/history.csv",
         predictions="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/predictions.parquet",

@@ -1,0 +1,5 @@
+"""`python -m cxrfmkd` is the command `cxrfmkd`."""
+
+from cxrfmkd.cli import main
+
+main()
