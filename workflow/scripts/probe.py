@@ -1,0 +1,26 @@
+"""Train new heads on features that are kept: linear probes on a dataset or on the target of a transfer."""
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.probe_runs import train_runs
+from cxrfmkd.records import read_records
+
+
+def main() -> None:
+    args = parse(
+        __doc__,
+        features=[KeyedArray.open],
+        projection=[Path],
+        train=read_records,
+        val=read_records,
+        test=read_records,
+        runs=[Path],
+    )
+    tables = {"train": args.train, "val": args.val, "test": args.test}
+    train_runs(args.spec, args.features, args.projection, tables, args.runs)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,16 @@
+"""Choose the seed of a classifier: one dataset, one model."""
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.files import write_json
+from cxrfmkd.selection import MODEL_RULE, select_seed
+
+
+def main() -> None:
+    args = parse(__doc__, runs=[Path], out=Path)
+    write_json(args.out, select_seed(args.runs, args.out, "val", MODEL_RULE))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,17 @@
+"""Choose the seed of a student: one dataset, one loss."""
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.files import write_json
+from cxrfmkd.selection import STUDENT_RULES, select_seed
+
+
+def main() -> None:
+    args = parse(__doc__, runs=[Path], out=Path)
+    on = args.spec["select_on"]
+    write_json(args.out, select_seed(args.runs, args.out, on, STUDENT_RULES[on]))
+
+
+if __name__ == "__main__":
+    run(main)
