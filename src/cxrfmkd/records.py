@@ -1,0 +1,199 @@
+"""Records: one row an image, with its keys, its patient, its findings and its split.
+
+A records file is a CSV with the columns of `COLUMNS`, in that order, and whatever else its adapter knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.errors import InputError, some
+from cxrfmkd.files import write_table
+from cxrfmkd.findings import FINDINGS
+
+KEYS = ("image_id", "patient_id", "study_id", "path")
+COLUMNS = (*KEYS, "sex", "age", "race", "view", *FINDINGS, "split", "disease", "age_bin")
+
+SEXES = ("Male", "Female")
+RACES = ("White", "Asian", "Black")
+DISEASES = ("No Finding", "Pleural Effusion", "Other")
+SPLITS = ("train", "val", "test")
+LABELS = (1.0, 0.0, -1.0)
+OLDEST = 120
+
+# Upper ends of the age bins 0 to 6; bin 7 is what lies above. Source: chexpert.resample notebook.
+AGE_EDGES = (20, 30, 40, 50, 60, 70, 80)
+AGE_BINS = ("to 20", "21-30", "31-40", "41-50", "51-60", "61-70", "71-80", "over 80")
+
+
+def key(paths: pd.Series) -> pd.Series:
+    """`image_id` of relative image paths: the path without its suffix, so that equal file names in two folders differ."""
+    return paths.str.replace(r"\.[^./]+$", "", regex=True)
+
+
+def disease(records: pd.DataFrame) -> pd.Series:
+    """The three exclusive classes of resampling and bias analysis, shape (n,), text.
+
+    "Pleural Effusion" where that label is 1, which wins; else "No Finding" where that label is 1; else "Other".
+    The published rule speaks only of a No Finding of 1 or blank; where it is 0 or -1 it leaves the number in place,
+    and 0 is then read as the class "No Finding". Here both are "Other": the label does not say that the film is
+    clear. On CheXpert and MIMIC-CXR, whose No Finding is 1 or blank, the two rules agree on every row.
+    Source: chexpert.sample and mimic.sample notebooks.
+    """
+    classes = np.select(
+        [records["Pleural Effusion"].eq(1), records["No Finding"].eq(1)],
+        ["Pleural Effusion", "No Finding"],
+        "Other",
+    )
+    return pd.Series(classes, records.index, dtype="str", name="disease")
+
+
+def age_bin(ages: pd.Series) -> pd.Series:
+    """Bin 0 to 7 of ages in years (see `AGE_EDGES`, upper ends included); blank where the age is blank."""
+    bins = np.searchsorted(AGE_EDGES, ages.to_numpy(float), side="left")
+    return pd.Series(bins, ages.index, dtype="Int64", name="age_bin").where(ages.notna())
+
+
+def complete(records: pd.DataFrame) -> pd.DataFrame:
+    """`records` with `disease` and `age_bin`, columns in order, the adapter's own columns last."""
+    records = records.assign(disease=disease(records), age_bin=age_bin(records.age))
+    extras = [column for column in records if column not in COLUMNS]
+    return records[[*COLUMNS, *extras]].reset_index(drop=True)
+
+
+def targets(records: pd.DataFrame, uncertain: str = "zeros") -> np.ndarray:
+    """What a classifier is taught, float32 (n, 14): 1, 0, or NaN for a label to leave out.
+
+    uncertain: what -1 becomes: `zeros`, `ones`, or `ignore` (NaN). Blank is always 0, as in the thesis.
+    """
+    meaning = {"zeros": 0.0, "ones": 1.0, "ignore": np.nan}
+    if uncertain not in meaning:
+        raise InputError(f"labels.uncertain is {uncertain!r}; choose one of {', '.join(meaning)}.")
+    raw = records[list(FINDINGS)].to_numpy(np.float32)
+    return np.select(
+        [raw == 1, raw == -1], [np.float32(1), np.float32(meaning[uncertain])], np.float32(0)
+    )
+
+
+def present(records: pd.DataFrame, *arrays: KeyedArray) -> pd.DataFrame:
+    """The records that every array has, in order; dropped are those alone that an array lists as excluded.
+
+    An array lists them in its `meta["excluded"]`. Any other absence raises InputError.
+    """
+    keep = np.ones(len(records), bool)
+    for array in arrays:
+        absent = ~records.image_id.isin(array.index.image_id).to_numpy()
+        stray = absent & ~records.image_id.isin(array.meta.get("excluded", [])).to_numpy()
+        if stray.any():
+            raise InputError(
+                f"{array.name}: {stray.sum()} of {len(records)} records are neither in it nor among those that it "
+                f"excluded (record rows {some(np.flatnonzero(stray) + 1)}). It was made from other records; "
+                "make it again."
+            )
+        keep &= ~absent
+    return records[keep].reset_index(drop=True)
+
+
+def read_records(*paths: str | Path) -> pd.DataFrame:
+    """The records of one or more files, one below the other, checked.
+
+    Keys and categories are text, findings and age float64, age_bin Int64; blanks are missing values.
+    Raises InputError that lists every kind of violation with its lines.
+    """
+    frames = [_read(Path(path)) for path in paths]
+    records = pd.concat(frames, ignore_index=True)
+    twice = int(records.image_id.duplicated().sum())
+    if twice:
+        raise InputError(
+            f"{some(paths)}: {twice} image_id stand in more than one of these files. Make the records again."
+        )
+    return records
+
+
+def write_records(path: str | Path, records: pd.DataFrame) -> None:
+    """Write records as CSV, checked first."""
+    check(records, str(path))
+    write_table(path, records)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file. Make the records first.")
+    records = pd.read_csv(path, dtype="str")
+    missing = [column for column in COLUMNS if column not in records]
+    if missing:
+        raise InputError(
+            f"{path}: these columns of a records file are missing: {some(missing)}. It has {some(records.columns)}."
+        )
+    for column in ("age", *FINDINGS):
+        records[column] = numbers(records[column], str(path))
+    records["age_bin"] = numbers(records.age_bin, str(path)).astype("Int64")
+    check(records, str(path))
+    return records
+
+
+def numbers(column: pd.Series, source: str) -> pd.Series:
+    """A text column as float64; InputError with lines and values where one is no number."""
+    parsed = pd.to_numeric(column, errors="coerce").astype(float)
+    wrong = parsed.isna() & column.notna()
+    if wrong.any():
+        raise InputError(
+            f"{source}, column {column.name}: {wrong.sum()} values are no numbers, such as "
+            f"{some(column[wrong].unique())} ({lines(np.flatnonzero(wrong))})."
+        )
+    return parsed
+
+
+def lines(positions: Sequence[int] | np.ndarray, limit: int = 10) -> str:
+    """Row positions as lines of a CSV file, whose header is line 1."""
+    many = "lines" if len(positions) > 1 else "line"
+    return f"{many} {some(np.asarray(positions) + 2, limit)}"
+
+
+def check(records: pd.DataFrame, source: str) -> None:
+    """Raise InputError that lists every violation of the schema: column, rule, values and lines.
+
+    Values of key columns are not shown, since messages end up in logs.
+    """
+    import pandera.pandas as pandera
+
+    def one_of(allowed: Sequence[str], nullable: bool = True) -> pandera.Column:
+        said = f"is none of {', '.join(allowed)}{', blank' * nullable}"
+        return pandera.Column(str, pandera.Check.isin(allowed, error=said), nullable=nullable)
+
+    labels = pandera.Check.isin(LABELS, error="is none of 1, 0, -1, blank")
+    ages = pandera.Check.in_range(0, OLDEST, error=f"is no age from 0 to {OLDEST} years")
+    bins = pandera.Check.in_range(0, len(AGE_EDGES), error=f"is no bin from 0 to {len(AGE_EDGES)}")
+    schema = pandera.DataFrameSchema(
+        {name: pandera.Column(str, unique=name == "image_id") for name in KEYS}
+        | {"sex": one_of(SEXES), "race": one_of(RACES), "view": pandera.Column(str, nullable=True)}
+        | {"age": pandera.Column(float, ages, nullable=True)}
+        | {finding: pandera.Column(float, labels, nullable=True) for finding in FINDINGS}
+        | {"split": one_of(SPLITS, False), "disease": one_of(DISEASES, False)}
+        | {"age_bin": pandera.Column("Int64", bins, nullable=True)}
+    )
+    try:
+        schema.validate(_typed(records), lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        cases = errors.failure_cases
+    else:
+        return
+    report = [f"{source}: {len(cases)} values break the rules of a records file."]
+    for (column, rule), group in cases.groupby(["column", "check"], sort=False):
+        rule = {"not_nullable": "is blank", "field_uniqueness": "stands twice"}.get(rule, rule)
+        values = "" if column in KEYS else f": {some(group.failure_case.unique())}"
+        where = lines(group["index"].to_numpy(int)) if group["index"].notna().all() else "all lines"
+        report.append(f"  column {column}, {len(group)} x {rule}{values} ({where})")
+    raise InputError("\n".join(report))
+
+
+def _typed(records: pd.DataFrame) -> pd.DataFrame:
+    """`records` with wholly blank text columns as text, which an empty column does not say of itself."""
+    text = (*KEYS, "sex", "race", "view", "split", "disease")
+    kinds = dict.fromkeys((name for name in text if records[name].isna().all()), "str")
+    return records.reset_index(drop=True).astype(kinds | dict.fromkeys(("age", *FINDINGS), float))

@@ -1,0 +1,27 @@
+"""Make sure that no patient and no film stands in two splits."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from cxrfmkd import gates
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.files import write_json, write_table
+from cxrfmkd.records import present, read_records
+
+
+def main() -> None:
+    args = parse(__doc__, train=Path, val=Path, test=Path, images=KeyedArray.open, out=Path)
+    records = present(read_records(args.train, args.val, args.test), args.images)
+    twins = gates.identical(records, args.images.index)
+    listing = args.out.with_suffix(".csv")
+    write_table(listing, twins)
+    found = [gates.patients(records), gates.splits(records), gates.pixels(twins)]
+    gates.enforce(found, f"datasets.{args.spec.get('dataset')}, films listed in {listing}")
+    write_json(args.out, [asdict(gate) for gate in found])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,25 @@
+"""Weigh the test images so that races have equal shares, prevalence and ages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.configuration import Resampling
+from cxrfmkd.files import write_table
+from cxrfmkd.records import read_records
+from cxrfmkd.resampling import resample
+
+
+def main() -> None:
+    args = parse(__doc__, records=Path, out=Path, balance=Path)
+    chosen = Resampling(**args.spec["resampling"])
+    weights, balance = resample(
+        read_records(args.records), chosen.method, chosen.factor, chosen.seed
+    )
+    write_table(args.balance, balance)
+    write_table(args.out, weights)
+
+
+if __name__ == "__main__":
+    run(main)
