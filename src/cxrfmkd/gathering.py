@@ -33,6 +33,8 @@ PLACES = tuple(
 TEXT = ("dataset", "source", "strategy", "model", "loss", "population", "finding", "metric", "attribute", "group",
         "a", "b", "model_a", "model_b", "family", "sample", "score", "measure", "form", "column", "level")  # fmt: skip
 
+KEYS = dict.fromkeys(("image_id", "patient_id", "study_id"), "str")
+
 
 def about(path: str | Path) -> dict[str, str | int]:
     """What a result's path says: dataset, source, strategy, model, loss and seed, where it says them."""
@@ -58,7 +60,8 @@ def read(path: str | Path) -> pd.DataFrame:
     if not path.exists():
         raise InputError(f"{path}: there is no such table. Ask Snakemake for it by this name.")
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        parquet = path.suffix == ".parquet"
+        table = pd.read_parquet(path) if parquet else pd.read_csv(path, dtype=KEYS)
     except pd.errors.EmptyDataError:
         raise InputError(
             f"{path}: an empty file, without even a header. Delete it and make it again."
