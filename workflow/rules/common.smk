@@ -1,5 +1,6 @@
 # The study that the configuration asks for, and every function that the rules call.
 
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from cxrfmkd.specs import SPECS
 from cxrfmkd.study import Study
 from cxrfmkd.zoo import MODELS, WIDTHS, split_model
 
-SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+ROOT = Path(workflow.current_basedir).parent.parent
+SCRIPTS = ROOT / "workflow" / "scripts"
+
+# Scripts find the package in whatever environment they run.
+os.environ["PYTHONPATH"] = f"{ROOT / 'src'}:{os.environ.get('PYTHONPATH', '')}"
 
 try:
     study = Study(config)
@@ -74,6 +79,11 @@ def folders(name):
 def records(*splits, dataset="{dataset}"):
     """Record tables of a dataset."""
     return [f"<results>/{dataset}/records/{split}.csv" for split in splits]
+
+
+def synthetic(site):
+    """Datasets whose raw files are drawn in the layout of `site`."""
+    return [name for name, chosen in study.settings.synthetic.items() if chosen["site"] == site]
 
 
 def raw_tables(wildcards):

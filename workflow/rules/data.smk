@@ -1,6 +1,61 @@
 # Raw files -> records, the resampled test set, packed images.
 
 
+rule synthesize_chexpert:
+    output:
+        train="<resources>/{dataset}/train.csv",
+        demographics="<resources>/{dataset}/CHEXPERT DEMO.xlsx",
+        split="<resources>/{dataset}/chexpert_split_2021_08_20.csv",
+        truth="<resources>/{dataset}/truth.json",
+        images=directory("<resources>/{dataset}/images"),
+    log:
+        "<logs>/synthesize/{dataset}.log",
+    wildcard_constraints:
+        dataset=one_of(synthetic("chexpert")),
+    conda:
+        "../envs/workflow.yaml"
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        spec=spec("synthesize"),
+        out=subpath(output.train, parent=True),
+    message:
+        "Drawing synthetic films and tables in CheXpert's layout: {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/synthesize.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
+        " --workers {threads} &> {log}"
+
+
+rule synthesize_mimic:
+    output:
+        metadata="<resources>/{dataset}/mimic-cxr-2.0.0-metadata.csv.gz",
+        labels="<resources>/{dataset}/mimic-cxr-2.0.0-chexpert.csv.gz",
+        patients="<resources>/{dataset}/hosp/patients.csv.gz",
+        admissions="<resources>/{dataset}/hosp/admissions.csv.gz",
+        truth="<resources>/{dataset}/truth.json",
+        images=directory("<resources>/{dataset}/images"),
+    log:
+        "<logs>/synthesize/{dataset}.log",
+    wildcard_constraints:
+        dataset=one_of(synthetic("mimic")),
+    conda:
+        "../envs/workflow.yaml"
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        spec=spec("synthesize"),
+        out=subpath(output.metadata, parent=True),
+    message:
+        "Drawing synthetic films and tables in MIMIC-CXR's layout: {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/synthesize.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
+        " --workers {threads} &> {log}"
+
+
 rule sample_records:
     input:
         tables=raw_tables,
@@ -10,6 +65,7 @@ rule sample_records:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         summary="<results>/{dataset}/records/summary.json",
+        excluded="<results>/{dataset}/records/excluded.csv",
     log:
         "<logs>/sample_records/{dataset}.log",
     conda:

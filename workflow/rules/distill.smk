@@ -116,3 +116,27 @@ rule assess_student:
         "python workflow/scripts/quality.py --spec {params.spec:q} --features {input.features}"
         " --weights {input.student[0]} --control-features {input.control} --teacher {input.teacher}"
         " --train {input.train} --val {input.val} --out {output} &> {log}"
+
+
+rule select_loss:
+    input:
+        quality=collect(
+            "<results>/{{dataset}}/students/{loss}/quality.json",
+            loss=study.settings.distillation.losses,
+        ),
+    output:
+        "<results>/{dataset}/students/selected.json",
+    log:
+        "<logs>/select_loss/{dataset}.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        spec=spec("select_loss"),
+    message:
+        "Choosing the loss whose student keeps most of the teacher on {wildcards.dataset}"
+    shell:
+        "python workflow/scripts/select_loss.py --spec {params.spec:q} --quality {input.quality} --out {output} &> {log}"

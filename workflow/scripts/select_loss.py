@@ -9,7 +9,7 @@ from cxrfmkd.selection import select_loss
 
 def main() -> None:
     args = parse(__doc__, quality=[Path], out=Path)
-    write_json(args.out, select_loss(args.quality, args.out, args.spec["rule"]))
+    write_json(args.out, select_loss(args.quality, args.out, args.spec.get("rule", "probe_auc")))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,28 @@
+"""Measure what a student kept of its teacher, beside controls that know little or nothing of it."""
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.assessment import assess
+from cxrfmkd.files import write_json
+from cxrfmkd.records import read_records
+
+
+def main() -> None:
+    args = parse(
+        __doc__,
+        features=KeyedArray.open,
+        weights=Path,
+        control_features=KeyedArray.open,
+        teacher=KeyedArray.open,
+        train=read_records,
+        val=read_records,
+        out=Path,
+    )
+    arrays = args.features, args.weights, args.control_features, args.teacher
+    write_json(args.out, assess(args.spec, *arrays, args.train, args.val))
+
+
+if __name__ == "__main__":
+    run(main)
