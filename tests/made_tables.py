@@ -79,3 +79,46 @@ def comparisons(dataset="chexpert", losses=("mse", "cosine"), metric="auc_roc") 
     columns = ["dataset", "population", "finding", "metric", "model_a", "model_b", "difference", "low", "high",
                "p", "p_adjusted", "family"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+COMPARISONS = (
+    ("disease", "Pleural Effusion", "No Finding"), ("race", "White", "Asian"), ("race", "White", "Black"),
+    ("race", "Asian", "Black"), ("sex", "Male", "Female"), ("age", "up to 50", "51-70"),
+    ("age", "up to 50", "over 70"), ("age", "51-70", "over 70"),
+)  # fmt: skip
+
+
+def ks(model: str, dataset="chexpert", seeds=(0,), modes=4, race=True) -> pd.DataFrame:
+    """Distances and bands of one model; the last race comparison is suppressed."""
+    rng = np.random.default_rng(len(model))
+    rows = []
+    for seed in seeds:
+        for sample in ("main", "all", "simulation"):
+            for mode in range(1, modes + 1):
+                for attribute, a, b in COMPARISONS:
+                    if attribute == "race" and not race:
+                        continue
+                    d = float(rng.uniform(0.01, 0.35 if attribute == "disease" else 0.2))
+                    adjusted = 0.5 if d < 0.07 else 0.01 if d < 0.1 else 1e-5
+                    band = "FALSE" if adjusted >= 0.05 else "TRUE" if adjusted >= 0.001 else "TRUE+"
+                    line = (dataset, model, seed, sample, mode, attribute, a, b, 1000, 1000, d, adjusted / 9, adjusted, band)  # fmt: skip
+                    small = a == "Asian" and model == "resnet50-fft"
+                    rows.append((*line[:8], *[np.nan] * 5, np.nan) if small else line)
+    columns = ["dataset", "model", "seed", "sample", "mode", "attribute", "a", "b", "n_a", "n_b", "d", "p",
+               "p_adjusted", "band"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def score(model: str, dataset="chexpert", seeds=(0,), race=True) -> pd.DataFrame:
+    """The score of one model in every sample and form."""
+    rng = np.random.default_rng(len(model) + 1)
+    names = (["race"] if race else []) + ["sex", "age", "combined" if race else "combined (sex)"]
+    rows = []
+    for seed in seeds:
+        for sample in ("main", "all", "simulation"):
+            for form in ("normalised", "unnormalised", "filtered"):
+                for name in names:
+                    value = float(rng.uniform(20, 140))
+                    many = sample == "simulation"
+                    rows.append((dataset, model, seed, sample, form, name, value, value - 12 if many else np.nan, value + 12 if many else np.nan))  # fmt: skip
+    return pd.DataFrame(rows, columns=["dataset", "model", "seed", "sample", "form", "attribute", "score", "low", "high"])

@@ -133,10 +133,10 @@ def label_margin(pairs: Sequence[tuple[str, str]]) -> float:
     return 0.12 + room + (0.16 + text_width(losses, 7) if losses else 0) + 0.07
 
 
-def label_models(axes: Axes, pairs: Sequence[tuple[str, str]]) -> None:
+def label_models(axes: Axes, pairs: Sequence[tuple[str, str]], top: float = 0.7) -> None:
     """One row a model: its name once at the left, and every loss beside the axes, as in a table."""
     several = losses_of(pairs)
-    rows_of(axes, [loss_name(loss) if loss and several else "" for _, loss in pairs])
+    rows_of(axes, [loss_name(loss) if loss and several else "" for _, loss in pairs], top=top)
     axes.tick_params(axis="y", labelcolor=MUTED)
     margin = label_margin(pairs)
     for row, (model, _) in enumerate(pairs):

@@ -1,0 +1,145 @@
+"""Which figures and tables a study has, and what each is drawn from. Standard library only.
+
+A figure is called `<subject>/<kind>`, where the subject is a dataset, a `<source>-to-<target>` pair or `study`;
+its files are `results/figures/<subject>/<kind>.svg`, `.png` and `.csv`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# What `workflow/scripts/make_tables.py` writes, always all of it.
+TABLES = (
+    "cohort.csv",
+    "performance_detailed.csv",
+    "performance_focused.csv",
+    "transfer.csv",
+    "students.csv",
+    "subgroups.csv",
+    "bias.csv",
+    "costs.csv",
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure: the section of the report that it stands in, and what it is about, in one sentence."""
+
+    section: str
+    title: str
+    about: str
+
+
+KINDS = {
+    "flow": Kind("data", "Flow of images", "How the raw files became the study’s records, and what was left out."),
+    "resampling": Kind("data", "Balanced test set", "Shares of race, disease and age before and after balancing."),
+    "distillation": Kind(
+        "distillation", "What the students kept", "Agreement with the teacher on validation data, beside controls that know nothing of the single film.",
+    ),
+    "training": Kind("distillation", "Training of the students", "Loss by epoch, every seed a line."),
+    "performance": Kind("performance", "Performance", "Mean of the 14 findings by model, with intervals over patients and seeds."),
+    "auc-roc": Kind("performance", "AUC-ROC by finding", "Area under the ROC curve of every finding and model."),
+    "auc-pr": Kind("performance", "AUC-PR by finding", "Average precision of every finding and model; its floor is the finding’s prevalence."),
+    "youden": Kind("performance", "Youden’s J by finding", "Sensitivity + specificity - 1 at the operating point of every finding and model."),
+    "focused": Kind("performance", "Focused comparison", "The thesis’s seven most relevant findings as parallel coordinates."),
+    "differences": Kind("performance", "Paired differences", "Differences from the reference models on the same patients."),
+    "curves": Kind("performance", "ROC and precision-recall curves", "Curves of the findings with the operating point that validation chose."),
+    "calibration": Kind("performance", "Calibration", "Predicted against observed frequency."),
+    "transfer": Kind("transfer", "Transfer", "The transfer strategies side by side, and the same models trained on the target."),
+    "subgroups": Kind("subgroups", "Performance by subgroup", "AUC-ROC of every group of patients, with intervals."),
+    "gaps": Kind("subgroups", "Gaps between subgroups", "Difference between the best and the worst served group."),
+    "ks": Kind("bias", "Kolmogorov-Smirnov distances", "Largest distance between two groups’ distributions along each PCA mode."),
+    "score": Kind("bias", "Bias score", "The thesis’s score with the range that it has when nothing is encoded."),
+    "encoding": Kind("bias", "Encoding of attributes", "How well the whole embedding tells a patient’s group."),
+    "pca": Kind("bias", "Embeddings, first two PCA modes", "Every dot a film; curves: distribution of each group."),
+    "tsne": Kind("bias", "Embeddings, t-SNE", "Every dot a film; for looking, not for testing."),
+    "performance-vs-bias": Kind("tradeoff", "Performance against bias", "One point a model, with the rank correlation."),
+    "against-thesis": Kind("thesis", "Against the thesis", "Our means beside the thesis’s logged ones."),
+}  # fmt: skip
+
+
+def catalogue(
+    *,
+    datasets: Sequence[str],
+    students: Mapping[str, Sequence[str]],
+    seeds: Sequence[int],
+    trained: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    analysed: Sequence[str],
+    resampled: bool,
+    attributes: Sequence[str],
+    tsne: bool,
+    thesis: bool,
+) -> dict[str, list[str]]:
+    """Every figure of a study and the tables that it is drawn from, as paths below the results.
+
+    datasets: all of them; students: losses of the students of each dataset; seeds: of the students; trained:
+    datasets with classifiers of their own; pairs: transfers; analysed: models of the bias analysis; resampled:
+    the test sets are balanced; attributes: those of the subgroups, none to leave these out; tsne: the bias
+    analysis has t-SNE pictures; thesis: there is a comparison with the thesis's numbers.
+    """
+    figures: dict[str, list[str]] = {}
+    for name in datasets:
+        figures[f"{name}/flow"] = [f"{name}/records/summary.json", f"{name}/images/excluded.csv"]
+        if resampled:
+            figures[f"{name}/resampling"] = [f"{name}/records/{part}.csv" for part in ("test", "test_resampled")]  # fmt: skip
+    for name, losses in students.items():
+        folders = [f"{name}/students/{loss}" for loss in losses]
+        if folders:
+            figures[f"{name}/distillation"] = [f"{folder}/quality.json" for folder in folders]
+            figures[f"{name}/training"] = [f"{folder}/seed{seed}/history.csv" for folder in folders for seed in seeds]  # fmt: skip
+    for name in trained:
+        figures |= _evaluation(name, attributes)
+        if analysed:
+            figures |= _bias(name, analysed, tsne)
+    for source, target in pairs:
+        figures[f"{source}-to-{target}/transfer"] = [f"evaluation/{target}/summary.csv"]
+    if analysed and trained:
+        figures["study/performance-vs-bias"] = ["bias/performance_vs_bias.csv", "bias/correlation.csv"]  # fmt: skip
+    if thesis:
+        figures["study/against-thesis"] = ["tables/against_thesis.csv"]
+    return figures
+
+
+def _evaluation(name: str, attributes: Sequence[str]) -> dict[str, list[str]]:
+    """Figures of the classifiers that were trained and tested on one dataset."""
+    folder = f"evaluation/{name}"
+    summed = ("performance", "auc-roc", "auc-pr", "youden", "focused")
+    figures = {f"{name}/{kind}": [f"{folder}/summary.csv"] for kind in summed}
+    figures[f"{name}/differences"] = [f"{folder}/comparisons.csv"]
+    figures[f"{name}/curves"] = [f"{folder}/curves.csv", f"{folder}/thresholds.csv"]
+    figures[f"{name}/calibration"] = [f"{folder}/calibration.csv"]
+    if attributes:
+        figures[f"{name}/subgroups"] = [f"{folder}/subgroups.csv"]
+        figures[f"{name}/gaps"] = [f"{folder}/gaps.csv"]
+    return figures
+
+
+def _bias(name: str, models: Sequence[str], tsne: bool) -> dict[str, list[str]]:
+    """Figures of what the embeddings of one dataset's models reveal."""
+    figures = {
+        f"{name}/ks": [f"bias/{name}/{model}/ks.csv" for model in models],
+        f"{name}/score": [f"bias/{name}/{model}/{part}.csv" for model in models for part in ("score", "null")],
+        f"{name}/encoding": [f"bias/{name}/{model}/encoding.csv" for model in models],
+    }  # fmt: skip
+    for kind in ("pca", "tsne") if tsne else ("pca",):
+        figures[f"{name}/{kind}"] = [f"{name}/models/{model}/projection.parquet" for model in models]
+    return figures
+
+
+def assets() -> str:
+    """Hash of what the pictures and the page are made with besides code: style, fonts, template."""
+    package = Path(__file__).parent.parent
+    files = [
+        path
+        for folder in ("figures", "report")
+        for path in (package / folder).rglob("*")
+        if path.suffix in (".mplstyle", ".ttf", ".html", ".css", ".js")
+    ]
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
