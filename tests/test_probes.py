@@ -127,6 +127,10 @@ def test_seed_draws_patients_whole_and_whatever_the_order_of_rows():
     np.testing.assert_array_equal(turned[::-1], counts)
 
 
+def test_seed_none_takes_every_patient_once():
+    assert patient_counts(np.array(["a", "b", "a"]), [None]).tolist() == [[1], [1], [1]]
+
+
 def plain_loop(train: Sample, val: Sample, seed: int, settings: Probe):
     """The thesis's probe of one seed as anyone would write it: the oracle of the batched one."""
     torch.manual_seed(seed)

@@ -8,6 +8,7 @@ features, Adam at a constant rate, best of 20 epochs on validation data; the see
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +26,9 @@ from cxrfmkd.logistic import solve
 
 # Elements of one (rows x regressions) matrix; more seeds than fit are solved one group after the other.
 ELEMENTS = 2**26
+
+# Elements of the training features up to which one thread is faster than two.
+SMALL = 2**22
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Probed:
     best: epoch (None where there are none) and val_loss; notes: constant findings and the protocol's own facts.
     """
 
-    seed: int
+    seed: int | None
     head: Linear
     history: pd.DataFrame
     best: dict
@@ -65,12 +69,12 @@ def pick_device(name: str = "auto") -> torch.device:
 def train_heads(
     train: Sample,
     val: Sample,
-    seeds: Sequence[int],
+    seeds: Sequence[int | None],
     settings: Probe,
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float32,
 ) -> list[Probed]:
-    """One head per seed, by the protocol of `settings`.
+    """One head per seed, by the protocol of `settings`; the seed None of a converged probe takes every patient once.
 
     A finding of which the training data show one class only gets weight 0 and the log-odds of its smoothed
     prior, (positives + 1/2) / (n + 1), as bias; it is listed in `notes["constant"]`.
@@ -82,23 +86,40 @@ def train_heads(
             f"the {len(val.targets)} validation records have no known label: no head can be chosen on them."
         )
     device = pick_device(str(device))
-    if settings.protocol == "thesis":
-        return _thesis(train, val, seeds, settings, device, dtype)
-    size = max(1, ELEMENTS // (train.targets.size * len(settings.l2)))
-    groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
-    scaled = _Standardised(train, val, device, dtype)
-    return [head for group in groups for head in _converged(train, scaled, group, settings)]
+    with _threads(train.inputs.size):
+        if settings.protocol == "thesis":
+            return _thesis(train, val, seeds, settings, device, dtype)
+        size = max(1, ELEMENTS // (train.targets.size * len(settings.l2)))
+        groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
+        scaled = _Standardised(train, val, device, dtype)
+        return [head for group in groups for head in _converged(train, scaled, group, settings)]
 
 
-def patient_counts(patients: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+@contextmanager
+def _threads(elements: int) -> Iterator[None]:
+    """One thread for a small problem: several would wait for each other longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if elements > SMALL else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def patient_counts(patients: np.ndarray, seeds: Sequence[int | None]) -> np.ndarray:
     """How often each row counts when its patients are drawn with replacement: (n, seeds) float32.
 
     As many patients are drawn as there are; all rows of a patient count alike. The draw depends on the set of
-    patients and the seed, not on the order of rows.
+    patients and the seed, not on the order of rows. The seed None draws every patient once.
     """
     unique, of_row = np.unique(np.asarray(patients).astype(str), return_inverse=True)
     equal = np.full(len(unique), 1 / len(unique))
-    draws = [np.random.default_rng(seed).multinomial(len(unique), equal) for seed in seeds]
+    draws = [
+        np.ones(len(unique), int)
+        if seed is None
+        else np.random.default_rng(seed).multinomial(len(unique), equal)
+        for seed in seeds
+    ]
     return np.stack(draws, 1)[of_row].astype(np.float32)
 
 
