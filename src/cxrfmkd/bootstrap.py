@@ -1,0 +1,207 @@
+"""Bootstrap replicates of every metric, finding and group at once.
+
+A replicate draws patients with replacement; an image then counts as often as its patient was drawn, times its own
+weight. Every model is measured on the same replicates, so that differences are paired. The thesis's bootstrap, rows
+drawn within the strata of a finding's label, is a switch (`unit="row"`).
+
+Memory: replicates x groups x findings x measures x 8
+bytes per model, and nothing per replicate and image.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numba import njit
+
+from cxrfmkd.draws import Strata, draw, strata
+from cxrfmkd.metrics import METRICS
+from cxrfmkd.ranking import (
+    accumulate,
+    areas,
+    counts_above,
+    nearest_vertex,
+    place_of,
+    ranked,
+    ranking,
+)
+
+UNITS = ("patient", "row")
+
+
+def measure_names(cuts: int) -> list[str]:
+    """The last axis of `replicate`: the metrics, prevalence, then per threshold the true- and false-positive rate.
+
+    Thresholds 0 … cuts - 1 are given; the last, "test", is the one nearest to the target on the sample itself.
+    """
+    rates = [(f"tpr_{cut}", f"fpr_{cut}") for cut in [*map(str, range(cuts)), "test"]]
+    return [*METRICS, "prevalence", *(name for pair in rates for name in pair)]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _measure(
+    first, last_replicate, out, seed, by_row, patients, weights, strata, counts,
+    rows, flags, scores, hits, begin, end, last, starts, cuts, target,
+):  # fmt: skip
+    """out[replicate, finding, group, measure]; see `Sample.replicate`."""
+    drawn, test = np.empty(len(weights)), cuts.shape[1]
+    below, below_hits = np.empty(len(weights) + 1), np.empty(len(weights) + 1)
+    for replicate in range(first, last_replicate):
+        for finding in range(out.shape[1]):
+            draw(replicate, finding, seed, by_row, patients, weights, strata, counts, drawn)
+            test_cut = np.nan
+            for group in range(out.shape[2]):
+                result = out[replicate, finding, group]
+                r, h, q = starts[finding, group]
+                r1, h1, q1 = starts[finding, group + 1]
+                accumulate(rows[r:r1], hits[h:h1], drawn, below, below_hits)
+                positives = below_hits[h1 - h]
+                negatives = below[r1 - r] - positives
+                defined = positives > 0 and negatives > 0
+                if defined:
+                    result[0], result[1], result[2] = areas(
+                        begin[q:q1], end[q:q1], last[q:q1], below, below_hits, positives, negatives
+                    )
+                    result[3], place = nearest_vertex(
+                        rows[r:r1], flags[r:r1], end[q:q1], last[q:q1], drawn, below[: r1 - r + 1],
+                        below_hits, positives, negatives, target,
+                    )  # fmt: skip
+                    if group == 0:
+                        test_cut = scores[r + place - 1] if place else np.inf
+                if positives + negatives > 0:
+                    result[4] = positives / (positives + negatives)
+                for cut in range(test + 1):
+                    limit = cuts[finding, cut] if cut < test else test_cut
+                    if not np.isnan(limit):
+                        tp, fp = counts_above(
+                            place_of(limit, scores[r:r1]), end[q:q1], last[q:q1], below, below_hits
+                        )
+                        if positives > 0:
+                            result[5 + 2 * cut] = tp / positives
+                        if negatives > 0:
+                            result[6 + 2 * cut] = fp / negatives
+
+
+def threads() -> int:
+    """Threads to use: OMP_NUM_THREADS, which Snakemake and SLURM jobs set, else the cores given to the process."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images with truth, patients, weights and groups, on which any number of models are measured.
+
+    truth: shape (n, f), 0, 1 or NaN (left out). patients: shape (n,), any labels. weights: shape (n,).
+    groups: shape (n, k) of whole numbers: for each of k divisions the group of an image, -1 for none. The first
+    division is group 0 for every image; each other group belongs to one division.
+    replicates, unit, seed: of the bootstrap; unit "row" is the thesis's.
+    """
+
+    truth: np.ndarray
+    patients: np.ndarray
+    weights: np.ndarray
+    groups: np.ndarray
+    replicates: int = 0
+    unit: str = "patient"
+    seed: int = 42
+
+    @property
+    def n_groups(self) -> int:
+        return int(self.groups.max(initial=0)) + 1
+
+    @cached_property
+    def members(self) -> np.ndarray:
+        """Who belongs to which group, shape (groups, n), bool."""
+        return (self.groups == np.arange(self.n_groups)[:, None, None]).any(axis=2)
+
+    @cached_property
+    def codes(self) -> tuple[np.ndarray, int]:
+        """Patients as numbers, and how many there are."""
+        labels, codes = np.unique(self.patients, return_inverse=True)
+        return codes.astype(np.int32), len(labels)
+
+    @cached_property
+    def strata(self) -> Strata:
+        return (
+            strata(self.truth, self.weights)
+            if self.unit == "row"
+            else strata(self.truth[:0], self.weights[:0])
+        )
+
+    def over_threads(self, kernel, out: np.ndarray, *rest) -> np.ndarray:
+        """Fill `out`, one row a replicate and the first for the sample itself, in as many threads as allowed."""
+        codes, n_patients = self.codes
+        bounds = np.linspace(0, len(out), threads() + 1).astype(int)
+
+        def part(k: int) -> None:
+            counts = np.empty(n_patients, np.int64)
+            kernel(
+                bounds[k], bounds[k + 1], out, self.seed, self.unit == "row", codes, self.weights,
+                self.strata, counts, *rest,
+            )  # fmt: skip
+
+        with ThreadPoolExecutor(len(bounds) - 1) as pool:
+            list(pool.map(part, range(len(bounds) - 1)))
+        return out
+
+    def replicate(self, scores: np.ndarray, cuts=None, target_fpr: float = 0.2) -> np.ndarray:
+        """Measures of one model on the sample and on every replicate.
+
+        scores: shape (n, f), finite. cuts: shape (f, c), thresholds at which rates are wanted beside the one
+        nearest to `target_fpr` on the sample or replicate itself; NaN where there is none.
+        Returns shape (1 + replicates, f, groups, measures), measures as in `measure_names(c)`; NaN where the
+        classes that a measure needs have no weight.
+        """
+        findings = self.truth.shape[1]
+        cuts = np.empty((findings, 0)) if cuts is None else np.asarray(cuts, np.float64)
+        parts, starts = [], np.zeros((findings, self.n_groups + 1, 3), np.int64)
+        total = np.zeros(3, np.int64)
+        for k in range(findings):
+            truth = np.where(self.weights > 0, self.truth[:, k], np.nan)
+            everyone = ranking(truth, scores[:, k])
+            starts[k, 0] = total
+            for group, member in enumerate(self.members):
+                order = everyone.rows[member[everyone.rows]]
+                part = ranked(order, truth, scores[:, k]) if group else everyone
+                parts.append(part)
+                total += len(part.rows), len(part.hits), len(part.end)
+                starts[k, group + 1] = total
+        shape = (1 + self.replicates, findings, self.n_groups, len(measure_names(cuts.shape[1])))
+        flat = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return self.over_threads(_measure, np.full(shape, np.nan), *flat, starts, cuts, target_fpr)
+
+
+def intervals(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval over the first axis, of the replicates for which a value is defined.
+
+    values: shape (replicates, ...). Returns two arrays of shape (...), NaN where fewer than two are defined.
+    """
+    ranked = np.sort(np.moveaxis(values, 0, -1), axis=-1)
+    defined = (~np.isnan(ranked)).sum(-1, keepdims=True)
+    bounds = []
+    for share in ((1 - confidence) / 2, (1 + confidence) / 2):
+        if not values.shape[0]:
+            bounds.append(np.full(values.shape[1:], np.nan))
+            continue
+        place = share * np.maximum(defined - 1, 0)
+        below = np.floor(place).astype(int)
+        low = np.take_along_axis(ranked, below, -1)
+        high = np.take_along_axis(ranked, np.minimum(below + 1, np.maximum(defined - 1, 0)), -1)
+        bound = low + (high - low) * (place - below)
+        bounds.append(np.where(defined > 1, bound, np.nan)[..., 0])
+    return bounds[0], bounds[1]
+
+
+def seed_shares(n_seeds: int, replicates: int, seed: int, family: str) -> np.ndarray:
+    """Share of each seed's model in each replicate of their mean, shape (n_seeds, 1 + replicates).
+
+    The first column is the plain mean. A replicate draws n_seeds - 1 seeds with replacement: n_seeds draws would
+    understate the variance between seeds by 1/n_seeds (Rao and Wu 1988). Draws differ between families.
+    """
+    rng = np.random.default_rng([seed, *family.encode()])
+    drawn = rng.multinomial(max(n_seeds - 1, 1), np.full(n_seeds, 1 / n_seeds), replicates)
+    return np.vstack([np.full((1, n_seeds), 1 / n_seeds), drawn / max(n_seeds - 1, 1)]).T
