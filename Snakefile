@@ -22,7 +22,7 @@ include: "workflow/rules/classify.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/bias.smk"
-include: "workflow/rules/report.smk"
+# include: "workflow/rules/report.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -63,6 +63,7 @@ rule students:
             dataset=study.settings.distillation.datasets,
             loss=study.settings.distillation.losses,
         ),
+        collect("<results>/{dataset}/students/selected.json", dataset=study.settings.distillation.datasets),
 
 
 rule models:

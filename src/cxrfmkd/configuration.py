@@ -329,6 +329,16 @@ class Bias:
         choices=["v1", "v2"],
     )
     sample_per_group: int = setting("images per race in the main sample", 1000, minimum=2)
+    shortage: str = setting(
+        "where a race has fewer images: `reduce` all to the largest equal number, or stop with an `error`, as the thesis",
+        "reduce",
+        choices=["reduce", "error"],
+    )
+    fit: str = setting(
+        "images on which PCA is fitted: `test`, as the thesis, or `validation`",
+        "test",
+        choices=["test", "validation"],
+    )
     simulations: int = setting("repeated samples with seeds 1, 2, …; 0 for none", 5000, minimum=0)
     permutations: int = setting(
         "patient permutations for the null of the score; 0 for none", 1000, minimum=0

@@ -181,4 +181,3 @@ SPECS: dict[str, Callable[[Study, object], dict]] = {
         compare_with_thesis, analyse_bias, combine_bias, performance_vs_bias,
     )
 }  # fmt: skip
-

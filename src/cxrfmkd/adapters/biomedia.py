@@ -62,7 +62,7 @@ def _part(raw: Raw, table_key: str, own: tuple[str, ...]) -> pd.DataFrame:
             f"{place}: {len(elsewhere)} rows are not of the split {table_key} ({lines(elsewhere)})."
         )
     mimic = own is MIMIC
-    study = table.study_id if mimic else table.Path.str.split("/").str[-2]
+    study = table.study_id if mimic else table.Path.str.extract(r"([^/]+)/[^/]+$")[0]
     columns = {
         "image_id": key(table.path_preproc),
         "patient_id": table["subject_id" if mimic else "patient_id"],
