@@ -1,0 +1,121 @@
+"""The synthetic site in CheXpert's raw layout: train.csv, the demographics spreadsheet, the split file, the films.
+
+Layout as described in the reference notebooks of the bias study: the spreadsheet's rows are in another order
+than train.csv's, it knows patients without films, and the split file names rows of train.csv by position.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.files import write_table
+from cxrfmkd.findings import FINDINGS
+from cxrfmkd.synthetic.population import population
+from cxrfmkd.synthetic.truth import Truth
+from cxrfmkd.synthetic.writing import labels, write_films, write_xlsx
+
+RACE_TEXTS = {
+    "White": ("White, non-Hispanic", "White"),
+    "Asian": ("Asian, non-Hispanic", "Asian", "Asian - Historical Conv"),
+    "Black": ("Black, non-Hispanic", "Black or African American"),
+}
+ETHNICITIES = ("Non-Hispanic/Non-Latino", "Not Hispanic")
+OTHER_RACES = ("Other", "Unknown", "Native American, non-Hispanic", None)
+OTHER_ETHNICITIES = ("Hispanic/Latino", "Hispanic", "Unknown", None)
+# Why a patient is left out by the sampling rules.
+REASONS = ("race", "ethnicity", "not in the spreadsheet")
+
+
+def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> dict:
+    """Write all tables and films below `out`; returns what can be counted in them."""
+    rows = population(truth, patients, seed)
+    rng = np.random.default_rng((seed, 1))
+    people = rows.drop_duplicates("patient").set_index("patient")
+    people["reason"] = np.where(people.included, "", rng.choice(REASONS, size=len(people)))
+    table = train(rows, people, truth, seed)
+    split = split_file(rows, people, rng)
+    write_table(out / "train.csv", table)
+    write_xlsx(out / "CHEXPERT DEMO.xlsx", demographics(people, rng))
+    write_table(out / "chexpert_split_2021_08_20.csv", split)
+    write_films(out / "images", table.Path, rows, truth, seed, workers)
+    return {
+        "films": len(rows),
+        "frontal films": int((rows["view"] != "LATERAL").sum()),
+        "records": len(split),
+        "patients": {
+            "in the split": int(people.included.sum()),
+            **{f"left out: {reason}": int((people.reason == reason).sum()) for reason in REASONS},
+        },
+        "split": {name: int(n) for name, n in split.split.value_counts().items()},
+    }
+
+
+def name(patient: int) -> str:
+    return f"patient{patient + 1:05d}"
+
+
+def train(rows: pd.DataFrame, people: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
+    """train.csv; as in the original, one patient's sex is Unknown (one who is left out)."""
+    frontal = np.where(rows["view"] == "LATERAL", "Lateral", "Frontal")
+    sex = rows.sex.copy()
+    left_out = people.index[people.reason == "race"]
+    if len(left_out):
+        sex[rows.patient == left_out[0]] = "Unknown"
+    paths = [
+        f"CheXpert-v1.0/train/{name(row.patient)}/study{row.study + 1}/view{row.film + 1}_{kind.lower()}.jpg"
+        for row, kind in zip(rows.itertuples(), frontal, strict=True)
+    ]
+    facts = {
+        "Path": paths,
+        "Sex": sex,
+        "Age": rows.age,
+        "Frontal/Lateral": frontal,
+        "AP/PA": rows["view"].where(rows["view"] != "LATERAL"),
+    }
+    return pd.DataFrame(facts).join(labels(rows, truth, seed)[list(FINDINGS)])
+
+
+def demographics(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The spreadsheet, in its own order, with a few patients who have no film in train.csv."""
+    listed = people[people.reason != REASONS[2]]
+    table = pd.DataFrame(
+        {
+            "PATIENT": [name(patient) for patient in listed.index],
+            "PRIMARY_RACE": [
+                rng.choice(OTHER_RACES if row.reason == "race" else RACE_TEXTS[row.race])
+                for row in listed.itertuples()
+            ],
+            "GENDER": listed.sex.to_numpy(),
+            "AGE_AT_CXR": listed.age.to_numpy(),
+            "ETHNICITY": [
+                rng.choice(OTHER_ETHNICITIES if row.reason == "ethnicity" else ETHNICITIES)
+                for row in listed.itertuples()
+            ],
+        }
+    )
+    strangers = table.sample(max(1, len(table) // 40), random_state=rng, replace=True)
+    strangers = strangers.assign(
+        PATIENT=[name(int(people.index.max()) + 1 + i) for i in range(len(strangers))]
+    )
+    return pd.concat([table, strangers]).sample(frac=1, random_state=rng, ignore_index=True)
+
+
+def split_file(rows: pd.DataFrame, people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The split of the included patients' frontal films, 60 : 10 : 30 by patient and within each race."""
+    shares = np.array(["train"] * 6 + ["validate"] + ["test"] * 3)
+    parts = {}
+    for _, group in people[people.included].groupby("race"):
+        places = [part for _ in range(len(group) // 10 + 1) for part in rng.permutation(shares)]
+        parts.update(zip(rng.permutation(group.index), places, strict=False))
+    kept = rows.patient.isin(parts.keys()) & (rows["view"] != "LATERAL")
+    positions = np.flatnonzero(kept)
+    return pd.DataFrame(
+        {
+            "": np.arange(len(positions)),
+            "index": positions,
+            "split": [str(parts[patient]) for patient in rows.patient[kept]],
+        }
+    )

@@ -1,0 +1,112 @@
+"""Patients, studies and films of a synthetic site: who they are and what their films show.
+
+One row a film. Everything is drawn from the seed and the patient's number alone, so a larger population
+begins with the same patients.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.synthetic.truth import PATHOLOGIES, RACE_CODES, RACES, Truth
+
+FACTORS = ("fluid", "infection", "trauma", "collapse", "chronic")
+PRESENTABLE = (*PATHOLOGIES, "Support Devices")
+# Share of a finding's variance that stays with the patient from study to study.
+LASTING = 0.6
+# Share of patients whom the study's rules leave out, for each site's own reasons.
+LEFT_OUT = 0.1
+
+
+def population(truth: Truth, patients: int, seed: int) -> pd.DataFrame:
+    """Draw `patients` patients with all their films, in order.
+
+    Columns: patient, study, film (numbers from 0), included (bool: race is one of the three and nothing in
+    the patient's records speaks against it), sex, age (years, at this study), race (also of those left out),
+    view (AP, PA, LATERAL), one column per finding but "No Finding" with its visibility (0: absent),
+    trace_sex, trace_age, trace_race_1, trace_race_2.
+    """
+    rows = [
+        row
+        for number in range(patients)
+        for row in _patient(truth, number, _generator(seed, number))
+    ]
+    return pd.DataFrame(rows)
+
+
+def _generator(*key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(key))
+
+
+def _patient(truth: Truth, number: int, rng: np.random.Generator) -> list[dict]:
+    included = rng.random() >= LEFT_OUT
+    race = str(rng.choice(RACES, p=[truth.races[name] for name in RACES]))
+    sex = "Female" if rng.random() < truth.female else "Male"
+    mean, spread = truth.age
+    age = int(np.clip(round(rng.normal(mean + truth.age_shift[race], spread)), 18, 90))
+    lasting = {"factors": rng.normal(size=len(FACTORS)), "own": rng.normal(size=len(PRESENTABLE))}
+    lasting_trace = rng.normal(size=4)
+    rows = []
+    for study in range(1 + min(rng.poisson(0.9), 6)):
+        if study:
+            age = min(age + int(rng.random() < 0.3), 90)
+        found = _findings(truth, (age - mean) / spread, lasting, rng)
+        visible = {
+            name: value
+            * truth.fainter.get(name, {}).get(sex, 1)
+            * truth.fainter.get(name, {}).get(race, 1)
+            for name, value in found.items()
+        }
+        portable = rng.random() < truth.ap[found["Support Devices"] > 0]
+        views = ["AP" if portable else "PA"] * (1 + (rng.random() < 0.12))
+        if not portable and rng.random() < 0.4:
+            views.append("LATERAL")
+        for film, view in enumerate(views):
+            noise = math.sqrt(0.7) * lasting_trace + math.sqrt(0.3) * rng.normal(size=4)
+            code = np.array(RACE_CODES[race]) * truth.traces["race"]
+            rows.append(
+                {
+                    "patient": number,
+                    "study": study,
+                    "film": film,
+                    "included": included,
+                    "sex": sex,
+                    "age": age,
+                    "race": race,
+                    "view": view,
+                    **visible,
+                    "trace_sex": truth.traces["sex"] * ((sex == "Female") - 0.5) + noise[0],
+                    "trace_age": truth.traces["age"] * (age - mean) / spread + noise[1],
+                    "trace_race_1": code[0] + noise[2],
+                    "trace_race_2": code[1] + noise[3],
+                }
+            )
+    return rows
+
+
+def _findings(
+    truth: Truth, age: float, lasting: dict, rng: np.random.Generator
+) -> dict[str, float]:
+    """Visibility of every finding in one study; 0 where it is absent."""
+    mixed = {
+        name: math.sqrt(LASTING) * values + math.sqrt(1 - LASTING) * rng.normal(size=len(values))
+        for name, values in lasting.items()
+    }
+    causes = dict(zip(FACTORS, mixed["factors"], strict=True)) | {"age": age}
+    healthy = rng.random() < truth.healthy
+    severities = rng.uniform(*truth.severity, size=len(PRESENTABLE))
+    found = {}
+    for name, own, severity in zip(PRESENTABLE, mixed["own"], severities, strict=True):
+        loadings = truth.causes[name]
+        rest = math.sqrt(1 - sum(value**2 for value in loadings.values()))
+        liability = rest * own + sum(value * causes[cause] for cause, value in loadings.items())
+        share = truth.prevalence[name]
+        if name in PATHOLOGIES:
+            share = 0 if healthy else share / (1 - truth.healthy)
+        present = share > 0 and liability > NormalDist().inv_cdf(1 - share)
+        found[name] = float(severity) if present else 0.0
+    return found

@@ -1,0 +1,209 @@
+"""What is planted in the synthetic films and tables, as one object per site.
+
+Every number that a study of these files should find again is here: how often each finding occurs, what it
+goes together with, how strongly sex, age and race show in the films, and how the two sites differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+from cxrfmkd.errors import InputError, some
+from cxrfmkd.findings import FINDINGS
+
+RACES = ("White", "Asian", "Black")
+PATHOLOGIES = tuple(name for name in FINDINGS if name not in ("No Finding", "Support Devices"))
+
+# Corners of a triangle with sides of length 1 around the origin: every pair of races is equally far apart.
+RACE_CODES = {
+    "White": (0.0, 1 / math.sqrt(3)),
+    "Asian": (-0.5, -0.5 / math.sqrt(3)),
+    "Black": (0.5, -0.5 / math.sqrt(3)),
+}
+
+# Loadings on standard normal causes; what is left of each unit variance is the finding's own.
+CAUSES = {
+    "Enlarged Cardiomediastinum": {"fluid": 0.4},
+    "Cardiomegaly": {"fluid": 0.5, "age": 0.25},
+    "Lung Opacity": {"infection": 0.5, "collapse": 0.3},
+    "Lung Lesion": {"chronic": 0.3, "age": 0.15},
+    "Edema": {"fluid": 0.6, "age": 0.2},
+    "Consolidation": {"infection": 0.6},
+    "Pneumonia": {"infection": 0.6},
+    "Atelectasis": {"collapse": 0.5},
+    "Pneumothorax": {"trauma": 0.5},
+    "Pleural Effusion": {"fluid": 0.55, "collapse": 0.4, "infection": 0.2, "age": 0.15},
+    "Pleural Other": {"chronic": 0.4, "age": 0.2},
+    "Fracture": {"trauma": 0.5, "age": 0.1},
+    "Support Devices": {"trauma": 0.4, "fluid": 0.3},
+}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One site's planted truth.
+
+    races: share of each race among the patients with one of the three races.
+    female: share of female patients.
+    age: mean and standard deviation in years, normal, cut at 18 and 90; age_shift: years added by race.
+    healthy: share of studies drawn without any pathology.
+    prevalence: share of studies with each finding ("No Finding" follows from the others).
+    causes: loadings of the findings on common causes (a Gaussian copula); two findings correlate by the
+        products of their shared loadings.
+    traces: distance between the sexes, or between any two races, in standard deviations of the planted
+        quantity that the film shows (0: no trace at all); for age, the slope per standard deviation of age
+        against noise of 1. The best possible classifier of a trace is known: see `ceilings`.
+    fainter: finding -> {group: factor} by which its visibility is multiplied in that group.
+    severity: range of the visibility of a present finding.
+    uncertain: chance that the label of a present, and of an absent, finding is -1.
+    mentioned: chance that an absent finding is labelled 0 rather than left blank.
+    ap: share of AP among frontal studies without support devices, and with them.
+    films: height and width in pixels; exposure: the gamma's mean and spread; noise: standard deviation in
+        grey levels; marker: corner of the side marker.
+    """
+
+    site: str
+    races: dict[str, float]
+    female: float
+    age: tuple[float, float]
+    age_shift: dict[str, float]
+    healthy: float
+    prevalence: dict[str, float]
+    traces: dict[str, float]
+    fainter: dict[str, dict[str, float]]
+    ap: tuple[float, float]
+    films: tuple[int, int]
+    exposure: tuple[float, float]
+    noise: float
+    marker: str
+    causes: dict[str, dict[str, float]] = field(default_factory=lambda: CAUSES)
+    severity: tuple[float, float] = (0.4, 1.0)
+    uncertain: tuple[float, float] = (0.05, 0.02)
+    mentioned: float = 0.15
+
+    def ceilings(self) -> dict[str, float]:
+        """Highest AUC that anything can reach from the planted traces alone.
+
+        Two normal distributions d standard deviations apart: AUC = Phi(d / sqrt 2). For race this holds for
+        every pair; for age the value is that of older against younger than the mean.
+        """
+        phi = 0.5 * (1 + math.erf(self.traces["sex"] / 2))
+        race = 0.5 * (1 + math.erf(self.traces["race"] / 2))
+        slope = self.traces["age"]
+        # P(trace of an older > trace of a younger) for a bivariate normal pair, by symmetry of both halves.
+        rho = slope / math.hypot(1, slope)
+        return {"sex": phi, "race": race, "age": _halves_auc(rho)}
+
+
+def _halves_auc(rho: float, steps: int = 2000) -> float:
+    """AUC of z for x > 0, where (x, z) are standard normal with correlation rho.
+
+    The density of z given x > 0 is 2 phi(z) Phi(k z), k = rho / sqrt(1 - rho^2); integrated by the midpoint rule.
+    """
+    k = rho / math.sqrt(1 - rho * rho)
+    below, area, width = 0.0, 0.0, 16 / steps
+    for step in range(steps):
+        z = -8 + (step + 0.5) * width
+        density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi) * width
+        older = 1 + math.erf(k * z / math.sqrt(2))
+        younger = 2 - older
+        area += density * older * (below + density * younger / 2)
+        below += density * younger
+    return area
+
+
+CHEXPERT = Truth(
+    site="chexpert",
+    races={"White": 0.45, "Asian": 0.30, "Black": 0.25},
+    female=0.42,
+    age=(62, 16),
+    age_shift={"White": 2, "Asian": 0, "Black": -4},
+    healthy=0.15,
+    prevalence={
+        "Enlarged Cardiomediastinum": 0.13,
+        "Cardiomegaly": 0.18,
+        "Lung Opacity": 0.28,
+        "Lung Lesion": 0.10,
+        "Edema": 0.25,
+        "Consolidation": 0.13,
+        "Pneumonia": 0.12,
+        "Atelectasis": 0.18,
+        "Pneumothorax": 0.14,
+        "Pleural Effusion": 0.34,
+        "Pleural Other": 0.09,
+        "Fracture": 0.10,
+        "Support Devices": 0.45,
+    },
+    traces={"sex": 0.95, "age": 0.9, "race": 0.95},
+    fainter={"Pleural Effusion": {"Female": 0.6}},
+    ap=(0.7, 0.95),
+    films=(272, 320),
+    exposure=(1.0, 0.12),
+    noise=5.0,
+    marker="top right",
+)
+
+MIMIC = Truth(
+    site="mimic",
+    races={"White": 0.45, "Asian": 0.25, "Black": 0.30},
+    female=0.50,
+    age=(60, 17),
+    age_shift={"White": 0, "Asian": 0, "Black": 0},
+    healthy=0.28,
+    prevalence={
+        "Enlarged Cardiomediastinum": 0.10,
+        "Cardiomegaly": 0.22,
+        "Lung Opacity": 0.23,
+        "Lung Lesion": 0.09,
+        "Edema": 0.18,
+        "Consolidation": 0.10,
+        "Pneumonia": 0.14,
+        "Atelectasis": 0.20,
+        "Pneumothorax": 0.10,
+        "Pleural Effusion": 0.26,
+        "Pleural Other": 0.08,
+        "Fracture": 0.09,
+        "Support Devices": 0.32,
+    },
+    traces={"sex": 0.95, "age": 0.9, "race": 0.0},
+    fainter={},
+    ap=(0.4, 0.9),
+    films=(320, 264),
+    exposure=(0.8, 0.15),
+    noise=8.0,
+    marker="top left",
+)
+
+SITES = {truth.site: truth for truth in (CHEXPERT, MIMIC)}
+
+
+def planted(site: str, **changes) -> Truth:
+    """The site's truth with `changes` to its fields; a dictionary changes only the entries that it names."""
+    if site not in SITES:
+        raise InputError(f"synthetic: no site {site!r}; there are {some(SITES)}.")
+    truth = SITES[site]
+    known = {entry.name for entry in dataclasses.fields(Truth)} - {"site", "causes"}
+    if unknown := sorted(set(changes) - known):
+        raise InputError(
+            f"synthetic.{site}: unknown settings {some(unknown)}; there are {some(sorted(known), 20)}."
+        )
+    merged = {}
+    for name, value in changes.items():
+        before = getattr(truth, name)
+        if not isinstance(before, dict):
+            merged[name] = tuple(value) if isinstance(before, tuple) else value
+            continue
+        allowed = set(FINDINGS) if name == "fainter" else set(before)
+        if unknown := sorted(set(value) - allowed):
+            raise InputError(
+                f"synthetic.{site}.{name}: unknown entries {some(unknown)}; there are {some(allowed, 14)}."
+            )
+        merged[name] = {**before, **value}
+    truth = dataclasses.replace(truth, **merged)
+    if abs(sum(truth.races.values()) - 1) > 1e-6:
+        raise InputError(
+            f"synthetic.{site}.races: the shares add up to {sum(truth.races.values()):g}, not to 1."
+        )
+    return truth

@@ -1,0 +1,107 @@
+"""What both sites' writers share: the image tree, the labeller, and tables whose bytes depend on nothing else."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from cxrfmkd.files import whole, whole_folder
+from cxrfmkd.findings import FINDINGS
+from cxrfmkd.synthetic.films import Film, draw
+from cxrfmkd.synthetic.population import PRESENTABLE
+from cxrfmkd.synthetic.truth import PATHOLOGIES, Truth
+
+
+def film(row: pd.Series, seed: int) -> Film:
+    """What the film of one row of the population shows."""
+    return Film(
+        view=row.view,
+        findings={name: float(row[name]) for name in PRESENTABLE},
+        sex=float(row.trace_sex),
+        age=float(row.trace_age),
+        race=(float(row.trace_race_1), float(row.trace_race_2)),
+        patient=(seed, int(row.patient)),
+        study=(seed, int(row.patient), 1 + int(row.study)),
+        exposure=(seed, int(row.patient), 1 + int(row.study), 1 + int(row.film)),
+    )
+
+
+def write_films(
+    root: Path, paths: Sequence[str], rows: pd.DataFrame, truth: Truth, seed: int, workers: int
+) -> None:
+    """Draw every row's film and store it as JPEG at its path below `root`, which appears complete or not at all."""
+    jobs = [(path, film(row, seed)) for path, (_, row) in zip(paths, rows.iterrows(), strict=True)]
+    with whole_folder(root) as folder:
+        store = partial(_store, folder, truth)
+        if workers == 1:
+            list(map(store, jobs))
+        else:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                list(pool.map(store, jobs, chunksize=16))
+
+
+def _store(folder: Path, truth: Truth, job: tuple[str, Film]) -> None:
+    path = folder / job[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(draw(job[1], truth)).save(path, quality=90)
+
+
+def labels(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
+    """Each film's 14 raw labels (1, 0, -1, blank) as a report's labeller would give them to the whole study.
+
+    "No Finding" is 1 where no pathology is present, and blank otherwise; such a study has no uncertain label.
+    """
+    studies = rows.drop_duplicates(["patient", "study"])
+    labelled = []
+    for _, row in studies.iterrows():
+        rng = np.random.default_rng((seed, int(row.patient), 1 + int(row.study), 0, 1))
+        nothing = not any(row[name] > 0 for name in PATHOLOGIES)
+        given = {
+            name: _label(row[name] > 0, nothing, truth, *rng.random(2)) for name in PRESENTABLE
+        }
+        given["No Finding"] = 1.0 if nothing else np.nan
+        labelled.append({name: given[name] for name in FINDINGS})
+    studies = studies[["patient", "study"]].assign(**pd.DataFrame(labelled, studies.index))
+    merged = rows[["patient", "study"]].merge(studies, on=["patient", "study"], how="left")
+    return merged[list(FINDINGS)].set_index(rows.index)
+
+
+def _label(present: bool, nothing: bool, truth: Truth, unsure: float, mentioned: float) -> float:
+    if not nothing and unsure < truth.uncertain[0 if present else 1]:
+        return -1.0
+    if present:
+        return 1.0
+    return 0.0 if mentioned < truth.mentioned else np.nan
+
+
+def write_gz(path: Path, table: pd.DataFrame) -> None:
+    """Write a gzipped CSV without a time or a name in its header."""
+    content = gzip.compress(table.to_csv(index=False).encode(), mtime=0)
+    with whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_xlsx(path: Path, table: pd.DataFrame) -> None:
+    """Write a spreadsheet with the times of its making taken out."""
+    raw = io.BytesIO()
+    table.to_excel(raw, index=False, engine="openpyxl")
+    with whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
+        with zipfile.ZipFile(raw) as source:
+            for name in source.namelist():
+                content = source.read(name)
+                if name == "docProps/core.xml":
+                    content = re.sub(
+                        rb">\d{4}-\d\d-\d\dT[^<]*<", b">2000-01-01T00:00:00Z<", content
+                    )
+                target.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), content)
