@@ -1,0 +1,151 @@
+"""What an analysis of a dataset's test images rests on, whatever the model: groups, samples, permutations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.bias import effects, null, sampling
+from cxrfmkd.bias.comparisons import GROUPS, Comparison, Groups, groups, wanted
+from cxrfmkd.configuration import Bias
+from cxrfmkd.errors import InputError, some
+
+MOST_DISTANCES = 6000  # images of which all pairs are compared: 144 MB of distances
+
+
+@dataclass(frozen=True)
+class Design:
+    """The test images and everything drawn from them.
+
+    test: one row an image, with patient, attributes and `weight`; rows: positions in `test` that samples are
+    drawn from, the unique images in v2 and every resampled row in v1; groups: of `test`'s images.
+    """
+
+    dataset: str
+    test: pd.DataFrame
+    rows: np.ndarray
+    groups: Groups
+    settings: Bias
+    minimum_cell: int
+
+    @cached_property
+    def comparisons(self) -> tuple[list[Comparison], list[Comparison]]:
+        """The thesis's family of comparisons, and the extra one."""
+        return wanted(self.groups, self.settings.attributes, self.dataset)
+
+    @cached_property
+    def by(self) -> str:
+        """The attribute whose groups every sample holds equally: race, or sex where there is no race."""
+        return "race" if "race" in self.settings.attributes else "sex"
+
+    @cached_property
+    def row_groups(self) -> Groups:
+        return self.groups.take(self.rows)
+
+    @cached_property
+    def patients(self) -> np.ndarray:
+        """Patient of every test image, int64: 0, 1, ... in order of appearance."""
+        return pd.factorize(self.test.patient_id)[0].astype(np.int64)
+
+    @cached_property
+    def pool(self) -> sampling.Pool:
+        chosen = self.settings
+        candidates = self.test.iloc[self.rows].reset_index(drop=True)
+        return sampling.pool(
+            candidates, self.by, chosen.variant, chosen.sample_per_group, chosen.shortage
+        )
+
+    @cached_property
+    def main(self) -> np.ndarray:
+        """The main sample: positions in `rows`."""
+        return sampling.draw(self.pool, [self.settings.seed])[0]
+
+    @cached_property
+    def simulated(self) -> np.ndarray:
+        """Samples with the seeds 1, 2, ..., (simulations, size)."""
+        return sampling.draw(self.pool, list(range(1, self.settings.simulations + 1)))
+
+    @cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """Samples by name, (draws, size) positions in `rows`: the thesis's three, and parts of the main one."""
+        main = self.main
+        patients, view = self.patients[self.rows[main]], self.row_groups.of("view")[main]
+        side = sampling.half(self.test.patient_id)[self.rows[main]]
+        parts = {"main": main, "all": np.arange(len(self.rows))}
+        parts["one per patient"] = main[sampling.one_each(patients, self.settings.seed)]
+        parts |= {name: main[view == code] for code, name in enumerate(GROUPS["view"])}
+        parts |= {f"half {number + 1}": main[side == number] for number in (0, 1)}
+        found = {name: part[None] for name, part in parts.items() if len(part)}
+        if self.settings.simulations:
+            found["simulation"] = self.simulated
+        return found
+
+    @cached_property
+    def compact(self) -> np.ndarray:
+        """Positions in the main sample of the images whose distances to each other are looked at."""
+        if len(self.main) <= MOST_DISTANCES:
+            return np.arange(len(self.main))
+        rng = np.random.default_rng(self.settings.seed)
+        return np.sort(rng.choice(len(self.main), MOST_DISTANCES, replace=False))
+
+    def testable(self, family: list[Comparison], rows: np.ndarray) -> np.ndarray:
+        """Which comparisons have enough images in both groups among `rows`, bool (comparisons,)."""
+        return (self.row_groups.take(rows).sizes(family) >= self.minimum_cell).all(1)
+
+    @cached_property
+    def exchanges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Patients of the main sample's rows, int64 from 0, and the permutations of those patients."""
+        own = self.test.iloc[self.rows[self.main]]
+        patients = pd.factorize(own.patient_id)[0]
+        strata = null.strata(own.reset_index(drop=True), patients)
+        return patients, null.permutations(strata, self.settings.permutations, self.settings.seed)
+
+    @cached_property
+    def patient_draws(self) -> np.ndarray:
+        count = self.patients.max() + 1
+        return effects.patient_draws(count, self.settings.replicates, self.settings.seed)
+
+
+def design(
+    dataset: str,
+    records: pd.DataFrame,
+    weights: pd.DataFrame,
+    settings: Bias,
+    minimum_cell: int = 10,
+) -> Design:
+    """The design of an analysis of the records of split `test`.
+
+    weights: columns image_id and weight, a row for each test image: how often, or how much, it counts in the
+    resampled test set. Images with weight 0 were not drawn and take no part.
+    """
+    test = records[records.split == "test"]
+    given = weights.set_index("image_id").weight
+    absent = test.image_id[~test.image_id.isin(given.index)]
+    if len(absent):
+        raise InputError(
+            f"{dataset}: {len(absent)} of {len(test)} test images have no weight in test_resampled.csv. "
+            "It was made from other records; make it again."
+        )
+    weight = given.reindex(test.image_id).to_numpy(float)
+    if not (np.isfinite(weight) & (weight >= 0)).all():
+        raise InputError(
+            f"{dataset}: test_resampled.csv has weights that are negative or no numbers "
+            f"(rows {some(np.flatnonzero(~(weight >= 0)) + 1)}). Make it again."
+        )
+    test = test.assign(weight=weight)[weight > 0].reset_index(drop=True)
+    if len(test) < 2:
+        raise InputError(
+            f"{dataset}: {len(test)} test images take part; there is nothing to compare."
+        )
+    rows = np.arange(len(test))
+    if settings.variant == "v1":
+        if (test.weight % 1 != 0).any():
+            raise InputError(
+                f"{dataset}: bias.variant v1 looks at every resampled row, but the test set has weights, not counts. "
+                "Set resampling.method to draws, or bias.variant to v2."
+            )
+        rows = np.repeat(rows, test.weight.astype(int))
+    return Design(dataset, test, rows, groups(test), settings, minimum_cell)

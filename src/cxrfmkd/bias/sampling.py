@@ -1,0 +1,123 @@
+"""Samples of test images with equal numbers of every race: the main one and the simulated ones.
+
+Source: thesis method, section 7.2. The final analysis (v2) draws unique images, so weighted that each race
+approaches the average composition by sex, disease and age; the earlier one (v1) draws resampled rows plainly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.bias.threads import share
+from cxrfmkd.errors import InputError
+
+COMPOSITION = ("sex", "disease", "age_bin")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What samples are drawn from.
+
+    members: rows of each group, int64 arrays, groups in order of appearance; weights: each member's weight,
+    float64, or None for equal ones; names: the groups' names; size: rows drawn from each group.
+    """
+
+    members: tuple[np.ndarray, ...]
+    weights: tuple[np.ndarray, ...] | None
+    names: tuple[str, ...]
+    size: int
+
+
+def pool(rows: pd.DataFrame, by: str, variant: str, size: int, shortage: str) -> Pool:
+    """The groups of `rows` by their column `by`, ready to be drawn from.
+
+    rows: one a candidate, with columns sex, race, disease and age_bin; variant: v1 or v2. Rows without a group
+    (and, in v2, without sex, disease or age band) are not candidates. Where a group has fewer than `size`,
+    `shortage` says whether to draw the largest equal number (`reduce`) or to stop (`error`, as the thesis).
+    """
+    group = rows[by].fillna("").astype(str).to_numpy()
+    usable = group != ""
+    strata = None
+    if variant == "v2":
+        parts = [column for column in COMPOSITION if column != by]
+        usable &= rows[parts].notna().all(axis=1).to_numpy()
+        usable &= (rows[parts].astype(str) != "").all(axis=1).to_numpy()
+        strata = rows[parts].astype(str).agg("-".join, axis=1).to_numpy()
+    names = tuple(pd.unique(group[usable]))
+    if len(names) < 2:
+        raise InputError(
+            f"bias: the test images belong to {len(names)} group(s) by {by}; at least two are needed to compare. "
+            "Leave the dataset out of the bias analysis, or give its records that column."
+        )
+    members = tuple(np.flatnonzero(usable & (group == name)) for name in names)
+    least = min(map(len, members))
+    if least < size:
+        have = ", ".join(f"{n} {len(m)}" for n, m in zip(names, members, strict=True))
+        if shortage == "error":
+            raise InputError(
+                f"bias: {size} images of each {by} are wanted, there are: {have}. "
+                f"Lower bias.sample_per_group to {least}, or set bias.shortage to reduce."
+            )
+        log.warning("%s images of each %s are wanted; drawing %s (have: %s)", size, by, least, have)
+    weights = None if strata is None else _matching(strata, members)
+    return Pool(members, weights, names, min(size, least))
+
+
+def _matching(strata: np.ndarray, members: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Weight of each member: its stratum's average share over the groups, divided by its share in the group."""
+    codes, _ = pd.factorize(strata)
+    shares = np.array([np.bincount(codes[m], minlength=codes.max() + 1) / len(m) for m in members])
+    average = shares.mean(0)
+    return tuple(
+        average[codes[m]] / share[codes[m]] for m, share in zip(members, shares, strict=True)
+    )
+
+
+def draw(source: Pool, seeds: list[int]) -> np.ndarray:
+    """One sample for every seed: rows, int64 (seeds, groups * size), without replacement, group after group.
+
+    Weighted groups are drawn one after the other by torch's multinomial from a generator with the seed; plain
+    ones as `pandas.DataFrame.sample(random_state=seed)` draws them, each anew from the seed.
+    """
+    size, groups = source.size, len(source.members)
+    result = np.empty((len(seeds), groups * size), np.int64)
+    if source.weights is None:
+        for place, seed in enumerate(seeds):
+            for g, members in enumerate(source.members):
+                chosen = np.random.RandomState(seed).choice(len(members), size, replace=False)
+                result[place, g * size : (g + 1) * size] = members[chosen]
+        return result
+    import torch
+
+    weights = [torch.from_numpy(w) for w in source.weights]
+
+    def work(start: int, stop: int) -> None:
+        for place in range(start, stop):
+            generator = torch.Generator().manual_seed(seeds[place])
+            for g, members in enumerate(source.members):
+                chosen = torch.multinomial(weights[g], size, generator=generator).numpy()
+                result[place, g * size : (g + 1) * size] = members[chosen]
+
+    share(work, len(seeds), 16)
+    return result
+
+
+def half(patient_ids: pd.Series) -> np.ndarray:
+    """Which half of the patients each row belongs to, 0 or 1: fixed for ever by a hash of the patient's id."""
+    patients, names = pd.factorize(patient_ids)
+    digits = [hashlib.sha256(str(name).encode()).digest()[0] & 1 for name in names]
+    return np.array(digits, np.int8)[patients]
+
+
+def one_each(patient_ids: np.ndarray, seed: int) -> np.ndarray:
+    """Positions of one row of every patient, drawn at random, ascending."""
+    shuffled = np.random.default_rng(seed).permutation(len(patient_ids))
+    _, first = np.unique(patient_ids[shuffled], return_index=True)
+    return np.sort(shuffled[first])

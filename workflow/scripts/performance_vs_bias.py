@@ -1,0 +1,19 @@
+"""Set the models' performance against their bias: one point a model, a line, and a rank correlation."""
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.bias import performance
+from cxrfmkd.files import write_table
+
+
+def main() -> None:
+    args = parse(__doc__, summaries=[Path], scores=[Path], out=Path, correlation=Path)
+    scores = performance.read(args.scores)
+    table = performance.points(performance.read(args.summaries), scores)
+    write_table(args.out, table)
+    write_table(args.correlation, performance.correlations(table, scores))
+
+
+if __name__ == "__main__":
+    run(main)
