@@ -86,7 +86,7 @@ def draw(table: pd.DataFrame, dataset: str, method: str) -> Figure:
                    markersize=3, markerfacecolor=style.PAPER)  # fmt: skip
         panel.plot(x, rows.after, color=colour, linewidth=1.3, marker="o", markersize=3)
         panel.set_title(f"Age, {race}" if race != "All" else "Age, whole test set")
-        panel.grid(axis="y")
+        panel.grid(True, axis="y")
         panel.grid(False, axis="x")
         panel.set(xlim=(-0.4, len(rows) - 0.6), ylim=(0, (top or 1) * 1.08))
         panel.set_xticks(x, rows.level, rotation=45, ha="right", rotation_mode="anchor")

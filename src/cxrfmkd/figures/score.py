@@ -17,13 +17,19 @@ COLUMNS = ["dataset", "model", "loss", "sample", "attribute", "score", "least", 
 
 
 def select(score: pd.DataFrame, null: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The normalised score of every attribute and sample: mean and range over seeds, and the null's central 95 %."""
+    """The normalised score of every attribute and sample: mean and range over seeds, and the null's central 95 %.
+
+    The null belongs to the main sample; over seeds its bounds are averaged and its largest p-value is kept.
+    """
+    keys = ["dataset", "model", "loss", "attribute"]
     table = score[(score.dataset == dataset) & (score.form == "normalised")]
     table = table[table["sample"].isin(SAMPLES) & table.attribute.map(shown)]
-    keys = ["dataset", "model", "loss", "sample", "attribute"]
-    found = table.groupby(keys, sort=False).score.agg(["mean", "min", "max"]).reset_index()
+    found = table.groupby([*keys, "sample"], sort=False).score.agg(["mean", "min", "max"]).reset_index()
     found = found.rename(columns={"mean": "score", "min": "least", "max": "most"})
-    return found.merge(_null(null, dataset), how="left", on=["dataset", "model", "loss", "sample", "attribute"])[COLUMNS]
+    chance = null[(null.dataset == dataset) & (null.form == "normalised")]
+    bounds = {"null_low": "mean", "null_high": "mean", "p": "max"}
+    chance = chance.groupby(keys, sort=False).agg(bounds).reset_index().assign(sample="main")
+    return found.merge(chance, how="left", on=[*keys, "sample"])[COLUMNS]
 
 
 def shown(attribute: str) -> bool:
@@ -31,14 +37,10 @@ def shown(attribute: str) -> bool:
     return attribute in TITLES or attribute.startswith("combined (")
 
 
-def _null(null: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    return null
-
-
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel an attribute, from 0 to 150."""
     pairs = style.in_order(zip(table.model, table.loss, strict=True))
-    attributes = sorted(table.attribute.unique(), key=lambda name: (not name.startswith("combined"), list(TITLES).index(name) if name in TITLES else 0))
+    attributes = sorted(table.attribute.unique(), key=lambda name: [*TITLES, name].index(name))
     figure, axes = style.panels(
         1, len(attributes), (1.55, max(1.0, 0.145 * (len(pairs) + 0.6))),
         margins=(style.label_margin(pairs), 0.2, 0.9, 0.62), gaps=(0.22, 0.4),
