@@ -303,6 +303,18 @@ class Evaluation:
         ["sex", "race", "age", "view"],
         choices=list(ATTRIBUTES),
     )
+    comparisons: list = setting(
+        "what each model is compared with, every kind a family of tests: `teacher` (the probe on the teacher's "
+        "embeddings), `baseline` (the same network without distillation), `loss` (the loss that does best on validation)",
+        ["teacher", "baseline", "loss"],
+        choices=["teacher", "baseline", "loss"],
+    )
+    adjustment: str = setting(
+        "adjustment of p-values within a family: Benjamini-Yekutieli, as the thesis's bias tests, Benjamini-Hochberg, "
+        "Holm or none",
+        "fdr_by",
+        choices=["fdr_by", "fdr_bh", "holm", "none"],
+    )
     minimum_cell: int = setting("smaller groups are suppressed", 10, minimum=1)
     seed: int = setting("seed of the replicates", 42)
 

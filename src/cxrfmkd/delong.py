@@ -1,0 +1,78 @@
+"""Analytic variance of areas under ROC curves, for images that are independent or that come in patients.
+
+A check on the bootstrap that shares nothing with it. With every image a patient of its own it is DeLong's variance
+(DeLong 1988, by midranks as in Sun and Xu 2014); with several images a patient it is Obuchowski's (1997).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+class Influence(NamedTuple):
+    """What each patient's images of a finding add to the area's error.
+
+    area: shape (f,). positive, negative: shape (patients, f), from images with and without the finding; zero for
+    a patient who has none. Linear: the influence of a mean or difference is the mean or difference of influences.
+    """
+
+    area: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+
+    def __sub__(self, other: Influence) -> Influence:
+        return Influence(*(a - b for a, b in zip(self, other, strict=True)))
+
+
+def influence(truth: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Influence:
+    """Areas and influences. truth: shape (n, f), 0, 1 or NaN; scores: (n, f); patients: (n,), any labels.
+
+    NaN for a finding with one class only.
+    """
+    codes = np.unique(patients, return_inverse=True)[1]
+    size = codes.max(initial=-1) + 1
+    area = np.full(truth.shape[1], np.nan)
+    parts = np.full((2, size, truth.shape[1]), np.nan)
+    for k in range(truth.shape[1]):
+        known = ~np.isnan(truth[:, k])
+        positive, negative = known & (truth[:, k] > 0), known & (truth[:, k] == 0)
+        m, n = positive.sum(), negative.sum()
+        if not m or not n:
+            continue
+        ranks = np.empty(len(truth))
+        ranks[known] = rankdata(scores[known, k])
+        above = (ranks[positive] - rankdata(scores[positive, k])) / n
+        below = 1 - (ranks[negative] - rankdata(scores[negative, k])) / m
+        area[k] = above.mean()
+        parts[0, :, k] = np.bincount(codes[positive], (above - area[k]) / m, size)
+        parts[1, :, k] = np.bincount(codes[negative], (below - area[k]) / n, size)
+    return Influence(area, *parts)
+
+
+def mean(influences: list[Influence]) -> Influence:
+    """Of the mean area, such as that of several seeds."""
+    return Influence(*(np.mean(parts, axis=0) for parts in zip(*influences, strict=True)))
+
+
+def variance(influence: Influence, truth: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """Variance of the areas, shape (f,). truth, patients: as given to `influence`; NaN with fewer than two patients
+    with or without the finding.
+    """
+    codes = np.unique(patients, return_inverse=True)[1]
+    result = np.full(truth.shape[1], np.nan)
+    for k in range(truth.shape[1]):
+        with_ = len(np.unique(codes[truth[:, k] > 0]))
+        without = len(np.unique(codes[truth[:, k] == 0]))
+        every = len(np.unique(codes[~np.isnan(truth[:, k])]))
+        if min(with_, without) < 2:
+            continue
+        positive, negative = influence.positive[:, k], influence.negative[:, k]
+        result[k] = (
+            with_ / (with_ - 1) * (positive**2).sum()
+            + without / (without - 1) * (negative**2).sum()
+            + 2 * every / (every - 1) * (positive * negative).sum()
+        )
+    return result

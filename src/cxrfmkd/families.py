@@ -1,0 +1,49 @@
+"""Run families, which are one model's runs over all seeds, and which of them are compared with which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cxrfmkd.zoo import MODELS, join_model
+
+
+class Family(NamedTuple):
+    """The runs that differ by seed alone. strategy is "own" for a model trained on the dataset it is tested on."""
+
+    source: str
+    strategy: str
+    model: str
+    loss: str
+
+    @property
+    def name(self) -> str:
+        """As in comparisons.csv: "strategy/model.loss@source"."""
+        return f"{self.strategy}/{join_model(self.model, self.loss)}@{self.source}"
+
+
+def references(
+    families: Iterable[Family], dataset: str, validated: dict[Family, float], kinds: Iterable[str]
+) -> list[tuple[str, Family, Family]]:
+    """Every comparison as (kind, family, its reference).
+
+    validated: macro AUC-ROC of each family on validation images. Kinds: "teacher", the probe on the teacher's own
+    embeddings; "baseline", the same network without distillation, probed or fine-tuned as the family is; "loss", the
+    distillation loss of the same model that does best on validation. The first two references are of the family's own
+    source and strategy if there are such, else those trained on `dataset` itself.
+    """
+    families = list(families)
+    found = []
+    for kind in kinds:
+        for family in families:
+            if kind == "loss":
+                alike = [f for f in families if f.loss and f[:3] == family[:3]]
+                reference = max(alike, key=lambda f: validated[f], default=None)
+            else:
+                probe = "cxr-model-fft" if MODELS[family.model].finetuned else "cxr-model-lp"
+                model = "cxr-fm-lp" if kind == "teacher" else probe
+                wanted = [family._replace(model=model, loss=""), Family(dataset, "own", model, "")]
+                reference = next((f for f in wanted if f in families), None)
+            if reference is not None and reference != family:
+                found.append((kind, family, reference))
+    return found

@@ -1,0 +1,125 @@
+"""Everything that is measured of one run family on one population, averaged over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd import calibration, curves, delong, operating_points
+from cxrfmkd.bootstrap import Sample, intervals, measure_names, seed_shares
+from cxrfmkd.configuration import Evaluation
+from cxrfmkd.findings import FINDINGS, GROUPS
+from cxrfmkd.longform import long
+from cxrfmkd.metrics import METRICS, names, with_groups
+from cxrfmkd.subgroups import Cells
+
+MEASURES = measure_names(cuts=2)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Numbers of one family. First axes: "replicates" has the sample itself first, "seeds" one model each.
+
+    values: measures of the mean over seeds, (replicates, 14, groups, MEASURES). by_seed: (seeds, 14, groups,
+    MEASURES), and low, high: intervals of the metrics of each, (seeds, 17, 4).
+    worth: of operating points, (replicates, 14, rules, measures). cuts: their thresholds, (seeds, 14, rules).
+    calibrated, observed, predicted: as from `calibration.replicate`. curves: (seeds, 14, 2, grid).
+    influence: of the mean areas; None where images have weights, which DeLong's variance does not know.
+    """
+
+    values: np.ndarray
+    by_seed: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    worth: np.ndarray
+    cuts: np.ndarray
+    calibrated: np.ndarray
+    observed: np.ndarray
+    predicted: np.ndarray
+    curves: np.ndarray
+    influence: delong.Influence | None
+
+
+def measure(
+    name: str, models: Iterable[np.ndarray], cuts: np.ndarray, sample: Sample, settings: Evaluation
+) -> Measured:
+    """Measure a family.
+
+    models: logits of each seed's model, shape (n, 14), in order. cuts: shape (seeds, 14, 2), thresholds from
+    validation images and from those of the source, NaN where there is none.
+    """
+    shares = seed_shares(len(cuts), settings.replicates, settings.seed, name)
+    totals: dict[str, np.ndarray] = {}
+    single: dict[str, list] = {key: [] for key in ("by_seed", "low", "high", "cuts", "curves")}
+    influences = []
+
+    def add(key: str, part: np.ndarray, share: np.ndarray) -> None:
+        weighted = part * share.reshape(-1, *[1] * (part.ndim - 1))
+        totals[key] = totals[key] + weighted if key in totals else weighted
+
+    for logits, cut, share in zip(models, cuts, shares, strict=True):
+        found = sample.replicate(logits, cut, settings.target_fpr)
+        add("values", found, share)
+        add("worth", operating_points.worth_of_rules(found[:, :, 0], MEASURES), share)
+        chances = operating_points.chances(logits)
+        calibrated, observed, predicted = calibration.replicate(sample, chances)
+        add("calibrated", calibrated, share)
+        add("observed", observed, share)
+        add("predicted", predicted[None], share[:1])
+        low, high = intervals(with_groups(found[1:, :, 0, : len(METRICS)]), settings.confidence)
+        own = operating_points.thresholds(sample.truth, logits, settings.target_fpr, sample.weights)
+        drawn = curves.curves(sample.truth, logits, sample.weights)
+        kept = found[0].copy(), low, high, np.column_stack([cut, own]), drawn
+        for key, part in zip(single, kept, strict=True):
+            single[key].append(part)
+        if (sample.weights == 1).all():
+            influences.append(delong.influence(sample.truth, logits, sample.patients))
+    totals["predicted"] = totals["predicted"][0]
+    arrays = {key: np.array(parts) for key, parts in single.items()}
+    return Measured(**totals, **arrays, influence=delong.mean(influences) if influences else None)
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    """Metrics of findings and their groups on everyone: (..., 14, groups, MEASURES) to (..., 17, 4)."""
+    return with_groups(values[..., 0, : len(METRICS)])
+
+
+def metrics_tables(measured: Measured, cells: Cells) -> list[pd.DataFrame]:
+    """One table per seed: metrics of findings and groups with intervals over patients."""
+    estimates = whole(measured.by_seed)
+    return [
+        _with_counts(
+            measured, cells, estimate=estimates[k], low=measured.low[k], high=measured.high[k]
+        )
+        for k in range(len(estimates))
+    ]
+
+
+def summary_table(measured: Measured, cells: Cells, confidence: float) -> pd.DataFrame:
+    """Mean and SD over seeds, with intervals over patients and seeds."""
+    values, seeds = whole(measured.values), whole(measured.by_seed)
+    sd = seeds.std(axis=0, ddof=1) if len(seeds) > 1 else np.full(seeds.shape[1:], np.nan)
+    low, high = intervals(values[1:], confidence)
+    return _with_counts(
+        measured, cells, mean=values[0], sd=sd, n_seeds=np.array(len(seeds)), low=low, high=high
+    )
+
+
+def _with_counts(measured: Measured, cells: Cells, **columns: np.ndarray) -> pd.DataFrame:
+    """Columns of shape (17, 4) with what they rest on; small counts and what they would follow from are blank."""
+    undefined = np.isnan(measured.values[0, :, 0, 0])
+    prevalence = measured.values[0, :, 0, MEASURES.index("prevalence")]
+    hidden = cells.hidden("prevalence")[:, 0]
+    blank = np.full(len(GROUPS), np.nan)
+    lost = [sum(undefined[FINDINGS.index(name)] for name in members) for members in GROUPS.values()]
+    counts = {
+        "n": np.r_[cells.images[:, 0], blank + cells.images[:, 0].max()],
+        "positives": np.r_[np.where(hidden, np.nan, cells.positives[:, 0]), blank],
+        "prevalence": np.r_[np.where(hidden, np.nan, prevalence), blank],
+        "undefined": np.r_[undefined, lost].astype(int),
+    }
+    axes = {"finding": names(), "metric": list(METRICS)}
+    return long(axes, **columns, **{key: part[:, None] for key, part in counts.items()})

@@ -1,0 +1,44 @@
+"""Predictions of a run, matched with records by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.errors import InputError
+from cxrfmkd.files import read_table
+from cxrfmkd.findings import FINDINGS
+
+
+def read_logits(path: Path, split: str, image_ids: pd.Series) -> np.ndarray:
+    """The logits of the images of one split, in the order of `image_ids`.
+
+    path: predictions.parquet (image_id, split, one column per finding). Returns float32 of shape (n, 14). Raises
+    InputError unless the split has each of the images exactly once, no other, and finite logits.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; the run that writes it has not finished.")
+    table = read_table(path)
+    if missing := [c for c in ("image_id", "split", *FINDINGS) if c not in table]:
+        raise InputError(f"{path}: columns {', '.join(missing)} are missing.")
+    table = table[table.split == split]
+    found, wanted = pd.Index(table.image_id), pd.Index(image_ids)
+    counts = {
+        "stand twice": found.duplicated().sum(),
+        "are missing": (~wanted.isin(found)).sum(),
+        "are not among the records": (~found.isin(wanted)).sum(),
+    }
+    if wrong := [f"{number} {what}" for what, number in counts.items() if number]:
+        raise InputError(
+            f"{path}: of the {len(wanted)} {split} images {', '.join(wrong)}. The run was made from other records, "
+            "or an excluded image was not declared; make it again."
+        )
+    logits = table[list(FINDINGS)].to_numpy(np.float32)[found.get_indexer(wanted)]
+    if bad := int((~np.isfinite(logits)).any(axis=1).sum()):
+        raise InputError(
+            f"{path}: {bad} {split} images have a logit that is not a finite number. The training diverged; "
+            "run it again with a smaller learning rate."
+        )
+    return logits

@@ -1,0 +1,34 @@
+"""Evaluate every classifier on one dataset: metrics, comparisons, operating points, calibration, subgroups."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.configuration import Evaluation
+from cxrfmkd.evaluation import TABLES, evaluate, runs_of
+from cxrfmkd.files import write_table
+from cxrfmkd.records import present, read_records
+
+
+def main() -> None:
+    args = parse(
+        __doc__, predictions=[Path], val=Path, test=Path, resampled=Path, arrays=[KeyedArray.open],
+        source_predictions=[Path], source_val=[Path], **dict.fromkeys(TABLES, Path),
+    )  # fmt: skip
+    spec = args.spec
+    runs, sources = runs_of(spec["runs"], args.predictions, args.source_predictions)
+    weights = pd.read_csv(args.resampled, dtype={"image_id": str}).set_index("image_id").weight
+    tables = evaluate(
+        spec["dataset"], runs, present(read_records(args.val), *args.arrays),
+        present(read_records(args.test), *args.arrays), weights, Evaluation(**spec["evaluation"]),
+        spec["labels"]["uncertain"],
+        {name: read_records(path) for name, path in zip(sources, args.source_val, strict=True)},
+    )  # fmt: skip
+    for name, table in tables.items():
+        write_table(getattr(args, name), table)
+
+
+if __name__ == "__main__":
+    run(main)
