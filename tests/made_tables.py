@@ -66,16 +66,22 @@ def summary(of: pd.DataFrame) -> pd.DataFrame:
     return table.assign(low=table["mean"] - 0.015, high=table["mean"] + 0.014, n=400, positives=90)
 
 
-def comparisons(dataset="chexpert", losses=("mse", "cosine"), metric="auc_roc") -> pd.DataFrame:
-    """Paired differences of every model from every other one's macro."""
-    names = [f"own/{m}.{loss}@{dataset}" if loss else f"own/{m}@{dataset}" for m, loss in pairs(losses)]
-    skill = [SKILL[m] for m, _ in pairs(losses)]
+def comparisons(dataset="chexpert", losses=("mse", "cosine"), metrics=("auc_roc", "auc_pr")) -> pd.DataFrame:
+    """Paired macro differences from the teacher's probe and from the undistilled network."""
     rows = []
-    for i, a in enumerate(names):
-        for j in range(i + 1, len(names)):
-            d = skill[i] - skill[j]
-            rows.append((dataset, "resampled", "Macro", metric, a, names[j], d, d - 0.008, d + 0.008,
-                         0.001 if abs(d) > 0.008 else 0.4, 0.01 if abs(d) > 0.01 else 0.7, "own"))  # fmt: skip
+    for metric in metrics:
+        for kind in ("teacher", "baseline"):
+            for model, loss in pairs(losses):
+                fine = "cxr-model-fft" if MODELS[model].finetuned else "cxr-model-lp"
+                other = "cxr-fm-lp" if kind == "teacher" else fine
+                if other == model:
+                    continue
+                name = f"own/{model}.{loss}@{dataset}" if loss else f"own/{model}@{dataset}"
+                d = SKILL[model] - SKILL[other]
+                sure = abs(d) > 0.01
+                for population in ("natural", "resampled"):
+                    rows.append((dataset, population, "Macro", metric, name, f"own/{other}@{dataset}", d, d - 0.008,
+                                 d + 0.008, 0.001 if sure else 0.4, 0.01 if sure else 0.7, f"{kind}: {metric}"))  # fmt: skip
     columns = ["dataset", "population", "finding", "metric", "model_a", "model_b", "difference", "low", "high",
                "p", "p_adjusted", "family"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)

@@ -16,9 +16,9 @@ from cxrfmkd.zoo import LOSS_TITLES, MODELS, STRATEGIES
 
 RUN = ["dataset", "source", "strategy", "model", "loss", "population"]
 METRICS = ("auc_pr", "auc_roc", "youden_j_max", "youden_j_at_fpr20")
+DETAILED = (*BY_RELEVANCE, "Macro")
 FOCUSED = (*BY_RELEVANCE[:7], "Average Classes 1 to 7", "Others")
-SPREAD = ["average", "sd", "percent_sd"]
-# Columns by which people read a table from top to bottom, and the order of what stands in them.
+# The order of what stands in a column, where it is not the alphabet's.
 ORDERS = {
     "strategy": ["own", *STRATEGIES],
     "model": list(MODELS),
@@ -30,13 +30,12 @@ ORDERS = {
 
 
 def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """`table` sorted by the columns `by`, each in the study's own order; what has none stays alphabetical."""
+    """`table` sorted by the columns `by`, each in the study's own order; what has none comes last, alphabetically."""
 
     def rank(column: pd.Series) -> pd.Series:
-        order = ORDERS.get(str(column.name))
-        if order is None:
-            return column
-        return column.map(lambda value: (order.index(value) if value in order else len(order), str(value)))
+        order = ORDERS.get(str(column.name), [])
+        known = [*order, *sorted(set(column.astype(str)) - set(order))]
+        return column.astype(str).map({value: place for place, value in enumerate(known)})
 
     return table.sort_values(list(by), key=rank, kind="stable", ignore_index=True)
 
@@ -48,13 +47,143 @@ def over_seeds(metrics: pd.DataFrame, findings: Sequence[str]) -> pd.DataFrame:
     """
     keys = [*RUN, "metric", "finding"]
     chosen = metrics[metrics.finding.isin(findings)]
-    wide = chosen.pivot_table(index=keys, columns="seed", values="estimate", aggfunc="first", dropna=False, observed=True)  # fmt: skip
-    wide = wide.dropna(how="all")
-    numbers = wide.to_numpy(float)
+    wide = chosen.set_index([*keys, "seed"]).estimate.unstack("seed")
+    average, spread = wide.mean(axis=1), wide.std(axis=1, ddof=1)
+    percent = (100 * spread / average.where(average != 0)).mask(average == 0, 0.0)
     wide.columns = [f"seed{seed}" for seed in wide.columns]
-    average = wide.mean(axis=1)
-    spread = wide.std(axis=1, ddof=1)
-    percent = (100 * spread / average.where(average != 0)).where(average != 0, 0.0)
-    table = wide.assign(average=average, sd=spread, percent_sd=percent.where(spread.notna()))
-    assert numbers.shape[0] == len(table)
+    table = wide.assign(average=average, sd=spread, percent_sd=percent)
     return in_order(table.reset_index(), keys)
+
+
+def detailed(metrics: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """The thesis's detailed table: every metric of the 14 findings in its order of relevance, and their mean.
+
+    Beside its columns stand the interval over patients and seeds, and the counts that it rests on.
+    """
+    return _with_intervals(over_seeds(metrics, DETAILED), summary)
+
+
+def focused(metrics: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """The thesis's focused table: the seven most relevant findings, their average, and the average of the others."""
+    return _with_intervals(over_seeds(metrics, FOCUSED), summary)
+
+
+def _with_intervals(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    keys = [*RUN, "metric", "finding"]
+    return table.merge(summary[[*keys, "low", "high", "n", "positives"]], how="left", on=keys)
+
+
+def transfer(summary: pd.DataFrame) -> pd.DataFrame:
+    """A row per source, target, model and group of findings; per strategy, and for the same model trained on the
+    target itself (`own`), the mean over seeds, its SD and its interval."""
+    table = summary[summary.finding.isin(GROUPS)]
+    moved = table[table.strategy.isin(STRATEGIES)]
+    keys = ["source", "target", "model", "loss", "population", "metric", "finding"]
+    shared = [key for key in keys if key not in ("source", "target")]
+    result = moved.rename(columns={"dataset": "target"})[keys].drop_duplicates()
+    for strategy in (*STRATEGIES, "own"):
+        part = table[table.strategy == strategy].rename(columns={"dataset": "target"})
+        name = strategy.replace("-", "_")
+        columns = {"mean": name, "sd": f"{name}_sd", "low": f"{name}_low", "high": f"{name}_high"}
+        on = ["target", *shared] if strategy == "own" else keys
+        result = result.merge(part[[*on, *columns]].rename(columns=columns), how="left", on=on)
+    return in_order(result, keys)
+
+
+def students(qualities: Sequence[dict], runs: Sequence[dict], chosen: Sequence[dict]) -> pd.DataFrame:
+    """A row per student and per control: training in numbers, and agreement with the teacher on validation films.
+
+    qualities, runs, chosen: contents of `quality.json`, `run.json` of every seed and `selected.json`, each with what
+    its path says under `about`. Agreement is known of the chosen seed alone.
+    """
+    picked = {(c["about"]["dataset"], c["about"]["loss"]): c["seed"] for c in chosen}
+    measured = {(q["about"]["dataset"], q["about"]["loss"]): q for q in qualities}
+    rows = []
+    for run in runs:
+        about, best = run["about"], run.get("best", {})
+        if "model" in about or "loss" not in about:
+            continue
+        family = about["dataset"], about["loss"]
+        mine = picked.get(family) == about["seed"]
+        row = {"dataset": family[0], "loss": family[1], "what": "student", "seed": about["seed"], "chosen": mine}
+        row |= {"best_epoch": best.get("epoch"), "val_loss": best.get("val_loss"), "test_loss": best.get("test_loss")}
+        rows.append(row | (_agreement(measured[family]["student"]) if mine and family in measured else {}))
+    for family, quality in measured.items():
+        start = {"dataset": family[0], "loss": family[1]}
+        rows.append(start | {"what": "teacher"} | _agreement(quality["teacher"]))
+        for name, found in quality["controls"].items():
+            rows.append(start | {"what": name.replace("_", " ")} | _agreement(found))
+    columns = ["dataset", "loss", "what", "seed", "chosen", "best_epoch", "val_loss", "test_loss", *AGREEMENT]
+    table = pd.DataFrame(rows).reindex(columns=columns)
+    table = table.astype({"seed": "Int64", "best_epoch": "Int64", "chosen": "boolean"})
+    return in_order(table, ["dataset", "loss"])
+
+
+AGREEMENT = ("cosine", "centred_cosine", "r2_overall", "cka_debiased", "neighbour_overlap", "retrieval_top1", "probe_auc",
+             "teacher_probe_auc")  # fmt: skip
+
+
+def _agreement(found: dict) -> dict:
+    return {name: found.get(name) for name in AGREEMENT}
+
+
+def subgroups(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per run family, metric, finding and group, with its difference from the mean of the groups in percent."""
+    keys = [*RUN, "metric", "finding", "attribute"]
+    columns = ["group", "estimate", "low", "high", "relative", "relative_low", "relative_high", "n", "positives", "suppressed"]  # fmt: skip
+    return in_order(table[[*keys, *columns]], keys)
+
+
+def bias(scores: pd.DataFrame | None) -> pd.DataFrame:
+    """A row per model: the thesis's score with its null band, effect sizes and what a probe can read.
+
+    scores: `scores.csv` of every dataset; None for a study without a bias analysis.
+    """
+    wanted = ["dataset", "model", "loss", "scored", "score", "score_sd", "score_race", "score_sex", "score_age",
+              "simulation_mean", "simulation_low", "simulation_high", "score_unnormalised", "score_filtered",
+              "null_low", "null_high", "z", "p", "d_combined", "d_combined_low", "d_combined_high", "d_race", "d_sex",
+              "d_age", "w1_combined", "energy_combined", "auc_race", "auc_sex", "auc_age", "cka_teacher"]  # fmt: skip
+    table = pd.DataFrame() if scores is None else scores
+    return in_order(table.reindex(columns=wanted), ["dataset", "model", "loss"])
+
+
+def cohort(summaries: Sequence[dict], minimum_cell: int) -> pd.DataFrame:
+    """Who is in the study: images by split and attribute, from the datasets' `summary.json`.
+
+    Counts below `minimum_cell` are blank, and with a single one its next smallest neighbour, since it would follow
+    from the total; `suppressed` names the splits.
+    """
+    parts = []
+    for summary in summaries:
+        counts = summary["counts"]
+        whole = {"images": "images", "patients": "patients", "studies": "studies", "age": "mean_age"}
+        rows = [{"attribute": name, "level": "mean" if name == "age" else "all"} | {split: found[key] for split, found in counts.items()}
+                for name, key in whole.items()]  # fmt: skip
+        for attribute in ("sex", "race", "view", "age_bin", "disease"):
+            rows += _levels(attribute, {split: found.get(attribute, {}) for split, found in counts.items()}, minimum_cell)
+        for finding in FINDINGS:
+            levels = {split: found["findings"][finding] for split, found in counts.items()}
+            rows += _levels(finding, levels, minimum_cell)
+        parts.append(pd.DataFrame(rows).assign(dataset=summary["dataset"]))
+    columns = ["dataset", "attribute", "level", "train", "val", "test", "suppressed"]
+    table = pd.concat(parts) if parts else pd.DataFrame()
+    return table.reindex(columns=columns).fillna({"suppressed": ""}).reset_index(drop=True)
+
+
+def _levels(attribute: str, counts: dict[str, dict[str, int]], minimum_cell: int) -> list[dict]:
+    """A row per level of an attribute; counts: by split, then by level."""
+    levels = list(dict.fromkeys(level for found in counts.values() for level in found))
+    table = pd.DataFrame(counts).reindex(levels).fillna(0).astype(float)
+    hidden = pd.DataFrame(False, table.index, table.columns)
+    for split in table:
+        small = table[split].between(1, minimum_cell - 1)
+        rest = table[split][~small & (table[split] > 0)]
+        if small.sum() == 1 and len(rest):
+            small[rest.idxmin()] = True
+        hidden[split] = small
+    shown = table.mask(hidden)
+    return [
+        {"attribute": attribute, "level": level, "suppressed": ", ".join(hidden.columns[hidden.loc[level]])}
+        | shown.loc[level].where(shown.loc[level].notna(), np.nan).to_dict()
+        for level in levels
+    ]

@@ -50,11 +50,13 @@ KINDS = {
     "calibration": Kind("performance", "Calibration", "Predicted against observed frequency."),
     "transfer": Kind("transfer", "Transfer", "The transfer strategies side by side, and the same models trained on the target."),
     "subgroups": Kind("subgroups", "Performance by subgroup", "AUC-ROC of every group of patients, with intervals."),
+    "relative": Kind("subgroups", "Relative differences", "The same, relative to the mean of the groups."),
     "gaps": Kind("subgroups", "Gaps between subgroups", "Difference between the best and the worst served group."),
     "ks": Kind("bias", "Kolmogorov-Smirnov distances", "Largest distance between two groups’ distributions along each PCA mode."),
     "score": Kind("bias", "Bias score", "The thesis’s score with the range that it has when nothing is encoded."),
     "encoding": Kind("bias", "Encoding of attributes", "How well the whole embedding tells a patient’s group."),
     "pca": Kind("bias", "Embeddings, first two PCA modes", "Every dot a film; curves: distribution of each group."),
+    "pca-3-4": Kind("bias", "Embeddings, PCA modes 3 and 4", "Every dot a film; curves: distribution of each group."),
     "tsne": Kind("bias", "Embeddings, t-SNE", "Every dot a film; for looking, not for testing."),
     "performance-vs-bias": Kind("tradeoff", "Performance against bias", "One point a model, with the rank correlation."),
     "against-thesis": Kind("thesis", "Against the thesis", "Our means beside the thesis’s logged ones."),
@@ -113,7 +115,7 @@ def _evaluation(name: str, attributes: Sequence[str]) -> dict[str, list[str]]:
     figures[f"{name}/curves"] = [f"{folder}/curves.csv", f"{folder}/thresholds.csv"]
     figures[f"{name}/calibration"] = [f"{folder}/calibration.csv"]
     if attributes:
-        figures[f"{name}/subgroups"] = [f"{folder}/subgroups.csv"]
+        figures |= {f"{name}/{kind}": [f"{folder}/subgroups.csv"] for kind in ("subgroups", "relative")}
         figures[f"{name}/gaps"] = [f"{folder}/gaps.csv"]
     return figures
 
@@ -125,9 +127,18 @@ def _bias(name: str, models: Sequence[str], tsne: bool) -> dict[str, list[str]]:
         f"{name}/score": [f"bias/{name}/{model}/{part}.csv" for model in models for part in ("score", "null")],
         f"{name}/encoding": [f"bias/{name}/{model}/encoding.csv" for model in models],
     }  # fmt: skip
-    for kind in ("pca", "tsne") if tsne else ("pca",):
-        figures[f"{name}/{kind}"] = [f"{name}/models/{model}/projection.parquet" for model in models]
+    shown = representatives(models)
+    for kind in ("pca", "pca-3-4", "tsne") if tsne else ("pca", "pca-3-4"):
+        figures[f"{name}/{kind}"] = [f"{name}/models/{model}/projection.parquet" for model in shown]
     return figures
+
+
+def representatives(models: Sequence[str]) -> list[str]:
+    """One of each kind of model, the first of its losses, so that a picture of them all stays readable."""
+    first: dict[str, str] = {}
+    for model in models:
+        first.setdefault(model.partition(".")[0], model)
+    return list(first.values())
 
 
 def assets() -> str:

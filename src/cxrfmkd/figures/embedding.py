@@ -188,7 +188,3 @@ def _legend(panel: Axes, attribute: str, table: pd.DataFrame) -> float:
 
 SHORT: dict[str, str] = {"Pleural Effusion": "Effusion", "51-70": "51–70"}
 
-
-def representatives(models: Sequence[str]) -> list[str]:
-    """One of each kind of model, with the first of its losses, so that a picture stays readable."""
-    return list({name.partition(".")[0]: name for name in reversed(models)}.values())[::-1]

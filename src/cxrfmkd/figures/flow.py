@@ -99,9 +99,19 @@ def draw(steps: pd.DataFrame, dataset: str) -> Figure:
     return figure
 
 
-def select(summary: dict) -> pd.DataFrame:
-    """The steps and splits of a dataset's `summary.json` as the table that `draw` takes; counts alone."""
+def select(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The steps and splits of a dataset's `summary.json` as the table that `draw` takes; counts alone.
+
+    excluded: `image_id` and `reason` of the films that could not be packed. The splits are those of the records.
+    """
     steps = [{"kind": "step", **step} for step in summary["flow"]]
+    kept = steps[-1]["kept"]
+    if excluded is not None:
+        # A reason may name a file, and a file a patient: only the kind of error leaves the dataset's folder.
+        for kind, count in excluded.reason.str.partition(":")[0].value_counts().items():
+            kept -= count
+            steps.append({"kind": "step", "step": "packed", "kept": kept, "excluded": count, "patients": float("nan"),
+                          "reason": f"the film cannot be read ({kind})"})  # fmt: skip
     splits = [
         {"kind": "split", "step": name, "kept": found["images"], "excluded": 0,
          "patients": found["patients"], "reason": ""}

@@ -21,6 +21,7 @@ from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import ScaledTranslation
 
+from cxrfmkd.files import whole
 from cxrfmkd.zoo import LOSS_TITLES, MODELS, loss_title
 
 HERE = Path(__file__).parent
@@ -28,6 +29,8 @@ for font in sorted((HERE / "fonts").glob("*.ttf")):
     fontManager.addfont(font)
 matplotlib.style.use(HERE / "cxrfmkd.mplstyle")
 
+# Families of equal width for every reader of an SVG, whatever fonts the machine has.
+FONTS = "'Liberation Sans', Arial, Helvetica, sans-serif"
 INK, MUTED, RULE, BAND, PAPER = "#1f2328", "#59636e", "#e3e6ea", "#eef0f3", "#ffffff"
 
 COLOURS = {
@@ -196,6 +199,15 @@ def panels(
     return figure, axes
 
 
+def blank(subject: str) -> Figure:
+    """In place of a figure whose tables hold nothing to draw."""
+    figure, axes = panels(1, 1, (7.0, 0.4), margins=(0.12, 0.12, 0.1, 0.1))
+    axes[0, 0].axis("off")
+    text = f"Nothing to draw of {dataset_title(subject)}: its tables are empty or suppressed."
+    axes[0, 0].text(0, 0.5, text, color=MUTED, va="center", transform=axes[0, 0].transAxes)
+    return figure
+
+
 def heading(figure: Figure, text: str, about: str = "", left: float = 0.12) -> None:
     """A bold title at the top left, and under it in grey what is shown; `left` in inches."""
     width, height = figure.get_size_inches()
@@ -275,14 +287,9 @@ def rows_of(axes: Axes, labels: Sequence[str], *, top: float = 0.7, bold: Sequen
 
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
     """Write both files, byte for byte the same for the same figure; each whole or not at all."""
-    from cxrfmkd.files import whole
-
     with whole(svg) as partial:
         figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
         text = partial.read_text().replace("'Figure Sans', 'DejaVu Sans'", FONTS)
         partial.write_text(text)
     with whole(png) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})
-
-
-FONTS = "'Liberation Sans', Arial, Helvetica, sans-serif"

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.embedding import representatives
+from cxrfmkd.figures.catalogue import representatives
 from cxrfmkd.figures.parallel import legend
 from cxrfmkd.figures.performance import aligned, main_population, models_of, own
 from cxrfmkd.findings import BY_RELEVANCE
