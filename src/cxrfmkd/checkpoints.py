@@ -1,0 +1,155 @@
+"""What a long training needs to go on after a stop, kept outside the workflow's declared outputs.
+
+    with Checkpoints("checkpoints/distill/chexpert/mse/41", minutes=600) as kept:
+        ...train, write the outputs...
+
+A checkpoint belongs to one combination of settings, code and data; one of another combination is refused. Only
+one process can hold the folder. Shortly before the minutes are over, or at SIGTERM, the training saves and leaves
+with exit status 75, which a scheduler may retry. The folder is deleted when the block ends well.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import torch
+
+from cxrfmkd.errors import InputError
+from cxrfmkd.files import whole
+
+log = logging.getLogger(__name__)
+
+# Exit status of a job that was stopped and can go on: sysexits.h, EX_TEMPFAIL.
+STOPPED = 75
+
+# Part of the time budget, at the most so many seconds, that is left for saving and leaving.
+RESERVE, LONGEST_RESERVE = 0.1, 300.0
+
+
+class Checkpoints:
+    """The checkpoint of one run.
+
+    folder: its own; None to keep nothing. minutes: wall-clock budget from now on; None for no limit.
+    every: seconds between two checkpoints within an epoch.
+    """
+
+    def __init__(
+        self, folder: str | Path | None, minutes: float | None = None, every: float = 300.0
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.every = every
+        self._saved_at = time.monotonic()
+        budget = None if minutes is None else 60 * minutes
+        self._leave_at = (
+            None
+            if budget is None
+            else self._saved_at + budget - min(RESERVE * budget, LONGEST_RESERVE)
+        )
+        self._terminated = self._watching = False
+        self._fingerprint = ""
+
+    def __enter__(self) -> Checkpoints:
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            for torn in self.folder.glob(".*.state.pt"):
+                torn.unlink()
+        if threading.current_thread() is threading.main_thread():
+            self._former = signal.signal(signal.SIGTERM, self._on_sigterm)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._former)
+        if self.folder is None:
+            return
+        if kind is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock_file.close()
+
+    def load(self, fingerprint: str) -> dict | None:
+        """The saved state, if there is one that settings, code and data of `fingerprint` made."""
+        self._fingerprint = fingerprint
+        if self.folder is None or not (path := self.folder / "state.pt").exists():
+            return None
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            log.warning("%s cannot be read (%s); starting afresh", path, error)
+            return None
+        if saved["fingerprint"] != fingerprint:
+            log.warning("%s was made by other settings, code or data; starting afresh", path)
+            return None
+        return saved["state"]
+
+    def save(self, state: dict) -> None:
+        """Write `state` (tensors and plain values) in place of the last one; whole or not at all."""
+        self._saved_at = time.monotonic()
+        if self.folder is not None:
+            with whole(self.folder / "state.pt") as partial:
+                torch.save({"fingerprint": self._fingerprint, "state": state}, partial)
+
+    @property
+    def due(self) -> bool:
+        """Whether the last checkpoint is older than it should be."""
+        return self.folder is not None and time.monotonic() - self._saved_at > self.every
+
+    @property
+    def stop(self) -> str:
+        """Why the training must save and leave now; empty if it need not."""
+        if self._terminated:
+            return "SIGTERM came"
+        over = self._leave_at is not None and time.monotonic() > self._leave_at
+        return "the time budget is nearly used up" if over else ""
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within this block SIGTERM waits until `stop` is asked for; elsewhere it ends the process at once."""
+        self._watching = True
+        try:
+            yield
+        finally:
+            self._watching = False
+
+    def leave(self) -> None:
+        """End the process with the status that says: call me again."""
+        log.warning("stopped, since %s; the next start goes on from here", self.stop)
+        raise SystemExit(STOPPED)
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self._terminated = True
+        if not self._watching:
+            raise SystemExit(STOPPED)
+
+    def _lock(self) -> None:
+        self._lock_file = open(self.folder / "lock", "a+")  # noqa: SIM115, held until the process ends
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock_file.seek(0)
+            holder = self._lock_file.read().strip() or "unknown"
+            self._lock_file.close()
+            raise InputError(
+                f"{self.folder}: another process ({holder}) is training this run. Wait until it has ended, or end it."
+            ) from None
+        except OSError as error:
+            log.warning("%s: this file system has no locks (%s)", self.folder, error)
+        self._lock_file.truncate(0)
+        self._lock_file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self._lock_file.flush()

@@ -1,0 +1,53 @@
+"""How far a long job is: a bar on a terminal, a line a minute in a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from datetime import timedelta
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 60.0
+
+
+class Progress:
+    """Counts steps. what: first words of every line; total: steps of the whole job; done: steps of earlier starts."""
+
+    def __init__(self, what: str, total: int, done: int = 0) -> None:
+        self.what, self.total, self.done, self.first = what, total, done, done
+        self.started = self.spoken = time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, initial=done, desc=what, dynamic_ncols=True)
+
+    def step(self, said: str = "") -> None:
+        """One more step is done; `said` is what is known of it."""
+        self.done += 1
+        if self.bar is not None:
+            self.bar.set_postfix_str(said, refresh=False)
+            self.bar.update()
+        elif time.monotonic() - self.spoken > SECONDS_BETWEEN_LINES:
+            self.spoken = time.monotonic()
+            log.info("%s: %d of %d, %s, %s left", self.what, self.done, self.total, said, self.left)
+
+    def say(self, line: str) -> None:
+        """A line that stays, such as an epoch's losses."""
+        if self.bar is not None:
+            self.bar.write(f"{self.what}: {line}", file=sys.stderr)
+        else:
+            self.spoken = time.monotonic()
+            log.info("%s: %s, %s left", self.what, line, self.left)
+
+    @property
+    def left(self) -> timedelta:
+        """Estimated time to the end, at the speed of this start."""
+        rate = (time.monotonic() - self.started) / max(1, self.done - self.first)
+        return timedelta(seconds=round(rate * (self.total - self.done)))
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

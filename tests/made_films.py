@@ -1,0 +1,82 @@
+"""A tiny dataset of films, teacher embeddings and records, and a body small enough to train in a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torchvision
+
+from cxrfmkd import networks
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.findings import FINDINGS
+from cxrfmkd.records import complete, write_records
+
+SIZES = {"train": 24, "val": 12, "test": 10}
+
+
+def tiny_densenet():
+    """A DenseNet with four layers and 10 pooled features."""
+    return torchvision.models.DenseNet(4, (1, 1, 1, 1), 8)
+
+
+def add_tiny_body() -> None:
+    """Let `tiny` name that network."""
+    known = networks.ARCHITECTURES["densenet169"]
+    networks.ARCHITECTURES["tiny"] = networks.Architecture(
+        tiny_densenet, known.stem, known.classifier
+    )
+
+
+def records(sizes: dict[str, int] = SIZES, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Records of each split; two images a patient, findings drawn at random."""
+    random = np.random.default_rng(seed)
+    split = np.repeat(list(sizes), list(sizes.values()))
+    n = len(split)
+    table = pd.DataFrame(
+        {
+            "image_id": [f"{s}/{i:03d}" for i, s in enumerate(split)],
+            "patient_id": [f"{s}{i // 2}" for i, s in enumerate(split)],
+            "study_id": [f"study{i}" for i in range(n)],
+            "path": [f"{s}/{i:03d}.png" for i, s in enumerate(split)],
+            "sex": "Female",
+            "age": 50.0,
+            "race": "White",
+            "view": "PA",
+            "split": split,
+        }
+    ).join(
+        pd.DataFrame(random.choice([1.0, 0.0, -1.0], (n, 14), p=[0.4, 0.5, 0.1]), columns=FINDINGS)
+    )
+    return {name: complete(table[table.split == name]) for name in sizes}
+
+
+def arrays(
+    tables: dict[str, pd.DataFrame], size: int = 32, dimension: int = 6, seed: int = 0
+) -> tuple[KeyedArray, KeyedArray]:
+    """Films whose brightness in each quarter says what the teacher says, in another order than the records."""
+    random = np.random.default_rng(seed)
+    index = pd.concat(tables.values())[["image_id"]].sample(frac=1, random_state=seed)
+    index = index.reset_index(drop=True)
+    n, half = len(index), size // 2
+    films = random.integers(0, 60, (n, size, size), dtype=np.uint8)
+    latent = random.random((n, 4))
+    for quarter in range(4):
+        y, x = divmod(quarter, 2)
+        shade = (150 * latent[:, quarter]).astype(np.uint8)[:, None, None]
+        films[:, y * half : (y + 1) * half, x * half : (x + 1) * half] += shade
+    embedded = (latent @ random.normal(size=(4, dimension)) + 3).astype(np.float32)
+    return KeyedArray(films, index, {}, "images"), KeyedArray(embedded, index, {}, "teacher")
+
+
+def on_disk(root: Path, **options) -> dict[str, Path]:
+    """Write all of it under `root`; the paths as a rule would pass them."""
+    tables = records()
+    films, teacher = arrays(tables, **options)
+    films.save(root / "images")
+    teacher.save(root / "teacher")
+    paths = {name: root / "records" / f"{name}.csv" for name in tables}
+    for name, table in tables.items():
+        write_records(paths[name], table)
+    return paths | {name: root / name / "meta.json" for name in ("images", "teacher")}

@@ -1,0 +1,36 @@
+"""Pass every film of a dataset through a frozen network once and keep what it sees."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.configuration import Network
+from cxrfmkd.features import extract
+from cxrfmkd.networks import create, load
+from cxrfmkd.records import present, read_records
+
+
+def main() -> None:
+    args = parse(
+        __doc__, images=KeyedArray.open, weights=(Path, None), train=read_records, val=read_records,
+        test=read_records, out=Path,
+    )  # fmt: skip
+    backbone, settings = args.spec["backbone"], Network(**args.spec["network"])
+    torch.manual_seed(0)
+    network = (
+        load(args.weights)
+        if args.weights
+        else create(backbone, settings.weights, None, None, settings.input)
+    )
+    tables = [present(table, args.images) for table in (args.train, args.val, args.test)]
+    meta = {"backbone": backbone, "spec": args.spec}
+    meta |= {"excluded": args.images.meta.get("excluded", [])}
+    ids = pd.concat(tables).image_id
+    extract(network, args.images, ids, settings, meta).save(args.out)
+
+
+if __name__ == "__main__":
+    run(main)

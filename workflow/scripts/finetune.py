@@ -1,0 +1,19 @@
+"""Train every weight of one classifier, and predict the validation and test films with it."""
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.configuration import Finetuning, Network
+from cxrfmkd.finetuning import start
+from cxrfmkd.finetuning_runs import ARGUMENTS, train_run
+
+
+def main() -> None:
+    args = parse(__doc__, student=(Path, None), **ARGUMENTS)
+    spec = args.spec
+    network = start(spec["model"], spec["seed"], Network(**spec["network"]), args.student)
+    train_run(args, network, Finetuning(**spec["finetuning"]))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,16 @@
+"""Measure where a dataset's own MSE and cosine losses level off, to balance the losses that weigh them."""
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.distillation import measure_scales
+from cxrfmkd.files import write_json
+
+
+def main() -> None:
+    args = parse(__doc__, mse=[Path], cosine=[Path], out=Path)
+    write_json(args.out, measure_scales(args.mse, args.cosine))
+
+
+if __name__ == "__main__":
+    run(main)

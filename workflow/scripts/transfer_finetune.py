@@ -1,0 +1,21 @@
+"""Train on a target dataset what a source dataset has brought forth: its body, and a new head."""
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.configuration import Finetuning, Network
+from cxrfmkd.finetuning import start_transfer
+from cxrfmkd.finetuning_runs import ARGUMENTS, train_run
+
+
+def main() -> None:
+    args = parse(__doc__, source=Path, student=(Path, None), **ARGUMENTS)
+    spec = args.spec
+    network = start_transfer(
+        spec["model"], spec["seed"], Network(**spec["network"]), spec["transfer"], args.source, args.student,
+    )  # fmt: skip
+    train_run(args, network, Finetuning(**spec["finetuning"]))
+
+
+if __name__ == "__main__":
+    run(main)
