@@ -25,7 +25,7 @@ SPEC = {
     "model": "cxr-fm-lp",
     "seeds": [41, 42],
     "labels": {"uncertain": "zeros"},
-    "probe": {"l2": [1e-3, 1e-1]},
+    "probe": {"l2": [1e-3, 1e-1], "bootstrap": True},
 }
 FILES = ["history.csv", "predictions.parquet", "run.json", "weights.safetensors"]
 

@@ -77,7 +77,7 @@ def test_principal_axes_reproduce_the_features_with_an_orthonormal_basis(n, widt
 
 def test_converged_head_is_the_weighted_optimum_of_its_seed_on_raw_features():
     train, val = made(500, 10), made(200, 10, seed=1)
-    settings = Probe(l2=[1e-2])
+    settings = Probe(l2=[1e-2], bootstrap=True)
     [probed] = train_heads(train, val, [43], settings, "cpu", torch.float64)
     counts = patient_counts(train.patients, [43])[:, 0]
     mean, deviation = (getattr(train.inputs.astype(float), name)(0) for name in ("mean", "std"))
@@ -110,8 +110,9 @@ def test_penalty_of_each_finding_has_the_lowest_validation_loss():
 
 def test_seeds_together_give_what_each_gives_alone():
     train, val = made(200, 15), made(100, 15, seed=1)
-    together = train_heads(train, val, [1, 2, 3], Probe(), "cpu", torch.float64)
-    alone = [train_heads(train, val, [s], Probe(), "cpu", torch.float64)[0] for s in (1, 2, 3)]
+    settings = Probe(bootstrap=True)
+    together = train_heads(train, val, [1, 2, 3], settings, "cpu", torch.float64)
+    alone = [train_heads(train, val, [s], settings, "cpu", torch.float64)[0] for s in (1, 2, 3)]
     for a, b in zip(together, alone, strict=True):
         assert relative(a.head.weight, b.head.weight) < 1e-4
     assert relative(together[0].head.weight, together[1].head.weight) > 1e-2
@@ -127,8 +128,16 @@ def test_seed_draws_patients_whole_and_whatever_the_order_of_rows():
     np.testing.assert_array_equal(turned[::-1], counts)
 
 
-def test_seed_none_takes_every_patient_once():
-    assert patient_counts(np.array(["a", "b", "a"]), [None]).tolist() == [[1], [1], [1]]
+def test_without_bootstrap_every_seed_has_the_one_optimum_on_all_patients():
+    train, val = made(300, 10), made(100, 10, seed=1)
+    heads = train_heads(train, val, [41, 42], Probe(l2=[1e-2]), "cpu", torch.float64)
+    assert [probed.seed for probed in heads] == [41, 42]
+    np.testing.assert_array_equal(heads[0].head.weight, heads[1].head.weight)
+    scaled = (train.inputs - train.inputs.mean(0)) / train.inputs.std(0)
+    oracle = LogisticRegression(C=1 / (1e-2 * 300), tol=1e-10, max_iter=10_000)
+    oracle.fit(scaled, train.targets[:, 3])
+    expected = oracle.decision_function(scaled)
+    np.testing.assert_allclose(heads[0].head(train.inputs)[:, 3], expected, atol=2e-3)
 
 
 def plain_loop(train: Sample, val: Sample, seed: int, settings: Probe):
@@ -203,9 +212,19 @@ def test_finding_whose_only_positives_a_seed_did_not_draw_is_constant_for_that_s
     train, val = made(40, 3), made(50, 3, seed=1)
     train.targets[:, 4] = train.patients == "p7"
     drawn = patient_counts(train.patients, range(8))[14] > 0
-    heads = train_heads(train, val, range(8), Probe(), "cpu")
+    heads = train_heads(train, val, range(8), Probe(bootstrap=True), "cpu")
     assert 0 < drawn.sum() < 8
     assert [FINDINGS[4] not in probed.notes["constant"] for probed in heads] == drawn.tolist()
+
+
+def test_groups_of_seeds_that_fit_into_memory_change_nothing(monkeypatch):
+    train, val = made(60, 5), made(40, 5, seed=1)
+    together = train_heads(train, val, [1, 2, 3], Probe(bootstrap=True), "cpu")
+    monkeypatch.setattr("cxrfmkd.probes.ELEMENTS", 2 * 60 * 14 * 4)
+    grouped = train_heads(train, val, [1, 2, 3], Probe(bootstrap=True), "cpu")
+    assert [probed.seed for probed in grouped] == [1, 2, 3]
+    for a, b in zip(together, grouped, strict=True):
+        np.testing.assert_allclose(a.head(val.inputs), b.head(val.inputs), atol=2e-3)
 
 
 def test_ignored_labels_leave_the_other_findings_alone():

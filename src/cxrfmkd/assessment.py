@@ -63,7 +63,7 @@ def assess(
 
     def probe(pair: Pair) -> Linear:
         samples = [Sample(*sample) for sample in zip(pair, targets, patients, strict=True)]
-        return train_heads(*samples, [None], Probe())[0].head
+        return train_heads(*samples, [SEED], Probe())[0].head
 
     teachers_head = probe(truth)
     report = {

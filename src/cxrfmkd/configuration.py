@@ -214,6 +214,12 @@ class Probe:
         choices=["converged", "thesis"],
     )
     l2: list = setting("converged: penalties to choose from", [1e-4, 1e-3, 1e-2, 1e-1])
+    bootstrap: bool = setting(
+        "converged: `true` draws the training patients anew for every seed, so that the spread over seeds shows what "
+        "the training sample contributes, at a cost in accuracy; `false` gives every seed the one optimum on all "
+        "patients (see docs/probes.md)",
+        False,
+    )
     epochs: int = setting("thesis: passes over the training features", 20, minimum=1)
     batch_size: int = setting("thesis: rows per step", 128, minimum=1)
     learning_rate: float = setting("thesis: Adam's rate", 0.001, minimum=0)

@@ -11,9 +11,10 @@ import pandas as pd
 from cxrfmkd import provenance, records
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Labels, Probe
+from cxrfmkd.devices import device_name, pick_device
 from cxrfmkd.errors import InputError
 from cxrfmkd.heads import Linear, View, one_each, predictions, write_run
-from cxrfmkd.probes import Probed, Sample, pick_device, train_heads
+from cxrfmkd.probes import Probed, Sample, train_heads
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def train_runs(
         samples = [Sample.of(tables[name], view, labels) for name in ("train", "val")]
         heads = train_heads(*samples, [seeds[number] for number in members], settings, device)
         for number, probed in zip(members, heads, strict=True):
-            facts = {"spec": spec, "started": started, "device": str(device)}
+            facts = {"spec": spec, "started": started, "device": device_name(device)}
             _write(runs[number], probed, view, tables, facts)
 
 

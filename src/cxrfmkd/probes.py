@@ -1,15 +1,16 @@
 """Linear probes: new heads on features that are kept, all seeds trained together.
 
 Two protocols (docs/probes.md). `converged`: standardised features, an L2 penalty per finding chosen on
-validation data, the optimum itself; the seed draws the training patients with replacement. `thesis`: raw
-features, Adam at a constant rate, best of 20 epochs on validation data; the seed draws first weights and order.
+validation data, the optimum itself, which is one for all seeds unless each draws the training patients anew.
+`thesis`: raw features, Adam at a constant rate, best of 20 epochs on validation data; the seed draws first
+weights and order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from cxrfmkd import records
 from cxrfmkd.configuration import Labels, Probe
+from cxrfmkd.devices import pick_device
 from cxrfmkd.errors import InputError, some
 from cxrfmkd.findings import FINDINGS
 from cxrfmkd.heads import Linear, View, masked_loss
@@ -53,28 +55,22 @@ class Probed:
     best: epoch (None where there are none) and val_loss; notes: constant findings and the protocol's own facts.
     """
 
-    seed: int | None
+    seed: int
     head: Linear
     history: pd.DataFrame
     best: dict
     notes: dict = field(default_factory=dict)
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is the GPU where there is one."""
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(automatic if name == "auto" else name)
-
-
 def train_heads(
     train: Sample,
     val: Sample,
-    seeds: Sequence[int | None],
+    seeds: Sequence[int],
     settings: Probe,
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float32,
 ) -> list[Probed]:
-    """One head per seed, by the protocol of `settings`; the seed None of a converged probe takes every patient once.
+    """One head per seed, by the protocol of `settings`.
 
     A finding of which the training data show one class only gets weight 0 and the log-odds of its smoothed
     prior, (positives + 1/2) / (n + 1), as bias; it is listed in `notes["constant"]`.
@@ -89,10 +85,19 @@ def train_heads(
     with _threads(train.inputs.size):
         if settings.protocol == "thesis":
             return _thesis(train, val, seeds, settings, device, dtype)
-        size = max(1, ELEMENTS // (train.targets.size * len(settings.l2)))
-        groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
         scaled = _Standardised(train, val, device, dtype)
-        return [head for group in groups for head in _converged(train, scaled, group, settings)]
+        if not settings.bootstrap:
+            once = np.ones((len(train.targets), 1), np.float32)
+            [found] = _converged(scaled, once, seeds[:1], settings)
+            return [replace(found, seed=seed) for seed in seeds]
+        counts = patient_counts(train.patients, seeds)
+        size = max(1, ELEMENTS // (train.targets.size * len(settings.l2)))
+        groups = [slice(start, start + size) for start in range(0, len(seeds), size)]
+        return [
+            head
+            for group in groups
+            for head in _converged(scaled, counts[:, group], seeds[group], settings)
+        ]
 
 
 @contextmanager
@@ -106,20 +111,15 @@ def _threads(elements: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def patient_counts(patients: np.ndarray, seeds: Sequence[int | None]) -> np.ndarray:
+def patient_counts(patients: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
     """How often each row counts when its patients are drawn with replacement: (n, seeds) float32.
 
     As many patients are drawn as there are; all rows of a patient count alike. The draw depends on the set of
-    patients and the seed, not on the order of rows. The seed None draws every patient once.
+    patients and the seed, not on the order of rows.
     """
     unique, of_row = np.unique(np.asarray(patients).astype(str), return_inverse=True)
     equal = np.full(len(unique), 1 / len(unique))
-    draws = [
-        np.ones(len(unique), int)
-        if seed is None
-        else np.random.default_rng(seed).multinomial(len(unique), equal)
-        for seed in seeds
-    ]
+    draws = [np.random.default_rng(seed).multinomial(len(unique), equal) for seed in seeds]
     return np.stack(draws, 1)[of_row].astype(np.float32)
 
 
@@ -153,12 +153,13 @@ class _Standardised:
 
 
 def _converged(
-    train: Sample, data: _Standardised, seeds: Sequence[int], settings: Probe
+    data: _Standardised, counts: np.ndarray, seeds: Sequence[int], settings: Probe
 ) -> Iterator[Probed]:
+    """Heads of all seeds at once. counts: (n, seeds), how often each training row counts."""
     penalties = sorted(settings.l2, reverse=True)  # of equally good ones the strongest is taken
     findings = data.train_targets.shape[1]
     grid = (len(seeds), len(penalties), findings)
-    counts = torch.as_tensor(patient_counts(train.patients, seeds)).to(data.train)
+    counts = torch.as_tensor(counts).to(data.train)
     known = ~data.train_targets.isnan()
     targets = data.train_targets.nan_to_num()[:, None, None, :].expand(-1, *grid).flatten(1)
     weights = (counts[:, :, None, None] * known[:, None, None, :]).expand(-1, *grid).flatten(1)
