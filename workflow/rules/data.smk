@@ -143,7 +143,8 @@ rule check_pixels:
         test="<results>/{dataset}/records/test.csv",
         images="<results>/{dataset}/images/meta.json",
     output:
-        "<results>/{dataset}/records/pixels.json",
+        report="<results>/{dataset}/records/pixels.json",
+        pairs="<results>/{dataset}/records/pixels.csv",
     log:
         "<logs>/check_pixels/{dataset}.log",
     conda:
@@ -158,4 +159,4 @@ rule check_pixels:
         "Looking for the same film in two splits of {wildcards.dataset}"
     shell:
         "python workflow/scripts/check_pixels.py --spec {params.spec:q} --train {input.train} --val {input.val}"
-        " --test {input.test} --images {input.images} --out {output} &> {log}"
+        " --test {input.test} --images {input.images} --out {output.report} &> {log}"
