@@ -139,7 +139,9 @@ def _read(path: Path) -> pd.DataFrame:
 
 def numbers(column: pd.Series, source: str) -> pd.Series:
     """A text column as float64; InputError with lines and values where one is no number."""
-    parsed = pd.to_numeric(column, errors="coerce").astype(float)
+    codes, texts = pd.factorize(column)
+    known = np.append(pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float), np.nan)
+    parsed = pd.Series(known[codes], column.index, name=column.name)
     wrong = parsed.isna() & column.notna()
     if wrong.any():
         raise InputError(

@@ -7,6 +7,7 @@ biomedia-mira/chexploration (eBioMedicine 2023;89:104467).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,14 +116,25 @@ def weigh(cells: Groups, method: str = "weights", factor: int = 3, seed: int = 4
 def resample(
     records: pd.DataFrame, method: str, factor: int, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Weights of a test set's records (image_id, weight) and its balance (see `balance`)."""
+    """Weights of a test set's records (image_id, weight) and its balance (see `balance`).
+
+    Logs how many images of each race the weights are worth.
+    """
     if records.empty:
         raise InputError("The test set has no records to resample.")
     race = records.race.fillna("blank") if method == "none" else records.race
     cells = groups(race, records.disease, records.age_bin)
     weight = weigh(cells, method, factor, seed)
+    worth = ", ".join(f"{race} {n:,.0f}" for race, n in effective(cells, weight).items())
+    logging.info("%s: effective number of test images: %s of %d", method, worth, len(records))
     table = balance(cells, weight, records.patient_id)
     return pd.DataFrame({"image_id": records.image_id, "weight": weight}), table
+
+
+def effective(cells: Groups, weight: np.ndarray) -> dict[str, float]:
+    """Kish's effective number of images of each race: (sum of weights)² / sum of squared weights."""
+    total = np.bincount(cells.race, weight) ** 2 / np.bincount(cells.race, weight**2)
+    return dict(zip(cells.names[0], total.tolist(), strict=True))
 
 
 def balance(cells: Groups, weight: np.ndarray, patients: pd.Series) -> pd.DataFrame:

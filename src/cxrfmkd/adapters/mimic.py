@@ -33,10 +33,10 @@ def read(raw: Raw) -> Reading:
     labelled = images.pop("labelled").eq("both")
     images = flow.keep(images, labelled, "labels", "study without labels")
     races, column = _races(raw)
-    admitted = images.patient_id.isin(races.index)
+    images["race"] = images.patient_id.map(races)
+    admitted = images.race.notna()
     joined = float(admitted.mean())
     images = flow.keep(images, admitted, "admissions", "patient without an admission")
-    images["race"] = images.patient_id.map(races)
     consistent = images.race.ne("inconsistent")
     images = flow.keep(images, consistent, "one race", "more than one documented race")
     images["race"] = images.race.where(images.race.isin(GROUPS)).map(GROUPS)
@@ -44,11 +44,12 @@ def read(raw: Raw) -> Reading:
     frontal = images.view.isin(["AP", "PA"])
     images = flow.keep(images, frontal, "view", "neither AP nor PA")
     people = _people(raw)
-    known = images.patient_id.isin(people.index)
+    row = people.index.get_indexer(images.patient_id)
+    known = pd.Series(row >= 0, images.index)
     images = flow.keep(images, known, "patients", "not in the patients table")
-    images["sex"] = images.patient_id.map(people.gender).map({"F": "Female", "M": "Male"})
-    since = images.pop("year") - images.patient_id.map(people.anchor_year)
-    images["age"] = images.patient_id.map(people.anchor_age) + since
+    person = people.iloc[row[row >= 0]].set_axis(images.index)
+    images["sex"] = person.gender.map({"F": "Female", "M": "Male"})
+    images["age"] = person.anchor_age + images.pop("year") - person.anchor_year
     version = "1.0" if column == "ethnicity" else "2 or later"
     notes = [f"MIMIC-IV {version}: admissions has the column {column}."]
     return Reading(
@@ -59,9 +60,9 @@ def read(raw: Raw) -> Reading:
 def coarse(documented: pd.Series) -> pd.Series:
     """The category of version 1.0 for a race string of any version: "ASIAN - CHINESE" is ASIAN, "BLACK/AFRICAN" BLACK.
 
-    By the beginning of the string, since "CAUCASIAN" ends in ASIAN. Blank is UNKNOWN.
+    By the beginning of the string, since "CAUCASIAN" ends in ASIAN.
     """
-    text = documented.fillna("UNKNOWN").str.strip().str.upper()
+    text = documented.str.strip().str.upper()
     known = text.str.extract(r"^(WHITE|BLACK|ASIAN|HISPANIC)\b")[0]
     return known.fillna(text)
 
@@ -78,7 +79,10 @@ def _races(raw: Raw) -> tuple[pd.Series, str]:
             f"{raw.setting('admissions')} ({raw.path('admissions').name}) has neither a column race (MIMIC-IV 2 and "
             "later, hosp/) nor ethnicity (1.0, core/). Set it to admissions.csv of one of these."
         )
-    pairs = table.assign(category=coarse(table[column])).drop_duplicates(["subject_id", "category"])
+    pairs = table.drop_duplicates(["subject_id", column])
+    words = pd.Series(pairs[column].fillna("UNKNOWN").unique(), dtype="str")
+    category = pairs[column].fillna("UNKNOWN").map(coarse(words).set_axis(words))
+    pairs = pairs.assign(category=category).drop_duplicates(["subject_id", "category"])
     if raw.settings.inconsistent_race == "informative":
         dull = pairs.category.isin(UNINFORMATIVE)
         known = pairs.subject_id.isin(pairs.subject_id[~dull])
