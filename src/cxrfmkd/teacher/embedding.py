@@ -1,0 +1,160 @@
+"""The teacher's embeddings of a dataset, from whatever source, as one checked keyed array."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.configuration import Teacher
+from cxrfmkd.files import whole, write_json, write_table
+from cxrfmkd.teacher import checks, keys
+from cxrfmkd.teacher.extraction import extract
+from cxrfmkd.teacher.settings import VARIANTS, Settings
+from cxrfmkd.teacher.sources import Row, Source, open_source
+
+log = logging.getLogger(__name__)
+FACTS = ("height", "width", "bits")
+
+
+def embed(
+    records: pd.DataFrame,
+    images_root: Path,
+    settings: dict,
+    teacher: Teacher,
+    out: Path,
+    shards: Path,
+    dataset: str = "",
+) -> KeyedArray:
+    """Write the embeddings of `records` as a keyed array at `out`, and open it.
+
+    records: columns image_id (unique) and path (relative to images_root).
+    settings: a dataset's `teacher` section. shards: folder for what must survive a kill; used where embeddings are made.
+    Films without a usable vector are not in the array; they are in `excluded.csv` and in meta's `excluded`.
+    Raises InputError for settings or a source that cannot be right, and if more than the share teacher.failed of the
+    films have no vector.
+    """
+    chosen = Settings.read(settings)
+    with closing(open_source(chosen, teacher, Path(images_root))) as source:
+        where = ", ".join(map(str, chosen.path)) or chosen.source
+        films, counts, reasons = _find(records, chosen, source, where)
+        if source.keys is None:
+            rows: Iterable[Row] = extract(
+                source, films, Path(images_root), Path(shards), teacher.dimension, teacher.shard, teacher.failed
+            )  # fmt: skip
+        else:
+            checks.check_faults(reasons, len(records), teacher.failed, where)
+            rows = source.rows(films)
+        return _assemble(
+            rows, films, reasons, len(records), where, Path(out), teacher,
+            {
+                "name": teacher.name,
+                "dataset": dataset,
+                "variant": chosen.variant,
+                "title": VARIANTS[chosen.variant].title,
+                "licence": VARIANTS[chosen.variant].licence,
+                "source": chosen.source,
+                "dimension": teacher.dimension,
+                **source.facts,
+                **counts,
+            },
+        )  # fmt: skip
+
+
+def _find(
+    records: pd.DataFrame, chosen: Settings, source: Source, where: str
+) -> tuple[pd.DataFrame, dict, dict[str, str]]:
+    """The films to embed, what the join found, and the films without a vector with the reason."""
+    if source.keys is None:
+        return records[["image_id", "path"]].assign(key=records.image_id), {}, {}
+    rule = chosen.key or "path"
+    match = keys.match(keys.keyed(records, rule), source.keys, where)
+    counts = {
+        "key": rule,
+        "matched": len(match.films),
+        "missing": len(match.missing),
+        "extra": match.extra,
+        "duplicate_keys": match.duplicates,
+    }
+    log.info(
+        "teacher: %d films matched, %d without a vector; %d vectors of no film", *list(counts.values())[1:4]
+    )  # fmt: skip
+    return match.films, counts, dict.fromkeys(match.missing, "no vector in the source")
+
+
+def _assemble(
+    rows: Iterable[Row],
+    films: pd.DataFrame,
+    reasons: dict[str, str],
+    total: int,
+    where: str,
+    out: Path,
+    teacher: Teacher,
+    meta: dict,
+) -> KeyedArray:
+    """Stream rows into `out`, check them, leave out what failed, describe the rest."""
+    (out / "meta.json").unlink(missing_ok=True)
+    films = films.reset_index(drop=True)
+    position = {image_id: i for i, image_id in enumerate(films.image_id)}
+    good = np.zeros(len(films), bool)
+    facts = np.zeros((len(films), len(FACTS)), np.int32)
+    with whole(out / "data.npy") as partial:
+        shape = (len(films), teacher.dimension)
+        data = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
+        for row in rows:
+            i = position.pop(row.image_id)
+            reason = row.error or checks.fault(row.vector, teacher.dimension)
+            if reason:
+                reasons[row.image_id] = reason
+                continue
+            data[i] = row.vector
+            good[i] = True
+            facts[i] = row.height, row.width, row.bits
+        reasons.update(dict.fromkeys(position, "the source gave no answer"))
+        checks.check_faults(reasons, total, teacher.failed, where)
+        kept = compact(partial, data, good)
+        del data
+        embedded = np.load(partial, mmap_mode="r")
+        repeated = checks.repeats(embedded, films.image_id[good])
+        checks.check_repeats(repeated, kept, where)
+        meta |= {"rows": kept, **checks.summary(embedded), "repeated": len(repeated)}
+    index = films.loc[good, ["image_id", "key"]].reset_index(drop=True)
+    if facts.any():
+        index = index.drop(columns="key")
+        for name, column in zip(FACTS, facts[good].T, strict=True):
+            index[name] = column
+    write_table(out / "index.parquet", index)
+    excluded = pd.DataFrame(sorted(reasons.items()), columns=["image_id", "reason"])
+    write_table(out / "excluded.csv", excluded)
+    write_table(out / "repeated.csv", pd.DataFrame(repeated, columns=["image_id", "equals"]))
+    write_json(out / "meta.json", {**meta, "excluded": list(excluded.image_id)})
+    log.info("teacher: %d embeddings, %d films excluded", kept, len(excluded))
+    return KeyedArray.open(out)
+
+
+def compact(path: Path, data: np.memmap, good: np.ndarray) -> int:
+    """Move the good rows of `data`, a memory map of the .npy file `path`, to its front and cut the rest off.
+
+    Returns the number of rows that remain. Works in the file, with a block of rows in memory.
+    """
+    source = np.flatnonzero(good)
+    if len(source) < len(data):
+        for start in range(0, len(source), checks.BLOCK):
+            block = source[start : start + checks.BLOCK]
+            data[start : start + len(block)] = data[block]
+        data.flush()
+        header = io.BytesIO()
+        about = np.lib.format.header_data_from_array_1_0(data[: len(source)])
+        np.lib.format.write_array_header_1_0(header, about)
+        if header.tell() != data.offset:
+            raise RuntimeError(f"{path}: NumPy wrote a header of another length")
+        with open(path, "r+b") as file:
+            file.write(header.getvalue())
+            file.truncate(data.offset + data[: len(source)].nbytes)
+    return len(source)

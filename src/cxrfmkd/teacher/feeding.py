@@ -1,0 +1,88 @@
+"""Films read and packed by a pool of processes, in order, a few ahead of the model that takes them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from cxrfmkd.teacher.example import example, png
+from cxrfmkd.teacher.raster import read_film
+
+AHEAD = 4  # films in flight per process
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film ready for the model, or why it is not.
+
+    example: serialized tf.train.Example; empty if `error` says something.
+    """
+
+    example: bytes = b""
+    height: int = 0
+    width: int = 0
+    bits: int = 0
+    error: str = ""
+
+
+def pack(path: Path) -> Film:
+    """Read one file and wrap it; whatever goes wrong becomes the film's `error`."""
+    try:
+        pixels = read_film(path)
+        height, width = pixels.shape
+        return Film(example(png(pixels)), height, width, 8 * pixels.dtype.itemsize)
+    except FileNotFoundError:
+        return Film(error="the image file is missing")
+    except Exception as error:
+        return Film(error=f"unreadable image: {type(error).__name__}: {error}".replace("\n", " "))
+
+
+def _end_with_parent() -> None:
+    """Let a worker die with its parent, even one that was killed: nobody else would tell it."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+class Feeder:
+    """A pool of `workers` processes; with one, films are read in this process."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool = (
+            ProcessPoolExecutor(
+                workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_end_with_parent,
+            )
+            if workers > 1
+            else None
+        )
+
+    def close(self) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def films(self, paths: Sequence[Path]) -> Iterator[Film]:
+        """The films of `paths`, one for each, in their order."""
+        if self._pool is None:
+            yield from map(pack, paths)
+            return
+        remaining = iter(paths)
+        waiting: deque[Future[Film]] = deque()
+        while True:
+            for path in islice(remaining, AHEAD * self.workers - len(waiting)):
+                waiting.append(self._pool.submit(pack, path))
+            if not waiting:
+                return
+            yield waiting.popleft().result()

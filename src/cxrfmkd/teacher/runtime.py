@@ -1,0 +1,54 @@
+"""TensorFlow, imported only where a model runs, quiet, and on the device that was asked for."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+from types import ModuleType
+
+from cxrfmkd.errors import InputError
+
+
+def tensorflow() -> ModuleType:
+    """TensorFlow with its start-up chatter off.
+
+    `tensorflow_text` is imported beside it where it is installed: CXR Foundation's models name its
+    operations, and fail to load without them.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        tf = importlib.import_module("tensorflow")
+    except ImportError as error:
+        raise InputError(
+            f"TensorFlow cannot be imported ({error}). A SavedModel teacher needs it: "
+            "pip install tensorflow, or use a source of ready embeddings (dat, npy, npz, tfrecord, parquet)."
+        ) from error
+    if importlib.util.find_spec("tensorflow_text"):
+        importlib.import_module("tensorflow_text")
+    return tf
+
+
+def choose_device(tf: ModuleType, device: str) -> None:
+    """Make `tf` use the CPU alone ("cpu") or a GPU ("gpu"), whose memory it takes only as needed.
+
+    Raises InputError if a GPU is asked for and TensorFlow sees none, which it would otherwise pass over in
+    silence and be a hundred times slower.
+    """
+    if device not in ("cpu", "gpu"):
+        raise InputError(f"teacher.device is {device!r}; it must be cpu or gpu.")
+    found = tf.config.list_physical_devices("GPU")
+    if device == "cpu":
+        if tf.config.get_visible_devices("GPU"):
+            tf.config.set_visible_devices([], "GPU")
+        return
+    if not found:
+        raise InputError(
+            "teacher.device is gpu, but TensorFlow sees no GPU. Run it on a GPU node, in an environment whose "
+            "CUDA libraries TensorFlow can load (PyTorch's may be in the way), or set device: cpu."
+        )
+    for gpu in found:
+        tf.config.experimental.set_memory_growth(gpu, True)

@@ -1,0 +1,31 @@
+"""The teacher's embeddings of one dataset's films, as a checked keyed array.
+
+--spec {"dataset": name, "images": root, "teacher": its section of the dataset, "common": the config's teacher section}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.configuration import Teacher
+from cxrfmkd.records import read_records
+from cxrfmkd.teacher.embedding import embed
+
+
+def main() -> None:
+    arguments = parse(__doc__, train=Path, val=Path, test=Path, out=Path, shards=Path)
+    spec = arguments.spec
+    embed(
+        read_records(arguments.train, arguments.val, arguments.test),
+        Path(spec["images"]),
+        spec["teacher"],
+        Teacher(**spec["common"]),
+        arguments.out,
+        arguments.shards,
+        spec["dataset"],
+    )
+
+
+if __name__ == "__main__":
+    run(main)
