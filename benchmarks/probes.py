@@ -117,7 +117,7 @@ def converged(device: torch.device, n: int = 1500, width: int = 200) -> dict:
         logits = probed.head(sample.inputs)
         for k, l2 in enumerate(probed.notes["l2"].values()):
             np.testing.assert_allclose(logits[:, k], plain[s, l2, k], atol=0.02)
-    return row(f"converged heads, {len(plain)} regressions", baseline, ours, 5, n, device)
+    return row(f"converged heads, {len(plain)} regressions", baseline, ours, 10, n, device)
 
 
 def timed(work: Callable, device: torch.device) -> tuple:

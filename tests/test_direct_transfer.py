@@ -120,6 +120,19 @@ def test_probe_through_a_projection_equals_a_probe_on_projected_features(dataset
     assert read_json(tmp_path / "a" / "run.json")["parameters"]["total"] == 7 * 14 + 13 * 6
 
 
+def test_thesis_protocol_writes_the_same_files_and_its_epochs(dataset, tmp_path):
+    spec = SPEC | {"probe": {"protocol": "thesis", "epochs": 3}}
+    runs = [tmp_path / "41", tmp_path / "42"]
+    probe(dataset, runs, spec)
+    for run in runs:
+        assert sorted(path.name for path in run.iterdir()) == FILES
+        history = pd.read_csv(run / "history.csv")
+        assert list(history) == ["epoch", "train_loss", "val_loss"]
+        best = read_json(run / "run.json")["best"]
+        assert best["val_loss"] == pytest.approx(history.val_loss.min())
+        assert best["epoch"] == history.val_loss.idxmin()
+
+
 def test_each_seed_may_look_through_its_own_features(dataset, tmp_path):
     array = KeyedArray.open(dataset["features"])
     other = KeyedArray(array.data[:, :5], array.index, {}, "other")

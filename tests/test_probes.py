@@ -67,6 +67,15 @@ def test_solver_reaches_the_same_optimum_in_single_precision():
     assert (single.weight - double.weight).abs().max() < 5e-4
 
 
+def test_solver_that_runs_out_of_iterations_says_so():
+    sample = made(200, 10, 2)
+    x = torch.as_tensor(sample.inputs - sample.inputs.mean(0))
+    targets, ones = torch.as_tensor(sample.targets), torch.ones(200, 2)
+    found = solve(x, targets, ones, torch.full((2,), 1e-3), limit=2)
+    assert not found.converged.any()
+    assert found.iterations.tolist() == [2, 2]
+
+
 @pytest.mark.parametrize(("n", "width"), [(50, 20), (20, 50)])
 def test_principal_axes_reproduce_the_features_with_an_orthonormal_basis(n, width):
     x = torch.randn(n, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

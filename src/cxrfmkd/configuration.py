@@ -213,7 +213,7 @@ class Probe:
         "converged",
         choices=["converged", "thesis"],
     )
-    l2: list = setting("converged: penalties to choose from", [1e-4, 1e-3, 1e-2, 1e-1])
+    l2: list = setting("converged: penalties to choose from", [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
     bootstrap: bool = setting(
         "converged: `true` draws the training patients anew for every seed, so that the spread over seeds shows what "
         "the training sample contributes, at a cost in accuracy; `false` gives every seed the one optimum on all "
