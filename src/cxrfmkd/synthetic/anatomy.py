@@ -7,9 +7,10 @@ arbitrary units: about 0 for air beside the patient, 0.25 in the lung, 0.9 in th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from scipy import ndimage
+from PIL import Image
 
 
 @dataclass
@@ -60,7 +61,8 @@ class Canvas:
     def stroke(self, xs, ys, width: float) -> np.ndarray:
         """A line through the points, 0-1 across, `width` wide."""
         nearest = np.full(self.x.shape, np.inf, np.float32)
-        for x0, y0, x1, y1 in zip(xs[:-1], ys[:-1], xs[1:], ys[1:], strict=True):
+        points = np.stack([xs, ys], axis=1).tolist()
+        for (x0, y0), (x1, y1) in pairwise(points):
             dx, dy = x1 - x0, y1 - y0
             length = max(dx * dx + dy * dy, 1e-9)
             along = np.clip(((self.x - x0) * dx + (self.y - y0) * dy) / length, 0, 1)
@@ -71,7 +73,9 @@ class Canvas:
 
 def edge(inside: np.ndarray, soft: float) -> np.ndarray:
     """0 outside, 1 inside, and a straight ramp of width `soft` where `inside` passes 0."""
-    return np.clip(0.5 + inside / soft, 0, 1)
+    ramp = inside / soft
+    ramp += 0.5
+    return np.clip(ramp, 0, 1, out=ramp)
 
 
 def build(rng: np.random.Generator) -> Chest:
@@ -98,21 +102,17 @@ def build(rng: np.random.Generator) -> Chest:
 def coordinates(height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Pixel coordinates of a patient who stands a little turned, shifted and near."""
     angle = np.deg2rad(rng.normal(0, 2.0))
-    scale_x, scale_y = 1 + rng.normal(0, 0.03, 2)
+    scale_x, scale_y = (1 + rng.normal(0, 0.03, 2)).tolist()
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] + np.float32(rng.normal(0, 0.03))
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :] + np.float32(rng.normal(0, 0.03))
-    cos, sin = np.float32(np.cos(angle) * scale_x), np.float32(np.sin(angle) * scale_y)
-    return cos * x - sin * y, np.float32(np.sin(angle)) * x + np.float32(
-        np.cos(angle) * scale_y
-    ) * y
+    cos, sin = float(np.cos(angle)), float(np.sin(angle))
+    return scale_x * (cos * x - sin * y), scale_y * (sin * x + cos * y)
 
 
 def smooth_noise(shape: tuple[int, int], cells: int, rng: np.random.Generator) -> np.ndarray:
     """Noise of unit variance (roughly) with `cells` bumps along each side."""
-    coarse = rng.normal(size=(cells + 3, cells + 3)).astype(np.float32)
-    zoom = (shape[0] / cells, shape[1] / cells)
-    fine = ndimage.zoom(coarse, zoom, order=1)
-    return fine[: shape[0], : shape[1]]
+    coarse = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
+    return np.asarray(coarse.resize(shape[::-1], Image.Resampling.BILINEAR))
 
 
 def draw(chest: Chest, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Canvas:

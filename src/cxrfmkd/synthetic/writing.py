@@ -7,9 +7,7 @@ import io
 import re
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from PIL import Image
 
 from cxrfmkd.files import whole, whole_folder
 from cxrfmkd.findings import FINDINGS
+from cxrfmkd.processes import spread
 from cxrfmkd.synthetic.films import Film, draw
 from cxrfmkd.synthetic.population import PRESENTABLE
 from cxrfmkd.synthetic.truth import PATHOLOGIES, Truth
@@ -44,17 +43,17 @@ def write_films(
     jobs = [(path, film(row, seed)) for path, (_, row) in zip(paths, rows.iterrows(), strict=True)]
     with whole_folder(root) as folder:
         store = partial(_store, folder, truth)
-        if workers == 1:
-            list(map(store, jobs))
-        else:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                list(pool.map(store, jobs, chunksize=16))
+        for _ in spread(
+            store, [jobs[start : start + 16] for start in range(0, len(jobs), 16)], workers
+        ):
+            pass
 
 
-def _store(folder: Path, truth: Truth, job: tuple[str, Film]) -> None:
-    path = folder / job[0]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw(job[1], truth)).save(path, quality=90)
+def _store(folder: Path, truth: Truth, jobs: Sequence[tuple[str, Film]]) -> None:
+    for path, shown in jobs:
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw(shown, truth)).save(target, quality=85)
 
 
 def labels(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
@@ -96,12 +95,10 @@ def write_xlsx(path: Path, table: pd.DataFrame) -> None:
     """Write a spreadsheet with the times of its making taken out."""
     raw = io.BytesIO()
     table.to_excel(raw, index=False, engine="openpyxl")
+    with zipfile.ZipFile(raw) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    times = re.compile(rb">\d{4}-\d\d-\d\dT[^<]*<")
     with whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
-        with zipfile.ZipFile(raw) as source:
-            for name in source.namelist():
-                content = source.read(name)
-                if name == "docProps/core.xml":
-                    content = re.sub(
-                        rb">\d{4}-\d\d-\d\dT[^<]*<", b">2000-01-01T00:00:00Z<", content
-                    )
-                target.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), content)
+        for name, content in parts.items():
+            content = times.sub(b">2000-01-01T00:00:00Z<", content)
+            target.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), content)

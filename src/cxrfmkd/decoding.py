@@ -1,0 +1,135 @@
+"""One raw film into a square of 8-bit pixels.
+
+JPEG and PNG with 1, 8 or 16 bits, grey, colour (ITU-R 601 luma), palette or alpha (ignored, as by the teacher's
+own client), and DICOM where pydicom is installed. Films deeper than 8 bits are stretched from their own darkest
+to their brightest pixel, because their files do not say which part of the range they use; the teacher's client
+and graph do the same. Orientation tags are not followed; no film is flipped or turned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+DICOM = (".dcm", ".dicom", ".dic")
+DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+BITS = {"1": 1, "I": 32, "F": 32}
+
+
+class UnreadableError(ValueError):
+    """A film that cannot be used, and why."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """A packed film: pixels uint8 (size, size); height, width and bits per sample of the file it came from."""
+
+    pixels: np.ndarray
+    height: int
+    width: int
+    bits: int
+
+
+def decode(path: Path, size: int, aspect: str) -> Square:
+    """Read the film at `path` and bring it to (size, size).
+
+    aspect: `squash`, or `pad` with black, centred. The filter is a triangle as wide as the shrinkage (bilinear
+    with antialiasing) after whole-number reductions: of JPEG in the decoder, of anything by averaging.
+    Raises UnreadableError.
+    """
+    try:
+        if path.suffix.lower() in DICOM:
+            pixels, bits = read_dicom(path)
+            return Square(fit(Image.fromarray(pixels), size, aspect), *pixels.shape, bits)
+        with Image.open(path) as image:
+            width, height = image.size
+            bits = _bits(image)
+            if image.format == "JPEG":
+                wanted = shape(width, height, size, aspect)
+                image.draft("L", (2 * wanted[0], 2 * wanted[1]))
+            return Square(fit(_grey(image), size, aspect), height, width, bits)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a decoder stumbles over, the film is listed with it
+        if isinstance(error, UnreadableError):
+            raise
+        reason = str(error).replace(str(path), path.name).splitlines() or [""]
+        raise UnreadableError(f"{type(error).__name__}: {reason[0]}") from error
+
+
+def shape(width: int, height: int, size: int, aspect: str) -> tuple[int, int]:
+    """Width and height of the film within the square."""
+    if aspect == "squash":
+        return size, size
+    longer = max(width, height)
+    return max(1, round(width * size / longer)), max(1, round(height * size / longer))
+
+
+def fit(image: Image.Image, size: int, aspect: str) -> np.ndarray:
+    """A grey image (mode L, or F with values 0-255) as uint8 (size, size)."""
+    wanted = shape(*image.size, size, aspect)
+    small = image.resize(wanted, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    pixels = np.asarray(small)
+    if pixels.dtype != np.uint8:
+        pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    if wanted == (size, size):
+        return pixels
+    square = np.zeros((size, size), np.uint8)
+    left, top = (size - wanted[0]) // 2, (size - wanted[1]) // 2
+    square[top : top + wanted[1], left : left + wanted[0]] = pixels
+    return square
+
+
+def stretch(pixels: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
+    """Values from `low` to `high` (default: their own range) on 0-255, clipped; float32. A constant film is 0."""
+    values = pixels.astype(np.float32)
+    low = float(values.min()) if low is None else low
+    high = float(values.max()) if high is None else high
+    if high <= low:
+        return np.zeros_like(values)
+    return np.clip((values - np.float32(low)) * np.float32(255 / (high - low)), 0, 255)
+
+
+def read_dicom(path: Path) -> tuple[np.ndarray, int]:
+    """A DICOM film, bright where it attenuates: float32 (h, w) with values 0-255, and its bits stored.
+
+    Modality rescale, then the first window if there is one (else the film's own range), then MONOCHROME1 is
+    inverted: the order of the teacher's first client.
+    """
+    try:
+        import pydicom
+        from pydicom.pixels import apply_modality_lut
+    except ImportError:
+        raise UnreadableError("DICOM needs pydicom: pip install 'cxrfmkd[dicom]'") from None
+    film = pydicom.dcmread(path)
+    raw = film.pixel_array
+    if raw.ndim != 2:
+        raise UnreadableError(f"not one grey image: its pixels have shape {raw.shape}")
+    values = apply_modality_lut(raw, film)
+    low = high = None
+    if "WindowCenter" in film and "WindowWidth" in film:
+        centre, width = (
+            float(np.atleast_1d(film[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
+        )
+        low, high = centre - width / 2, centre - 1 + width / 2
+    pixels = stretch(values, low, high)
+    if film.PhotometricInterpretation == "MONOCHROME1":
+        pixels = 255 - pixels
+    return pixels, int(film.BitsStored)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    if getattr(image, "n_frames", 1) > 1:
+        raise UnreadableError(f"{image.n_frames} pictures in one file")
+    if image.mode in DEEP:
+        return Image.fromarray(stretch(np.asarray(image)))
+    return image.convert("L")
+
+
+def _bits(image: Image.Image) -> int:
+    if image.mode.startswith("I;16") or (image.tile and "16" in str(image.tile[0].args)):
+        return 16
+    return BITS.get(image.mode, 8)

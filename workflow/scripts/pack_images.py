@@ -1,0 +1,22 @@
+"""Decode and resize every film of a dataset once, into one packed array."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.configuration import Images
+from cxrfmkd.images import pack
+from cxrfmkd.records import read_records
+
+
+def main() -> None:
+    args = parse(__doc__, train=Path, val=Path, test=Path, out=Path, shards=Path, workers=(int, 4))
+    records = read_records(args.train, args.val, args.test)
+    settings = Images(**args.spec["images"])
+    root, dataset = args.spec["root"], args.spec["dataset"]
+    pack(records, settings, root, dataset, args.out, args.shards, args.workers)
+
+
+if __name__ == "__main__":
+    run(main)
