@@ -22,7 +22,7 @@ include: "workflow/rules/classify.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/bias.smk"
-# include: "workflow/rules/report.smk"
+include: "workflow/rules/report.smk"
 
 
 report: "workflow/report/workflow.rst"

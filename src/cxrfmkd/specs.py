@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 
+from cxrfmkd.figures.catalogue import assets
 from cxrfmkd.study import Run, Study
 
 
@@ -172,12 +174,29 @@ def performance_vs_bias(study: Study, w) -> dict:
     return {"datasets": study.settings.classification.datasets}
 
 
+def make_tables(study: Study, w) -> dict:
+    return {"minimum_cell": study.settings.evaluation.minimum_cell}
+
+
+def draw(study: Study, w) -> dict:
+    return {
+        "figure": w.figure,
+        "method": study.settings.resampling.method,
+        "minimum_cell": study.settings.evaluation.minimum_cell,
+        "assets": assets(),
+    }
+
+
+def write_report(study: Study, w) -> dict:
+    return {"settings": asdict(study.settings), "assets": assets()}
+
+
 SPECS: dict[str, Callable[[Study, object], dict]] = {
     function.__name__: function
     for function in (
         synthesize, sample_records, resample_test, pack_images, check_pixels, build_demo_teacher, embed, distill,
         measure_scales, select_student, select_loss, quality, extract_features, probe, drifting_probe, finetune,
         select_model, transfer_direct, transfer_probe, transfer_drifting, transfer_finetune, evaluate,
-        compare_with_thesis, analyse_bias, combine_bias, performance_vs_bias,
+        compare_with_thesis, analyse_bias, combine_bias, performance_vs_bias, make_tables, draw, write_report,
     )
 }  # fmt: skip

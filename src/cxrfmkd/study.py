@@ -14,6 +14,7 @@ from typing import get_type_hints
 from cxrfmkd import schema, zoo
 from cxrfmkd.configuration import Configuration, Dataset, Distillation
 from cxrfmkd.errors import InputError, some
+from cxrfmkd.figures.catalogue import Shape
 from cxrfmkd.zoo import MODELS, join_model, split_model
 
 # What no rule's result depends on: which runs exist, and how fast they go.
@@ -179,6 +180,30 @@ class Study:
         """Whether each run of `model` has an image network of its own, trained or with drifting statistics."""
         return MODELS[split_model(model)[0]].finetuned or self.drifts(model)
 
+    @property
+    def like_thesis(self) -> bool:
+        """Whether the study has datasets of the thesis, so that its numbers can stand beside ours."""
+        return bool({"chexpert", "mimic"} & set(self.evaluated))
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What the study's figures, tables and report depend on."""
+        s = self.settings
+        return Shape(
+            datasets=self.datasets,
+            students={dataset: s.distillation.losses for dataset in s.distillation.datasets},
+            seeds=s.distillation.seeds,
+            trained=s.classification.datasets,
+            evaluated=self.evaluated,
+            pairs=self.pairs,
+            analysed=self.analysed,
+            runs=[run.folder for run in self.own_runs + self.transfer_runs],
+            resampled=s.resampling.method != "none",
+            attributes=s.evaluation.attributes,
+            tsne=s.bias.tsne_points > 0,
+            thesis=self.like_thesis,
+        )
+
     # --- what each needs -------------------------------------------------------------------------------
 
     def backbone(self, source: str, model: str, seed: int) -> str | None:
@@ -247,10 +272,6 @@ class Study:
         elif place is not None:
             values["teacher"]["path"] = [self.path(part) for part in place]
         return values
-
-    def has(self, attribute: str) -> bool:
-        """Whether the bias analysis looks at `attribute`."""
-        return attribute in self.settings.bias.attributes
 
     # --- checks ----------------------------------------------------------------------------------------
 

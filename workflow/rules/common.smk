@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from cxrfmkd.errors import InputError
+from cxrfmkd.figures.catalogue import TABLES
 from cxrfmkd.provenance import canonical, code_hash
 from cxrfmkd.specs import SPECS
 from cxrfmkd.study import Study
@@ -200,9 +201,25 @@ def penultimate(dataset, model):
     return [seen_by(dataset, dataset, model)]
 
 
+FIGURES = study.shape.catalogue()
+
+
 def table_files():
-    return []
+    """Every table for people."""
+    names = [*TABLES, *(["against_thesis.csv"] if study.like_thesis else [])]
+    return [f"<results>/tables/{name}" for name in names]
 
 
-def figure_files(kind):
-    return []
+def figure_files(*kinds):
+    """Every figure, in the file formats `kinds`."""
+    return [f"<results>/figures/{name}.{kind}" for name in FIGURES for kind in kinds]
+
+
+def figure_tables(wildcards):
+    """What a figure is drawn from."""
+    return results(FIGURES[wildcards.figure])
+
+
+def results(paths):
+    """Paths below the results as the rules write them."""
+    return [f"<results>/{path}" for path in paths]

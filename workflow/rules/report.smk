@@ -1,0 +1,78 @@
+# Tables for people, figures, and the report.
+
+
+rule make_tables:
+    input:
+        results(study.shape.tables()),
+    output:
+        collect("<results>/tables/{name}", name=TABLES),
+    log:
+        "<logs>/make_tables.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        spec=spec("make_tables"),
+        out=subpath(output[0], parent=True),
+    message:
+        "Arranging the tables"
+    shell:
+        "python workflow/scripts/make_tables.py --spec {params.spec:q} --inputs {input} --out-dir {params.out} &> {log}"
+
+
+rule draw:
+    input:
+        figure_tables,
+    output:
+        svg="<results>/figures/{figure}.svg",
+        png="<results>/figures/{figure}.png",
+        csv="<results>/figures/{figure}.csv",
+    log:
+        "<logs>/draw/{figure}.log",
+    wildcard_constraints:
+        figure=one_of(FIGURES),
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        spec=spec("draw", script="draw_figures"),
+    message:
+        "Drawing {wildcards.figure}"
+    shell:
+        "python workflow/scripts/draw_figures.py --spec {params.spec:q} --tables {input} --svg {output.svg}"
+        " --png {output.png} --csv {output.csv} &> {log}"
+
+
+rule write_report:
+    input:
+        tables=results(study.shape.report()),
+        figures=figure_files("svg", "png"),
+    output:
+        report(
+            "<results>/report/index.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"page": "the whole study"},
+        ),
+    log:
+        "<logs>/write_report.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        spec=spec("write_report"),
+        thesis=ROOT / "config" / "thesis.yaml",
+    message:
+        "Writing the report"
+    shell:
+        "python workflow/scripts/write_report.py --spec {params.spec:q} --tables {input.tables} --figures {input.figures}"
+        " --thesis {params.thesis} --out {output} &> {log}"
