@@ -206,3 +206,20 @@ def test_the_real_demo_tables_of_mimic_iv(tmp_path, switch, white):
     assert reading.records.race.value_counts().to_dict() == expected
     assert (reading.records.age.astype(int).astype(str) == people.set_index("subject_id").anchor_age.loc[
         reading.records.patient_id].to_numpy()).all()  # fmt: skip
+
+
+def test_a_patient_of_unknown_race_counts_as_admitted_and_leaves_at_the_step_race(tmp_path):
+    tables = mimic_tables()
+    patients = set(tables["metadata"].subject_id)
+    tables["admissions"] = pd.DataFrame({"subject_id": sorted(patients), "race": "UNKNOWN"})
+    one = tables["admissions"].subject_id[0]
+    tables["admissions"].loc[0, "race"] = "WHITE"
+    tables["metadata"]["ViewPosition"] = "AP"
+    tables["labels"] = tables["metadata"][["subject_id", "study_id"]].drop_duplicates()
+    tables["labels"] = tables["labels"].assign(**dict.fromkeys(FINDINGS, 1.0))
+    reading = adapters.read("mimic", mimic(tmp_path, tables))
+    assert reading.joined == 1
+    assert set(reading.records.patient_id) == {one}
+    steps = {step["step"]: step["excluded"] for step in reading.flow.steps}
+    assert steps["admissions"] == 0
+    assert steps["race"] == (tables["metadata"].subject_id != one).sum()

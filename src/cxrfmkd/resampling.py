@@ -125,7 +125,10 @@ def resample(
     race = records.race.fillna("blank") if method == "none" else records.race
     cells = groups(race, records.disease, records.age_bin)
     weight = weigh(cells, method, factor, seed)
-    worth = ", ".join(f"{race} {n:,.0f}" for race, n in effective(cells, weight).items())
+    worth = ", ".join(
+        f"{race} {n:,.0f}" if n >= SMALLEST else f"{race} fewer than {SMALLEST}"
+        for race, n in effective(cells, weight).items()
+    )
     logging.info("%s: effective number of test images: %s of %d", method, worth, len(records))
     table = balance(cells, weight, records.patient_id)
     return pd.DataFrame({"image_id": records.image_id, "weight": weight}), table
