@@ -21,20 +21,17 @@ class Design:
     """The test images and everything drawn from them.
 
     test: one row an image, with patient, attributes and `weight`; rows: positions in `test` that samples are
-    drawn from, the unique images in v2 and every resampled row in v1; groups: of `test`'s images.
+    drawn from, the unique images in v2 and every resampled row in v1; groups: of `test`'s images;
+    comparisons: the thesis's family and the extra one.
     """
 
     dataset: str
     test: pd.DataFrame
     rows: np.ndarray
     groups: Groups
+    comparisons: tuple[list[Comparison], list[Comparison]]
     settings: Bias
     minimum_cell: int
-
-    @cached_property
-    def comparisons(self) -> tuple[list[Comparison], list[Comparison]]:
-        """The thesis's family of comparisons, and the extra one."""
-        return wanted(self.groups, self.settings.attributes, self.dataset)
 
     @cached_property
     def by(self) -> str:
@@ -148,4 +145,6 @@ def design(
                 "Set resampling.method to draws, or bias.variant to v2."
             )
         rows = np.repeat(rows, test.weight.astype(int))
-    return Design(dataset, test, rows, groups(test), settings, minimum_cell)
+    known = groups(test)
+    families = wanted(known, settings.attributes, dataset)
+    return Design(dataset, test, rows, known, families, settings, minimum_cell)

@@ -124,10 +124,13 @@ def _walk(keys, bits, codes, pairs, draws, numerators, sizes):
 def p_values(numerators: np.ndarray, n_a: np.ndarray, n_b: np.ndarray) -> np.ndarray:
     """Two-sided p-values of the integers n_a * n_b * D, of any shapes that broadcast; 1 for an empty group."""
     numerators, n_a, n_b = np.broadcast_arrays(numerators, n_a, n_b)
-    triples = np.stack(
-        [np.minimum(n_a, n_b).ravel(), np.maximum(n_a, n_b).ravel(), numerators.ravel()], 1
-    ).astype(np.int64)
-    distinct, where = np.unique(triples, axis=0, return_inverse=True)
+    small, large = np.minimum(n_a, n_b).ravel(), np.maximum(n_a, n_b).ravel()
+    _, sizes = np.unique(small * (1 << 31) + large, return_inverse=True)
+    steps = numerators.ravel()
+    _, first, where = np.unique(
+        sizes * (int(steps.max(initial=0)) + 1) + steps, return_index=True, return_inverse=True
+    )
+    distinct = np.stack([small[first], large[first], steps[first]], 1)
     result = np.ones(len(distinct))
     for position, triple in enumerate(map(tuple, distinct.tolist())):
         result[position] = _known.get(triple, np.nan)
@@ -146,7 +149,7 @@ def p_values(numerators: np.ndarray, n_a: np.ndarray, n_b: np.ndarray) -> np.nda
     )
     result[todo] = exact
     _known.update(zip(map(tuple, distinct[todo].tolist()), exact.tolist(), strict=True))
-    return result[where.ravel()].reshape(numerators.shape)
+    return result[where].reshape(numerators.shape)
 
 
 def _asymptotic(small: np.ndarray, large: np.ndarray, numerators: np.ndarray) -> np.ndarray:

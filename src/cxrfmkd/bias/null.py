@@ -7,7 +7,7 @@ The scores of the images stay where they are, and so do all images of a patient 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,10 @@ from cxrfmkd.bias import ks, score
 from cxrfmkd.bias.comparisons import Comparison, Groups
 
 EXCHANGED = ("race", "sex")
+MEASURES: dict[str, Callable[[ks.Statistics], np.ndarray]] = {
+    "normalised": score.points,  # the thesis's
+    "distance": lambda found: found.d,  # D in place of points
+}
 
 
 @dataclass(frozen=True)
@@ -107,22 +111,24 @@ def null_scores(
     groups: Groups,
     codes: np.ndarray,
     comparisons: Sequence[Comparison],
-) -> dict[tuple[str, str], Null]:
-    """Null distributions by (form, attribute): `normalised` (the thesis's points) and `distance` (D for points).
+    measure: Callable[[ks.Statistics], np.ndarray],
+) -> dict[str, Null]:
+    """Null distributions of the scores of race, sex and both combined.
 
     ranks: from ks.sort_once, of the sample's images alone; ratios: (modes,) of the tested modes; groups: of the
-    sample's images; codes: from `exchanged`; comparisons: one family of tests, as in the observed score.
+    sample's images; codes: from `exchanged`; comparisons: one family of tests, as in the observed score;
+    measure: what a score is the weighted mean of, one of MEASURES.
     """
     pairs = groups.pairs(comparisons)
     everyone = np.arange(ranks.shape[1])[None]
-    both = [ks.statistics(ranks, own, pairs, everyone) for own in (groups.codes, codes)]
     weights = score.mode_weights(ratios, "normalised")
-    result = {}
-    for form, measure in (("normalised", score.points), ("distance", lambda found: found.d)):
-        observed, permuted = (
-            score.attribute_scores(score.comparison_scores(measure(f), weights), comparisons)
-            for f in both
+    observed, permuted = (
+        score.attribute_scores(
+            score.comparison_scores(measure(ks.statistics(ranks, own, pairs, everyone)), weights),
+            comparisons,
         )
-        for name in filter(tells, observed):
-            result[form, name] = Null(float(observed[name][0]), permuted[name])
-    return result
+        for own in (groups.codes, codes)
+    )
+    return {
+        name: Null(float(observed[name][0]), permuted[name]) for name in observed if tells(name)
+    }

@@ -88,26 +88,30 @@ def correlations(table: pd.DataFrame, scores: pd.DataFrame, seed: int = 42) -> p
     return pd.DataFrame(lines).reindex(columns=[*KEYS, "measure", "models", "families", *columns])
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Rank correlation along the last axis; NaN where one side is constant."""
-    a, b = (rankdata(values, axis=-1) for values in (x, y))
-    a, b = (values - values.mean(-1, keepdims=True) for values in (a, b))
-    scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+def spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Rank correlation of x and y, (n,), each pair counted by `weights`, (..., n); NaN where one side is constant."""
+    weights = np.ones(len(x)) if weights is None else weights
+    sides = []
+    for values in (x, y):
+        before = (values[:, None] < values[None]) + (values[:, None] == values[None]) / 2
+        ranks = weights @ before
+        mean = (weights * ranks).sum(-1, keepdims=True) / weights.sum(-1, keepdims=True)
+        sides.append(ranks - mean)
+    a, b = sides
+    scale = np.sqrt((weights * a**2).sum(-1) * (weights * b**2).sum(-1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(scale > 0, (a * b).sum(-1) / scale, np.nan)
+        return np.where(scale > 1e-9, (weights * a * b).sum(-1) / scale, np.nan)
 
 
 def clustered(x: np.ndarray, y: np.ndarray, families: np.ndarray, seed: int) -> tuple[float, float]:
     """95 % percentile interval of the rank correlation over replicates that draw whole families."""
-    names = np.unique(families)
+    names, members = np.unique(families, return_inverse=True)
     if len(names) < FEWEST:
         return np.nan, np.nan
-    members = [np.flatnonzero(families == name) for name in names]
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(REPLICATES):
-        rows = np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))])
-        found.append(float(spearman(x[rows], y[rows])))
+    drawn = np.random.default_rng(seed).multinomial(
+        len(names), [1 / len(names)] * len(names), REPLICATES
+    )
+    found = spearman(x, y, drawn[:, members].astype(float))
     if np.isnan(found).mean() > 0.5:
         return np.nan, np.nan
     low, high = np.nanquantile(found, [0.025, 0.975])
@@ -116,10 +120,9 @@ def clustered(x: np.ndarray, y: np.ndarray, families: np.ndarray, seed: int) -> 
 
 def permuted(x: np.ndarray, y: np.ndarray, seed: int) -> float:
     """Two-sided p-value of no association, by random permutations of the models."""
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permuted(np.tile(y, (PERMUTATIONS, 1)), axis=1)
-    null = np.abs(spearman(np.broadcast_to(x, shuffled.shape), shuffled))
-    reached = np.count_nonzero(null >= abs(spearman(x, y)) - 1e-12)
+    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
+    shuffled = np.random.default_rng(seed).permuted(np.tile(b, (PERMUTATIONS, 1)), axis=1)
+    reached = np.count_nonzero(np.abs(shuffled @ a) >= abs(b @ a) - 1e-9)
     return (1 + reached) / (1 + PERMUTATIONS)
 
 

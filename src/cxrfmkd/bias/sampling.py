@@ -47,9 +47,9 @@ def pool(rows: pd.DataFrame, by: str, variant: str, size: int, shortage: str) ->
     strata = None
     if variant == "v2":
         parts = [column for column in COMPOSITION if column != by]
-        usable &= rows[parts].notna().all(axis=1).to_numpy()
-        usable &= (rows[parts].astype(str) != "").all(axis=1).to_numpy()
-        strata = rows[parts].astype(str).agg("-".join, axis=1).to_numpy()
+        known = rows[parts].astype("string").fillna("")
+        usable &= (known != "").all(axis=1).to_numpy()
+        strata = known[parts[0]].str.cat(known[parts[1:]], sep="-").to_numpy(str)
     names = tuple(pd.unique(group[usable]))
     if len(names) < 2:
         raise InputError(

@@ -107,7 +107,12 @@ def nulls(
     groups = plan.row_groups.take(plan.main)
     patients, orders = plan.exchanges
     codes = null.exchanged(groups, patients, orders)
-    found = null.null_scores(ks.sort_once(scores), ratios, groups, codes, family)
+    ranks = ks.sort_once(scores)
+    found = {
+        (form, name): one
+        for form, measure in null.MEASURES.items()
+        for name, one in null.null_scores(ranks, ratios, groups, codes, family, measure).items()
+    }
     exchanged = [c for c in family if c.attribute in null.EXCHANGED]
     rows, pairs = plan.compact, groups.pairs(exchanged)
     observed, permuted = (

@@ -1,0 +1,144 @@
+"""The patient-level null: what it exchanges, what it leaves alone, and how often it rejects without an effect."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_embeddings import make_embeddings, make_records
+
+from cxrfmkd.bias import ks, null, score
+from cxrfmkd.bias.comparisons import THESIS, groups
+from cxrfmkd.bias.projection import fit
+
+
+def _owners(records: pd.DataFrame) -> np.ndarray:
+    return pd.factorize(records.patient_id)[0]
+
+
+def _null(records: pd.DataFrame, embeddings: np.ndarray, count: int, form: str) -> dict:
+    known, patients = groups(records), _owners(records)
+    axes = fit(embeddings, 0.99, 4)
+    orders = null.permutations(null.strata(records, patients), count, 0)
+    codes = null.exchanged(known, patients, orders)
+    ranks = ks.sort_once(axes.scores(embeddings, 4))
+    return null.null_scores(ranks, axes.ratios[:4], known, codes, THESIS, null.MEASURES[form])
+
+
+def test_a_patients_stratum_is_the_most_frequent_of_the_images():
+    records = pd.DataFrame(
+        {
+            "disease": ["Other", "Other", "No Finding", "Other", "Other", "No Finding"],
+            "age_bin": pd.array([3] * 6, dtype="Int64"),
+            "view": ["AP"] * 6,
+        }
+    )
+    found = null.strata(records, np.array([0, 0, 0, 1, 2, 2]))
+    assert found[0] == found[1]
+    assert len(found) == 3
+
+
+def test_patients_alone_in_a_stratum_are_joined_over_views_then_ages_then_diseases():
+    records = pd.DataFrame(
+        {
+            "disease": ["Other"] * 4 + ["No Finding"],
+            "age_bin": pd.array([3, 3, 5, 6, 2], dtype="Int64"),
+            "view": ["AP", "PA", "AP", "AP", "PA"],
+        }
+    )
+    found = null.strata(records, np.arange(5))
+    assert found[0] == found[1]
+    assert found[2] == found[3]
+    assert found[0] != found[2]
+
+
+def test_permutations_stay_within_strata():
+    strata = np.array([0, 1, 0, 1, 1, 0, 2])
+    found = null.permutations(strata, 50, 0)
+    assert (np.sort(found, axis=1) == np.arange(7)).all()
+    assert (strata[found] == strata).all()
+    assert len(np.unique(found, axis=0)) > 10
+    assert np.array_equal(found, null.permutations(strata, 50, 0))
+
+
+def test_race_and_sex_move_together_with_the_patient_and_nothing_else_moves():
+    records = make_records(60)
+    known, patients = groups(records), _owners(records)
+    orders = null.permutations(np.zeros(60, int), 5, 1)
+    found = null.exchanged(known, patients, orders)
+    first = {p: np.flatnonzero(patients == p)[0] for p in range(60)}
+    for order, codes in zip(orders, found, strict=True):
+        for position, attribute in enumerate(known.attributes):
+            source = [first[order[p]] for p in patients]
+            moved = attribute in null.EXCHANGED
+            wanted = known.codes[position][source] if moved else known.codes[position]
+            assert np.array_equal(codes[position], wanted)
+
+
+def test_null_replicates_are_the_score_computed_anew():
+    records = make_records(150)
+    values = make_embeddings(records, 6, clustering=0.8).data
+    known, patients = groups(records), _owners(records)
+    axes = fit(values, 0.99, 4)
+    scores = axes.scores(values, 4)
+    orders = null.permutations(null.strata(records, patients), 3, 0)
+    found = _null(records, values, 3, "normalised")["combined"]
+    for order, value in zip(orders, found.replicates, strict=True):
+        other = known.codes.copy()
+        for name in null.EXCHANGED:
+            position = known.attributes.index(name)
+            own = pd.Series(known.codes[position]).groupby(patients).first().to_numpy()
+            other[position] = own[order][patients]
+        tests = ks.statistics(ks.sort_once(scores), other, known.pairs(THESIS), np.arange(len(records))[None])  # fmt: skip
+        each = score.comparison_scores(score.points(tests), score.mode_weights(axes.ratios[:4], "normalised"))  # fmt: skip
+        assert score.attribute_scores(each, THESIS)["combined"][0] == pytest.approx(value)
+
+
+def test_planted_shift_is_found_and_the_other_attribute_is_not():
+    records = make_records(400)
+    values = make_embeddings(records, 12, planted={("sex", "Female"): 0.8}).data
+    for form in null.MEASURES:
+        found = _null(records, values, 199, form)
+        assert found["sex"].p == 1 / 200
+        assert found["sex"].z > 4
+        assert found["race"].p > 0.01
+        assert found["combined"].p < 0.05
+
+
+def test_a_null_that_does_not_vary_has_no_z():
+    flat = null.Null(0.0, np.zeros(20))
+    assert np.isnan(flat.z)
+    assert flat.p == 1
+    assert flat.band == (0, 0)
+
+
+def test_one_patient_can_be_exchanged_with_nobody():
+    records = make_records(1, images=(30, 31))
+    assert null.permutations(null.strata(records, _owners(records)), 4, 0).tolist() == [[0]] * 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "trials"), [("distance", 2000), ("normalised", 300)])
+def test_null_rejects_as_often_as_it_should_when_several_images_share_a_patient(form, trials):
+    """5 % +- 1 by D; the points, most of them zero, never more often; plain KS tests far more often."""
+    records = make_records(100, images=(3, 7))
+    known, patients = groups(records), _owners(records)
+    codes = null.exchanged(
+        known, patients, null.permutations(null.strata(records, patients), 199, 5)
+    )
+    weights, plain = np.array([0.4, 0.3, 0.2, 0.1]), 0
+    rejected = dict.fromkeys(("sex", "race", "combined"), 0)
+    for trial in range(trials):
+        rng = np.random.default_rng(trial)
+        values = rng.normal(size=(100, 4))[patients] + 0.5 * rng.normal(size=(len(records), 4))
+        ranks = ks.sort_once(values)
+        found = null.null_scores(ranks, weights, known, codes, THESIS, null.MEASURES[form])
+        for name in rejected:
+            rejected[name] += found[name].p <= 0.05
+        plain += found["combined"].observed > 0
+    rates = np.array(list(rejected.values())) / trials
+    if form == "distance":
+        assert (abs(rates - 0.05) <= 0.01).all(), rates
+    else:
+        assert (rates <= 0.06 + 1.65 * np.sqrt(0.05 * 0.95 / trials)).all(), rates
+        assert plain / trials > 0.2
