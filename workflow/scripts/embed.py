@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
@@ -14,13 +15,18 @@ from cxrfmkd.teacher.embedding import embed
 
 
 def main() -> None:
-    arguments = parse(__doc__, train=Path, val=Path, test=Path, out=Path, shards=Path)
+    arguments = parse(
+        __doc__, train=Path, val=Path, test=Path, out=Path, shards=Path, workers=(int, None)
+    )
     spec = arguments.spec
+    teacher = Teacher(**spec["common"])
+    if arguments.workers:
+        teacher = replace(teacher, workers=arguments.workers)
     embed(
         read_records(arguments.train, arguments.val, arguments.test),
         Path(spec["images"]),
         spec["teacher"],
-        Teacher(**spec["common"]),
+        teacher,
         arguments.out,
         arguments.shards,
         spec["dataset"],
