@@ -14,7 +14,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.assessment import RIDGE, assess, macro_auc, predictors, ridge
+from cxrfmkd.assessment import RIDGES, assess, macro_auc, predictors, ridge
 from cxrfmkd.errors import InputError
 from cxrfmkd.files import read_json
 from cxrfmkd.quality import (
@@ -112,9 +112,9 @@ def test_neighbours_and_retrieval_equal_brute_force(pair):
             sets.append(set(order[:5]))
         shared += len(sets[0] & sets[1])
     assert neighbour_overlap(s, t, 5) == pytest.approx(shared / (5 * len(s)))
-    for k in (1, 5):
+    for k, share in zip((1, 5), retrieval(s, t), strict=True):
         found = [i in np.argsort(-across[i])[:k] for i in range(len(s))]
-        assert retrieval(s, t, k) == pytest.approx(np.mean(found))
+        assert share == pytest.approx(np.mean(found))
 
 
 def test_constant_predictor_is_flattered_by_the_raw_cosine_alone(pair):
@@ -147,13 +147,19 @@ def test_directions_forgive_a_free_length(pair):
         assert free[name] == pytest.approx(plain[name], abs=1e-5)
 
 
-def test_ridge_equals_scikit_learn(pair):
+def test_ridge_equals_scikit_learn_at_the_penalty_that_generalised_cross_validation_prefers(pair):
     inputs, outputs = pair[0] * np.geomspace(0.1, 10, 20, dtype="f4"), pair[1][:, :4]
     inputs[:, 2] = 7
     x = np.divide(inputs - inputs.mean(0), inputs.std(0), where=inputs.std(0) > 1e-3,
                   out=np.zeros(inputs.shape))  # fmt: skip
-    expected = Ridge(alpha=RIDGE * len(x)).fit(x, outputs).predict(x)
-    np.testing.assert_allclose(ridge(inputs, outputs)(inputs), expected, atol=1e-3)
+    scores, fits = [], []
+    for penalty in RIDGES:
+        fit = Ridge(alpha=penalty * len(x)).fit(x, outputs).predict(x)
+        hat = x @ np.linalg.solve(x.T @ x + penalty * len(x) * np.eye(20), x.T)
+        scores.append(np.square(outputs - fit).sum() / (1 - np.trace(hat) / len(x)) ** 2)
+        fits.append(fit)
+    assert 0 < np.argmin(scores) < len(RIDGES) - 1
+    np.testing.assert_allclose(ridge(inputs, outputs)(inputs), fits[np.argmin(scores)], atol=1e-3)
 
 
 def test_macro_auc_leaves_out_findings_with_one_class():

@@ -22,7 +22,7 @@ from cxrfmkd.probes import Sample, train_heads
 from cxrfmkd.quality import measure
 
 Pair = tuple[np.ndarray, np.ndarray]  # embeddings of training and of validation images
-RIDGE = 0.01
+RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 SEED = 0
 
 
@@ -106,18 +106,30 @@ def predictors(teacher: np.ndarray, student: Pair, untrained: Pair) -> dict[str,
 
 
 def ridge(inputs: np.ndarray, outputs: np.ndarray) -> Linear:
-    """The linear map with the least squared error on standardised inputs, `RIDGE` being the penalty per image.
+    """The linear map with the least squared error on standardised inputs, penalty by generalised cross-validation.
 
-    inputs: (n, F); outputs: (n, D). A feature that does not vary is not used.
+    inputs: (n, F); outputs: (n, D); penalties from `RIDGES`, per image. A feature that does not vary is not used.
+    Source: Golub, Heath & Wahba 1979.
     """
     centre, deviation = inputs.mean(0, dtype=np.float64), inputs.std(0, dtype=np.float64)
     scale = np.divide(1, deviation, where=deviation > 0, out=np.zeros_like(deviation))
     x = ((inputs - centre) * scale).astype(np.float32)
     middle = outputs.mean(0, dtype=np.float64)
-    gram = (x.T @ x / len(x)).astype(np.float64)
-    gram[np.diag_indices_from(gram)] += RIDGE
-    shared = x.T @ (outputs - middle).astype(np.float32) / len(x)
-    weight = np.linalg.solve(gram, shared).T * scale
+    y = (outputs - middle).astype(np.float32)
+    spectrum, axes = np.linalg.eigh((x.T @ x / len(x)).astype(np.float64))
+    spectrum = spectrum.clip(min=0)
+    shared = axes.T @ (x.T @ y / len(x))
+    strength = np.square(shared).sum(1)
+
+    def score(penalty: float) -> float:
+        kept = 1 / (spectrum + penalty)
+        residual = np.square(y, dtype=np.float64).sum() / len(x) - strength @ (
+            kept * (2 - spectrum * kept)
+        )
+        return residual / max(1 - spectrum @ kept / len(x), 1e-12) ** 2
+
+    penalty = min(RIDGES, key=score)
+    weight = (axes @ (shared / (spectrum + penalty)[:, None])).T * scale
     return Linear(weight.astype(np.float32), (middle - weight @ centre).astype(np.float32))
 
 

@@ -72,15 +72,16 @@ def neighbour_overlap(x: Array, y: Array, k: int = 10) -> float:
     return float((near[0] & near[1]).sum() / (k * len(x)))
 
 
-def retrieval(student: Array, teacher: Array, k: int = 1) -> float:
-    """Share of images whose own teacher row is among the `k` that are nearest (by cosine) to the student's row.
+def retrieval(student: Array, teacher: Array, ks: tuple[int, ...] = (1, 5)) -> tuple[float, ...]:
+    """Share of images whose own teacher row is among the k that are nearest (by cosine) to the student's row, for
+    each k.
 
     Ties count as a draw among equals. k / n is expected of a student that knows nothing.
     """
     close = _unit(student) @ _unit(teacher).T
     own = np.diag(close)[:, None]
     above, equal = (close > own).sum(1), (close == own).sum(1)
-    return float(np.clip((k - above) / equal, 0, 1).mean())
+    return tuple(float(np.clip((k - above) / equal, 0, 1).mean()) for k in ks)
 
 
 def measure(student: Array, teacher: Array, reference: Array, seed: int = 0) -> dict:
@@ -96,7 +97,8 @@ def measure(student: Array, teacher: Array, reference: Array, seed: int = 0) -> 
     middle = _unit(reference).mean(0, dtype=np.float64)
     directions = _unit(student), _unit(teacher)
     chosen = np.random.default_rng(seed).permutation(len(student))[:GALLERY]
-    s, t = (rows[chosen] - middle for rows in directions)
+    s, t = ((rows[chosen] - middle).astype(np.float32) for rows in directions)
+    top1, top5 = retrieval(s, t)
     k = min(10, len(chosen) - 1)
     return {
         "cosine": float(cosine(student, teacher).mean()),
@@ -113,8 +115,8 @@ def measure(student: Array, teacher: Array, reference: Array, seed: int = 0) -> 
         "cka_debiased": linear_cka(student, teacher, debiased=True),
         "neighbour_overlap": neighbour_overlap(s, t, k),
         "neighbours": k,
-        "retrieval_top1": retrieval(s, t, 1),
-        "retrieval_top5": retrieval(s, t, 5),
+        "retrieval_top1": top1,
+        "retrieval_top5": top5,
         "gallery": len(chosen),
     }
 
