@@ -26,7 +26,7 @@ def spread(
         yield from map(function, jobs)
         return
     context = get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=leave_with_parent)
     try:
         for done in as_completed([pool.submit(function, job) for job in jobs]):
             yield done.result()
@@ -34,7 +34,9 @@ def spread(
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_with_parent() -> None:
+def leave_with_parent() -> None:
+    """Initializer of a pool's workers: end when the parent has ended, in whatever way."""
+
     def wait() -> None:
         parent_process().join()
         os._exit(1)

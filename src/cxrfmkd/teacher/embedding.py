@@ -73,10 +73,9 @@ def _find(
     """The films to embed, what the join found, and the films without a vector with the reason."""
     if source.keys is None:
         return records[["image_id", "path"]].assign(key=records.image_id), {}, {}
-    rule = chosen.key or "path"
-    match = keys.match(keys.keyed(records, rule), source.keys, where)
+    match = keys.match(keys.keyed(records, chosen.rule), source.keys, where)
     counts = {
-        "key": rule,
+        "key": chosen.rule,
         "matched": len(match.films),
         "missing": len(match.missing),
         "extra": match.extra,

@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 
 from cxrfmkd.errors import InputError, some
 from cxrfmkd.files import whole
+from cxrfmkd.progress import Progress
 from cxrfmkd.provenance import canonical, fingerprint
 from cxrfmkd.teacher.sources import Row, Source
 
 log = logging.getLogger(__name__)
-REPORT = 30  # seconds between lines of progress
+EARLY = 20  # films after which the rate is told, so that a silent fall-back to the CPU shows
 
 
 def stamp(path: Path) -> list[int]:
@@ -111,29 +112,29 @@ def is_done(path: Path, rows: int, made: str) -> bool:
         return False
 
 
-class Progress:
-    """Lines of progress: done, rate, time left, failures."""
+class Report:
+    """Lines of progress with rate, time left and failures; the clock starts with the first film, when the model is loaded."""
 
     def __init__(self, total: int, done: int) -> None:
-        self.total, self.done, self.before, self.failed = total, done, done, 0
+        self.total, self.before, self.films, self.failed = total, done, 0, 0
         self.started = 0.0
+        self.progress: Progress | None = None
 
     def count(self, row: Row) -> None:
-        if not self.started:  # the model is loaded by now
-            self.started = self.reported = time.monotonic()
-        self.done += 1
+        if self.progress is None:
+            self.started = time.monotonic()
+            self.progress = Progress("teacher", self.total, self.before)
+        self.films += 1
         self.failed += bool(row.error)
-        now = time.monotonic()
-        if now - self.reported > REPORT or self.done - self.before == 20 or self.done == self.total:
-            self.reported = now
-            rate = (self.done - self.before) / max(now - self.started, 1e-9)
-            hours = (self.total - self.done) / rate / 3600
-            log.info(
-                "teacher: %d of %d films, %.1f films/s, %s left, %d failed",
-                self.done, self.total, rate,
-                f"{hours:.1f} h" if hours > 1 else f"{60 * hours:.0f} min",
-                self.failed,
-            )  # fmt: skip
+        rate = self.films / max(time.monotonic() - self.started, 1e-9)
+        said = f"{rate:.1f} films/s, {self.failed} failed"
+        self.progress.step(said)
+        if self.films == EARLY:
+            self.progress.say(f"after {EARLY} films: {said}")
+
+    def close(self) -> None:
+        if self.progress is not None:
+            self.progress.close()
 
 
 def extract(
@@ -153,20 +154,21 @@ def extract(
     paths = [folder / f"part-{number:05d}.parquet" for number in range(len(stretches))]
     made = [making(stretch, images_root, source.facts) for stretch in stretches]
     open_ones = [i for i, path in enumerate(paths) if not is_done(path, len(stretches[i]), made[i])]
-    progress = Progress(len(films), len(films) - sum(len(stretches[i]) for i in open_ones))
-    if progress.done:
-        log.info("teacher: %d of %d films were embedded before", progress.done, len(films))
+    report = Report(len(films), len(films) - sum(len(stretches[i]) for i in open_ones))
+    if report.before:
+        log.info("teacher: %d of %d films were embedded before", report.before, len(films))
     for i in open_ones:
         rows = []
         for row in source.rows(stretches[i]):
-            progress.count(row)
+            report.count(row)
             rows.append(row)
         write_shard(paths[i], rows, dimension, {**source.facts, "made": made[i]})
-        if progress.failed > failed * len(films):
+        if report.failed > failed * len(films):
             reasons = [f"{row.image_id}: {row.error}" for row in rows if row.error]
             raise InputError(
-                f"{progress.failed} of {len(films)} films have no embedding, more than teacher.failed "
+                f"{report.failed} of {len(films)} films have no embedding, more than teacher.failed "
                 f"({failed:g}) allows: {some(reasons, 3)}. Repair the films, or raise teacher.failed."
             )
+    report.close()
     for path in paths:
         yield from read_shard(path)

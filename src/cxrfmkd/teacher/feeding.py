@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from cxrfmkd.processes import leave_with_parent
 from cxrfmkd.teacher.example import example, png
 from cxrfmkd.teacher.raster import read_film
 
@@ -44,16 +43,6 @@ def pack(path: Path) -> Film:
         return Film(error=f"unreadable image: {type(error).__name__}: {error}".replace("\n", " "))
 
 
-def _end_with_parent() -> None:
-    """Let a worker die with its parent, even one that was killed: nobody else would tell it."""
-
-    def wait() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 class Feeder:
     """A pool of `workers` processes; with one, films are read in this process."""
 
@@ -63,7 +52,7 @@ class Feeder:
             ProcessPoolExecutor(
                 workers,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_end_with_parent,
+                initializer=leave_with_parent,
             )
             if workers > 1
             else None

@@ -35,7 +35,7 @@ def record_key(rule: str, image_id: str, path: str) -> str:
     Raises ValueError if the path does not fit the rule.
     """
     if rule == "image-id":
-        return image_id
+        return bare(image_id)
     path = bare(path)
     if rule == "path":
         return path

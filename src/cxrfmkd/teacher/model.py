@@ -16,6 +16,7 @@ import numpy as np
 
 from cxrfmkd.errors import InputError, some
 from cxrfmkd.teacher.example import example, png
+from cxrfmkd.teacher.pooling import pool
 
 INPUT, OUTPUT = "input_example", "feature_maps_0"
 TOKENS = {"elixr-b-img": "img_emb", "elixr-b-contrastive": "all_contrastive_img_emb"}
@@ -88,13 +89,10 @@ class Model:
 
     def vectors(self, examples: Sequence[bytes]) -> np.ndarray:
         """Embeddings of serialized Examples: shape (n, dimension), float32, row i of example i."""
-        maps = self.maps(examples)
-        if self._tokens is None:
-            return maps.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
-        tokens = np.stack([self.tokens(one) for one in maps])
-        if self.pooling == "flatten":
-            return tokens.reshape(len(tokens), -1)
-        return tokens.mean(axis=1, dtype=np.float64).astype(np.float32)
+        answers = self.maps(examples)
+        if self._tokens is not None:
+            answers = [self.tokens(one) for one in answers]
+        return np.stack([pool(answer, self.variant, self.pooling) for answer in answers])
 
     @functools.cached_property
     def canaries(self) -> list[np.ndarray]:

@@ -11,21 +11,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+from cxrfmkd.decoding import DEEP, DICOM, read_dicom
 
 
 def read_film(path: str | Path) -> np.ndarray:
     """One image file as greyscale: shape (height, width), uint8, or full-range uint16 for deeper files.
 
     Colour, palette and alpha become ITU-R 601 luma. A deeper file is read as an array and stretched, since PIL's
-    own conversion to 8 bits clips it to white. Files named `.dcm` are read as DICOM.
+    own conversion to 8 bits clips it to white. Files named `.dcm` are read as DICOM, in the order of
+    the teacher's first client (rescale, first window, inversion of MONOCHROME1).
     Raises OSError or ValueError for what cannot be read, has several frames, or is blank.
     """
     path = Path(path)
-    if path.suffix.lower() in (".dcm", ".dicom"):
-        from cxrfmkd.teacher.dicom import read_dicom
-
-        pixels = read_dicom(path)
+    if path.suffix.lower() in DICOM:
+        pixels = read_dicom(path)[0]
     else:
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) > 1:

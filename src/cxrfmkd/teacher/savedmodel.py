@@ -56,6 +56,7 @@ class SavedModel:
         self.folder = model_folder(settings.path[0])
         self.qformer = model_folder(settings.qformer) if settings.qformer else None
         self.facts = {
+            "variant": settings.variant,
             "model": folder_fingerprint(self.folder),
             "qformer": folder_fingerprint(self.qformer) if self.qformer else None,
             "pooling": settings.pooling if self.qformer else "mean of the map",

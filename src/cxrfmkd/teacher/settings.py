@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from cxrfmkd.configuration import Teacher, setting
 from cxrfmkd.errors import InputError
@@ -50,7 +50,7 @@ class Settings:
     key: str = setting("how a record names its vector", "", choices=("", *KEYS))
     feature: str = setting("name of the vector inside a TFRecord, NPZ or table", "embedding")
     column: str = setting("table: column with the keys", "image_id")
-    batch: int = setting("savedmodel: films per call, where the model can", 1, minimum=1)
+    batch: int = setting("savedmodel, vertex: films per call, where the model can", 1, minimum=1)
     device: str = setting("savedmodel: `cpu` or `gpu`", "cpu", choices=("cpu", "gpu"))
     qformer: str = setting("savedmodel: folder of the Q-Former, for elixr-b-*", "")
     pooling: str = setting("elixr-b-*: `mean` of the 32 tokens, or all of them", "mean", choices=("mean", "flatten"))  # fmt: skip
@@ -58,7 +58,6 @@ class Settings:
     location: str = setting("vertex: region", "us-central1")
     endpoint: str = setting("vertex: endpoint number", "")
     url: str = setting("vertex: full address, in place of project, location and endpoint", "")
-    workers: int = field(default=0, metadata={"doc": "vertex: requests at a time; 0 for one"})
 
     @classmethod
     def read(cls, settings: dict) -> Settings:
@@ -86,6 +85,11 @@ class Settings:
         if made.source != "vertex" and not made.path:
             raise InputError(f"teacher.path is missing; source {made.source} needs it.")
         return made
+
+    @property
+    def rule(self) -> str:
+        """How records and stored vectors find each other (`keys.record_key`)."""
+        return self.key or ("image-id" if self.source == "parquet" else "path")
 
     def dimension(self) -> int | None:
         """Length of the vectors that this variant has after pooling; None where any is right."""
