@@ -47,10 +47,10 @@ def decode(path: Path, size: int, aspect: str) -> Square:
         with Image.open(path) as image:
             width, height = image.size
             bits = _bits(image)
-            if image.format == "JPEG":
-                wanted = shape(width, height, size, aspect)
-                image.draft("L", (2 * wanted[0], 2 * wanted[1]))
-            return Square(fit(_grey(image), size, aspect), height, width, bits)
+            wanted = shape(width, height, size, aspect)
+            drafted = image.draft("L", (2 * wanted[0], 2 * wanted[1]))
+            box = drafted[1] if drafted else None
+            return Square(fit(_grey(image), size, aspect, box), height, width, bits)
     except MemoryError:
         raise
     except Exception as error:  # whatever a decoder stumbles over, the film is listed with it
@@ -60,7 +60,7 @@ def decode(path: Path, size: int, aspect: str) -> Square:
         raise UnreadableError(f"{type(error).__name__}: {reason[0]}") from error
 
 
-def shape(width: int, height: int, size: int, aspect: str) -> tuple[int, int]:
+def shape(width: float, height: float, size: int, aspect: str) -> tuple[int, int]:
     """Width and height of the film within the square."""
     if aspect == "squash":
         return size, size
@@ -68,10 +68,17 @@ def shape(width: int, height: int, size: int, aspect: str) -> tuple[int, int]:
     return max(1, round(width * size / longer)), max(1, round(height * size / longer))
 
 
-def fit(image: Image.Image, size: int, aspect: str) -> np.ndarray:
-    """A grey image (mode L, or F with values 0-255) as uint8 (size, size)."""
-    wanted = shape(*image.size, size, aspect)
-    small = image.resize(wanted, Image.Resampling.BILINEAR, reducing_gap=3.0)
+def fit(
+    image: Image.Image, size: int, aspect: str, box: tuple[float, ...] | None = None
+) -> np.ndarray:
+    """A grey image (mode L, or F with values 0-255) as uint8 (size, size).
+
+    box: the part of it that holds the film, in pixels; a JPEG that was shrunk by its decoder ends in the middle
+    of one.
+    """
+    left, top, right, bottom = box or (0, 0, *image.size)
+    wanted = shape(right - left, bottom - top, size, aspect)
+    small = image.resize(wanted, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
     pixels = np.asarray(small)
     if pixels.dtype != np.uint8:
         pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
