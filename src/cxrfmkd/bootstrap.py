@@ -30,11 +30,12 @@ from cxrfmkd.ranking import (
     ranking,
 )
 
-UNITS = ("patient", "row")
+# What is measured of a finding in a group: nothing, rates at thresholds, also the areas and maximum J, everything.
+NOTHING, RATES, AREAS, EVERYTHING = range(4)
 
 
 def measure_names(cuts: int) -> list[str]:
-    """The last axis of `replicate`: the metrics, prevalence, then per threshold the true- and false-positive rate.
+    """The first axis of `Sample.replicate`: the metrics, prevalence, then per threshold the true- and false-positive rate.
 
     Thresholds 0 … cuts - 1 are given; the last, "test", is the one nearest to the target on the sample itself.
     """
@@ -45,27 +46,30 @@ def measure_names(cuts: int) -> list[str]:
 @njit(nogil=True, cache=True, error_model="numpy")
 def _measure(
     first, last_replicate, out, seed, by_row, patients, weights, strata, counts,
-    rows, flags, scores, hits, begin, end, last, starts, cuts, target,
+    rows, flags, scores, hits, begin, end, last, starts, cuts, target, detail,
 ):  # fmt: skip
-    """out[replicate, finding, group, measure]; see `Sample.replicate`."""
+    """out[measure, replicate, finding, group]; see `Sample.replicate`."""
     drawn, test = np.empty(len(weights)), cuts.shape[1]
     below, below_hits = np.empty(len(weights) + 1), np.empty(len(weights) + 1)
     for replicate in range(first, last_replicate):
-        for finding in range(out.shape[1]):
+        for finding in range(out.shape[2]):
             draw(replicate, finding, seed, by_row, patients, weights, strata, counts, drawn)
             test_cut = np.nan
-            for group in range(out.shape[2]):
-                result = out[replicate, finding, group]
+            for group in range(out.shape[3]):
+                if detail[finding, group] == NOTHING:
+                    continue
+                result = out[:, replicate, finding, group]
                 r, h, q = starts[finding, group]
                 r1, h1, q1 = starts[finding, group + 1]
                 accumulate(rows[r:r1], hits[h:h1], drawn, below, below_hits)
                 positives = below_hits[h1 - h]
                 negatives = below[r1 - r] - positives
                 defined = positives > 0 and negatives > 0
-                if defined:
+                if defined and detail[finding, group] >= AREAS:
                     result[0], result[1], result[2] = areas(
                         begin[q:q1], end[q:q1], last[q:q1], below, below_hits, positives, negatives
                     )
+                if defined and detail[finding, group] == EVERYTHING:
                     result[3], place = nearest_vertex(
                         rows[r:r1], flags[r:r1], end[q:q1], last[q:q1], drawn, below[: r1 - r + 1],
                         below_hits, positives, negatives, target,
@@ -99,6 +103,7 @@ class Sample:
     groups: shape (n, k) of whole numbers: for each of k divisions the group of an image, -1 for none. The first
     division is group 0 for every image; each other group belongs to one division.
     replicates, unit, seed: of the bootstrap; unit "row" is the thesis's.
+    detail: shape (f, groups), how much is measured, from NOTHING to EVERYTHING (the default, and needed for everyone).
     """
 
     truth: np.ndarray
@@ -108,6 +113,7 @@ class Sample:
     replicates: int = 0
     unit: str = "patient"
     seed: int = 42
+    detail: np.ndarray | None = None
 
     @property
     def n_groups(self) -> int:
@@ -133,9 +139,9 @@ class Sample:
         )
 
     def over_threads(self, kernel, out: np.ndarray, *rest) -> np.ndarray:
-        """Fill `out`, one row a replicate and the first for the sample itself, in as many threads as allowed."""
+        """Fill `out` replicate by replicate, 0 being the sample itself, in as many threads as allowed."""
         codes, n_patients = self.codes
-        bounds = np.linspace(0, len(out), threads() + 1).astype(int)
+        bounds = np.linspace(0, 1 + self.replicates, threads() + 1).astype(int)
 
         def part(k: int) -> None:
             counts = np.empty(n_patients, np.int64)
@@ -153,8 +159,8 @@ class Sample:
 
         scores: shape (n, f), finite. cuts: shape (f, c), thresholds at which rates are wanted beside the one
         nearest to `target_fpr` on the sample or replicate itself; NaN where there is none.
-        Returns shape (1 + replicates, f, groups, measures), measures as in `measure_names(c)`; NaN where the
-        classes that a measure needs have no weight.
+        Returns shape (measures, 1 + replicates, f, groups), measures as in `measure_names(c)`; NaN where the
+        classes that a measure needs have no weight, or where `detail` leaves it out.
         """
         findings = self.truth.shape[1]
         cuts = np.empty((findings, 0)) if cuts is None else np.asarray(cuts, np.float64)
@@ -170,9 +176,20 @@ class Sample:
                 parts.append(part)
                 total += len(part.rows), len(part.hits), len(part.end)
                 starts[k, group + 1] = total
-        shape = (1 + self.replicates, findings, self.n_groups, len(measure_names(cuts.shape[1])))
+        shape = (len(measure_names(cuts.shape[1])), 1 + self.replicates, findings, self.n_groups)
         flat = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        return self.over_threads(_measure, np.full(shape, np.nan), *flat, starts, cuts, target_fpr)
+        detail = (
+            np.full((findings, self.n_groups), EVERYTHING) if self.detail is None else self.detail
+        )
+        return self.over_threads(
+            _measure,
+            np.full(shape, np.nan),
+            *flat,
+            starts,
+            cuts,
+            target_fpr,
+            detail.astype(np.int8),
+        )
 
 
 def intervals(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:

@@ -164,8 +164,11 @@ class _Population:
         patients = test.patient_id.to_numpy()
         s = self.settings = settings
         self.dataset, self.name, self.ids, self.groups = dataset, name, test.image_id, groups
-        self.sample = Sample(truth, patients, weights, groups.codes, s.replicates, s.unit, s.seed)
         self.cells = subgroups.cells(truth, patients, weights, groups.codes, s.minimum_cell)
+        detail = self.cells.detail(groups)
+        self.sample = Sample(
+            truth, patients, weights, groups.codes, s.replicates, s.unit, s.seed, detail
+        )
         self.parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
 
     def measure(
@@ -207,7 +210,7 @@ class _Population:
         for seed, rows in zip(seeds, metrics_tables(measured, cells), strict=True):
             add("metrics", rows, seed=seed)
         add("summary", summary_table(measured, cells, level))
-        prevalence = measured.values[0, :, 0, MEASURES.index("prevalence")]
+        prevalence = measured.values[MEASURES.index("prevalence"), 0, :, 0]
         points = operating_points.table(measured.worth, measured.cuts, level)
         add("thresholds", self._counted(points, prevalence))
         reliable = calibration.table(

@@ -19,7 +19,7 @@ from cxrfmkd.metrics import METRICS
 from cxrfmkd.significance import standard_error, wald
 from cxrfmkd.subgroups import Cells, Groups, measures_of
 
-RANGED = (*METRICS, "tpr", "fpr", "equalised_odds", "underdiagnosis")
+SIMPLE = (*METRICS, "tpr", "fpr")
 COMPARED = ("auc_roc", "tpr", "fpr")
 BETWEEN_MODELS = ("auc_roc", "equalised_odds", "underdiagnosis")
 # With more groups, each is compared with the largest one alone.
@@ -41,9 +41,9 @@ def ranges(
     found = {}
     for attribute in groups.divisions:
         members = groups.of(attribute)
-        for measure in RANGED[:-2]:
+        for measure in SIMPLE:
             if measure in measures_of(attribute):
-                values = np.where(cells.hidden(measure), np.nan, measured[measure])[..., members]
+                values = shown(measured, measure, cells, members)
                 found[attribute, measure] = _spread(values - values[:1] if centre else values)
         tpr, fpr = found[attribute, "tpr"], found[attribute, "fpr"]
         found[attribute, "equalised_odds"] = np.maximum(tpr, fpr)
@@ -52,12 +52,22 @@ def ranges(
     return found
 
 
+def shown(
+    measured: dict[str, np.ndarray], measure: str, cells: Cells, members: list[int]
+) -> np.ndarray:
+    """A measure of some groups, (replicates, f, members), NaN where small numbers hide it."""
+    values = measured[measure][..., members]
+    values[:, cells.hidden(measure)[:, members]] = np.nan
+    return values
+
+
 def _spread(values: np.ndarray) -> np.ndarray:
-    """Largest minus smallest along the last axis, of at least two that are not NaN."""
-    enough = (~np.isnan(values)).sum(axis=-1) > 1
-    largest = np.where(np.isnan(values), -np.inf, values).max(axis=-1, initial=-np.inf)
-    smallest = np.where(np.isnan(values), np.inf, values).min(axis=-1, initial=np.inf)
-    return np.subtract(largest, smallest, out=np.full(enough.shape, np.nan), where=enough)
+    """Largest minus smallest along the last axis; NaN unless two or more are not NaN."""
+    largest, smallest = values[..., 0], values[..., 0]
+    for k in range(1, values.shape[-1]):
+        largest, smallest = np.fmax(largest, values[..., k]), np.fmin(smallest, values[..., k])
+    few = (~np.isnan(values)).sum(axis=-1) < 2
+    return np.where(few, np.nan, largest - smallest)
 
 
 def range_table(
@@ -72,36 +82,51 @@ def range_table(
     found: from `ranges`. a, b: the groups with the largest and the smallest value. p: share of centred replicates
     with at least such a gap.
     """
+    if not found:
+        return pd.DataFrame()
     noise = ranges(measured, groups, cells, centre=True)
-    parts = []
-    for (attribute, measure), values in found.items():
-        estimate, centred = values[0], noise[attribute, measure][1:]
-        low, high = basic_interval(values, confidence)
-        known = ~np.isnan(centred)
-        count = known.sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            expected = np.nansum(centred, axis=0) / count
-            square = np.nansum(centred**2, axis=0) / count
-            p = (1 + (centred >= estimate).sum(axis=0)) / (1 + count)
-        names = np.array(groups.names, object)[groups.of(attribute)]
-        part = long(
-            {"finding": list(FINDINGS)},
-            estimate=estimate,
-            low=low,
-            high=high,
-            expected=expected,
-            corrected=np.sqrt(np.maximum(estimate**2 - square, 0)),
-            p=np.where((count > 0) & ~np.isnan(estimate), p, np.nan),
-        )
-        if measure in measured:
-            first = np.where(cells.hidden(measure), np.nan, measured[measure][0])[
-                :, groups.of(attribute)
-            ]
-            part["a"] = names[np.where(np.isnan(first), -np.inf, first).argmax(axis=1)]
-            part["b"] = names[np.where(np.isnan(first), np.inf, first).argmin(axis=1)]
-        part = part.assign(attribute=attribute, metric=measure, kind="range")
-        parts.append(part[part.estimate.notna() | (measure != "underdiagnosis")])
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    values = np.stack(list(found.values()), axis=1)
+    centred = np.stack(list(noise.values()), axis=1)[1:]
+    estimate, (low, high) = values[0], basic_interval(values, confidence)
+    count = (~np.isnan(centred)).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected, square = (np.nansum(centred**k, axis=0) / count for k in (1, 2))
+        p = (1 + (centred >= estimate).sum(axis=0)) / (1 + count)
+    extremes = [
+        _extremes(measured, attribute, measure, groups, cells) for attribute, measure in found
+    ]
+    table = long(
+        {"attribute,metric": list(found), "finding": list(FINDINGS)},
+        kind=np.array("range"),
+        estimate=estimate,
+        low=low,
+        high=high,
+        expected=expected,
+        corrected=np.sqrt(np.maximum(estimate**2 - square, 0)),
+        p=np.where((count > 0) & ~np.isnan(estimate), p, np.nan),
+        a=np.array([a for a, _ in extremes]),
+        b=np.array([b for _, b in extremes]),
+    )
+    return _of_no_finding(table)
+
+
+def _extremes(measured, attribute: str, measure: str, groups: Groups, cells: Cells):
+    """Names of the groups with the largest and the smallest value, two lists of length f; blank for combined gaps."""
+    if measure not in measured:
+        return [[None] * len(FINDINGS)] * 2
+    members = groups.of(attribute)
+    values = shown(measured, measure, cells, members)[0]
+    names = np.array(groups.names, object)[members]
+    blank = np.isnan(values).all(axis=1)
+    return [
+        np.where(blank, None, names[np.where(np.isnan(values), -np.inf, sign * values).argmax(axis=1)]).tolist()
+        for sign in (1, -1)
+    ]  # fmt: skip
+
+
+def _of_no_finding(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` without the underdiagnosis of other findings, which does not exist."""
+    return table[(table.metric != "underdiagnosis") | (table.finding == "No Finding")]
 
 
 def pair_table(
@@ -115,30 +140,35 @@ def pair_table(
 
     by_seed: the measures of each seed's model on the sample itself, each of shape (seeds, f, groups).
     """
-    parts = []
+    pairs = [pair for attribute in groups.divisions for pair in _pairs(attribute, groups, cells)]
+    if not pairs:
+        return pd.DataFrame()
+    a, b = map(list, zip(*pairs, strict=True))
+    sides = [
+        np.stack([shown(part, measure, cells, members) for measure in COMPARED], axis=1)
+        for part in (measured, by_seed)
+        for members in (a, b)
+    ]
+    difference, seeds = sides[0] - sides[1], sides[2] - sides[3]
+    low, high = intervals(difference[1:], confidence)
+    about = [(groups.attributes[i], groups.names[i], groups.names[j]) for i, j in pairs]
+    return long(
+        {"metric": list(COMPARED), "finding": list(FINDINGS), "attribute,a,b": about},
+        kind=np.array("difference"),
+        estimate=difference[0],
+        low=low,
+        high=high,
+        p=wald(difference[0], standard_error(difference[1:]), seeds),
+    )
+
+
+def _pairs(attribute: str, groups: Groups, cells: Cells) -> list[tuple[int, int]]:
+    members = groups.of(attribute)
+    if len(members) <= ALL_PAIRS_UP_TO:
+        return list(combinations(members, 2))
     size = cells.patients.max(axis=0)
-    for attribute in groups.divisions:
-        members = groups.of(attribute)
-        pairs = list(combinations(members, 2))
-        if len(members) > ALL_PAIRS_UP_TO:
-            largest = max(members, key=lambda i: size[i])
-            pairs = [(i, largest) for i in members if i != largest]
-        if not pairs:
-            continue
-        a, b = (list(side) for side in zip(*pairs, strict=True))
-        for measure in COMPARED:
-            shown = np.where(cells.hidden(measure), np.nan, measured[measure])
-            difference = shown[..., a] - shown[..., b]
-            seeds = by_seed[measure][..., a] - by_seed[measure][..., b]
-            low, high = intervals(difference[1:], confidence)
-            p = wald(difference[0], standard_error(difference[1:]), seeds)
-            axes = {"finding": list(FINDINGS), "pair": list(range(len(pairs)))}
-            part = long(axes, estimate=difference[0], low=low, high=high, p=p)
-            place = part.pair.astype(int)
-            part["a"] = place.map(lambda k, a=a: groups.names[a[k]])
-            part["b"] = place.map(lambda k, b=b: groups.names[b[k]])
-            parts.append(part.assign(attribute=attribute, metric=measure, kind="difference"))
-    return pd.concat(parts, ignore_index=True).drop(columns="pair") if parts else pd.DataFrame()
+    largest = max(members, key=lambda i: size[i])
+    return [(i, largest) for i in members if i != largest]
 
 
 def versus_table(
@@ -147,13 +177,11 @@ def versus_table(
     confidence: float,
 ) -> pd.DataFrame:
     """Difference of a model's gaps from a reference model's, on the same replicates; negative is smaller gaps."""
-    parts = []
-    for (attribute, measure), values in found.items():
-        if measure not in BETWEEN_MODELS:
-            continue
-        difference = values - reference[attribute, measure]
-        low, high = intervals(difference[1:], confidence)
-        part = long({"finding": list(FINDINGS)}, estimate=difference[0], low=low, high=high)
-        part = part.assign(attribute=attribute, metric=measure, kind="versus")
-        parts.append(part[part.estimate.notna() | (measure != "underdiagnosis")])
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    keys = [key for key in found if key[1] in BETWEEN_MODELS]
+    if not keys:
+        return pd.DataFrame()
+    difference = np.stack([found[key] - reference[key] for key in keys], axis=1)
+    low, high = intervals(difference[1:], confidence)
+    axes = {"attribute,metric": keys, "finding": list(FINDINGS)}
+    table = long(axes, kind=np.array("versus"), estimate=difference[0], low=low, high=high)
+    return _of_no_finding(table)

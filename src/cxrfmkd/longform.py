@@ -9,18 +9,22 @@ import pandas as pd
 def long(axes: dict[str, list], **columns: np.ndarray) -> pd.DataFrame:
     """One row per combination of the axes' names, in order, with one column per array.
 
-    axes: name of each axis -> names along it. columns: arrays whose shapes broadcast to the axes.
+    axes: name of each axis -> names along it; tuples make as many columns, named by the axis's comma-separated
+    parts. columns: arrays whose shapes broadcast to the axes.
     """
     shape = tuple(map(len, axes.values()))
-    places = np.indices(shape).reshape(len(shape), -1)
-    named = {
-        name: np.asarray(values, dtype=object)[place]
-        for (name, values), place in zip(axes.items(), places, strict=True)
-    }
-    filled = {name: np.broadcast_to(values, shape).ravel() for name, values in columns.items()}
-    return pd.DataFrame(named | filled)
+    filled: dict[str, np.ndarray] = {}
+    for k, (name, values) in enumerate(axes.items()):
+        parts = name.split(",")
+        for part, one in zip(
+            parts, zip(*values, strict=True) if len(parts) > 1 else [values], strict=True
+        ):
+            along = np.asarray(one).reshape(-1, *[1] * (len(shape) - k - 1))
+            filled[part] = np.broadcast_to(along, shape).ravel()
+    filled |= {name: np.broadcast_to(values, shape).ravel() for name, values in columns.items()}
+    return pd.DataFrame(filled)
 
 
 def stamped(table: pd.DataFrame, **constants: object) -> pd.DataFrame:
-    """`table` with leading columns that have one value each."""
-    return pd.concat([pd.DataFrame(constants, index=table.index), table], axis=1)
+    """`table` with further columns that have one value each."""
+    return table.assign(**constants)

@@ -23,8 +23,8 @@ MEASURES = measure_names(cuts=2)
 class Measured:
     """Numbers of one family. First axes: "replicates" has the sample itself first, "seeds" one model each.
 
-    values: measures of the mean over seeds, (replicates, 14, groups, MEASURES). by_seed: (seeds, 14, groups,
-    MEASURES), and low, high: intervals of the metrics of each, (seeds, 17, 4).
+    values: measures of the mean over seeds, (MEASURES, replicates, 14, groups). by_seed: (MEASURES, seeds, 14,
+    groups). low, high: intervals of each seed's metrics, (seeds, 17, 4).
     worth: of operating points, (replicates, 14, rules, measures). cuts: their thresholds, (seeds, 14, rules).
     calibrated, observed, predicted: as from `calibration.replicate`. curves: (seeds, 14, 2, grid).
     influence: of the mean areas; None where images have weights, which DeLong's variance does not know.
@@ -57,34 +57,34 @@ def measure(
     influences = []
 
     def add(key: str, part: np.ndarray, share: np.ndarray) -> None:
-        weighted = part * share.reshape(-1, *[1] * (part.ndim - 1))
-        totals[key] = totals[key] + weighted if key in totals else weighted
+        part *= share
+        totals[key] = np.add(totals[key], part, out=part) if key in totals else part
 
     for logits, cut, share in zip(models, cuts, shares, strict=True):
         found = sample.replicate(logits, cut, settings.target_fpr)
-        add("values", found, share)
-        add("worth", operating_points.worth_of_rules(found[:, :, 0], MEASURES), share)
-        chances = operating_points.chances(logits)
-        calibrated, observed, predicted = calibration.replicate(sample, chances)
-        add("calibrated", calibrated, share)
-        add("observed", observed, share)
-        add("predicted", predicted[None], share[:1])
-        low, high = intervals(with_groups(found[1:, :, 0, : len(METRICS)]), settings.confidence)
+        low, high = intervals(whole(found)[1:], settings.confidence)
         own = operating_points.thresholds(sample.truth, logits, settings.target_fpr, sample.weights)
         drawn = curves.curves(sample.truth, logits, sample.weights)
-        kept = found[0].copy(), low, high, np.column_stack([cut, own]), drawn
+        kept = found[:, 0].copy(), low, high, np.column_stack([cut, own]), drawn
         for key, part in zip(single, kept, strict=True):
             single[key].append(part)
+        share = share[:, None, None, None]
+        add("worth", operating_points.worth_of_rules(found[..., 0], MEASURES), share)
+        add("values", found, share[..., 0])
+        parts = calibration.replicate(sample, operating_points.chances(logits))
+        for key, part in zip(("calibrated", "observed"), parts, strict=False):
+            add(key, part, share[..., 0])
+        add("predicted", parts[2], share[0, 0, 0])
         if (sample.weights == 1).all():
             influences.append(delong.influence(sample.truth, logits, sample.patients))
-    totals["predicted"] = totals["predicted"][0]
     arrays = {key: np.array(parts) for key, parts in single.items()}
+    arrays["by_seed"] = np.moveaxis(arrays["by_seed"], 0, 1)
     return Measured(**totals, **arrays, influence=delong.mean(influences) if influences else None)
 
 
 def whole(values: np.ndarray) -> np.ndarray:
-    """Metrics of findings and their groups on everyone: (..., 14, groups, MEASURES) to (..., 17, 4)."""
-    return with_groups(values[..., 0, : len(METRICS)])
+    """Metrics of findings and their groups on everyone: (MEASURES, ..., 14, groups) to (..., 17, 4)."""
+    return with_groups(np.moveaxis(values[: len(METRICS), ..., 0], 0, -1))
 
 
 def metrics_tables(measured: Measured, cells: Cells) -> list[pd.DataFrame]:
@@ -110,8 +110,8 @@ def summary_table(measured: Measured, cells: Cells, confidence: float) -> pd.Dat
 
 def _with_counts(measured: Measured, cells: Cells, **columns: np.ndarray) -> pd.DataFrame:
     """Columns of shape (17, 4) with what they rest on; small counts and what they would follow from are blank."""
-    undefined = np.isnan(measured.values[0, :, 0, 0])
-    prevalence = measured.values[0, :, 0, MEASURES.index("prevalence")]
+    undefined = np.isnan(measured.values[0, 0, :, 0])
+    prevalence = measured.values[MEASURES.index("prevalence"), 0, :, 0]
     hidden = cells.hidden("prevalence")[:, 0]
     blank = np.full(len(GROUPS), np.nan)
     lost = [sum(undefined[FINDINGS.index(name)] for name in members) for members in GROUPS.values()]

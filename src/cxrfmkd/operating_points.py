@@ -50,8 +50,11 @@ def worth(prevalence: np.ndarray, tpr: np.ndarray, fpr: np.ndarray) -> np.ndarra
 
 
 def worth_of_rules(values: np.ndarray, names: list[str]) -> np.ndarray:
-    """MEASURES by rule. values: (..., measures) of `Sample.replicate` with two cuts. Returns (..., rules, MEASURES)."""
-    found = dict(zip(names, np.moveaxis(values, -1, 0), strict=True))
+    """MEASURES by rule. values: shape (measures, ...) of `Sample.replicate` with two cuts, named by `names`.
+
+    Returns shape (..., rules, MEASURES).
+    """
+    found = dict(zip(names, values, strict=True))
     cuts = ("0", "1", "test")
     parts = [worth(found["prevalence"], found[f"tpr_{cut}"], found[f"fpr_{cut}"]) for cut in cuts]
     return np.stack(parts, axis=-2)

@@ -117,8 +117,8 @@ def place_of(threshold, scores):
 
 
 @njit(nogil=True, cache=True)
-def _last_place_within(limit, flags, end, last, below, below_hits):
-    """The last place, no tie cut in two, with a weight of label 0 before it of at most `limit`."""
+def _last_hit_within(limit, end, last, below, below_hits):
+    """The place after the last tie with a hit that has at most `limit` weight of label 0 before its end; else 0."""
     low, high = 0, len(end)
     while low < high:
         middle = (low + high) // 2
@@ -126,18 +126,7 @@ def _last_place_within(limit, flags, end, last, below, below_hits):
             low = middle + 1
         else:
             high = middle
-    tp = below_hits[last[low - 1]] if low else 0.0
-    low, high = (end[low - 1] if low else 0), len(below)
-    while low < high:
-        middle = (low + high) // 2
-        if below[middle] - tp <= limit:
-            low = middle + 1
-        else:
-            high = middle
-    place = max(low - 1, 0)
-    while place > 0 and flags[place - 1] & TIED:
-        place -= 1
-    return place
+    return end[low - 1] if low else 0
 
 
 @njit(nogil=True, cache=True)
@@ -173,7 +162,7 @@ def nearest_vertex(
     kept and below the target, and ends with the first above it. Returns J = TPR - FPR at the vertex, and the
     number of rows that score at least its threshold.
     """
-    place = _last_place_within(target * negatives, flags, end, last, below, below_hits)
+    place = _last_hit_within(target * negatives, end, last, below, below_hits)
     begin = _last_corner(place, rows, flags, weights)
     tp, fp = counts_above(begin, end, last, below, below_hits)
     best, best_j, best_place = abs(fp / negatives - target), tp / positives - fp / negatives, begin

@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.bootstrap import intervals
+from cxrfmkd.bootstrap import AREAS, EVERYTHING, NOTHING, RATES, intervals
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
 from cxrfmkd.longform import long
@@ -25,9 +25,11 @@ EVERYONE = "all"
 CROSSED = ("sex", "race", "view")
 # Mean over these groups is what the thesis's relative differences refer to, for each of them.
 AVERAGED = ("sex", "race")
-RATES = ("tpr", "fpr", "youden_j")
-MEASURES = (*METRICS, *RATES, *(f"{rate}_test" for rate in RATES))
+AT_THRESHOLD = ("tpr", "fpr", "youden_j")
+MEASURES = (*METRICS, *AT_THRESHOLD, *(f"{rate}_test" for rate in AT_THRESHOLD))
 CROSSED_MEASURES = ("auc_roc", "tpr", "fpr")
+# As in the thesis; a relative difference in AUC-PR would be one in prevalence.
+RELATIVE = ("auc_roc", "youden_j", "youden_j_test")
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,16 @@ class Cells:
             return self.small | self.small_negatives
         return self.small | self.small_positives | self.small_negatives
 
+    def detail(self, groups: Groups) -> np.ndarray:
+        """How much of each group must be measured, for `bootstrap.Sample`; (f, groups)."""
+        crossed = np.array([" x " in attribute for attribute in groups.attributes])
+        both = np.where(crossed, AREAS, EVERYTHING)
+        one = np.where(self.small_positives & self.small_negatives, NOTHING, RATES)
+        detail = np.where(self.small_positives | self.small_negatives, one, both)
+        return np.where(self.small, NOTHING, detail) | np.array(
+            [[EVERYTHING] + [0] * (len(crossed) - 1)]
+        )
+
 
 def cells(
     truth: np.ndarray, patients: np.ndarray, weights: np.ndarray, codes: np.ndarray, minimum: int
@@ -128,11 +140,11 @@ def cells(
 
 
 def with_rates(values: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
-    """MEASURES and prevalence by name, from the last axis of `Sample.replicate`.
+    """MEASURES and prevalence by name, from the first axis of `Sample.replicate`, which `names` names.
 
     Validation's threshold is its first cut.
     """
-    found = dict(zip(names, np.moveaxis(values, -1, 0), strict=True))
+    found = dict(zip(names, values, strict=True))
     for rule, suffix in (("0", ""), ("test", "_test")):
         found |= {f"{rate}{suffix}": found[f"{rate}_{rule}"] for rate in ("tpr", "fpr")}
         found[f"youden_j{suffix}"] = found[f"tpr{suffix}"] - found[f"fpr{suffix}"]
@@ -144,25 +156,24 @@ def measures_of(attribute: str) -> tuple[str, ...]:
     return CROSSED_MEASURES if " x " in attribute else MEASURES
 
 
-def relative(values: np.ndarray, groups: Groups, hidden: np.ndarray) -> np.ndarray:
+def relative(values: np.ndarray, groups: Groups) -> np.ndarray:
     """Percent by which each group differs from the mean of its peers.
 
-    values: shape (replicates, f, groups); hidden: shape (f, groups), groups that count for no mean. Sexes and races
-    have one mean, over all of them (the thesis's "Average"); any other attribute has its own.
+    values: shape (replicates, f, groups); groups that are NaN count for no mean. Sexes and races have one mean, over
+    all of them (the thesis's "Average"); any other attribute has its own. NaN for everyone.
     """
-    shown = np.where(hidden, np.nan, values)
-    result = np.full(values.shape, np.nan)
     peers: dict[object, list[int]] = {}
     for i, attribute in enumerate(groups.attributes):
         if attribute != EVERYONE:
             peers.setdefault(AVERAGED if attribute in AVERAGED else attribute, []).append(i)
+    result = np.full(values.shape, np.nan)
     for members in peers.values():
-        part = shown[..., members]
+        part = values[..., members]
         known = (~np.isnan(part)).sum(axis=-1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.nansum(part, axis=-1, keepdims=True) / known
-            result[..., members] = 100 * (part - mean) / mean
-    return np.where(np.isfinite(result), result, np.nan)
+            result[..., members] = np.where(mean == 0, np.nan, 100 * (part / mean - 1))
+    return result
 
 
 def table(
@@ -172,42 +183,44 @@ def table(
 
     measured: as from `with_rates`, each of shape (1 + replicates, f, groups), the sample itself first.
     """
+    counts = _counts(measured["prevalence"][0], cells)
+    about = list(zip(groups.attributes, groups.names, strict=True))
     parts = []
-    for measure in MEASURES:
-        chosen = [i for i, name in enumerate(groups.attributes) if measure in measures_of(name)]
-        hidden = cells.hidden(measure)
-        compared = relative(measured[measure], groups, hidden)[..., chosen]
-        hidden, values = hidden[:, chosen], measured[measure][..., chosen]
-        columns = {}
-        for names, array in (
-            (("estimate", "low", "high"), values),
-            (("relative", "relative_low", "relative_high"), compared),
-        ):
-            numbers = array[0], *intervals(array[1:], confidence)
-            columns |= {
-                name: np.where(hidden, np.nan, n) for name, n in zip(names, numbers, strict=True)
-            }
-        axes = {"finding": list(FINDINGS), "place": chosen}
-        part = long(axes, **columns, suppressed=hidden)
-        parts.append(part.assign(metric=measure))
-    result = pd.concat(parts, ignore_index=True)
-    place = result.place.astype(int).to_numpy()
-    finding = pd.Index(FINDINGS).get_indexer(result.finding)
+    for measures, chosen in _measured_groups(groups):
+        hidden = np.stack([cells.hidden(measure) for measure in measures])
+        values = np.stack([measured[measure] for measure in measures], axis=1)
+        values[:, hidden] = np.nan
+        compared = np.full((3, len(measures), *hidden.shape[1:]), np.nan)
+        for k, measure in enumerate(measures):
+            if measure in RELATIVE:
+                percent = relative(values[:, k], groups)
+                compared[:, k] = percent[0], *intervals(percent[1:], confidence)
+        compared, values = compared[..., chosen], values[..., chosen]
+        low, high = intervals(values[1:], confidence)
+        part = long(
+            {"metric": list(measures), "finding": list(FINDINGS), "attribute,group": [about[i] for i in chosen]},
+            estimate=values[0], low=low, high=high, relative=compared[0], relative_low=compared[1],
+            relative_high=compared[2], suppressed=hidden[..., chosen],
+            **{name: numbers[:, chosen] for name, numbers in counts.items()},
+        )  # fmt: skip
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _measured_groups(groups: Groups) -> list[tuple[tuple[str, ...], list[int]]]:
+    """Measures, and the groups that get them."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for i, attribute in enumerate(groups.attributes):
+        found.setdefault(measures_of(attribute), []).append(i)
+    return list(found.items())
+
+
+def _counts(prevalence: np.ndarray, cells: Cells) -> dict[str, np.ndarray]:
+    """What the numbers rest on, (f, groups); small counts and what they would follow from are blank."""
     both = cells.hidden("prevalence")
-    counted = {
-        name: np.where(hidden, np.nan, numbers)[finding, place]
-        for name, hidden, numbers in (
-            ("n", cells.small, cells.images),
-            ("patients", cells.small, cells.patients),
-            ("positives", both, cells.positives),
-            ("prevalence", both, measured["prevalence"][0]),
-        )
+    return {
+        "n": np.where(cells.small, np.nan, cells.images),
+        "patients": np.where(cells.small, np.nan, cells.patients),
+        "positives": np.where(both, np.nan, cells.positives),
+        "prevalence": np.where(both, np.nan, prevalence),
     }
-    named = {
-        "attribute": np.array(groups.attributes, object)[place],
-        "group": np.array(groups.names, object)[place],
-    }
-    result = result.assign(**named, **counted)
-    order = ["attribute", "group", "finding", "metric", "estimate", "low", "high", "relative",
-             "relative_low", "relative_high", "n", "patients", "positives", "prevalence", "suppressed"]  # fmt: skip
-    return result[order]
