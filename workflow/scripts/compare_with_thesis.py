@@ -1,0 +1,19 @@
+"""Set the thesis's logged results beside ours."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cxrfmkd.against_thesis import against_thesis
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.files import read_table, write_table
+
+
+def main() -> None:
+    args = parse(__doc__, summary=[Path], out=Path)
+    summary = pd.concat([read_table(path) for path in args.summary], ignore_index=True)
+    write_table(args.out, against_thesis(summary))
+
+
+if __name__ == "__main__":
+    run(main)
