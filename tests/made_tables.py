@@ -290,3 +290,30 @@ def gaps(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFram
     columns = ["dataset", "source", "strategy", "model", "loss", "population", "attribute", "finding", "metric", "kind",
                "a", "b", "estimate", "low", "high", "expected", "corrected", "p"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
+
+
+def points(race=True, images=240) -> pd.DataFrame:
+    """Coordinates of single films with their groups; five films of the group Black, which is too few."""
+    rng = np.random.default_rng(11)
+    table = pd.DataFrame({f"mode_{mode}": rng.normal(size=images) for mode in range(1, 5)})
+    table[["tsne_1", "tsne_2"]] = rng.normal(size=(images, 2))
+    table["disease"] = rng.choice(["Pleural Effusion", "No Finding", "Other"], images)
+    table["sex"] = rng.choice(["Male", "Female"], images)
+    table["age"] = rng.choice(["up to 50", "51-70", "over 70"], images)
+    table["race"] = np.where(np.arange(images) < 5, "Black", rng.choice(["White", "Asian"], images)) if race else None
+    table.insert(0, "image_id", [f"patient64537/{i}" for i in range(images)])
+    return table.assign(seed=0, sample=True)
+
+
+def scores(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFrame:
+    """One row a model: its score, the null's band, distances and probes; the score is lowest for cxr-model-fft."""
+    rows = []
+    for i, (model, loss) in enumerate(pairs(losses)):
+        value = 30.0 if model == "cxr-model-fft" else 60.0 + 5 * i
+        rows.append({
+            "dataset": dataset, "model": model, "loss": loss, "scored": "race, sex" if race else "sex", "score": value,
+            "score_sd": 4.0, "score_race": value if race else np.nan, "score_sex": value, "score_age": value + 1,
+            "null_low": 2.0, "null_high": 41.0, "z": 3.0, "p": 0.3 if value < 41 else 0.005, "d_combined": 0.1 + i / 100,
+            "auc_race": 0.8 if race else np.nan, "auc_sex": 0.9, "auc_age": 0.7, "cka_teacher": 0.5,
+        })  # fmt: skip
+    return pd.DataFrame(rows)

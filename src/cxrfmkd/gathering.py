@@ -22,16 +22,18 @@ PLACES = tuple(
     for pattern in (
         rf"(?P<source>[^/]+)-to-(?P<dataset>[^/]+)/(?P<strategy>[^/]+)/(?P<model>[^/]+)/{_SEED}[^/]+$",
         rf"(?P<dataset>[^/]+)/models/(?P<model>[^/]+)/{_SEED}[^/]+$",
+        r"(?P<dataset>[^/]+)/models/(?P<model>[^/]+)/[^/]+$",
         rf"(?P<dataset>[^/]+)/students/(?P<loss>[^/]+)/{_SEED}[^/]+$",
         r"(?P<dataset>[^/]+)/students/(?P<loss>[^/]+)/[^/]+$",
-        r"(?P<dataset>[^/]+)/records/[^/]+$",
+        r"(?P<dataset>[^/]+)/(records|teacher|images)/[^/]+$",
         r"bias/(?P<dataset>[^/]+)/(?P<model>[^/]+)/[^/]+$",
         r"bias/(?P<dataset>[^/]+)/[^/]+$",
         r"evaluation/(?P<dataset>[^/]+)/[^/]+$",
     )
 )
 TEXT = ("dataset", "source", "strategy", "model", "loss", "population", "finding", "metric", "attribute", "group",
-        "a", "b", "model_a", "model_b", "family", "sample", "score", "measure", "form", "column", "level")  # fmt: skip
+        "a", "b", "model_a", "model_b", "family", "sample", "measure", "form", "level", "what", "device",
+        "scored", "suppressed", "given", "reason")  # fmt: skip
 
 KEYS = dict.fromkeys(("image_id", "patient_id", "study_id"), "str")
 

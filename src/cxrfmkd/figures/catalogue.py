@@ -24,6 +24,10 @@ TABLES = (
 )
 
 
+TRADEOFF = ("bias/performance_vs_bias.csv", "bias/correlation.csv")
+AGAINST_THESIS = "tables/against_thesis.csv"
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of figure: the section of the report that it stands in, and what it is about, in one sentence."""
@@ -63,74 +67,119 @@ KINDS = {
 }  # fmt: skip
 
 
-def catalogue(
-    *,
-    datasets: Sequence[str],
-    students: Mapping[str, Sequence[str]],
-    seeds: Sequence[int],
-    trained: Sequence[str],
-    pairs: Sequence[tuple[str, str]],
-    analysed: Sequence[str],
-    resampled: bool,
-    attributes: Sequence[str],
-    tsne: bool,
-    thesis: bool,
-) -> dict[str, list[str]]:
-    """Every figure of a study and the tables that it is drawn from, as paths below the results.
+@dataclass(frozen=True)
+class Shape:
+    """What a study consists of, as far as its figures, tables and report depend on it; paths are below the results.
 
     datasets: all of them; students: losses of the students of each dataset; seeds: of the students; trained:
-    datasets with classifiers of their own; pairs: transfers; analysed: models of the bias analysis; resampled:
-    the test sets are balanced; attributes: those of the subgroups, none to leave these out; tsne: the bias
-    analysis has t-SNE pictures; thesis: there is a comparison with the thesis's numbers.
+    datasets with classifiers of their own; evaluated: datasets on which some classifier is tested; pairs: transfers;
+    analysed: models of the bias analysis; runs: folders of all classifiers; resampled: the test sets are balanced;
+    attributes: of the subgroups, none to leave these out; tsne: the bias analysis has t-SNE pictures; thesis: there
+    is a comparison with the thesis's numbers.
     """
-    figures: dict[str, list[str]] = {}
-    for name in datasets:
-        figures[f"{name}/flow"] = [f"{name}/records/summary.json", f"{name}/images/excluded.csv"]
-        if resampled:
-            figures[f"{name}/resampling"] = [f"{name}/records/{part}.csv" for part in ("test", "test_resampled")]  # fmt: skip
-    for name, losses in students.items():
-        folders = [f"{name}/students/{loss}" for loss in losses]
-        if folders:
-            figures[f"{name}/distillation"] = [f"{folder}/quality.json" for folder in folders]
-            figures[f"{name}/training"] = [f"{folder}/seed{seed}/history.csv" for folder in folders for seed in seeds]  # fmt: skip
-    for name in trained:
-        figures |= _evaluation(name, attributes)
-        if analysed:
-            figures |= _bias(name, analysed, tsne)
-    for source, target in pairs:
-        figures[f"{source}-to-{target}/transfer"] = [f"evaluation/{target}/summary.csv"]
-    if analysed and trained:
-        figures["study/performance-vs-bias"] = ["bias/performance_vs_bias.csv", "bias/correlation.csv"]  # fmt: skip
-    if thesis:
-        figures["study/against-thesis"] = ["tables/against_thesis.csv"]
-    return figures
 
+    datasets: Sequence[str]
+    students: Mapping[str, Sequence[str]]
+    seeds: Sequence[int]
+    trained: Sequence[str]
+    evaluated: Sequence[str]
+    pairs: Sequence[tuple[str, str]]
+    analysed: Sequence[str]
+    runs: Sequence[str]
+    resampled: bool
+    attributes: Sequence[str]
+    tsne: bool
+    thesis: bool
 
-def _evaluation(name: str, attributes: Sequence[str]) -> dict[str, list[str]]:
-    """Figures of the classifiers that were trained and tested on one dataset."""
-    folder = f"evaluation/{name}"
-    summed = ("performance", "auc-roc", "auc-pr", "youden", "focused")
-    figures = {f"{name}/{kind}": [f"{folder}/summary.csv"] for kind in summed}
-    figures[f"{name}/differences"] = [f"{folder}/comparisons.csv"]
-    figures[f"{name}/curves"] = [f"{folder}/curves.csv", f"{folder}/thresholds.csv"]
-    figures[f"{name}/calibration"] = [f"{folder}/calibration.csv"]
-    if attributes:
-        figures |= {f"{name}/{kind}": [f"{folder}/subgroups.csv"] for kind in ("subgroups", "relative")}
-        figures[f"{name}/gaps"] = [f"{folder}/gaps.csv"]
-    return figures
+    def catalogue(self) -> dict[str, list[str]]:
+        """Every figure and the files that it is drawn from."""
+        figures: dict[str, list[str]] = {}
+        for name in self.datasets:
+            figures[f"{name}/flow"] = [f"{name}/records/summary.json", f"{name}/images/excluded.csv"]
+            if self.resampled:
+                parts = ("test", "test_resampled")
+                figures[f"{name}/resampling"] = [f"{name}/records/{part}.csv" for part in parts]
+        for name, losses in self.students.items():
+            if losses:
+                folders = [f"{name}/students/{loss}" for loss in losses]
+                figures[f"{name}/distillation"] = [f"{folder}/quality.json" for folder in folders]
+                figures[f"{name}/training"] = [f"{folder}/history.csv" for folder in self._student_runs(name)]
+        for name in self.trained:
+            figures |= self._evaluation(name) | (self._bias(name) if self.analysed else {})
+        for source, target in self.pairs:
+            figures[f"{source}-to-{target}/transfer"] = [f"evaluation/{target}/summary.csv"]
+        if self.analysed and self.trained:
+            figures["study/performance-vs-bias"] = list(TRADEOFF)
+        if self.thesis:
+            figures["study/against-thesis"] = [AGAINST_THESIS]
+        return figures
 
+    def tables(self) -> list[str]:
+        """What the tables for people are made from."""
+        parts = ("metrics", "summary", "subgroups")
+        return [
+            *(f"{name}/records/summary.json" for name in self.datasets),
+            *self._agreement(),
+            *self._run_files(),
+            *(f"evaluation/{name}/{part}.csv" for name in self.evaluated for part in parts),
+            *self._bias_scores(),
+        ]
 
-def _bias(name: str, models: Sequence[str], tsne: bool) -> dict[str, list[str]]:
-    """Figures of what the embeddings of one dataset's models reveal."""
-    figures = {
-        f"{name}/ks": [f"bias/{name}/{model}/ks.csv" for model in models],
-        f"{name}/score": [f"bias/{name}/{model}/{part}.csv" for model in models for part in ("score", "null")],
-        f"{name}/encoding": [f"bias/{name}/{model}/encoding.csv" for model in models],
-    }  # fmt: skip
-    shown = representatives(models)
-    for kind in ("pca", "pca-3-4", "tsne") if tsne else ("pca", "pca-3-4"):
-        figures[f"{name}/{kind}"] = [f"{name}/models/{model}/projection.parquet" for model in shown]
-    return figures
+    def report(self) -> list[str]:
+        """What the report is written from, besides its figures."""
+        records = [f"{name}/{path}" for name in self.datasets
+                   for path in ("records/summary.json", "records/pixels.json", "teacher/meta.json")]  # fmt: skip
+        parts = ("summary", "comparisons", "gaps")
+        return [
+            *records,
+            *self._agreement(),
+            *self._run_files(),
+            *(f"evaluation/{name}/{part}.csv" for name in self.evaluated for part in parts),
+            *self._bias_scores(),
+            *(TRADEOFF if self._bias_scores() else ()),
+            *(f"tables/{name}" for name in ("cohort.csv", "students.csv", "costs.csv")),
+            *([AGAINST_THESIS] if self.thesis else []),
+        ]
+
+    def _student_runs(self, name: str) -> list[str]:
+        return [f"{name}/students/{loss}/seed{seed}" for loss in self.students[name] for seed in self.seeds]
+
+    def _run_files(self) -> list[str]:
+        folders = [folder for name in self.students for folder in self._student_runs(name)]
+        return [f"{folder}/run.json" for folder in (*folders, *self.runs)]
+
+    def _agreement(self) -> list[str]:
+        folders = [f"{name}/students/{loss}" for name, losses in self.students.items() for loss in losses]
+        return [f"{folder}/{part}.json" for folder in folders for part in ("quality", "selected")]
+
+    def _bias_scores(self) -> list[str]:
+        return [f"bias/{name}/scores.csv" for name in self.trained] if self.analysed else []
+
+    def _evaluation(self, name: str) -> dict[str, list[str]]:
+        """Figures of the classifiers that were trained and tested on one dataset."""
+        folder = f"evaluation/{name}"
+        summed = ("performance", "auc-roc", "auc-pr", "youden", "focused")
+        figures = {f"{name}/{kind}": [f"{folder}/summary.csv"] for kind in summed}
+        figures[f"{name}/differences"] = [f"{folder}/comparisons.csv"]
+        figures[f"{name}/curves"] = [f"{folder}/curves.csv", f"{folder}/thresholds.csv"]
+        figures[f"{name}/calibration"] = [f"{folder}/calibration.csv"]
+        if self.attributes:
+            figures |= {f"{name}/{kind}": [f"{folder}/subgroups.csv"] for kind in ("subgroups", "relative")}
+            figures[f"{name}/gaps"] = [f"{folder}/gaps.csv"]
+        return figures
+
+    def _bias(self, name: str) -> dict[str, list[str]]:
+        """Figures of what the embeddings of one dataset's models reveal."""
+        folders = [f"bias/{name}/{model}" for model in self.analysed]
+        figures = {
+            f"{name}/ks": [f"{folder}/ks.csv" for folder in folders],
+            f"{name}/score": [f"{folder}/{part}.csv" for folder in folders for part in ("score", "null")],
+            f"{name}/encoding": [f"{folder}/encoding.csv" for folder in folders],
+        }
+        shown = [f"{name}/models/{model}/projection.parquet" for model in representatives(self.analysed)]
+        for kind in ("pca", "pca-3-4", "tsne") if self.tsne else ("pca", "pca-3-4"):
+            figures[f"{name}/{kind}"] = shown
+        return figures
 
 
 def representatives(models: Sequence[str]) -> list[str]:

@@ -57,7 +57,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     labels = [style.loss_name(loss) for loss in losses] + [CONTROLS[name] for name in controls]
     measures = [m for m in MEASURES if (table.measure == m).any()]
     figure, axes = style.panels(
-        1, len(measures), (1.12, max(1.0, 0.165 * (len(rows) + 0.6))),
+        1, len(measures), (0.93, max(1.0, 0.165 * (len(rows) + 0.6))),
         margins=(style.text_width(labels) + 0.25, 0.15, 0.9, 0.3), gaps=(0.16, 0.4),
     )  # fmt: skip
     values = table.set_index(["kind", "name", "measure"]).value

@@ -46,7 +46,8 @@ def _shares(table, attribute: str, race: str, values: pd.Series, levels, minimum
     small = found.patients.between(1, minimum_cell - 1)
     if small.sum() == 1 and (rest := found.patients[~small & (found.patients > 0)]).size:
         small[rest.idxmin()] = True
-    found[small] = np.nan
+    few = 0 < known.patient_id.nunique() < minimum_cell
+    found[small | few] = np.nan
     return found.rename_axis("level").reset_index().assign(attribute=attribute, race=race)
 
 

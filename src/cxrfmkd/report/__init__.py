@@ -1,0 +1,1 @@
+"""The study's report: one page of HTML that needs nothing but a browser."""

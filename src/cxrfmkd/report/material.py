@@ -1,0 +1,82 @@
+"""Everything that the report is written from, and the figures in the order in which they are numbered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from cxrfmkd.figures.catalogue import KINDS
+from cxrfmkd.files import read_json
+from cxrfmkd.gathering import about, documents, gather
+
+
+@dataclass(frozen=True)
+class Material:
+    """settings: of the whole study; paths: result files; figures: SVG files; thesis: content of config/thesis.yaml."""
+
+    settings: dict
+    paths: Sequence[Path]
+    figures: Sequence[Path]
+    thesis: dict
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        return gather(self.paths)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table by file name; empty where the study has none."""
+        return self.tables.get(name, pd.DataFrame())
+
+    def documents(self, name: str) -> list[dict]:
+        """JSON files by name, those that are objects."""
+        return documents(self.paths, name)
+
+    @cached_property
+    def gates(self) -> pd.DataFrame:
+        """What was checked of every dataset, on its records and on its pixels."""
+        rows = [
+            {"dataset": summary["dataset"], **gate}
+            for summary in self.documents("summary.json")
+            for gate in summary.get("gates", [])
+        ]
+        for path in self.paths:
+            if path.name == "pixels.json":
+                rows += [{"dataset": about(path)["dataset"], **gate} for gate in read_json(path)]
+        table = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
+        return table.sort_values("dataset", kind="stable", ignore_index=True) if len(table) else table
+
+    @cached_property
+    def drawn(self) -> dict[str, Path]:
+        """Figures by name, `<subject>/<kind>`."""
+        return {f"{path.parent.name}/{path.stem}": path for path in self.figures}
+
+    def of_section(self, section: str) -> list[tuple[str, str, Path]]:
+        """(subject, kind, file) of a section's figures: kinds in the catalogue's order, subjects as given."""
+        names = [name.rpartition("/") for name in self.drawn]
+        return [
+            (subject, kind, self.drawn[f"{subject}/{kind}"])
+            for kind, known in KINDS.items()
+            if known.section == section
+            for subject, _, own in names
+            if own == kind
+        ]
+
+    @property
+    def trained(self) -> list[str]:
+        """Datasets with classifiers of their own."""
+        return list(self.settings["classification"]["datasets"])
+
+    @property
+    def datasets(self) -> list[str]:
+        """Datasets that take part."""
+        s = self.settings
+        named = [*s["distillation"]["datasets"], *self.trained, *(name for pair in s["transfer"]["pairs"] for name in pair)]
+        return list(dict.fromkeys(named))
+
+    @property
+    def minimum_cell(self) -> int:
+        return self.settings["evaluation"]["minimum_cell"]

@@ -1,0 +1,77 @@
+"""The report as one page of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from cxrfmkd.report import headlines
+from cxrfmkd.report.headlines import Finding
+from cxrfmkd.report.material import Material
+from cxrfmkd.report.prose import count, dataset_title, listing
+from cxrfmkd.report.sections import all_sections
+
+HERE = Path(__file__).parent
+
+
+def findings(m: Material) -> list[Finding]:
+    """The headline findings, those that the study has something to say about."""
+    summary, comparisons = m.table("summary.csv"), m.table("comparisons.csv")
+    qualities, confidence = m.documents("quality.json"), m.settings["evaluation"]["confidence"]
+    found: list[Finding | None] = []
+    for name in m.settings["distillation"]["datasets"]:
+        found.append(headlines.distillation(qualities, name))
+    for name in m.trained:
+        found.append(headlines.performance(summary, comparisons, name, confidence))
+        found.append(headlines.losses(summary, comparisons, name))
+    for source, target in m.settings["transfer"]["pairs"]:
+        found.append(headlines.transfer(summary, source, target))
+    for name in m.trained:
+        if len(m.table("gaps.csv")):
+            found.append(headlines.subgroups(m.table("gaps.csv"), summary, name))
+        if len(m.table("scores.csv")):
+            found.append(headlines.bias(m.table("scores.csv"), name))
+        if len(m.table("correlation.csv")):
+            found.append(headlines.tradeoff(m.table("correlation.csv"), name))
+    if len(m.table("against_thesis.csv")):
+        found.append(headlines.thesis(m.table("against_thesis.csv")))
+    return [finding for finding in found if finding]
+
+
+def facts(m: Material) -> list[tuple[str, str]]:
+    """The study in a few numbers."""
+    images = sum(part["images"] for d in m.documents("summary.json") for part in d["counts"].values())
+    patients = sum(part["patients"] for d in m.documents("summary.json") for part in d["counts"].values())
+    runs = [d for d in m.documents("run.json")]
+    hours = m.table("costs.csv")
+    spent = hours[hours.what.isin(["student", "classifier"])].hours.sum() if len(hours) else 0.0
+    given = [(f"{images:,}", "images"), (f"{patients:,}", "patients"), (f"{len(runs):,}", "runs")]
+    return given + ([(f"{spent:,.1f}", "hours of training")] if spent else [])
+
+
+def page(m: Material, code: str) -> str:
+    """The whole page; deterministic for the same material."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    s = m.settings
+    names = listing([dataset_title(name) for name in m.datasets])
+    return environment.get_template("page.html").render(
+        title=s["title"],
+        subtitle=f"{s['teacher']['name']} distilled into DenseNet-169: {names}; {count(len(s['distillation']['losses']), 'loss', 'losses')}, "
+        f"{count(len(s['classification']['seeds']), 'seed')}.",
+        synthetic=bool(s["synthetic"]),
+        facts=facts(m),
+        findings=findings(m),
+        sections=all_sections(m, code),
+        style=Markup((HERE / "page.css").read_text()),
+        script=Markup((HERE / "page.js").read_text()),
+    )
+
+
+def write(settings: dict, paths: Sequence[Path], figures: Sequence[Path], thesis: dict, code: str) -> str:
+    """The page of a study from its settings, its result files, its figures and the content of config/thesis.yaml."""
+    return page(Material(settings, paths, figures, thesis), code)

@@ -1,0 +1,22 @@
+"""Write the study's report: one page of HTML that needs nothing but a browser."""
+
+from pathlib import Path
+
+import yaml
+
+from cxrfmkd.arguments import parse, run
+from cxrfmkd.files import whole
+from cxrfmkd.report.page import write
+
+
+def main() -> None:
+    args = parse(__doc__, tables=[Path], figures=[Path], thesis=Path, out=Path)
+    spec = args.spec
+    thesis = yaml.safe_load(args.thesis.read_text())
+    text = write(spec["settings"], args.tables, args.figures, thesis, spec.get("code", ""))
+    with whole(args.out) as partial:
+        partial.write_text(text)
+
+
+if __name__ == "__main__":
+    run(main)
