@@ -17,7 +17,7 @@ from cxrfmkd.errors import InputError, some
 
 LARGEST = 65504.0  # of a float16; CXR-FM's own values stay within 15 of zero
 REPEATED = 0.01  # share of rows that may equal an earlier row: the same film under two names
-BLOCK = 4096
+BLOCK = 512  # rows in memory at a time
 
 
 def fault(vector: np.ndarray, dimension: int) -> str:

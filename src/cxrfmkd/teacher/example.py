@@ -29,9 +29,9 @@ def png(film: np.ndarray, level: int = 0) -> bytes:
     level: zlib's compression, 0 for stored (use 6 where bytes travel).
     Raises ValueError for uint16 that stays below 256: a graph that decodes to 8 bits would see black.
     """
-    if film.ndim != 2 or film.dtype not in (np.uint8, np.uint16):
+    if film.ndim != 2 or film.dtype.kind != "u" or film.dtype.itemsize > 2:
         raise ValueError(f"a film is 2-D uint8 or uint16, not {film.ndim}-D {film.dtype}")
-    if film.dtype == np.uint16 and film.max() < 256:
+    if film.dtype.itemsize == 2 and film.max() < 256:
         raise ValueError("16-bit film with 8-bit values; write it as uint8, or stretch it")
     height, width = film.shape
     depth = 8 * film.dtype.itemsize
@@ -47,7 +47,8 @@ def png(film: np.ndarray, level: int = 0) -> bytes:
     )
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A protobuf integer: seven bits a byte, lowest first."""
     parts = bytearray()
     while number > 127:
         parts.append(number & 127 | 128)
@@ -56,15 +57,15 @@ def _varint(number: int) -> bytes:
     return bytes(parts)
 
 
-def _field(number: int, content: bytes) -> bytes:
+def field(number: int, content: bytes) -> bytes:
     """A length-delimited protobuf field."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def example(encoded: bytes, kind: bytes = b"png") -> bytes:
     """The serialized Example that CXR Foundation takes: `image/encoded` and `image/format`, one value each."""
     features = b"".join(
-        _field(1, _field(1, name) + _field(2, _field(1, _field(1, value))))
+        field(1, field(1, name) + field(2, field(1, field(1, value))))
         for name, value in ((b"image/encoded", encoded), (b"image/format", kind))
     )
-    return _field(1, features)
+    return field(1, features)

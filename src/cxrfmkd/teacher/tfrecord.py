@@ -55,9 +55,14 @@ def _crc32c(content: np.ndarray, tables: np.ndarray) -> int:
     return crc ^ np.uint32(0xFFFFFFFF)
 
 
+def crc32c(content: bytes | memoryview) -> int:
+    """CRC-32C of `content`."""
+    return int(_crc32c(np.frombuffer(content, np.uint8), TABLES))
+
+
 def masked_crc(content: bytes | memoryview) -> int:
     """CRC-32C of `content`, rotated and shifted as TFRecord files keep it."""
-    crc = int(_crc32c(np.frombuffer(content, np.uint8), TABLES))
+    crc = crc32c(content)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
