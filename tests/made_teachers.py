@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -81,12 +82,12 @@ def embed_slowly(root: Path, seconds: float) -> None:
     from cxrfmkd.teacher import embedding
 
     source = BlockMeans(root / "films", seconds, root / "mark")
-    embedding.open_source = lambda *_: source
     records = pd.read_csv(root / "records.csv")
     settings = {"source": "savedmodel", "variant": "demo", "path": "stand-in"}
-    embedding.embed(
-        records, root / "films", settings, Teacher(dimension=DIMENSION, shard=4), root / "out", root / "shards"
-    )  # fmt: skip
+    with patch.object(embedding, "open_source", lambda *_: source):
+        embedding.embed(
+            records, root / "films", settings, Teacher(dimension=DIMENSION, shard=4), root / "out", root / "shards"
+        )  # fmt: skip
 
 
 def write_tower(

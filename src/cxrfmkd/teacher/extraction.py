@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from cxrfmkd.errors import InputError, some
 from cxrfmkd.files import whole
 from cxrfmkd.progress import Progress
 from cxrfmkd.provenance import canonical, fingerprint
+from cxrfmkd.teacher.checks import fault
 from cxrfmkd.teacher.sources import Row, Source
 
 log = logging.getLogger(__name__)
@@ -146,7 +149,7 @@ def extract(
     size: int,
     failed: float,
 ) -> Iterator[Row]:
-    """A row for every film, in their order; what was made before is read from `folder`.
+    """Make the shards that are not there yet, then give a row for every film, in their order.
 
     size: films per shard. failed: share of films without a vector above which InputError is raised.
     """
@@ -160,6 +163,8 @@ def extract(
     for i in open_ones:
         rows = []
         for row in source.rows(stretches[i]):
+            if not row.error and (reason := fault(row.vector, dimension)):
+                row = replace(row, vector=None, error=reason)
             report.count(row)
             rows.append(row)
         write_shard(paths[i], rows, dimension, {**source.facts, "made": made[i]})
@@ -170,5 +175,4 @@ def extract(
                 f"({failed:g}) allows: {some(reasons, 3)}. Repair the films, or raise teacher.failed."
             )
     report.close()
-    for path in paths:
-        yield from read_shard(path)
+    return chain.from_iterable(map(read_shard, paths))

@@ -38,10 +38,15 @@ ADDRESS = (
 TOKEN = "CXRFMKD_VERTEX_TOKEN"
 FIELDS = {"elixr-b-img": "general_img_emb", "elixr-b-contrastive": "contrastive_img_emb"}
 BUSY = (429, 500, 502, 503, 504)
+REFUSED = (400, 413)  # by what a request holds: a film that it cannot read, or too many bytes
 TRIES = 6
 PAUSE = 1.0  # seconds before the second try; doubled for each further one
 TIMEOUT = 60.0
 TOKEN_LIFE = 1800  # seconds after which a new one is asked for; Google's last an hour
+
+
+class RefusedError(Exception):
+    """The endpoint does not take what a request holds."""
 
 
 def v1_instance(path: Path, film: np.ndarray) -> dict:
@@ -134,8 +139,13 @@ class Endpoint:
             return None, "the endpoint's answer holds no vector"
 
     def _predict(self, instances: list[dict]) -> list:
-        body = json.dumps({"instances": instances}).encode()
-        answer = json.loads(self._post(body))
+        """One answer an instance; a request that is refused for what it holds is taken apart."""
+        try:
+            answer = json.loads(self._post(json.dumps({"instances": instances}).encode()))
+        except RefusedError as error:
+            if len(instances) == 1:
+                return [{"error": str(error)}]
+            return [self._predict([instance])[0] for instance in instances]
         predictions = answer.get("predictions") if isinstance(answer, dict) else None
         if not isinstance(predictions, list) or len(predictions) != len(instances):
             found = len(predictions) if isinstance(predictions, list) else "no"
@@ -157,9 +167,10 @@ class Endpoint:
                 with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
                     return answer.read()
             except urllib.error.HTTPError as error:
-                reason = (
-                    f"{error.code} {error.reason}: {error.read()[:300].decode(errors='replace')}"
-                )
+                said = " ".join(error.read().decode(errors="replace").split())[:200]
+                reason = f"{error.code} {error.reason}: {said}"
+                if error.code in REFUSED:
+                    raise RefusedError(reason) from None
                 if error.code not in BUSY:
                     raise InputError(
                         f"{self.url} answers {reason}. Correct the endpoint, or set {TOKEN} to a valid access token."
