@@ -47,7 +47,7 @@ class KeyedArray:
         twice = self.index.image_id[self.index.image_id.duplicated()]
         if len(twice):
             raise InputError(
-                f"{self.name}: {len(twice)} keys stand twice in its index: {some(twice)}."
+                f"{self.name}: {len(twice)} keys stand twice in its index, at rows {some(twice.index)}."
             )
 
     def __len__(self) -> int:
@@ -79,15 +79,16 @@ class KeyedArray:
     def rows(self, image_ids) -> np.ndarray:
         """Positions of `image_ids` in `data`, shape (len(image_ids),), int64.
 
-        Raises InputError that counts and names the ids that are not there.
+        Raises InputError that counts the ids that are not there and says where in `image_ids` they stand; the
+        ids themselves stay out of logs.
         """
         wanted = pd.Index(image_ids)
         positions = pd.Index(self.index.image_id).get_indexer(wanted)
-        absent = wanted[positions < 0]
+        absent = np.flatnonzero(positions < 0)
         if len(absent):
             raise InputError(
-                f"{self.name}: {len(absent)} of {len(wanted)} images are not in it: {some(absent)}. "
-                "It was made from other records; make it again."
+                f"{self.name}: {len(absent)} of {len(wanted)} images are not in it: rows {some(absent)} of what was "
+                "asked for. It was made from other records; make it again."
             )
         return positions
 
