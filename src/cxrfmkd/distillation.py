@@ -97,8 +97,7 @@ def distill(
     )
     outcome = train(student, objective, feeds[0], feeds[1], plan, network, checkpoints, made_by)
     measured = [
-        evaluate(student, student, objective, feed, settings.batch_size, network)
-        for feed in feeds[1:]
+        evaluate(student, objective, feed, settings.batch_size, network) for feed in feeds[1:]
     ]
     standard.fold(student.projection)
     run = {

@@ -64,14 +64,15 @@ class Feed:
         """
         order = torch.arange(len(self)) if order is None else order
         parts = order.split(size)[start:]
+        there = order.to(self.device).split(size)[start:]
         if self.films is not None:
-            films = (self.films[part.to(self.device)] for part in parts)
+            films = (self.films[part] for part in there)
         elif self.device.type == "cuda":
             films = self._ahead(parts)
         else:
             films = (self._read(part) for part in parts)
-        for part, batch in zip(parts, films, strict=True):
-            yield batch, None if self.targets is None else self.targets[part.to(self.device)]
+        for part, batch in zip(there, films, strict=True):
+            yield batch, None if self.targets is None else self.targets[part]
 
     def identity(self) -> str:
         """Hash of the images' keys, of their pixels where the array knows theirs, and of the targets."""

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
 
 from cxrfmkd import configuration
 from cxrfmkd.augmentation import Augmentation
@@ -27,12 +26,15 @@ from cxrfmkd.feeding import Feed, shuffled
 from cxrfmkd.networks import Network
 from cxrfmkd.progress import Progress
 from cxrfmkd.schedules import SCHEDULES
+from cxrfmkd.training_state import State, Tally
 
 # A loss beyond this, or one that is no number, ends the training.
 EXPLODED = 1e6
 
 # Steps between two looks at the losses on a GPU, which must not wait for them; a CPU looks at each.
 LOOK_EVERY = 25
+
+ADVICE = "lower the learning rate, or look for targets that are far too large."
 
 
 @dataclass(frozen=True)
@@ -91,19 +93,23 @@ def train(
     state = State(network, objective, optimizer, schedule, plan.seed)
     if saved := kept.load(fingerprint):
         state.restore(saved)
-    forward = torch.compile(network) if settings.compile and device.type == "cuda" else network
+    compiled = settings.compile and device.type == "cuda"
+    forward = torch.compile(network, dynamic=False) if compiled else network
     look_every_step = device.type == "cpu"
     progress = Progress("training", plan.epochs * steps, state.epoch * steps + state.batch)
+    if saved:
+        progress.say(f"going on from epoch {state.epoch}, step {state.batch}")
 
     with kept.watching(), algorithms(settings):
-        while not state.finished(plan):
+        while not state.finished(plan.epochs, plan.patience):
             network.train()
             order = shuffled(len(training), plan.seed, state.epoch)
             begun, first, unseen, said = time.perf_counter(), state.batch, [], ""
             for films, targets in training.batches(plan.batch_size, order, start=state.batch):
                 films = plan.augmentation(films, state.generator)
                 with precision(settings, device):
-                    output = forward(films)
+                    full = len(films) == plan.batch_size
+                    output = forward(films) if full else network(films)
                 terms = objective(output, targets)
                 optimizer.zero_grad(set_to_none=True)
                 terms["loss"].backward()
@@ -128,11 +134,11 @@ def train(
             seconds = time.perf_counter() - begun
             speed = (len(training) - first * plan.batch_size) / seconds
             measured = {f"train_{name}": value for name, value in state.tally.means().items()}
-            found = evaluate(network, forward, objective, validation, plan.batch_size, settings)
+            found = evaluate(network, objective, validation, plan.batch_size, settings)
             measured |= {f"val_{name}": value for name, value in found.items()}
             if not math.isfinite(measured["val_loss"]):
                 raise DivergedError(
-                    f"epoch {state.epoch}: the validation loss is {measured['val_loss']}."
+                    f"the validation loss of epoch {state.epoch} is {measured['val_loss']}; {ADVICE}"
                 )
             state.finish_epoch(
                 measured,
@@ -146,7 +152,7 @@ def train(
                 f"epoch {state.epoch - 1}: train {measured['train_loss']:.4f}, "
                 f"val {measured['val_loss']:.4f}, {speed:.0f} images/s"
             )
-            if kept.stop and not state.finished(plan):
+            if kept.stop and not state.finished(plan.epochs, plan.patience):
                 kept.leave()
     progress.close()
     network.load_state_dict(state.best["network"])
@@ -157,18 +163,17 @@ def train(
 
 def evaluate(
     network: Network,
-    forward: Callable[[Tensor], Tensor],
     objective: nn.Module,
     feed: Feed,
     batch_size: int,
     settings: configuration.Network,
 ) -> dict[str, float]:
-    """Mean of each of the objective's terms over all of `feed`, in eval mode; `forward` is `network`, perhaps compiled."""
+    """Mean of each of the objective's terms over all of `feed`, in eval mode."""
     network.eval()
     tally = Tally()
     with torch.no_grad(), precision(settings, feed.device):
         for films, targets in feed.batches(batch_size):
-            tally.add(objective(forward(films), targets), targets)
+            tally.add(objective(network(films), targets), targets)
     return tally.means()
 
 
@@ -182,91 +187,6 @@ def predict(
         for films, _ in feed.batches(batch_size):
             parts.append([output.float().cpu() for output in function(films)])
     return [torch.cat(outputs).numpy() for outputs in zip(*parts, strict=True)]
-
-
-class Tally:
-    """Means over all known targets seen, kept on the device so that nobody waits for them."""
-
-    def __init__(self, totals: dict[str, float] | None = None) -> None:
-        self.totals: dict[str, Tensor | float] = totals or {}
-
-    def add(self, terms: dict[str, Tensor], targets: Tensor) -> None:
-        """terms: means over the targets of a batch that are not NaN."""
-        weight = targets.isfinite().sum().double()
-        for name, value in {**terms, "": weight.new_ones(())}.items():
-            self.totals[name] = self.totals.get(name, 0.0) + value.detach().double() * weight
-
-    def saved(self) -> dict[str, float]:
-        return {name: float(total) for name, total in self.totals.items()}
-
-    def means(self) -> dict[str, float]:
-        totals = self.saved()
-        weight = totals.pop("")
-        return {name: total / max(weight, 1.0) for name, total in totals.items()}
-
-
-class State:
-    """All that a training is made of at one moment, and how to save and restore it exactly."""
-
-    def __init__(
-        self,
-        network: Network,
-        objective: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: LRScheduler,
-        seed: int,
-    ) -> None:
-        self.parts = {
-            "network": network,
-            "objective": objective,
-            "optimizer": optimizer,
-            "schedule": schedule,
-        }
-        self.generator = torch.Generator().manual_seed(seed)
-        self.epoch = self.batch = self.resumed = 0
-        self.tally = Tally()
-        self.history: list[dict] = []
-        self.best: dict = {"epoch": -1, "val_loss": math.inf}
-
-    def finished(self, plan: Plan) -> bool:
-        """Whether all epochs are done, or the last `patience` ones brought nothing better."""
-        idle = self.epoch - 1 - self.best["epoch"]
-        return self.epoch >= plan.epochs or (plan.patience is not None and idle >= plan.patience)
-
-    def finish_epoch(self, measured: dict[str, float], **facts: float) -> None:
-        """Note an epoch, keep its weights if it is the best so far (of equal ones the first), and go to the next."""
-        better = measured["val_loss"] < self.best["val_loss"]
-        self.history.append({"epoch": self.epoch} | measured | facts | {"best_so_far": better})
-        if better:
-            self.best = {"epoch": self.epoch, "val_loss": measured["val_loss"]} | {
-                name: {
-                    k: v.detach().cpu().clone() for k, v in self.parts[name].state_dict().items()
-                }
-                for name in ("network", "objective")
-            }
-        self.epoch, self.batch, self.tally = self.epoch + 1, 0, Tally()
-
-    def saved(self) -> dict:
-        return {name: part.state_dict() for name, part in self.parts.items()} | {
-            "generator": self.generator.get_state(),
-            "random": torch.get_rng_state(),
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "resumed": self.resumed,
-            "tally": self.tally.saved(),
-            "history": self.history,
-            "best": self.best,
-        }
-
-    def restore(self, saved: dict) -> None:
-        for name, part in self.parts.items():
-            part.load_state_dict(saved[name])
-        self.generator.set_state(saved["generator"])
-        torch.set_rng_state(saved["random"])
-        self.epoch, self.batch = saved["epoch"], saved["batch"]
-        self.resumed = saved["resumed"] + 1
-        self.tally = Tally(saved["tally"])
-        self.history, self.best = saved["history"], saved["best"]
 
 
 def _check_last_batch(n: int, batch_size: int, shape: tuple[int, ...]) -> None:
@@ -287,8 +207,8 @@ def look(unseen: list[tuple[dict[str, Tensor], float]], step: int) -> float:
         if not abs(loss) <= EXPLODED:
             said = ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
             raise DivergedError(
-                f"the training diverged at step {at} (counted from 0): {said}; learning rate {rate:.3g}. Lower the "
-                "learning rate, or look for targets that are far too large."
+                f"the training diverged at step {at} (counted from 0): {said}; learning rate {rate:.3g}; "
+                + ADVICE
             )
     return losses[-1]
 

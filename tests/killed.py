@@ -1,0 +1,41 @@
+"""One small distillation in a process of its own, to be killed at any moment and started again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import made_films
+import torch
+
+from cxrfmkd.checkpoints import Checkpoints
+from cxrfmkd.configuration import Distillation, Network
+from cxrfmkd.distillation import distill
+
+
+def distilled(checkpoints: Path | None, out: Path, seed: int = 3) -> None:
+    """Distil, with a checkpoint after every step, and write weights and history to `out`."""
+    torch.set_num_threads(1)
+    made_films.add_tiny_body()
+    tables = made_films.records()
+    images, teacher = made_films.arrays(tables)
+    settings = Distillation(epochs=14, batch_size=5, flip=True, affine=True)
+    with Checkpoints(checkpoints, every=0) as kept:
+        done = distill(
+            images,
+            teacher,
+            tables["train"],
+            tables["val"],
+            loss="mse-cosine-learned",
+            seed=seed,
+            settings=settings,
+            network=Network(weights="none"),
+            checkpoints=kept,
+            body="tiny",
+        )
+        partial = out.with_name(f"{out.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        done.network.save(partial / "weights.safetensors")
+        done.history.to_csv(partial / "history.csv", index=False)
+        partial.rename(out)

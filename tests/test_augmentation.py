@@ -1,0 +1,112 @@
+"""Batched augmentation against torchvision, image by image and in distribution."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kstest
+from torchvision.transforms import RandomAffine, functional
+
+from cxrfmkd import augmentation
+from cxrfmkd.augmentation import Augmentation, affine
+
+
+def films(n, height=40, width=40):
+    random = torch.Generator().manual_seed(0)
+    return torch.randint(1, 256, (n, height, width), dtype=torch.uint8, generator=random)
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (33, 64)])
+def test_an_image_is_moved_as_torchvision_moves_it(shape):
+    random = torch.Generator().manual_seed(1)
+    degrees = (2 * torch.rand(20, generator=random) - 1) * 15
+    scales = 0.9 + 0.2 * torch.rand(20, generator=random)
+    images = films(20, *shape)
+    moved = affine(images, degrees, scales)
+    for image, found, degree, scale in zip(images, moved, degrees, scales, strict=True):
+        expected = functional.affine(
+            image[None], float(degree), [0, 0], float(scale), [0.0, 0.0], fill=0
+        )[0]
+        # Pixels whose source lies exactly between two others may round either way.
+        assert (found != expected).float().mean() < 1e-3
+        assert found.dtype == torch.uint8
+
+
+def test_nothing_moves_at_zero_degrees_and_scale_one():
+    images = films(9)
+    assert torch.equal(affine(images, torch.zeros(9), torch.ones(9)), images)
+
+
+def test_what_comes_from_outside_is_black():
+    moved = affine(films(1), torch.tensor([15.0]), torch.tensor([0.9]))
+    assert moved[0, 0, 0] == 0 and moved[0, 20, 20] > 0
+
+
+def test_batches_of_any_size_are_moved_image_by_image():
+    images = films(21)
+    degrees, scales = torch.linspace(-15, 15, 21), torch.linspace(0.9, 1.1, 21)
+    one_by_one = [
+        affine(images[i : i + 1], degrees[i : i + 1], scales[i : i + 1]) for i in range(21)
+    ]
+    assert torch.equal(affine(images, degrees, scales), torch.cat(one_by_one))
+    assert affine(images[:0], degrees[:0], scales[:0]).shape == (0, 40, 40)
+
+
+def test_flips_mirror_half_of_the_images_and_touch_no_other():
+    images = films(2000, 8, 8)
+    found = Augmentation(flip=True)(images, torch.Generator().manual_seed(2))
+    mirrored = (found == images.flip(-1)).all(-1).all(-1)
+    kept = (found == images).all(-1).all(-1)
+    assert (mirrored ^ kept).all()
+    assert abs(mirrored.float().mean() - 0.5) < 0.04
+
+
+def test_rotation_and_scale_are_distributed_as_in_torchvision(monkeypatch):
+    drawn = []
+
+    def note(images, degrees, scales):
+        drawn.append((degrees, scales))
+        return images
+
+    monkeypatch.setattr(augmentation, "affine", note)
+    n = 20_000
+    Augmentation(affine=True)(
+        torch.zeros(n, 1, 1, dtype=torch.uint8), torch.Generator().manual_seed(3)
+    )
+    degrees, scales = (parameter.numpy() for parameter in drawn[0])
+    assert abs(len(degrees) / n - 0.5) < 0.015
+    torch.manual_seed(4)
+    theirs = [
+        RandomAffine.get_params((-15.0, 15.0), None, (0.9, 1.1), None, [40, 40])[::2]
+        for _ in range(5000)
+    ]
+    assert kstest(degrees, [angle for angle, _ in theirs]).pvalue > 0.01
+    assert kstest(scales, [scale for _, scale in theirs]).pvalue > 0.01
+    assert kstest(degrees, "uniform", (-15, 30)).pvalue > 0.01
+    assert abs(np.corrcoef(degrees, scales)[0, 1]) < 0.03
+
+
+def test_flips_and_moves_are_drawn_independently(monkeypatch):
+    monkeypatch.setattr(augmentation, "affine", lambda images, *_: torch.full_like(images, 255))
+    images = films(4000, 4, 4).clamp(max=254)
+    found = Augmentation(flip=True, affine=True)(images, torch.Generator().manual_seed(5))
+    moved = (found == 255).all(-1).all(-1)
+    untouched = (found == images).all(-1).all(-1)
+    assert abs(moved.float().mean() - 0.5) < 0.03
+    assert abs(untouched.float().mean() - 0.25) < 0.03
+
+
+def test_the_generator_alone_decides_and_goes_on_where_it_was():
+    images, augment = films(30), Augmentation(True, True)
+    random = torch.Generator().manual_seed(6)
+    first = augment(images, random)
+    state = random.get_state()
+    second = augment(images, random)
+    torch.manual_seed(99)
+    assert torch.equal(augment(images, torch.Generator().manual_seed(6)), first)
+    assert torch.equal(augment(images, random.set_state(state)), second)
+    assert not torch.equal(first, second)
+
+
+def test_without_any_augmentation_images_stay_as_they_are():
+    images = films(5)
+    assert torch.equal(Augmentation()(images, torch.Generator()), images)
