@@ -65,7 +65,7 @@ class BlockMeans:
             try:
                 film = read_film(self.images_root / path).astype(np.float32)
             except (OSError, ValueError) as error:
-                yield Row(image_id, error=f"unreadable image: {error}")
+                yield Row(image_id, error=f"unreadable image: {type(error).__name__}")
                 continue
             height, width = film.shape
             blocks = film[: height // 4 * 4, : width // 4 * 4].reshape(

@@ -137,7 +137,10 @@ def test_corrupt_film_in_a_shard_is_a_listed_row_and_shifts_no_other(films, teac
 def test_too_many_failures_stop_the_extraction_early(films, teach, tmp_path):
     for path in films.path[:3]:
         (tmp_path / "films" / path).write_bytes(b"")
-    with pytest.raises(InputError, match=r"3 of 11 films have no embedding.*unreadable image"):
+    with pytest.raises(
+        InputError,
+        match=r"3 of 11 films have no embedding.*3 x unreadable image.*part-00000.parquet list them",
+    ):
         teach(films, failed=0.1)
     assert len(list((tmp_path / "shards").iterdir())) == 1
     assert not (tmp_path / "out/meta.json").exists()

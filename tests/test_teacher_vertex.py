@@ -16,6 +16,7 @@ from cxrfmkd.configuration import Teacher
 from cxrfmkd.errors import InputError
 from cxrfmkd.teacher import vertex
 from cxrfmkd.teacher.embedding import embed
+from cxrfmkd.teacher.example import png
 from cxrfmkd.teacher.raster import read_film
 from cxrfmkd.teacher.tfrecord import parse_example
 
@@ -100,7 +101,7 @@ def ask(tmp_path, films, server, variant, dimension, failed=0.0, **settings):
 def test_first_foundation_model_takes_examples_one_at_a_time(tmp_path, films, server):
     array = ask(tmp_path, films, server, "cxrfm-v1", 1376, batch=4)
     assert [len(request["instances"]) for request in server.requests] == [1] * 5
-    film = vertex.png(read_film(tmp_path / "films" / films.path[3]), level=6)
+    film = png(read_film(tmp_path / "films" / films.path[3]), level=6)
     assert np.allclose(array.take([films.image_id[3]])[0], vector_of(film, 1376))
     assert server.tokens == ["Bearer a-token"] * 5
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from cxrfmkd.errors import InputError, some
 
 LARGEST = 65504.0  # of a float16; CXR-FM's own values stay within 15 of zero
 REPEATED = 0.01  # share of rows that may equal an earlier row: the same film under two names
-BLOCK = 512  # rows in memory at a time
+BLOCK = 256  # rows in memory at a time
 
 
 def fault(vector: np.ndarray, dimension: int) -> str:
@@ -39,10 +40,12 @@ def fault(vector: np.ndarray, dimension: int) -> str:
     return ""
 
 
-def check_faults(reasons: dict[str, str], total: int, failed: float, where: str) -> None:
+def check_faults(
+    reasons: dict[str, str], total: int, failed: float, where: str, listed: Path
+) -> None:
     """Raises InputError if more than the share `failed` of `total` films have a reason to have no vector.
 
-    reasons: image_id -> why it has none.
+    reasons: image_id -> why it has none. listed: the file in which a user finds them.
     """
     if len(reasons) > failed * total or len(reasons) >= total:
         counts = ", ".join(
@@ -50,7 +53,7 @@ def check_faults(reasons: dict[str, str], total: int, failed: float, where: str)
         )
         raise InputError(
             f"{where}: {len(reasons)} of {total} films have no usable embedding, more than teacher.failed ({failed:g}) "
-            f"allows: {counts}. Films: {some(reasons)}. Correct teacher.path, key or variant, repair the "
+            f"allows: {counts}. {listed} lists them. Correct teacher.path, key or variant, repair the "
             "source, or raise teacher.failed."
         )  # fmt: skip
 
@@ -68,13 +71,12 @@ def repeats(data: np.ndarray, image_ids: Iterable[str]) -> list[tuple[str, str]]
     return found  # fmt: skip
 
 
-def check_repeats(found: list[tuple[str, str]], total: int, where: str) -> None:
-    """Raises InputError if more vectors repeat than films can be in a dataset twice."""
+def check_repeats(found: list[tuple[str, str]], total: int, where: str, listed: Path) -> None:
+    """Raises InputError if more vectors repeat than films can be in a dataset twice; `listed` names them."""
     if len(found) > max(1, REPEATED * total):
-        pairs = some([f"{film} = {earlier}" for film, earlier in found], 3)
         raise InputError(
-            f"{where}: {len(found)} of {total} vectors equal another film's, bit for bit: {pairs}. Either the key "
-            "matches many films to one vector, or the teacher did not see its films (black images?)."
+            f"{where}: {len(found)} of {total} vectors equal another film's, bit for bit ({listed} lists them). Either "
+            "many films were saved under one name, or the teacher did not see its films (black images?)."
         )
 
 

@@ -49,7 +49,7 @@ def embed(
                 source, films, Path(images_root), Path(shards), teacher.dimension, teacher.shard, teacher.failed
             )  # fmt: skip
         else:
-            checks.check_faults(reasons, len(records), teacher.failed, where)
+            _check(reasons, len(records), teacher, where, Path(out))
             rows = source.rows(films)
         return _assemble(
             rows, films, reasons, len(records), where, Path(out), teacher,
@@ -116,12 +116,14 @@ def _assemble(
             good[i] = True
             facts[i] = row.height, row.width, row.bits
         reasons.update(dict.fromkeys(position, "the source gave no answer"))
-        checks.check_faults(reasons, total, teacher.failed, where)
+        excluded = _check(reasons, total, teacher, where, out)
         kept = compact(partial, data, good)
         del data
         embedded = np.load(partial, mmap_mode="r")
         repeated = checks.repeats(embedded, films.image_id[good])
-        checks.check_repeats(repeated, kept, where)
+        listed = out / "repeated.csv"
+        write_table(listed, pd.DataFrame(repeated, columns=["image_id", "equals"]))
+        checks.check_repeats(repeated, kept, where, listed)
         meta |= {"rows": kept, **checks.summary(embedded), "repeated": len(repeated)}
     index = films.loc[good, ["image_id", "key"]].reset_index(drop=True)
     if facts.any():
@@ -129,12 +131,23 @@ def _assemble(
         for name, column in zip(FACTS, facts[good].T, strict=True):
             index[name] = column
     write_table(out / "index.parquet", index)
-    excluded = pd.DataFrame(sorted(reasons.items()), columns=["image_id", "reason"])
-    write_table(out / "excluded.csv", excluded)
-    write_table(out / "repeated.csv", pd.DataFrame(repeated, columns=["image_id", "equals"]))
-    write_json(out / "meta.json", {**meta, "excluded": list(excluded.image_id)})
+    write_json(out / "meta.json", {**meta, "excluded": excluded})
     log.info("teacher: %d embeddings, %d films excluded", kept, len(excluded))
     return KeyedArray.open(out)
+
+
+def _check(
+    reasons: dict[str, str], total: int, teacher: Teacher, where: str, out: Path
+) -> list[str]:
+    """List the films without a vector in `out`/excluded.csv, and stop if they are too many; returns their ids.
+
+    No message names a film, since messages end in logs, which may leave the house.
+    """
+    listed = out / "excluded.csv"
+    excluded = pd.DataFrame(sorted(reasons.items()), columns=["image_id", "reason"])
+    write_table(listed, excluded)
+    checks.check_faults(reasons, total, teacher.failed, where, listed)
+    return list(excluded.image_id)
 
 
 def compact(path: Path, data: np.memmap, good: np.ndarray) -> int:

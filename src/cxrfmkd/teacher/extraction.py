@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
@@ -169,10 +170,12 @@ def extract(
             rows.append(row)
         write_shard(paths[i], rows, dimension, {**source.facts, "made": made[i]})
         if report.failed > failed * len(films):
-            reasons = [f"{row.image_id}: {row.error}" for row in rows if row.error]
+            reasons = Counter(row.error for row in rows)
+            del reasons[""]
             raise InputError(
                 f"{report.failed} of {len(films)} films have no embedding, more than teacher.failed "
-                f"({failed:g}) allows: {some(reasons, 3)}. Repair the films, or raise teacher.failed."
+                f"({failed:g}) allows: {some([f'{n} x {error}' for error, n in reasons.most_common()], 3)}. "
+                f"The columns status and error of {paths[i]} list them. Repair the films, or raise teacher.failed."
             )
     report.close()
     return chain.from_iterable(map(read_shard, paths))

@@ -31,16 +31,20 @@ class Film:
     error: str = ""
 
 
-def pack(path: Path) -> Film:
-    """Read one file and wrap it; whatever goes wrong becomes the film's `error`."""
+def pack(path: Path, level: int = 0) -> Film:
+    """Read one file and wrap it, compressed by `level`; whatever goes wrong becomes the film's `error`.
+
+    An error does not name the file: it is counted in logs.
+    """
     try:
         pixels = read_film(path)
         height, width = pixels.shape
-        return Film(example(png(pixels)), height, width, 8 * pixels.dtype.itemsize)
+        return Film(example(png(pixels, level)), height, width, 8 * pixels.dtype.itemsize)
     except FileNotFoundError:
         return Film(error="the image file is missing")
     except Exception as error:
-        return Film(error=f"unreadable image: {type(error).__name__}: {error}".replace("\n", " "))
+        reason = " ".join(str(error).replace(str(path), "it").split())
+        return Film(error=f"unreadable image: {type(error).__name__}: {reason}")
 
 
 class Feeder:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -78,10 +79,11 @@ class Folder:
         """A row for every film, in their order; what cannot be read is a row with the reason."""
         paths = dict(self.paths)
         for image_id, key in zip(films.image_id, films.key, strict=True):
+            path = paths[key]
             try:
-                yield Row(image_id, self._pool(self._read(paths[key])))
+                yield Row(image_id, self._pool(self._read(path)))
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                yield Row(image_id, error=f"unreadable vector: {error}")
+                yield Row(image_id, error=f"unreadable vector: {error}".replace(str(path), "it"))
 
     def _pool(self, vector: np.ndarray) -> np.ndarray:
         return pool(vector, self.settings.variant, self.settings.pooling)
@@ -101,16 +103,13 @@ class Dat(Folder):
 
     def rows(self, films: pd.DataFrame) -> Iterator[Row]:
         paths = dict(self.paths)
-        seen: dict[str, str] = {}
-        for key in films.key:
-            kind = self.types.get(paths[key].stat().st_size)
-            if kind is not None:
-                seen.setdefault(kind.name, str(paths[key]))
+        sizes = Counter(paths[key].stat().st_size for key in films.key)
+        seen = {size: count for size, count in sizes.items() if size in self.types}
         if len(seen) > 1:
+            counts = [f"{n} of {size} bytes ({self.types[size].name})" for size, n in seen.items()]
             raise InputError(
-                f"{some(self.settings.path)}: files of two number formats: "
-                f"{' and '.join(f'{path} has the size of {kind}' for kind, path in seen.items())}. "
-                "They come from two conversions; convert all of them anew, or keep them in folders of their own."
+                f"{some(self.settings.path)}: files of two number formats: {' and '.join(counts)}. They come from two "
+                f"conversions. Find the fewer with `find -size {min(seen, key=seen.get)}c`, and convert them anew."
             )
         yield from super().rows(films)
 

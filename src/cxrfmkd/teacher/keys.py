@@ -20,6 +20,11 @@ CHEXPERT = re.compile(r"(?:.*/)?(patient\d+)/(study\d+)/(view\d+_[a-z]+)")
 DICOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
 
+def shape(key: str) -> str:
+    """What a key looks like, with a # for every digit: for messages, which must not name a patient."""
+    return re.sub(r"[0-9a-f]{8}(?=-|$)|[0-9]", lambda found: "#" * len(found[0]), key)
+
+
 def bare(name: str) -> str:
     """A relative path with forward slashes and without the ending of an image or vector file."""
     name = str(name).replace("\\", "/")
@@ -43,10 +48,10 @@ def record_key(rule: str, image_id: str, path: str) -> str:
     if rule == "chexpert-flat":
         match = CHEXPERT.fullmatch(path)
         if match is None:
-            raise ValueError(f"{path} is not .../patientN/studyN/viewN_frontal")
+            raise ValueError(f"its path is {shape(path)}, not .../patient#/study#/view#_frontal")
         return "_".join(match.groups())
     if rule == "mimic-dicom" and not DICOM_ID.fullmatch(name):
-        raise ValueError(f"{name} is no MIMIC DICOM id")
+        raise ValueError(f"its file {shape(name)} is no MIMIC DICOM id")
     return name
 
 
@@ -61,18 +66,21 @@ def keyed(records: pd.DataFrame, rule: str) -> pd.DataFrame:
 
     Raises InputError if a path does not fit the rule, or two records get one key: one vector would then stand for both.
     """
-    try:
-        keys = [
-            record_key(rule, image_id, path)
-            for image_id, path in zip(records.image_id, records.path, strict=True)
-        ]
-    except ValueError as error:
-        raise InputError(f"teacher.key is {rule}: {error}. Choose another rule.") from None
-    twice = [key for key, count in Counter(keys).items() if count > 1]
+    keys = []
+    for image_id, path in zip(records.image_id, records.path, strict=True):
+        try:
+            keys.append(record_key(rule, image_id, path))
+        except ValueError as error:
+            raise InputError(
+                f"teacher.key is {rule}, but record {len(keys) + 1}: {error}. Choose another rule."
+            ) from None
+    counts = Counter(keys)
+    twice = [row for row, key in enumerate(keys, 1) if counts[key] > 1]
     if twice:
         raise InputError(
-            f"teacher.key is {rule}, and {len(twice)} keys name several records: {some(twice)}. Files named "
-            "so have overwritten each other. Choose a rule that keeps the folders: path, or chexpert-flat."
+            f"teacher.key is {rule}, and {len(twice)} records share their key with another, such as "
+            f"{shape(keys[twice[0] - 1])} (records {some(twice)}). Files named so have overwritten each other. "
+            "Choose a rule that keeps the folders: path, or chexpert-flat."
         )
     return pd.DataFrame({"image_id": records.image_id, "path": records.path, "key": keys})
 
@@ -101,13 +109,14 @@ def match(films: pd.DataFrame, stored: Iterable[str], where: str) -> Match:
     twice = [key for key in films.key[held] if counts[key] > 1]
     if twice:
         raise InputError(
-            f"{where}: {len(twice)} films have more than one vector: {some(twice)}. Remove one of the copies, or "
-            "choose a teacher.key that tells them apart."
+            f"{where}: {len(twice)} films have more than one vector, such as {shape(twice[0])}. Remove one of the "
+            "copies, or choose a teacher.key that tells them apart."
         )
     if len(films) and not held.any():
         raise InputError(
             f"{where}: none of {len(films)} films has a vector among {len(counts)}. A film is asked for as "
-            f"{some(films.key, 2)}; the source has {some(counts, 2)}. Set teacher.key to the rule that fits."
+            f"{shape(films.key.iloc[0])}; the source has {shape(next(iter(counts), 'nothing'))}. Set teacher.key to the "
+            "rule that fits."
         )
     wanted = set(films.key)
     return Match(

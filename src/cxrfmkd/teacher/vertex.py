@@ -23,9 +23,8 @@ import pandas as pd
 
 from cxrfmkd.configuration import Teacher
 from cxrfmkd.errors import InputError
-from cxrfmkd.teacher.example import example, png
+from cxrfmkd.teacher.feeding import Film, pack
 from cxrfmkd.teacher.pooling import pool
-from cxrfmkd.teacher.raster import read_film
 from cxrfmkd.teacher.settings import Settings
 from cxrfmkd.teacher.sources import Row
 
@@ -49,12 +48,12 @@ class RefusedError(Exception):
     """The endpoint does not take what a request holds."""
 
 
-def v1_instance(path: Path, film: np.ndarray) -> dict:
+def v1_instance(path: Path, film: Film) -> dict:
     """What Google's endpoint of CXR Foundation 1.0 takes: a serialized Example."""
-    return {"b64": base64.b64encode(example(png(film, level=6))).decode()}
+    return {"b64": base64.b64encode(film.example).decode()}
 
 
-def garden_instance(path: Path, film: np.ndarray) -> dict:
+def garden_instance(path: Path, film: Film) -> dict:
     """What a Model Garden deployment takes: the image file itself, not an Example."""
     return {"input_bytes": base64.b64encode(path.read_bytes()).decode()}
 
@@ -105,14 +104,9 @@ class Endpoint:
         yield from self._ask(waiting)
 
     def _load(self, image_id: str, path: Path) -> tuple[Row, dict | None]:
-        try:
-            film = read_film(path)
-            instance = self._instance(path, film)
-        except FileNotFoundError:
-            return Row(image_id, error="the image file is missing"), None
-        except Exception as error:  # whatever a decoder stumbles over, the film is listed with it
-            return Row(image_id, error=f"unreadable image: {type(error).__name__}: {error}"), None
-        return Row(image_id, None, "", *film.shape, 8 * film.dtype.itemsize), instance
+        film = pack(path, level=6)
+        row = Row(image_id, None, film.error, film.height, film.width, film.bits)
+        return row, None if film.error else self._instance(path, film)
 
     def _ask(self, loaded: list[tuple[Row, dict | None]]) -> Iterator[Row]:
         instances = [instance for _, instance in loaded if instance is not None]
