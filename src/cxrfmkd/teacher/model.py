@@ -62,25 +62,25 @@ class Model:
         self.variant = variant
         self.pooling = pooling
         # The loaded objects are kept: a signature alone does not hold its variables.
-        self._tower, self._maps = _load(tf, folder, [INPUT], OUTPUT)
+        self._tower, self.signature = _load(tf, folder, [INPUT], OUTPUT)
         if qformer:
             inputs = ["image_feature", "ids", "paddings"]
-            self._qformer, self._tokens = _load(tf, qformer, inputs, TOKENS[variant])
+            self._qformer, self._image_tokens = _load(tf, qformer, inputs, TOKENS[variant])
         else:
-            self._qformer = self._tokens = None
+            self._qformer = self._image_tokens = None
 
     def maps(self, examples: Sequence[bytes]) -> np.ndarray:
         """Feature maps of serialized Examples: shape (n, 8, 8, channels), float32.
 
         Raises InputError if it does not answer with one map for each.
         """
-        answer = self._maps(**{INPUT: self.tf.constant(list(examples))})[OUTPUT].numpy()
+        answer = self.signature(**{INPUT: self.tf.constant(list(examples))})[OUTPUT].numpy()
         return _counted(answer, len(examples), self.folder)
 
     def tokens(self, feature_map: np.ndarray) -> np.ndarray:
         """The Q-Former's image tokens of one map (8, 8, channels): shape (32, 768) or (32, 128), float32."""
         tf = self.tf
-        answer = self._tokens(
+        answer = self._image_tokens(
             image_feature=tf.constant(feature_map[None]),
             ids=tf.zeros([1, 1, 128], tf.int32),
             paddings=tf.zeros([1, 1, 128]),
@@ -90,7 +90,7 @@ class Model:
     def vectors(self, examples: Sequence[bytes]) -> np.ndarray:
         """Embeddings of serialized Examples: shape (n, dimension), float32, row i of example i."""
         answers = self.maps(examples)
-        if self._tokens is not None:
+        if self._image_tokens is not None:
             answers = [self.tokens(one) for one in answers]
         return np.stack([pool(answer, self.variant, self.pooling) for answer in answers])
 
@@ -142,3 +142,25 @@ def _load(
             f"{some(inputs)} and gives {output} is wanted. Is it the right folder of the download?"
         )
     return loaded, signature
+
+
+def decoders(model: Model) -> list[tuple[str, str]]:
+    """The image decoders of a model's graph and the type each decodes to: [("DecodePng", "uint8")].
+
+    uint8 means that 8-bit values in a 16-bit file are black to it.
+    """
+    graph = model.signature.graph.as_graph_def(add_shapes=False)
+    nodes = [
+        *graph.node,
+        *(node for function in graph.library.function for node in function.node_def),
+    ]
+    found = {
+        (
+            node.op,
+            model.tf.as_dtype(node.attr["dtype"].type).name if "dtype" in node.attr else "uint8",
+        )
+        for node in nodes
+        if node.op.startswith("Decode")
+        and any(kind in node.op for kind in ("Png", "Image", "Jpeg"))
+    }
+    return sorted(found)
