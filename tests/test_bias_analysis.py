@@ -168,6 +168,25 @@ def test_small_groups_are_listed_blank_and_take_no_part():
     np.testing.assert_allclose(family.p_adjusted, wanted, rtol=1e-12)
 
 
+def test_a_handful_of_images_has_tables_without_numbers(tmp_path):
+    records = make_records(12, seed=3)
+    found = _analyse(records, [make_embeddings(records)], replace(SMALL, simulations=3))
+    assert found["ks"].query("attribute == 'race'").n_a.isna().all()
+    assert found["score"].query("attribute == 'race'").empty
+    paths = {}
+    for name, part in {
+        "scores": "score",
+        "nulls": "null",
+        "encodings": "encoding",
+        "effects": "effects",
+    }.items():
+        paths[name] = [tmp_path / f"{part}.csv"]
+        found[part].to_csv(paths[name][0], index=False)
+    wide = combine(paths, ["cxr-fm-lp"])
+    assert len(wide) == 1
+    assert np.isnan(wide.score_race[0])
+
+
 def test_one_embedding_for_all_seeds_has_one_label_and_any_other_number_is_refused():
     records = make_records(60)
     array = make_embeddings(records)

@@ -13,6 +13,7 @@ from made_embeddings import equal_weights, make_embeddings, make_records
 from cxrfmkd.bias import ks, sampling, score, significance
 from cxrfmkd.bias.comparisons import EXTRA, THESIS, groups, wanted
 from cxrfmkd.bias.design import design
+from cxrfmkd.bias.multinomial import multinomial
 from cxrfmkd.bias.projection import fit
 from cxrfmkd.configuration import Bias
 from cxrfmkd.errors import InputError
@@ -147,9 +148,20 @@ def test_a_small_race_reduces_all_or_stops(caplog):
     with caplog.at_level(logging.WARNING):
         pool = sampling.pool(records, "race", "v2", 1000, "reduce")
     assert pool.size == least
-    assert f"drawing {least}" in caplog.text
-    with pytest.raises(InputError, match=f"Lower bias.sample_per_group to {least}"):
+    assert f"drawing as many as the rarest has: {records.race[0]}" in caplog.text
+    assert str(least) in caplog.text
+    with pytest.raises(InputError, match=r"Lower bias\.sample_per_group"):
         sampling.pool(records, "race", "v2", 1000, "error")
+
+
+def test_small_cells_are_not_told(caplog):
+    records = make_records(60)
+    records.loc[3:, "race"] = records.race[3:].replace("Black", "White")
+    records.loc[:2, "race"] = "Black"
+    with caplog.at_level(logging.WARNING):
+        assert sampling.pool(records, "race", "v2", 50, "reduce").size == 3
+    assert "Black fewer than 10" in caplog.text
+    assert " 3" not in caplog.text
 
 
 def test_one_race_is_nothing_to_compare():
@@ -251,3 +263,26 @@ def test_simulation_counts_bands_and_takes_the_most_frequent():
         & (scored.attribute == "sex")
     ]
     assert own.score.item() == pytest.approx(100 * line.share_true + 150 * line.share_true_plus)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size"), [((5000, 900, 400), 150), ((60, 40, 45), 40), ((9, 5), 2), ((3000,), 1)]
+)
+def test_draws_are_torchs_for_any_seed_without_torch(sizes, size):
+    rng = np.random.default_rng(0)
+    weights = [rng.random(n) + 0.1 for n in sizes]
+    weights[0][:3] *= 1000
+    seeds = [0, 1, 42, 5000, 2**33 + 5]
+    found = multinomial(weights, size, seeds)
+    for seed, groups_drawn in zip(seeds, found, strict=True):
+        generator = torch.Generator().manual_seed(seed)
+        for own, rows in zip(weights, groups_drawn, strict=True):
+            wanted_rows = torch.multinomial(torch.from_numpy(own), size, generator=generator)
+            assert np.array_equal(rows, wanted_rows.numpy())
+
+
+def test_draws_come_out_even_where_the_first_guess_of_the_limit_is_too_small(monkeypatch):
+    weights = [np.random.default_rng(0).random(500) + 0.1]
+    wanted_rows = multinomial(weights, 50, [1, 2, 3])
+    monkeypatch.setattr("cxrfmkd.bias.multinomial._limit", lambda w, size: 1e-6)
+    assert np.array_equal(multinomial(weights, 50, [1, 2, 3]), wanted_rows)

@@ -52,7 +52,12 @@ class Design:
         chosen = self.settings
         candidates = self.test.iloc[self.rows].reset_index(drop=True)
         return sampling.pool(
-            candidates, self.by, chosen.variant, chosen.sample_per_group, chosen.shortage
+            candidates,
+            self.by,
+            chosen.variant,
+            chosen.sample_per_group,
+            chosen.shortage,
+            self.minimum_cell,
         )
 
     @cached_property

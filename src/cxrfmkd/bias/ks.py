@@ -95,30 +95,42 @@ def statistics(
 
 @njit(cache=True, nogil=True)
 def _walk(keys, bits, codes, pairs, draws, numerators, sizes):
-    size = draws.shape[1]
-    group = np.empty(size, np.int8)
+    size, comparisons = draws.shape[1], len(pairs)
+    steps = np.empty((comparisons, size), np.int64)
+    order, last = np.empty(size, np.int64), np.empty(size, np.bool_)
     for sample in range(len(sizes)):
         code = codes[sample if len(codes) > 1 else 0]
         rows = draws[sample if len(draws) > 1 else 0]
         key = keys[sample if len(keys) > 1 else 0]
-        for c in range(len(pairs)):
+        for c in range(comparisons):
             attribute, a, b = pairs[c]
             n_a = n_b = 0
             for j in range(size):
                 own = code[attribute, rows[j]]
-                group[j] = 1 if own == a else 2 if own == b else 0
                 n_a += own == a
                 n_b += own == b
             sizes[sample, c, 0], sizes[sample, c, 1] = n_a, n_b
-            step = np.array([0, n_b, -n_a])
-            for mode in range(key.shape[0]):
-                running = widest = 0
-                for t in range(size):
-                    running += step[group[key[mode, t] & ((1 << bits) - 1)]]
-                    last = t + 1 == size or key[mode, t + 1] >> bits != key[mode, t] >> bits
-                    if last:
-                        widest = max(widest, abs(running))
-                numerators[sample, mode, c] = widest
+            for j in range(size):
+                own = code[attribute, rows[j]]
+                steps[c, j] = n_b * (own == a) - n_a * (own == b)
+        for mode in range(key.shape[0]):
+            tied = False
+            for t in range(size):
+                order[t] = key[mode, t] & ((1 << bits) - 1)
+                last[t] = t + 1 == size or key[mode, t + 1] >> bits != key[mode, t] >> bits
+                tied |= not last[t]
+            for c in range(comparisons):
+                running = top = bottom = 0
+                if tied:
+                    for t in range(size):
+                        running += steps[c, order[t]]
+                        if last[t]:
+                            top, bottom = max(top, running), min(bottom, running)
+                else:
+                    for t in range(size):
+                        running += steps[c, order[t]]
+                        top, bottom = max(top, running), min(bottom, running)
+                numerators[sample, mode, c] = max(top, -bottom)
 
 
 def p_values(numerators: np.ndarray, n_a: np.ndarray, n_b: np.ndarray) -> np.ndarray:

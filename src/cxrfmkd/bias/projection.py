@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,7 @@ def tsne(scores: np.ndarray, seed: int) -> np.ndarray:
     """
     from openTSNE import TSNE
 
+    logging.getLogger("openTSNE").setLevel(logging.WARNING)
     n = len(scores)
     if n < 5:
         return np.full((n, 2), np.nan)

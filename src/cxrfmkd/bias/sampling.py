@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.bias.threads import share
+from cxrfmkd.bias.multinomial import multinomial
 from cxrfmkd.errors import InputError
 
 COMPOSITION = ("sex", "disease", "age_bin")
@@ -35,12 +35,15 @@ class Pool:
     size: int
 
 
-def pool(rows: pd.DataFrame, by: str, variant: str, size: int, shortage: str) -> Pool:
+def pool(
+    rows: pd.DataFrame, by: str, variant: str, size: int, shortage: str, minimum_cell: int = 10
+) -> Pool:
     """The groups of `rows` by their column `by`, ready to be drawn from.
 
     rows: one a candidate, with columns sex, race, disease and age_bin; variant: v1 or v2. Rows without a group
     (and, in v2, without sex, disease or age band) are not candidates. Where a group has fewer than `size`,
-    `shortage` says whether to draw the largest equal number (`reduce`) or to stop (`error`, as the thesis).
+    `shortage` says whether to draw the largest equal number (`reduce`) or to stop (`error`, as the thesis); what is
+    said about it leaves out numbers below `minimum_cell`.
     """
     group = rows[by].fillna("").astype(str).to_numpy()
     usable = group != ""
@@ -59,13 +62,17 @@ def pool(rows: pd.DataFrame, by: str, variant: str, size: int, shortage: str) ->
     members = tuple(np.flatnonzero(usable & (group == name)) for name in names)
     least = min(map(len, members))
     if least < size:
-        have = ", ".join(f"{n} {len(m)}" for n, m in zip(names, members, strict=True))
+        few = f"fewer than {minimum_cell}"
+        shown = [len(m) if len(m) >= minimum_cell else few for m in members]
+        have = ", ".join(f"{n} {m}" for n, m in zip(names, shown, strict=True))
         if shortage == "error":
             raise InputError(
                 f"bias: {size} images of each {by} are wanted, there are: {have}. "
-                f"Lower bias.sample_per_group to {least}, or set bias.shortage to reduce."
+                "Lower bias.sample_per_group, or set bias.shortage to reduce."
             )
-        log.warning("%s images of each %s are wanted; drawing %s (have: %s)", size, by, least, have)
+        log.warning(
+            "%s images of each %s are wanted; drawing as many as the rarest has: %s", size, by, have
+        )
     weights = None if strata is None else _matching(strata, members)
     return Pool(members, weights, names, min(size, least))
 
@@ -83,8 +90,8 @@ def _matching(strata: np.ndarray, members: tuple[np.ndarray, ...]) -> tuple[np.n
 def draw(source: Pool, seeds: list[int]) -> np.ndarray:
     """One sample for every seed: rows, int64 (seeds, groups * size), without replacement, group after group.
 
-    Weighted groups are drawn one after the other by torch's multinomial from a generator with the seed; plain
-    ones as `pandas.DataFrame.sample(random_state=seed)` draws them, each anew from the seed.
+    Weighted groups are drawn as torch's multinomial draws them one after the other from the seed; plain ones as
+    `pandas.DataFrame.sample(random_state=seed)`, each anew from the seed.
     """
     size, groups = source.size, len(source.members)
     result = np.empty((len(seeds), groups * size), np.int64)
@@ -94,18 +101,9 @@ def draw(source: Pool, seeds: list[int]) -> np.ndarray:
                 chosen = np.random.RandomState(seed).choice(len(members), size, replace=False)
                 result[place, g * size : (g + 1) * size] = members[chosen]
         return result
-    import torch
-
-    weights = [torch.from_numpy(w) for w in source.weights]
-
-    def work(start: int, stop: int) -> None:
-        for place in range(start, stop):
-            generator = torch.Generator().manual_seed(seeds[place])
-            for g, members in enumerate(source.members):
-                chosen = torch.multinomial(weights[g], size, generator=generator).numpy()
-                result[place, g * size : (g + 1) * size] = members[chosen]
-
-    share(work, len(seeds), 16)
+    drawn = multinomial(list(source.weights), size, seeds)
+    for g, members in enumerate(source.members):
+        result[:, g * size : (g + 1) * size] = members[drawn[:, g]]
     return result
 
 

@@ -13,6 +13,7 @@ TEST_COLUMNS = (
     "sample", "mode", "attribute", "a", "b", "n_a", "n_b", "d", "p", "p_adjusted", "band", "p_adjusted_sd",
     "share_true", "share_true_plus", "draws",
 )  # fmt: skip
+SCORE_COLUMNS = ("sample", "form", "attribute", "score", "low", "high")
 NULL_COLUMNS = (
     "form",
     "attribute",
@@ -36,10 +37,11 @@ def tests(
     ranks = ks.sort_once(scores[plan.rows])
     lines, scored = [], []
     for sample, draws in plan.samples.items():
+        judged = plan.main if sample == "simulation" else draws[0]
         kept: list[Comparison] = []
         points = []
         for family in plan.comparisons:
-            enough = plan.testable(family, draws[0])
+            enough = plan.testable(family, judged)
             own = [c for c, ok in zip(family, enough, strict=True) if ok]
             few = [c for c, ok in zip(family, enough, strict=True) if not ok]
             lines += [
@@ -55,7 +57,9 @@ def tests(
                 kept += own
         if points:
             scored += _score_lines(sample, np.concatenate(points, -1), ratios, kept)
-    return pd.DataFrame(lines, columns=list(TEST_COLUMNS)), pd.DataFrame(scored)
+    return pd.DataFrame(lines, columns=list(TEST_COLUMNS)), pd.DataFrame(
+        scored, columns=list(SCORE_COLUMNS)
+    )
 
 
 def _test_lines(sample: str, comparisons: list[Comparison], found: ks.Statistics) -> list[dict]:
