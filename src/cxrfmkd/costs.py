@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 
-COLUMNS = ["what", "dataset", "source", "strategy", "model", "loss", "jobs", "device", "hours", "max_memory_mb"]
+COLUMNS = [
+    "what",
+    "dataset",
+    "source",
+    "strategy",
+    "model",
+    "loss",
+    "jobs",
+    "device",
+    "hours",
+    "max_memory_mb",
+]
 
 
 def elapsed(intervals: Iterable[tuple[str, str]]) -> float:

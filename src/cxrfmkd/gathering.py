@@ -94,6 +94,4 @@ def gather(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
 
 def documents(paths: Iterable[str | Path], name: str) -> list[dict]:
     """The JSON files called `name` among `paths`, each with what its path says under `about`."""
-    return [
-        {"about": about(path), **read_json(path)} for path in paths if Path(path).name == name
-    ]
+    return [{"about": about(path), **read_json(path)} for path in paths if Path(path).name == name]

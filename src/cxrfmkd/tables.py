@@ -90,7 +90,9 @@ def transfer(summary: pd.DataFrame) -> pd.DataFrame:
     return in_order(result, keys)
 
 
-def students(qualities: Sequence[dict], runs: Sequence[dict], chosen: Sequence[dict]) -> pd.DataFrame:
+def students(
+    qualities: Sequence[dict], runs: Sequence[dict], chosen: Sequence[dict]
+) -> pd.DataFrame:
     """A row per student and per control: training in numbers, and agreement with the teacher on validation films.
 
     qualities, runs, chosen: contents of `quality.json`, `run.json` of every seed and `selected.json`, each with what
@@ -105,15 +107,37 @@ def students(qualities: Sequence[dict], runs: Sequence[dict], chosen: Sequence[d
             continue
         family = about["dataset"], about["loss"]
         mine = picked.get(family) == about["seed"]
-        row = {"dataset": family[0], "loss": family[1], "what": "student", "seed": about["seed"], "chosen": mine}
-        row |= {"best_epoch": best.get("epoch"), "val_loss": best.get("val_loss"), "test_loss": best.get("test_loss")}
-        rows.append(row | (_agreement(measured[family]["student"]) if mine and family in measured else {}))
+        row = {
+            "dataset": family[0],
+            "loss": family[1],
+            "what": "student",
+            "seed": about["seed"],
+            "chosen": mine,
+        }
+        row |= {
+            "best_epoch": best.get("epoch"),
+            "val_loss": best.get("val_loss"),
+            "test_loss": best.get("test_loss"),
+        }
+        rows.append(
+            row | (_agreement(measured[family]["student"]) if mine and family in measured else {})
+        )
     for family, quality in measured.items():
         start = {"dataset": family[0], "loss": family[1]}
         rows.append(start | {"what": "teacher"} | _agreement(quality["teacher"]))
         for name, found in quality["controls"].items():
             rows.append(start | {"what": name.replace("_", " ")} | _agreement(found))
-    columns = ["dataset", "loss", "what", "seed", "chosen", "best_epoch", "val_loss", "test_loss", *AGREEMENT]
+    columns = [
+        "dataset",
+        "loss",
+        "what",
+        "seed",
+        "chosen",
+        "best_epoch",
+        "val_loss",
+        "test_loss",
+        *AGREEMENT,
+    ]
     table = pd.DataFrame(rows).reindex(columns=columns)
     table = table.astype({"seed": "Int64", "best_epoch": "Int64", "chosen": "boolean"})
     return in_order(table, ["dataset", "loss"])
@@ -156,11 +180,20 @@ def cohort(summaries: Sequence[dict], minimum_cell: int) -> pd.DataFrame:
     parts = []
     for summary in summaries:
         counts = summary["counts"]
-        whole = {"images": "images", "patients": "patients", "studies": "studies", "age": "mean_age"}
+        whole = {
+            "images": "images",
+            "patients": "patients",
+            "studies": "studies",
+            "age": "mean_age",
+        }
         rows = [{"attribute": name, "level": "mean" if name == "age" else "all"} | {split: found[key] for split, found in counts.items()}
                 for name, key in whole.items()]  # fmt: skip
         for attribute in ("sex", "race", "view", "age_bin", "disease"):
-            rows += _levels(attribute, {split: found.get(attribute, {}) for split, found in counts.items()}, minimum_cell)
+            rows += _levels(
+                attribute,
+                {split: found.get(attribute, {}) for split, found in counts.items()},
+                minimum_cell,
+            )
         for finding in FINDINGS:
             levels = {split: found["findings"][finding] for split, found in counts.items()}
             rows += _levels(finding, levels, minimum_cell)
@@ -183,7 +216,11 @@ def _levels(attribute: str, counts: dict[str, dict[str, int]], minimum_cell: int
         hidden[split] = small
     shown = table.mask(hidden)
     return [
-        {"attribute": attribute, "level": level, "suppressed": ", ".join(hidden.columns[hidden.loc[level]])}
+        {
+            "attribute": attribute,
+            "level": level,
+            "suppressed": ", ".join(hidden.columns[hidden.loc[level]]),
+        }
         | shown.loc[level].where(shown.loc[level].notna(), np.nan).to_dict()
         for level in levels
     ]

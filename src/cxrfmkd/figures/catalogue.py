@@ -95,7 +95,10 @@ class Shape:
         """Every figure and the files that it is drawn from."""
         figures: dict[str, list[str]] = {}
         for name in self.datasets:
-            figures[f"{name}/flow"] = [f"{name}/records/summary.json", f"{name}/images/excluded.csv"]
+            figures[f"{name}/flow"] = [
+                f"{name}/records/summary.json",
+                f"{name}/images/excluded.csv",
+            ]
             if self.resampled:
                 parts = ("test", "test_resampled")
                 figures[f"{name}/resampling"] = [f"{name}/records/{part}.csv" for part in parts]
@@ -103,7 +106,9 @@ class Shape:
             if losses:
                 folders = [f"{name}/students/{loss}" for loss in losses]
                 figures[f"{name}/distillation"] = [f"{folder}/quality.json" for folder in folders]
-                figures[f"{name}/training"] = [f"{folder}/history.csv" for folder in self._student_runs(name)]
+                figures[f"{name}/training"] = [
+                    f"{folder}/history.csv" for folder in self._student_runs(name)
+                ]
         for name in self.trained:
             figures |= self._evaluation(name) | (self._bias(name) if self.analysed else {})
         for source, target in self.pairs:
@@ -142,14 +147,20 @@ class Shape:
         ]
 
     def _student_runs(self, name: str) -> list[str]:
-        return [f"{name}/students/{loss}/seed{seed}" for loss in self.students[name] for seed in self.seeds]
+        return [
+            f"{name}/students/{loss}/seed{seed}"
+            for loss in self.students[name]
+            for seed in self.seeds
+        ]
 
     def _run_files(self) -> list[str]:
         folders = [folder for name in self.students for folder in self._student_runs(name)]
         return [f"{folder}/run.json" for folder in (*folders, *self.runs)]
 
     def _agreement(self) -> list[str]:
-        folders = [f"{name}/students/{loss}" for name, losses in self.students.items() for loss in losses]
+        folders = [
+            f"{name}/students/{loss}" for name, losses in self.students.items() for loss in losses
+        ]
         return [f"{folder}/{part}.json" for folder in folders for part in ("quality", "selected")]
 
     def _bias_scores(self) -> list[str]:
@@ -164,7 +175,9 @@ class Shape:
         figures[f"{name}/curves"] = [f"{folder}/curves.csv", f"{folder}/thresholds.csv"]
         figures[f"{name}/calibration"] = [f"{folder}/calibration.csv"]
         if self.attributes:
-            figures |= {f"{name}/{kind}": [f"{folder}/subgroups.csv"] for kind in ("subgroups", "relative")}
+            figures |= {
+                f"{name}/{kind}": [f"{folder}/subgroups.csv"] for kind in ("subgroups", "relative")
+            }
             figures[f"{name}/gaps"] = [f"{folder}/gaps.csv"]
         return figures
 
@@ -173,10 +186,14 @@ class Shape:
         folders = [f"bias/{name}/{model}" for model in self.analysed]
         figures = {
             f"{name}/ks": [f"{folder}/ks.csv" for folder in folders],
-            f"{name}/score": [f"{folder}/{part}.csv" for folder in folders for part in ("score", "null")],
+            f"{name}/score": [
+                f"{folder}/{part}.csv" for folder in folders for part in ("score", "null")
+            ],
             f"{name}/encoding": [f"{folder}/encoding.csv" for folder in folders],
         }
-        shown = [f"{name}/models/{model}/projection.parquet" for model in representatives(self.analysed)]
+        shown = [
+            f"{name}/models/{model}/projection.parquet" for model in representatives(self.analysed)
+        ]
         for kind in ("pca", "pca-3-4", "tsne") if self.tsne else ("pca", "pca-3-4"):
             figures[f"{name}/{kind}"] = shown
         return figures

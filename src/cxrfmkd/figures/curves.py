@@ -27,7 +27,9 @@ def select(curves: pd.DataFrame, thresholds: pd.DataFrame, dataset: str) -> pd.D
     table = table[(table.population == population) & table.finding.isin(SHOWN)]
     chosen = own(thresholds, dataset)
     chosen = chosen[(chosen.population == population) & (chosen.rule == "validation")]
-    wide = chosen[chosen.finding.isin(SHOWN)].pivot_table(index=KEYS, columns="metric", values="estimate")
+    wide = chosen[chosen.finding.isin(SHOWN)].pivot_table(
+        index=KEYS, columns="metric", values="estimate"
+    )
     wide = wide.reindex(columns=["sensitivity", "specificity", "ppv"]).reset_index()
     points = [
         wide[KEYS].assign(curve="roc point", x=1 - wide.specificity, y=wide.sensitivity),
@@ -44,7 +46,15 @@ def _panel(panel: Axes, rows: pd.DataFrame, curve: str, pairs: list[tuple[str, s
         line, point = mine[mine.curve == curve], mine[mine.curve == f"{curve} point"]
         colour = style.COLOURS[pair[0]]
         panel.plot(line.x, line.y, color=colour, linewidth=width, alpha=0.9, zorder=2)
-        panel.scatter(point.x, point.y, s=12, c=style.face(pair[0]), edgecolors=colour, linewidths=0.9, zorder=3)
+        panel.scatter(
+            point.x,
+            point.y,
+            s=12,
+            c=style.face(pair[0]),
+            edgecolors=colour,
+            linewidths=0.9,
+            zorder=3,
+        )
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     panel.set_xticklabels(["0", "0.5", "1"])
     panel.grid(True, axis="both")
@@ -91,7 +101,11 @@ def draw_calibration(table: pd.DataFrame, dataset: str) -> Figure:
     findings = [finding for finding in SHOWN if (table.finding == finding).any()]
     columns = 4
     figure, axes = style.panels(
-        max(1, -(-len(findings) // columns)), columns, (1.6, 1.6), margins=(0.55, 0.15, 0.85, 0.98), gaps=(0.32, 0.5)
+        max(1, -(-len(findings) // columns)),
+        columns,
+        (1.6, 1.6),
+        margins=(0.55, 0.15, 0.85, 0.98),
+        gaps=(0.32, 0.5),
     )
     for panel, finding in zip(axes.flat, findings, strict=False):
         rows = table[table.finding == finding]

@@ -28,7 +28,11 @@ COLUMNS = ["dataset", "population", "kind", "strategy", "model", "loss", "refere
 def name_parts(name: str) -> tuple[str, str, str, str]:
     """`own/cxr-fmkd-lp.mse@mimic` -> (strategy, model, loss, source)."""
     found = NAME.fullmatch(name)
-    return (found["strategy"], *split_model(found["model"]), found["source"]) if found else ("", name, "", "")
+    return (
+        (found["strategy"], *split_model(found["model"]), found["source"])
+        if found
+        else ("", name, "", "")
+    )
 
 
 def tidy(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -36,7 +40,7 @@ def tidy(comparisons: pd.DataFrame) -> pd.DataFrame:
     a = [name_parts(name) for name in comparisons.model_a]
     b = [name_parts(name) for name in comparisons.model_b]
     table = comparisons.assign(
-        kind=comparisons.family.str.partition(":")[0],
+        kind=[name.partition(":")[0] for name in comparisons.family],
         strategy=[part[0] for part in a],
         model=[part[1] for part in a],
         loss=[part[2] for part in a],
@@ -48,7 +52,9 @@ def tidy(comparisons: pd.DataFrame) -> pd.DataFrame:
 def select(comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Macro differences of the dataset's own models, in the main population."""
     table = tidy(comparisons[comparisons.dataset == dataset])
-    table = table[(table.strategy == "own") & (table.finding == "Macro") & table.metric.isin(METRICS)]
+    table = table[
+        (table.strategy == "own") & (table.finding == "Macro") & table.metric.isin(METRICS)
+    ]
     return table[table.population == main_population(table)].reset_index(drop=True)
 
 
@@ -73,7 +79,11 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
                        faces=[c if sure else style.PAPER for c, sure in zip(colours, certain, strict=True)])  # fmt: skip
         style.span(panel, chosen.low, chosen.high, include=0)
         panel.locator_params(axis="x", nbins=3)
-        panel.set_title(f"{style.METRIC_TITLES[metric]} minus\n{REFERENCES[kind]}", linespacing=1.25, fontsize=7.5)
+        panel.set_title(
+            f"{style.METRIC_TITLES[metric]} minus\n{REFERENCES[kind]}",
+            linespacing=1.25,
+            fontsize=7.5,
+        )
         style.rows_of(panel, [""] * len(pairs))
     style.label_models(axes[0, 0], pairs)
     style.heading(

@@ -43,7 +43,9 @@ def select(qualities: Sequence[dict], dataset: str) -> pd.DataFrame:
         named = [("student", loss, quality["student"]), ("teacher", "", quality["teacher"])]
         named += [("control", name, found) for name, found in quality["controls"].items()]
         for kind, name, found in named:
-            rows += [(dataset, kind, name, m, found[m]) for m in MEASURES if found.get(m) is not None]
+            rows += [
+                (dataset, kind, name, m, found[m]) for m in MEASURES if found.get(m) is not None
+            ]
     columns = ["dataset", "kind", "name", "measure"]
     table = pd.DataFrame(rows, columns=[*columns, "value"])
     return table.groupby(columns, sort=False).value.mean().reset_index()
@@ -70,7 +72,9 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         panel.hlines(y, start, shown, color=style.RULE, linewidth=2.2, zorder=1)
         panel.axvline(start, color="#8a9199", linewidth=0.8, zorder=1)
         if (teacher := values.get(("teacher", "", measure))) is not None:
-            panel.axvline(teacher, color=style.INK, linewidth=0.9, linestyle=(0, (3, 1.5)), zorder=1)
+            panel.axvline(
+                teacher, color=style.INK, linewidth=0.9, linestyle=(0, (3, 1.5)), zorder=1
+            )
         colours = [STUDENT if kind == "student" else CONTROL for kind, _ in rows]
         panel.scatter(shown, y, s=24, c=colours, linewidths=0, zorder=3)
         for row in np.flatnonzero(found < FLOOR):
@@ -101,14 +105,22 @@ def draw_training(table: pd.DataFrame, dataset: str) -> Figure:
     losses = sorted(table.loss.unique(), key=style.loss_order)
     columns = min(4, len(losses))
     figure, axes = style.panels(
-        -(-len(losses) // columns), columns, (1.65, 1.15), margins=(0.5, 0.15, 0.9, 0.4), gaps=(0.42, 0.55)
+        -(-len(losses) // columns),
+        columns,
+        (1.65, 1.15),
+        margins=(0.5, 0.15, 0.9, 0.4),
+        gaps=(0.42, 0.55),
     )
     for panel, loss in zip(axes.flat, losses, strict=False):
         for _, own in table[table.loss == loss].groupby("seed"):
-            panel.plot(own.epoch + 1, own.train_loss, color=CONTROL, linewidth=0.8, linestyle=(0, (3, 1.5)))
+            panel.plot(
+                own.epoch + 1, own.train_loss, color=CONTROL, linewidth=0.8, linestyle=(0, (3, 1.5))
+            )
             panel.plot(own.epoch + 1, own.val_loss, color=STUDENT, linewidth=0.9, alpha=0.8)
             best = own.loc[own.val_loss.idxmin()]
-            panel.scatter([best.epoch + 1], [best.val_loss], s=12, c=STUDENT, linewidths=0, zorder=3)
+            panel.scatter(
+                [best.epoch + 1], [best.val_loss], s=12, c=STUDENT, linewidths=0, zorder=3
+            )
         own = table[table.loss == loss]
         if (own[["train_loss", "val_loss"]] > 0).all(axis=None):
             panel.set_yscale("log")
@@ -128,6 +140,8 @@ def draw_training(table: pd.DataFrame, dataset: str) -> Figure:
         Line2D([], [], color=STUDENT, label="validation, best epoch dotted"),
         Line2D([], [], color=CONTROL, linestyle=(0, (3, 1.5)), label="training"),
     ]
-    figure.legend(handles=handles, loc="upper left", ncols=2, bbox_to_anchor=(0.12 / width, 1 - 0.36 / height))
+    figure.legend(
+        handles=handles, loc="upper left", ncols=2, bbox_to_anchor=(0.12 / width, 1 - 0.36 / height)
+    )
     style.heading(figure, f"Training the students of {style.dataset_title(dataset)}")
     return figure

@@ -73,7 +73,9 @@ def _flow(sources: Sources) -> Drawn:
 
 
 def _resampling(sources: Sources) -> Drawn:
-    data = resampling.select(sources["test.csv"], sources["test_resampled.csv"], sources.spec["minimum_cell"])
+    data = resampling.select(
+        sources["test.csv"], sources["test_resampled.csv"], sources.spec["minimum_cell"]
+    )
     return resampling.draw(data, sources.subject, sources.spec["method"]), data
 
 
@@ -95,7 +97,9 @@ def _subgroups(kind: str, sources: Sources) -> Drawn:
 
 def _embedding(space: str, sources: Sources) -> Drawn:
     points = embedding.select(sources["projection.parquet"], space, sources.spec["minimum_cell"])
-    figure = embedding.draw(points, sources.subject, space) if len(points) else blank(sources.subject)
+    figure = (
+        embedding.draw(points, sources.subject, space) if len(points) else blank(sources.subject)
+    )
     return figure, embedding.aggregate(points, space)
 
 
@@ -142,7 +146,9 @@ def make(name: str, spec: dict, paths: Sequence[str | Path]) -> Drawn:
     """
     subject, _, kind = name.rpartition("/")
     if kind not in MAKERS:
-        raise InputError(f"{name}: there is no figure of kind {kind!r}; choose of {', '.join(MAKERS)}.")
+        raise InputError(
+            f"{name}: there is no figure of kind {kind!r}; choose of {', '.join(MAKERS)}."
+        )
     sources = Sources(subject, spec, [Path(path) for path in paths], gather(paths))
     try:
         figure, data = MAKERS[kind](sources)

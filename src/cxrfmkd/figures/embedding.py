@@ -86,7 +86,9 @@ def limits(values: np.ndarray) -> tuple[float, float]:
     return float(low - room), float(high + room)
 
 
-def dots(x: np.ndarray, y: np.ndarray, groups: Sequence[np.ndarray], colours: Sequence[str], bounds) -> np.ndarray:
+def dots(
+    x: np.ndarray, y: np.ndarray, groups: Sequence[np.ndarray], colours: Sequence[str], bounds
+) -> np.ndarray:
     """The films as an image, float (PIXELS, PIXELS, 4), first row at the bottom.
 
     groups: bool (n,) each. Where films of several groups meet, their colours mix by number, so that no group
@@ -117,13 +119,17 @@ def _panel(panel: Axes, table: pd.DataFrame, attribute: str, first: str, second:
     colours = [GROUPS[attribute][group] for group in members]
     bounds = limits(x), limits(y)
     image = dots(x, y, list(members.values()), colours, bounds)
-    panel.imshow(image, extent=(*bounds[0], *bounds[1]), origin="lower", aspect="auto", interpolation="none")
+    panel.imshow(
+        image, extent=(*bounds[0], *bounds[1]), origin="lower", aspect="auto", interpolation="none"
+    )
     (left, right), (bottom, top) = bounds
     room_x, room_y = ROOM * (right - left), ROOM * (top - bottom)
     grids = [np.linspace(*bound, 90) for bound in bounds]
     along_x = [density(x[rows], grids[0]) for rows in members.values()]
     along_y = [density(y[rows], grids[1]) for rows in members.values()]
-    tall_x, tall_y = (max((h.max() for h in heights), default=1.0) or 1.0 for heights in (along_x, along_y))
+    tall_x, tall_y = (
+        max((h.max() for h in heights), default=1.0) or 1.0 for heights in (along_x, along_y)
+    )
     for colour, over, beside in zip(colours, along_x, along_y, strict=True):
         edge = bottom - room_y + 0.9 * room_y * over / tall_x
         panel.fill_between(grids[0], bottom - room_y, edge, color=colour, alpha=0.1, linewidth=0)
@@ -148,7 +154,11 @@ def draw(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     attributes = attributes_of(table)
     margin = 0.26 + style.text_width((_name(pair) for pair in pairs), 7)
     figure, axes = style.panels(
-        len(pairs), len(attributes), (1.42, 1.42), margins=(margin, 0.12, 1.02, 0.3), gaps=(0.1, 0.1)
+        len(pairs),
+        len(attributes),
+        (1.42, 1.42),
+        margins=(margin, 0.12, 1.02, 0.3),
+        gaps=(0.1, 0.1),
     )
     for line, pair in zip(axes, pairs, strict=True):
         own = table[(table.model == pair[0]) & (table.loss == pair[1])]
@@ -159,7 +169,13 @@ def draw(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     for panel, attribute in zip(axes[0], attributes, strict=True):
         panel.set_title(attribute.capitalize(), pad=_legend(panel, attribute, table) + 8)
     axes[-1, 0].set_xlabel(f"→ {x_name}   ↑ {y_name}", color=style.MUTED, loc="left", size=7)
-    what = "the first PCA modes" if space == "pca" else "PCA modes 3 and 4" if space == "pca-3-4" else "t-SNE"
+    what = (
+        "the first PCA modes"
+        if space == "pca"
+        else "PCA modes 3 and 4"
+        if space == "pca-3-4"
+        else "t-SNE"
+    )
     style.heading(
         figure,
         f"Embeddings of {style.dataset_title(dataset)} in {what}",
@@ -171,14 +187,24 @@ def draw(table: pd.DataFrame, dataset: str, space: str) -> Figure:
 
 def _name(pair: tuple[str, str]) -> str:
     model, loss = pair
-    return MODELS[model].title.replace("-Direct-", "-\nDirect-") + (f"\n{style.loss_name(loss)}" if loss else "")
+    return MODELS[model].title.replace("-Direct-", "-\nDirect-") + (
+        f"\n{style.loss_name(loss)}" if loss else ""
+    )
 
 
 def _legend(panel: Axes, attribute: str, table: pd.DataFrame) -> float:
     """The groups above a column; returns the points that they take."""
     groups = [group for group in GROUPS[attribute] if (table[attribute] == group).any()]
     handles = [
-        Line2D([], [], linestyle="none", marker="o", markersize=3.5, color=GROUPS[attribute][group], label=SHORT.get(group, group))
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker="o",
+            markersize=3.5,
+            color=GROUPS[attribute][group],
+            label=SHORT.get(group, group),
+        )
         for group in groups
     ]
     panel.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=3, fontsize=6.3,
@@ -187,4 +213,3 @@ def _legend(panel: Axes, attribute: str, table: pd.DataFrame) -> float:
 
 
 SHORT: dict[str, str] = {"Pleural Effusion": "Effusion", "51-70": "51–70"}
-

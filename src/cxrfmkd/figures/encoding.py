@@ -9,7 +9,19 @@ from matplotlib.figure import Figure
 from cxrfmkd.figures import style
 from cxrfmkd.figures.performance import aligned
 
-COLUMNS = ["dataset", "model", "loss", "attribute", "group", "given", "auc", "low", "high", "n", "n_group"]
+COLUMNS = [
+    "dataset",
+    "model",
+    "loss",
+    "attribute",
+    "group",
+    "given",
+    "auc",
+    "low",
+    "high",
+    "n",
+    "n_group",
+]
 
 
 def select(encoding: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -37,7 +49,9 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         style.shade_families(panel, pairs)
         panel.axvline(0.5, color="#8a9199", linewidth=0.9, zorder=1)
         for _, part in chosen[chosen.given != ""].groupby("given"):
-            panel.scatter(aligned(part, pairs).auc, y, marker="|", s=20, c="#9aa1a9", linewidths=0.9, zorder=2)
+            panel.scatter(
+                aligned(part, pairs).auc, y, marker="|", s=20, c="#9aa1a9", linewidths=0.9, zorder=2
+            )
         whole = aligned(chosen[chosen.given == ""], pairs)
         style.whiskers(panel, y, whole.auc, whole.low, whole.high, colours,
                        faces=[style.face(model) for model, _ in pairs])  # fmt: skip
@@ -46,7 +60,15 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         panel.set_title(f"{attribute.capitalize()}:\n{group}", linespacing=1.25)
         style.rows_of(panel, [""] * len(pairs))
         if whole.auc.isna().all():
-            panel.text(0.5, 0.5, "too few patients", transform=panel.transAxes, ha="center", color=style.MUTED, size=6.5)
+            panel.text(
+                0.5,
+                0.5,
+                "too few patients",
+                transform=panel.transAxes,
+                ha="center",
+                color=style.MUTED,
+                size=6.5,
+            )
     for panel in axes.flat[len(groups) :]:
         panel.remove()
     for panel in axes[:, 0]:

@@ -21,7 +21,9 @@ def _tall(lines: list[str]) -> float:
     return LINE * len(lines) + PAD
 
 
-def _box(panel: Axes, x: float, y: float, width: float, lines: list[str], *, quiet: bool = False) -> None:
+def _box(
+    panel: Axes, x: float, y: float, width: float, lines: list[str], *, quiet: bool = False
+) -> None:
     """A box of centred text whose first line is bold; `x`, `y` its centre in inches."""
     height = _tall(lines)
     panel.add_patch(
@@ -108,7 +110,7 @@ def select(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataFrame:
     kept = steps[-1]["kept"]
     if excluded is not None:
         # A reason may name a file, and a file a patient: only the kind of error leaves the dataset's folder.
-        for kind, count in excluded.reason.str.partition(":")[0].value_counts().items():
+        for kind, count in excluded.reason.str.split(":").str[0].value_counts().items():
             kept -= count
             steps.append({"kind": "step", "step": "packed", "kept": kept, "excluded": count, "patients": float("nan"),
                           "reason": f"the film cannot be read ({kind})"})  # fmt: skip

@@ -13,10 +13,25 @@ from matplotlib.figure import Figure
 from cxrfmkd.figures import style
 
 # Pale to deep blue: lightness alone carries the order, so the map survives grey print and any colour vision.
-DEPTH = LinearSegmentedColormap.from_list("depth", ["#f3f6fa", "#c3d8ee", "#7fb0dd", "#2f78c4", "#083a80"])
+DEPTH = LinearSegmentedColormap.from_list(
+    "depth", ["#f3f6fa", "#c3d8ee", "#7fb0dd", "#2f78c4", "#083a80"]
+)
 STARS = {"TRUE": "*", "TRUE+": "**"}
 CELL, TALL = 0.3, 0.16  # inches of one cell
-COLUMNS = ["dataset", "model", "loss", "mode", "attribute", "a", "b", "n_a", "n_b", "d", "p_adjusted", "band"]
+COLUMNS = [
+    "dataset",
+    "model",
+    "loss",
+    "mode",
+    "attribute",
+    "a",
+    "b",
+    "n_a",
+    "n_b",
+    "d",
+    "p_adjusted",
+    "band",
+]
 
 
 def select(ks: pd.DataFrame, dataset: str, sample: str = "main") -> pd.DataFrame:
@@ -35,7 +50,13 @@ def _usual(bands: pd.Series) -> str:
     return max(order, key=lambda band: counts[band]) if order else ""
 
 
-def _block(panel: Axes, rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], modes: Sequence[int], scale: Normalize) -> None:
+def _block(
+    panel: Axes,
+    rows: pd.DataFrame,
+    pairs: Sequence[tuple[str, str]],
+    modes: Sequence[int],
+    scale: Normalize,
+) -> None:
     """One comparison: a row a model, a column a mode."""
     index = pd.MultiIndex.from_tuples(pairs, names=["model", "loss"])
     distance = rows.pivot_table(index=["model", "loss"], columns="mode", values="d", dropna=False)
@@ -79,7 +100,9 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         for panel, (attribute, a, b) in zip(line, row, strict=False):
             chosen = table[(table.attribute == attribute) & (table.a == a) & (table.b == b)]
             _block(panel, chosen, pairs, modes, scale)
-            panel.set_title(f"{SHORT.get(a, a)} vs\n{SHORT.get(b, b)}", fontsize=7.5, linespacing=1.25)
+            panel.set_title(
+                f"{SHORT.get(a, a)} vs\n{SHORT.get(b, b)}", fontsize=7.5, linespacing=1.25
+            )
         for panel in line[len(row) :]:
             panel.remove()
         style.label_models(line[0], pairs, top=0.5)
@@ -100,7 +123,13 @@ def _key(figure: Figure, scale: Normalize) -> None:
     """A small bar that says which colour is which distance."""
     width, height = figure.get_size_inches()
     bar = figure.add_axes(((width - 1.35) / width, 1 - 0.3 / height, 1.2 / width, 0.09 / height))
-    bar.pcolormesh(np.linspace(0, scale.vmax, 41), [0, 1], np.linspace(0, scale.vmax, 40)[None], cmap=DEPTH, norm=scale)
+    bar.pcolormesh(
+        np.linspace(0, scale.vmax, 41),
+        [0, 1],
+        np.linspace(0, scale.vmax, 40)[None],
+        cmap=DEPTH,
+        norm=scale,
+    )
     bar.set(yticks=[], title="")
     bar.grid(False)
     bar.spines["bottom"].set_visible(False)

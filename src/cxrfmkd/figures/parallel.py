@@ -75,7 +75,9 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         panel.set(xlim=(-0.5, len(axes_here) - 0.5), ylim=(0, 1), yticks=[])
         panel.grid(False)
         panel.spines["bottom"].set_visible(False)
-        panel.tick_params(axis="x", length=0, pad=11, labelbottom=panel is axes[-1, 0], labelcolor=style.INK)
+        panel.tick_params(
+            axis="x", length=0, pad=11, labelbottom=panel is axes[-1, 0], labelcolor=style.INK
+        )
         panel.set_xticks(range(len(axes_here)), [_two_lines(name) for name in axes_here])
     legend(figure, pairs, dashes)
     style.heading(

@@ -34,7 +34,9 @@ def select(records: pd.DataFrame, weights: pd.DataFrame, minimum_cell: int) -> p
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
-def _shares(table, attribute: str, race: str, values: pd.Series, levels, minimum_cell: int) -> pd.DataFrame:
+def _shares(
+    table, attribute: str, race: str, values: pd.Series, levels, minimum_cell: int
+) -> pd.DataFrame:
     """One row a level: its share of images, and of weight, among the images where the attribute is known."""
     known = table[values.notna()].assign(level=values.dropna())
     grouped = known.groupby("level")
@@ -70,9 +72,7 @@ def _dumbbells(panel: Axes, rows: pd.DataFrame, labels: list[str], colours: list
 def draw(table: pd.DataFrame, dataset: str, method: str) -> Figure:
     """Above: race, and each disease within race; below: the age distribution of each race."""
     colours = list(style.GROUP_COLOURS[: len(RACES)])
-    figure, axes = style.panels(
-        2, 4, (1.5, 0.85), margins=(0.6, 0.2, 0.85, 0.58), gaps=(0.3, 0.72)
-    )
+    figure, axes = style.panels(2, 4, (1.5, 0.85), margins=(0.6, 0.2, 0.85, 0.58), gaps=(0.3, 0.72))
     _dumbbells(axes[0, 0], table[table.attribute == "race"], list(RACES), colours)
     axes[0, 0].set_title("Share of the images")
     for panel, kind in zip(axes[0, 1:], DISEASES, strict=True):

@@ -13,7 +13,19 @@ from cxrfmkd.figures.performance import aligned
 
 SAMPLES = {"main": "main sample", "all": "all images", "simulation": "mean of repeated samples"}
 TITLES = {"combined": "Combined", "race": "Race", "sex": "Sex", "age": "Age", "view": "View"}
-COLUMNS = ["dataset", "model", "loss", "sample", "attribute", "score", "least", "most", "null_low", "null_high", "p"]
+COLUMNS = [
+    "dataset",
+    "model",
+    "loss",
+    "sample",
+    "attribute",
+    "score",
+    "least",
+    "most",
+    "null_low",
+    "null_high",
+    "p",
+]
 
 
 def select(score: pd.DataFrame, null: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -24,7 +36,9 @@ def select(score: pd.DataFrame, null: pd.DataFrame, dataset: str) -> pd.DataFram
     keys = ["dataset", "model", "loss", "attribute"]
     table = score[(score.dataset == dataset) & (score.form == "normalised")]
     table = table[table["sample"].isin(SAMPLES) & table.attribute.map(shown)]
-    found = table.groupby([*keys, "sample"], sort=False).score.agg(["mean", "min", "max"]).reset_index()
+    found = (
+        table.groupby([*keys, "sample"], sort=False).score.agg(["mean", "min", "max"]).reset_index()
+    )
     found = found.rename(columns={"mean": "score", "min": "least", "max": "most"})
     chance = null[(null.dataset == dataset) & (null.form == "normalised")]
     bounds = {"null_low": "mean", "null_high": "mean", "p": "max"}
@@ -53,7 +67,9 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         main = aligned(chosen[chosen["sample"] == "main"], pairs)
         for row in np.flatnonzero(main.null_low.notna()):
             low, high = main.null_low[row], main.null_high[row]
-            panel.barh(row, high - low, left=low, height=0.62, color="#c9ced5", linewidth=0, zorder=1)
+            panel.barh(
+                row, high - low, left=low, height=0.62, color="#c9ced5", linewidth=0, zorder=1
+            )
         every = aligned(chosen[chosen["sample"] == "simulation"], pairs)
         panel.scatter(every.score, y, marker="|", s=30, c="#59636e", linewidths=1.1, zorder=4)
         style.whiskers(panel, y, main.score, main.least, main.most, colours,

@@ -47,7 +47,16 @@ COLOURS = {
 ACCENT, WARNING = COLOURS["cxr-fmkd-direct-fft"], COLOURS["cxr-fmkd-fft"]
 
 # Groups of people and losses are never models: they have colours of their own, in a fixed order.
-GROUP_COLOURS = ("#0a61c5", "#d48f15", "#19874b", "#9e5d8b", "#ae4301", "#4ba5d7", "#ab9a4a", "#59636e")
+GROUP_COLOURS = (
+    "#0a61c5",
+    "#d48f15",
+    "#19874b",
+    "#9e5d8b",
+    "#ae4301",
+    "#4ba5d7",
+    "#ab9a4a",
+    "#59636e",
+)
 
 MARKERS = {
     "": "o",
@@ -276,7 +285,9 @@ def span(axes: Axes, *values, pad: float = 0.06, include: float | None = None) -
     axes.set_xlim(low - room, high + room)
 
 
-def rows_of(axes: Axes, labels: Sequence[str], *, top: float = 0.7, bold: Sequence[str] = ()) -> None:
+def rows_of(
+    axes: Axes, labels: Sequence[str], *, top: float = 0.7, bold: Sequence[str] = ()
+) -> None:
     """Label the y axis with one row per label, the first at the top."""
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 1 + top, -top)
@@ -289,7 +300,7 @@ def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
     """Write both files, byte for byte the same for the same figure; each whole or not at all."""
     with whole(svg) as partial:
         figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
-        text = partial.read_text().replace("'Figure Sans', 'DejaVu Sans'", FONTS)
+        text = partial.read_text().replace("'Figure Sans', 'DejaVu Sans', sans-serif", FONTS)
         partial.write_text(text)
     with whole(png) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})

@@ -36,7 +36,9 @@ def select(subgroups: pd.DataFrame, dataset: str) -> pd.DataFrame:
     table = table[single & (table.metric == METRIC) & table.finding.isin(SHOWN)]
     table = table[table.population == main_population(table)]
     names = [join_model(*pair) for pair in models_of(table)]
-    chosen = pd.DataFrame([split_model(name) for name in representatives(names)], columns=["model", "loss"])
+    chosen = pd.DataFrame(
+        [split_model(name) for name in representatives(names)], columns=["model", "loss"]
+    )
     return table[COLUMNS].merge(chosen)
 
 
@@ -52,7 +54,11 @@ def draw(table: pd.DataFrame, dataset: str, kind: str) -> Figure:
     labels = [_label(*group) for group in groups]
     margin = style.text_width(labels) + 0.75
     figure, axes = style.panels(
-        1, max(len(findings), 1), (1.75, step * len(groups)), margins=(margin, 0.15, 0.95, 0.95), gaps=(0.2, 0.4)
+        1,
+        max(len(findings), 1),
+        (1.75, step * len(groups)),
+        margins=(margin, 0.15, 0.95, 0.95),
+        gaps=(0.2, 0.4),
     )
     for panel, finding in zip(axes[0], findings, strict=False):
         rows = table[table.finding == finding]
@@ -74,7 +80,9 @@ def draw(table: pd.DataFrame, dataset: str, kind: str) -> Figure:
         style.span(panel, *values)
         if kind == "relative":
             panel.axvline(0, color="#8a9199", linewidth=0.9, zorder=1)
-            panel.xaxis.set_major_formatter(lambda value, _: f"{value:+.0f}{unit}".replace("-", "−"))
+            panel.xaxis.set_major_formatter(
+                lambda value, _: f"{value:+.0f}{unit}".replace("-", "−")
+            )
         panel.set_title(style.finding_title(finding))
         panel.locator_params(axis="x", nbins=4)
         style.rows_of(panel, labels if panel is axes[0, 0] else [""] * len(groups), top=0.5)
@@ -97,11 +105,21 @@ def _attributes(panel, groups: Sequence[tuple[str, str]], margin: float) -> None
     """The attribute's name at the far left of its first group."""
     from matplotlib.transforms import ScaledTranslation
 
-    place = panel.get_yaxis_transform() + ScaledTranslation(0.12 - margin, 0, panel.figure.dpi_scale_trans)
+    place = panel.get_yaxis_transform() + ScaledTranslation(
+        0.12 - margin, 0, panel.figure.dpi_scale_trans
+    )
     seen = set()
     for y, (attribute, _) in enumerate(groups):
         if attribute not in seen and attribute != EVERYONE:
-            panel.text(0, y, attribute.capitalize(), size=7, weight="bold", va="center_baseline", transform=place)
+            panel.text(
+                0,
+                y,
+                attribute.capitalize(),
+                size=7,
+                weight="bold",
+                va="center_baseline",
+                transform=place,
+            )
         seen.add(attribute)
 
 
@@ -109,7 +127,9 @@ def select_gaps(gaps: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Largest difference between groups of an attribute, for the two most relevant findings, every model."""
     table = own(gaps, dataset)
     single = ~table.attribute.str.contains(" x ", regex=False)
-    table = table[single & (table.kind == "range") & (table.metric == METRIC) & table.finding.isin(SHOWN[:2])]
+    table = table[
+        single & (table.kind == "range") & (table.metric == METRIC) & table.finding.isin(SHOWN[:2])
+    ]
     table = table[table.population == main_population(table)]
     columns = ["dataset", "model", "loss", "population", "attribute", "finding", "metric", "a", "b", "estimate", "low",
                "high", "expected", "corrected", "p"]  # fmt: skip
@@ -132,7 +152,9 @@ def draw_gaps(table: pd.DataFrame, dataset: str) -> Figure:
             mine = table[(table.finding == finding) & (table.attribute == attribute)]
             found = aligned(mine, pairs)
             style.shade_families(panel, pairs)
-            panel.scatter(found.expected, y, marker="|", s=26, c="#8a9199", linewidths=1.1, zorder=2.5)
+            panel.scatter(
+                found.expected, y, marker="|", s=26, c="#8a9199", linewidths=1.1, zorder=2.5
+            )
             style.whiskers(panel, y, found.estimate, found.low, found.high, colours,
                            faces=[style.face(model) for model, _ in pairs])  # fmt: skip
             style.span(panel, mine.estimate, mine.low, mine.high, include=0.0)
@@ -140,7 +162,15 @@ def draw_gaps(table: pd.DataFrame, dataset: str) -> Figure:
             panel.locator_params(axis="x", nbins=4)
             style.rows_of(panel, [""] * len(pairs))
             if found.estimate.isna().all():
-                panel.text(0.5, 0.5, "suppressed", transform=panel.transAxes, ha="center", size=6.5, color=style.MUTED)
+                panel.text(
+                    0.5,
+                    0.5,
+                    "suppressed",
+                    transform=panel.transAxes,
+                    ha="center",
+                    size=6.5,
+                    color=style.MUTED,
+                )
         style.label_models(row[0], pairs)
         row[0].annotate(finding, (0, 1), (0, 19), xycoords="axes fraction", textcoords="offset points",
                         size=8, color=style.MUTED)  # fmt: skip

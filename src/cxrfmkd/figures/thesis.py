@@ -11,9 +11,14 @@ from cxrfmkd.figures import style
 from cxrfmkd.figures.performance import aligned
 
 METRICS = ("auc_roc", "auc_pr")
-STRATEGIES = {"own": "", "direct": ", direct", "linear-probe": ", linear probe", "full-finetune": ", full fine-tune"}
-COLUMNS = ["dataset", "source", "strategy", "model", "loss", "metric", "finding", "ours", "ours_sd", "low", "high",
-           "thesis", "thesis_sd"]  # fmt: skip
+STRATEGIES = {
+    "own": "",
+    "direct": ", direct",
+    "linear-probe": ", linear probe",
+    "full-finetune": ", full fine-tune",
+}
+COLUMNS = ["dataset", "source", "strategy", "model", "loss", "metric", "finding", "ours", "ours_sd", "thesis", "thesis_sd",
+           "difference", "z"]  # fmt: skip
 
 
 def select(against: pd.DataFrame) -> pd.DataFrame:
@@ -42,15 +47,36 @@ def draw(table: pd.DataFrame) -> Figure:
     colours = [style.COLOURS[model] for model, _ in pairs]
     for row, metric in zip(axes, metrics, strict=True):
         for panel, place in zip(row, places, strict=True):
-            chosen = table[(table.metric == metric) & (table.source == place[0]) & (table.dataset == place[1]) & (table.strategy == place[2])]
+            chosen = table[
+                (table.metric == metric)
+                & (table.source == place[0])
+                & (table.dataset == place[1])
+                & (table.strategy == place[2])
+            ]
             found = aligned(chosen, pairs)
             style.shade_families(panel, pairs)
-            reach = found.thesis_sd.fillna(0)
-            style.whiskers(panel, y + 0.17, found.thesis, found.thesis - reach, found.thesis + reach, ["#8a9199"] * len(pairs),
-                           markers=["D"] * len(pairs), size=3.2, width=1.0)  # fmt: skip
-            style.whiskers(panel, y - 0.1, found.ours, found.low, found.high, colours,
-                           faces=[style.face(model) for model, _ in pairs], size=4.0)  # fmt: skip
-            style.span(panel, found.ours, found.low, found.high, found.thesis - reach, found.thesis + reach)
+            ends = []
+            for name in ("thesis", "ours"):
+                reach = found[f"{name}_sd"].fillna(0)
+                ends.append((found[name], found[name] - reach, found[name] + reach))
+            style.whiskers(
+                panel,
+                y + 0.17,
+                *ends[0],
+                ["#8a9199"] * len(pairs),
+                markers=["D"] * len(pairs),
+                size=3.2,
+                width=1.0,
+            )
+            style.whiskers(
+                panel,
+                y - 0.1,
+                *ends[1],
+                colours,
+                faces=[style.face(model) for model, _ in pairs],
+                size=4.0,
+            )
+            style.span(panel, *ends[0], *ends[1])
             panel.set_title(_where(*place), fontsize=7.5, linespacing=1.25)
             panel.locator_params(axis="x", nbins=4)
             style.rows_of(panel, [""] * len(pairs))
@@ -58,8 +84,12 @@ def draw(table: pd.DataFrame) -> Figure:
         row[0].annotate(f"Macro {style.METRIC_TITLES[metric]}", (0, 1), (0, 30), xycoords="axes fraction",
                         textcoords="offset points", size=8, color=style.MUTED)  # fmt: skip
     handles = [
-        Line2D([], [], color=style.MUTED, marker="o", markersize=4, label="this study, interval over patients and seeds"),
-        Line2D([], [], color="#8a9199", marker="D", markersize=3.2, label="thesis, ± SD over seeds"),
+        Line2D(
+            [], [], color=style.MUTED, marker="o", markersize=4, label="this study, ± SD over seeds"
+        ),
+        Line2D(
+            [], [], color="#8a9199", marker="D", markersize=3.2, label="thesis, ± SD over seeds"
+        ),
     ]
     height = figure.get_size_inches()[1]
     figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, 0.12 / height))

@@ -22,7 +22,10 @@ LINES = ["slope", "intercept", "spearman", "low", "high", "p", "models", "famili
 def select(points: pd.DataFrame, correlation: pd.DataFrame) -> pd.DataFrame:
     """Every point with the line and the rank correlation of its panel, in each dataset's main population."""
     points = points[points.finding == FINDING]
-    kept = [own[own.population == main_population(own)] for _, own in points.groupby("dataset", sort=False)]
+    kept = [
+        own[own.population == main_population(own)]
+        for _, own in points.groupby("dataset", sort=False)
+    ]
     table = pd.concat(kept) if kept else points
     keys = ["dataset", "measure", "metric", "population", "finding"]
     return table[POINTS].merge(correlation[[*keys, *LINES]], how="left", on=keys)
@@ -31,15 +34,27 @@ def select(points: pd.DataFrame, correlation: pd.DataFrame) -> pd.DataFrame:
 def _panel(panel: Axes, own: pd.DataFrame) -> None:
     for row in own.itertuples():
         colour = style.COLOURS[row.model]
-        for line in ([(row.bias_low, row.performance), (row.bias_high, row.performance)], [(row.bias, row.performance_low), (row.bias, row.performance_high)]):
+        for line in (
+            [(row.bias_low, row.performance), (row.bias_high, row.performance)],
+            [(row.bias, row.performance_low), (row.bias, row.performance_high)],
+        ):
             if np.isfinite(line).all():
-                panel.plot(*zip(*line, strict=True), color=colour, linewidth=0.7, alpha=0.35, zorder=2)
+                panel.plot(
+                    *zip(*line, strict=True), color=colour, linewidth=0.7, alpha=0.35, zorder=2
+                )
         panel.scatter([row.bias], [row.performance], s=20, marker=style.marker(row.loss), c=style.face(row.model),
                       edgecolors=colour, linewidths=1.0, zorder=3)  # fmt: skip
     first = own.iloc[0]
     if np.isfinite(first.slope):
         x = np.array([own.bias.min(), own.bias.max()])
-        panel.plot(x, first.intercept + first.slope * x, color="#8a9199", linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+        panel.plot(
+            x,
+            first.intercept + first.slope * x,
+            color="#8a9199",
+            linewidth=0.9,
+            linestyle=(0, (4, 2)),
+            zorder=1,
+        )
         text = f"ρ = {first.spearman:.2f}"
         if np.isfinite(first.low):
             text += f" ({first.low:.2f} to {first.high:.2f})"
@@ -59,14 +74,23 @@ def draw(table: pd.DataFrame) -> Figure:
     )
     for line, (dataset, measure) in zip(axes, rows, strict=True):
         for panel, metric in zip(line, metrics, strict=True):
-            own = table[(table.dataset == dataset) & (table.measure == measure) & (table.metric == metric)]
+            own = table[
+                (table.dataset == dataset) & (table.measure == measure) & (table.metric == metric)
+            ]
             panel.grid(True, axis="both")
             panel.set_title(style.METRIC_TITLES[metric], pad=13)
             panel.tick_params(axis="y", labelcolor=style.MUTED)
             panel.locator_params(nbins=4)
             if len(own):
                 _panel(panel, own)
-            panel.set_xlabel(f"{MEASURES[measure]} (lower is less biased)" if panel is line[0] else MEASURES[measure], loc="left", color=style.MUTED, size=6.8)
+            panel.set_xlabel(
+                f"{MEASURES[measure]} (lower is less biased)"
+                if panel is line[0]
+                else MEASURES[measure],
+                loc="left",
+                color=style.MUTED,
+                size=6.8,
+            )
         line[0].set_ylabel(style.dataset_title(dataset), weight="bold", labelpad=8)
     handles = [
         Line2D([], [], linestyle="none", color=style.COLOURS[model], marker="o", markersize=4.5,

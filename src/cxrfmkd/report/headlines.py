@@ -26,7 +26,9 @@ from cxrfmkd.report.prose import (
 from cxrfmkd.zoo import MODELS, STRATEGIES, loss_title
 
 METRIC = "auc_roc"
-STRATEGY_TITLES = dict(zip(STRATEGIES, ("applied directly", "with a new head", "fully fine-tuned"), strict=True))
+STRATEGY_TITLES = dict(
+    zip(STRATEGIES, ("applied directly", "with a new head", "fully fine-tuned"), strict=True)
+)
 
 
 class Finding(NamedTuple):
@@ -39,7 +41,11 @@ class Finding(NamedTuple):
 def macro(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Macro AUC-ROC of the dataset's own models in the main population, best first."""
     table = own(summary, dataset)
-    table = table[(table.population == main_population(table)) & (table.finding == "Macro") & (table.metric == METRIC)]
+    table = table[
+        (table.population == main_population(table))
+        & (table.finding == "Macro")
+        & (table.metric == METRIC)
+    ]
     return table[table["mean"].notna()].sort_values("mean", ascending=False)
 
 
@@ -47,7 +53,9 @@ def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(table.model, table.loss, strict=True))
 
 
-def performance(summary: pd.DataFrame, comparisons: pd.DataFrame, dataset: str, confidence: float) -> Finding | None:
+def performance(
+    summary: pd.DataFrame, comparisons: pd.DataFrame, dataset: str, confidence: float
+) -> Finding | None:
     """The model with the highest macro AUC-ROC, and its paired differences from the two references."""
     table = macro(summary, dataset)
     if table.empty:
@@ -61,7 +69,10 @@ def performance(summary: pd.DataFrame, comparisons: pd.DataFrame, dataset: str, 
     found = tidy(comparisons[comparisons.dataset == dataset])
     found = found[(found.strategy == "own") & (found.model == best.model) & (found.loss == best.loss) & (found.finding == "Macro")
                   & (found.metric == METRIC) & (found.population == best.population)]  # fmt: skip
-    words = {"baseline": "the same network without distillation", "teacher": "a linear probe on the teacher’s embeddings"}
+    words = {
+        "baseline": "the same network without distillation",
+        "teacher": "a linear probe on the teacher’s embeddings",
+    }
     parts = []
     for kind, other in words.items():
         for row in found[found.kind == kind].itertuples():
@@ -113,7 +124,9 @@ def distillation(qualities: Sequence[dict], dataset: str) -> Finding | None:
 
 def transfer(summary: pd.DataFrame, source: str, target: str) -> Finding | None:
     """The best way to the target, and what a model loses that is not trained there at all."""
-    table = summary[(summary.dataset == target) & (summary.source == source) & summary.strategy.isin(STRATEGIES)]
+    table = summary[
+        (summary.dataset == target) & (summary.source == source) & summary.strategy.isin(STRATEGIES)
+    ]
     table = table[(table.finding == "Macro") & (table.metric == METRIC) & table["mean"].notna()]
     table = table[table.population == main_population(table)]
     if table.empty:
@@ -168,7 +181,11 @@ def bias(scores: pd.DataFrame, dataset: str) -> Finding | None:
     least, most = table.loc[table.score.idxmin()], table.loc[table.score.idxmax()]
     text += (
         f"The thesis’s score is lowest for {model_name(least.model, least.loss, pairs)} ({number(least.score, 0)} of 150"
-        + (f", by chance {interval(least.null_low, least.null_high, 0)}" if pd.notna(least.null_low) else "")
+        + (
+            f", by chance {interval(least.null_low, least.null_high, 0)}"
+            if pd.notna(least.null_low)
+            else ""
+        )
         + f") and highest for {model_name(most.model, most.loss, pairs)} ({number(most.score, 0)})."
     )
     return Finding("Bias", text)
@@ -176,8 +193,16 @@ def bias(scores: pd.DataFrame, dataset: str) -> Finding | None:
 
 def tradeoff(correlation: pd.DataFrame, dataset: str) -> Finding | None:
     """The rank correlation of bias score and AUC-ROC, and whether its interval leaves a side open."""
-    table = correlation[(correlation.dataset == dataset) & (correlation.metric == METRIC) & (correlation.finding == FINDING)]
-    table = table[(table.measure == "score") & (table.population == main_population(table)) & table.spearman.notna()]
+    table = correlation[
+        (correlation.dataset == dataset)
+        & (correlation.metric == METRIC)
+        & (correlation.finding == FINDING)
+    ]
+    table = table[
+        (table.measure == "score")
+        & (table.population == main_population(table))
+        & table.spearman.notna()
+    ]
     if table.empty:
         return None
     row = table.iloc[0]
@@ -186,16 +211,24 @@ def tradeoff(correlation: pd.DataFrame, dataset: str) -> Finding | None:
         f"most relevant findings have a rank correlation of {estimate(row.spearman, row.low, row.high, 2, sign=True)}"
     )
     if pd.isna(row.low):
-        return Finding("Performance vs. bias", text + "; there are too few families for an interval.")
+        return Finding(
+            "Performance vs. bias", text + "; there are too few families for an interval."
+        )
     if row.low <= 0 <= row.high:
         return Finding("Performance vs. bias", text + ": no relation can be claimed.")
-    side = "also reveal more about the patient" if row.spearman > 0 else "reveal less about the patient"
+    side = (
+        "also reveal more about the patient"
+        if row.spearman > 0
+        else "reveal less about the patient"
+    )
     return Finding("Performance vs. bias", text + f": better models {side}.")
 
 
 def thesis(against: pd.DataFrame) -> Finding | None:
     """How far our macro AUC-ROC lies from the thesis's."""
-    table = against[(against.finding == "Macro") & (against.metric == METRIC)].dropna(subset=["ours", "thesis"])
+    table = against[(against.finding == "Macro") & (against.metric == METRIC)].dropna(
+        subset=["ours", "thesis"]
+    )
     if table.empty:
         return None
     difference = table.ours - table.thesis
@@ -204,4 +237,7 @@ def thesis(against: pd.DataFrame) -> Finding | None:
         f"Of {count(len(table), 'macro AUC-ROC', 'macro AUC-ROCs')} that the thesis logged too, {higher} {'is' if higher == 1 else 'are'} higher here; "
         f"the median difference is {number(difference.median(), 3, sign=True)}, the largest {number(difference.loc[difference.abs().idxmax()], 3, sign=True)}."
     )
+    if (known := table.z.notna()).any():
+        outside = int((table.z[known].abs() > 2).sum())
+        text += f" {outside or 'None'} of {known.sum()} {'is' if outside == 1 else 'are'} further apart than two standard deviations over seeds."
     return Finding("Against the thesis", text)

@@ -38,7 +38,16 @@ def inline(path: str | Path, name: str, label: str) -> Markup:
     text = Path(path).read_text()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    seen: set[str] = set()
+
+    def own(match: re.Match) -> str:
+        """The first of equal ids; Matplotlib names equal shapes alike, so the others need none."""
+        if match[1] in seen:
+            return ""
+        seen.add(match[1])
+        return f' id="{name}-{match[1]}"'
+
+    text = re.sub(r'\sid="([^"]+)"', own, text)
     text = re.sub(r'(href=")#', rf"\1#{name}-", text)
     text = re.sub(r"url\(#", f"url(#{name}-", text)
     width = float(re.search(r'\bwidth="([\d.]+)pt"', text)[1]) * 4 / 3
@@ -73,7 +82,12 @@ def whole(value: object) -> str:
 
 
 def table(
-    columns: Mapping[str, Sequence], caption: str, formats: Mapping[str, Format] | None = None, *, name: str, sort: bool = True
+    columns: Mapping[str, Sequence],
+    caption: str,
+    formats: Mapping[str, Format] | None = None,
+    *,
+    name: str,
+    sort: bool = True,
 ) -> Markup:
     """A table with a caption, its column names as headings; sortable where that makes sense.
 
@@ -91,11 +105,15 @@ def table(
         return Markup('<td class="n"{}>{}</td>').format(raw, text)
 
     heads = [
-        Markup('<th scope="col"{}>{}</th>').format(Markup(' class="n"') if column in formats else "", column)
+        Markup('<th scope="col"{}>{}</th>').format(
+            Markup(' class="n"') if column in formats else "", column
+        )
         for column in columns
     ]
     rows = [
-        Markup("<tr>{}</tr>").format(Markup("").join(cell(c, v) for c, v in zip(columns, values, strict=True)))
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(cell(c, v) for c, v in zip(columns, values, strict=True))
+        )
         for values in zip(*columns.values(), strict=True)
     ]
     kind = "sortable" if sort and len(rows) > 1 else "fixed"
@@ -106,4 +124,8 @@ def table(
 
 
 def _plain(value: object) -> str:
-    return "–" if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)) else str(value)
+    return (
+        "–"
+        if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value))
+        else str(value)
+    )

@@ -16,7 +16,7 @@ from cxrfmkd.gathering import about, documents, gather
 
 @dataclass(frozen=True)
 class Material:
-    """settings: of the whole study; paths: result files; figures: SVG files; thesis: content of config/thesis.yaml."""
+    """settings: of the whole study; paths: result files; figures: their files, of which the SVGs are shown; thesis: content of config/thesis.yaml."""
 
     settings: dict
     paths: Sequence[Path]
@@ -47,12 +47,18 @@ class Material:
             if path.name == "pixels.json":
                 rows += [{"dataset": about(path)["dataset"], **gate} for gate in read_json(path)]
         table = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
-        return table.sort_values("dataset", kind="stable", ignore_index=True) if len(table) else table
+        return (
+            table.sort_values("dataset", kind="stable", ignore_index=True) if len(table) else table
+        )
 
     @cached_property
     def drawn(self) -> dict[str, Path]:
         """Figures by name, `<subject>/<kind>`."""
-        return {f"{path.parent.name}/{path.stem}": path for path in self.figures}
+        return {
+            f"{path.parent.name}/{path.stem}": path
+            for path in self.figures
+            if path.suffix == ".svg"
+        }
 
     def of_section(self, section: str) -> list[tuple[str, str, Path]]:
         """(subject, kind, file) of a section's figures: kinds in the catalogue's order, subjects as given."""
@@ -74,7 +80,11 @@ class Material:
     def datasets(self) -> list[str]:
         """Datasets that take part."""
         s = self.settings
-        named = [*s["distillation"]["datasets"], *self.trained, *(name for pair in s["transfer"]["pairs"] for name in pair)]
+        named = [
+            *s["distillation"]["datasets"],
+            *self.trained,
+            *(name for pair in s["transfer"]["pairs"] for name in pair),
+        ]
         return list(dict.fromkeys(named))
 
     @property

@@ -43,8 +43,12 @@ def findings(m: Material) -> list[Finding]:
 
 def facts(m: Material) -> list[tuple[str, str]]:
     """The study in a few numbers."""
-    images = sum(part["images"] for d in m.documents("summary.json") for part in d["counts"].values())
-    patients = sum(part["patients"] for d in m.documents("summary.json") for part in d["counts"].values())
+    images = sum(
+        part["images"] for d in m.documents("summary.json") for part in d["counts"].values()
+    )
+    patients = sum(
+        part["patients"] for d in m.documents("summary.json") for part in d["counts"].values()
+    )
     runs = [d for d in m.documents("run.json")]
     hours = m.table("costs.csv")
     spent = hours[hours.what.isin(["student", "classifier"])].hours.sum() if len(hours) else 0.0
@@ -55,7 +59,11 @@ def facts(m: Material) -> list[tuple[str, str]]:
 def page(m: Material, code: str) -> str:
     """The whole page; deterministic for the same material."""
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     s = m.settings
     names = listing([dataset_title(name) for name in m.datasets])
@@ -72,6 +80,8 @@ def page(m: Material, code: str) -> str:
     )
 
 
-def write(settings: dict, paths: Sequence[Path], figures: Sequence[Path], thesis: dict, code: str) -> str:
+def write(
+    settings: dict, paths: Sequence[Path], figures: Sequence[Path], thesis: dict, code: str
+) -> str:
     """The page of a study from its settings, its result files, its figures and the content of config/thesis.yaml."""
     return page(Material(settings, paths, figures, thesis), code)

@@ -30,8 +30,12 @@ def compare(settings: dict, thesis: dict) -> pd.DataFrame:
             if name in GRID or name not in defaults or theirs == defaults[name]:
                 continue
             ours, sound = settings[section][name], defaults[name]
-            follows = "thesis" if ours == theirs else "sound practice" if ours == sound else "its own"
-            rows.append((f"{section}.{name}", _said(ours), _said(theirs), _said(sound), follows, docs[name]))
+            follows = (
+                "thesis" if ours == theirs else "sound practice" if ours == sound else "its own"
+            )
+            rows.append(
+                (f"{section}.{name}", _said(ours), _said(theirs), _said(sound), follows, docs[name])
+            )
     columns = ["setting", "this study", "thesis", "sound practice", "follows", "meaning"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -8,8 +8,8 @@ from markupsafe import Markup
 from cxrfmkd.figures.performance import main_population, own
 from cxrfmkd.figures.style import METRIC_TITLES
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.report.material import Material
 from cxrfmkd.report.markup import decimals, model_cell, table, whole
+from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import dataset_title, estimate, number, p_value
 from cxrfmkd.tables import in_order
 from cxrfmkd.zoo import STRATEGIES, loss_title
@@ -26,13 +26,23 @@ def named(frame: pd.DataFrame) -> dict[str, list]:
     return columns
 
 
-def wide(frame: pd.DataFrame, keys: list[str], column: str, names: dict[str, str]) -> dict[str, list]:
+def wide(
+    frame: pd.DataFrame, keys: list[str], column: str, names: dict[str, str]
+) -> dict[str, list]:
     """Estimates with intervals, a row per model and a column per value of `column`."""
     order = in_order(frame[keys].drop_duplicates(), keys)
     numbers = zip(frame["mean"], frame.low, frame.high, strict=True)
-    cells = dict(zip(frame[[*keys, column]].itertuples(index=False, name=None), map(_cell_of, numbers), strict=True))
+    cells = dict(
+        zip(
+            frame[[*keys, column]].itertuples(index=False, name=None),
+            map(_cell_of, numbers),
+            strict=True,
+        )
+    )
     rows = list(order.itertuples(index=False, name=None))
-    filled = {title: [cells.get((*row, value), "–") for row in rows] for value, title in names.items()}
+    filled = {
+        title: [cells.get((*row, value), "–") for row in rows] for value, title in names.items()
+    }
     return named(order) | filled
 
 
@@ -43,32 +53,51 @@ def _cell_of(numbers: tuple[float, float, float]) -> Markup:
 def _cell(value: float, low: float, high: float, digits: int = 3, sign: bool = False) -> Markup:
     text = estimate(value, low, high, digits, sign)
     head, _, rest = text.partition(" ")
-    return Markup('{} <span class="ci">{}</span>').format(head, rest.strip("()")) if rest else Markup(head)
+    return (
+        Markup('{} <span class="ci">{}</span>').format(head, rest.strip("()"))
+        if rest
+        else Markup(head)
+    )
 
 
 def performance(m: Material, dataset: str) -> Markup:
     frame = own(m.table("summary.csv"), dataset)
     population = main_population(frame)
     frame = frame[(frame.population == population) & (frame.finding == "Macro")]
-    metrics = {metric: title for metric, title in METRIC_TITLES.items() if (frame.metric == metric).any()}
+    metrics = {
+        metric: title for metric, title in METRIC_TITLES.items() if (frame.metric == metric).any()
+    }
     shown = wide(frame, ["model", "loss"], "metric", metrics)
     caption = f"Macro averages on {dataset_title(dataset)}, {population} test set: mean over seeds with its interval over patients and seeds"
-    return table(shown, caption, dict.fromkeys(metrics.values(), str), name=f"performance-{dataset}")
+    return table(
+        shown, caption, dict.fromkeys(metrics.values(), str), name=f"performance-{dataset}"
+    )
 
 
 def transfer(m: Material, source: str, target: str) -> Markup:
     frame = m.table("summary.csv")
-    frame = frame[(frame.dataset == target) & (frame.finding == "Macro") & (frame.metric == "auc_roc")]
+    frame = frame[
+        (frame.dataset == target) & (frame.finding == "Macro") & (frame.metric == "auc_roc")
+    ]
     population = main_population(frame)
     frame = frame[frame.population == population]
     moved = frame[(frame.source == source) & frame.strategy.isin(STRATEGIES)]
     native = frame[frame.strategy == "own"].merge(moved[["model", "loss"]].drop_duplicates())
     frame = pd.concat([moved, native])
-    names = {"direct": "direct", "linear-probe": "linear probe", "full-finetune": "full fine-tune", "own": "trained on the target"}
-    names = {strategy: name for strategy, name in names.items() if (frame.strategy == strategy).any()}
+    names = {
+        "direct": "direct",
+        "linear-probe": "linear probe",
+        "full-finetune": "full fine-tune",
+        "own": "trained on the target",
+    }
+    names = {
+        strategy: name for strategy, name in names.items() if (frame.strategy == strategy).any()
+    }
     shown = wide(frame, ["model", "loss"], "strategy", names)
     caption = f"Macro AUC-ROC on {dataset_title(target)} of models from {dataset_title(source)}, {population} test set"
-    return table(shown, caption, dict.fromkeys(names.values(), str), name=f"transfer-{source}-{target}")
+    return table(
+        shown, caption, dict.fromkeys(names.values(), str), name=f"transfer-{source}-{target}"
+    )
 
 
 def students(m: Material, dataset: str) -> Markup:
@@ -76,15 +105,25 @@ def students(m: Material, dataset: str) -> Markup:
     chosen = frame.chosen.astype(str) == "True"
     frame = frame[(frame.dataset == dataset) & ((frame.what != "student") | chosen)]
     rows = frame[frame.what == "student"]
-    controls = frame[frame.what != "student"].drop(columns="loss").groupby("what", sort=False).mean(numeric_only=True).reset_index()
-    names = [loss_title(name) for name in rows.loss] + [f"control: {what}" if what != "teacher" else "teacher itself" for what in controls.what]
+    controls = (
+        frame[frame.what != "student"]
+        .drop(columns="loss")
+        .groupby("what", sort=False)
+        .mean(numeric_only=True)
+        .reset_index()
+    )
+    names = [loss_title(name) for name in rows.loss] + [
+        f"control: {what}" if what != "teacher" else "teacher itself" for what in controls.what
+    ]
     both = pd.concat([rows, controls], ignore_index=True)
     columns = {"cosine": "raw cosine", "centred_cosine": "centred cosine", "r2_overall": "R²", "cka_debiased": "CKA",
                "neighbour_overlap": "shared neighbours", "retrieval_top1": "found first", "probe_auc": "probe AUC-ROC",
                "teacher_probe_auc": "teacher’s probe"}  # fmt: skip
     shown = {"distilled with": names} | {title: both[c].tolist() for c, title in columns.items()}
     caption = f"Agreement with the teacher on validation films of {dataset_title(dataset)}: the chosen seed of each loss, and controls (mean over losses)"
-    return table(shown, caption, dict.fromkeys(columns.values(), decimals(3)), name=f"students-{dataset}")
+    return table(
+        shown, caption, dict.fromkeys(columns.values(), decimals(3)), name=f"students-{dataset}"
+    )
 
 
 def cohort(m: Material) -> Markup:
@@ -92,9 +131,17 @@ def cohort(m: Material) -> Markup:
     frame = m.table("cohort.csv")
     frame = frame[~frame.attribute.isin(FINDINGS) | (frame.level == "positive")]
     keys = list(dict.fromkeys(zip(frame.attribute, frame.level, strict=True)))
-    keys.sort(key=lambda key: list(ATTRIBUTES).index(key[0]) if key[0] in ATTRIBUTES else len(ATTRIBUTES))
-    first = [ATTRIBUTES.get(name, name) if not i or keys[i - 1][0] != name else "" for i, (name, _) in enumerate(keys)]
-    shown: dict[str, list] = {"": first, "group": ["" if level in ("all", "mean") else level for _, level in keys]}
+    keys.sort(
+        key=lambda key: list(ATTRIBUTES).index(key[0]) if key[0] in ATTRIBUTES else len(ATTRIBUTES)
+    )
+    first = [
+        ATTRIBUTES.get(name, name) if not i or keys[i - 1][0] != name else ""
+        for i, (name, _) in enumerate(keys)
+    ]
+    shown: dict[str, list] = {
+        "": first,
+        "group": ["" if level in ("all", "mean") else level for _, level in keys],
+    }
     for dataset in m.datasets:
         own_ = frame[frame.dataset == dataset].set_index(["attribute", "level"])
         for split, title in (("train", "training"), ("val", "validation"), ("test", "test")):
@@ -122,7 +169,9 @@ def gates(m: Material) -> Markup:
         "outcome": [Markup('<span class="mark {}">{}</span>').format(s, s) for s in rows.status],
         "found": rows.found.tolist(),
     }
-    caption = "What was checked before anything was trained; a failed check would have stopped the study"
+    caption = (
+        "What was checked before anything was trained; a failed check would have stopped the study"
+    )
     return table(shown, caption, name="gates", sort=False)
 
 
@@ -131,7 +180,10 @@ def bias(m: Material, dataset: str) -> Markup:
     frame = in_order(frame[frame.dataset == dataset], ["model", "loss"])
     columns = named(frame)
     columns["score"] = frame.score.tolist()
-    columns["by chance"] = [f"{number(a, 0)} to {number(b, 0)}" if pd.notna(a) else "–" for a, b in zip(frame.null_low, frame.null_high, strict=True)]
+    columns["by chance"] = [
+        f"{number(a, 0)} to {number(b, 0)}" if pd.notna(a) else "–"
+        for a, b in zip(frame.null_low, frame.null_high, strict=True)
+    ]
     columns["p"] = [_p(p) for p in frame.p]
     titles = {"score_race": "race", "score_sex": "sex", "score_age": "age", "d_combined": "mean D", "auc_race": "AUC race",
               "auc_sex": "AUC sex", "auc_age": "AUC age"}  # fmt: skip
@@ -148,7 +200,10 @@ def bias(m: Material, dataset: str) -> Markup:
 def correlation(m: Material) -> Markup:
     frame = m.table("correlation.csv")
     frame = frame[(frame.finding == "Average Classes 1 to 7") & frame.spearman.notna()]
-    parts = [own_[own_.population == main_population(own_)] for _, own_ in frame.groupby("dataset", sort=False)]
+    parts = [
+        own_[own_.population == main_population(own_)]
+        for _, own_ in frame.groupby("dataset", sort=False)
+    ]
     frame = pd.concat(parts) if parts else frame
     measures = {"score": "bias score", "D": "mean distance D"}
     numbers = zip(frame.spearman, frame.low, frame.high, strict=True)
@@ -162,7 +217,9 @@ def correlation(m: Material) -> Markup:
         "families": frame.families.tolist(),
     }
     formats = {"rank correlation": str, "p": str, "models": whole, "families": whole}
-    return table(shown, "Rank correlation of performance and bias over models", formats, name="correlation")
+    return table(
+        shown, "Rank correlation of performance and bias over models", formats, name="correlation"
+    )
 
 
 def _p(p: float) -> str:
@@ -173,7 +230,11 @@ def costs(m: Material) -> Markup:
     frame = m.table("costs.csv")
     what = {"student": "students", "classifier": "classifiers"}
     runs = frame[frame.what.isin(what)]
-    by_kind = runs.groupby(["what", "dataset", "strategy", "device"], sort=False, dropna=False).agg(runs=("jobs", "sum"), hours=("hours", "sum")).reset_index()
+    by_kind = (
+        runs.groupby(["what", "dataset", "strategy", "device"], sort=False, dropna=False)
+        .agg(runs=("jobs", "sum"), hours=("hours", "sum"))
+        .reset_index()
+    )
     rows = {
         "what": [what[name] for name in by_kind.what],
         "dataset": [dataset_title(name) for name in by_kind.dataset],
@@ -182,4 +243,9 @@ def costs(m: Material) -> Markup:
         "runs": by_kind.runs.tolist(),
         "hours": by_kind.hours.tolist(),
     }
-    return table(rows, "Hours of training, as the runs recorded them", {"runs": whole, "hours": decimals(2)}, name="costs")
+    return table(
+        rows,
+        "Hours of training, as the runs recorded them",
+        {"runs": whole, "hours": decimals(2)},
+        name="costs",
+    )
