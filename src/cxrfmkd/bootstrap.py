@@ -11,27 +11,16 @@ bytes per model, and nothing per replicate and image.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 
-from cxrfmkd.draws import Strata, draw, strata
+from cxrfmkd.draws import Strata, draw_patients, draw_rows, strata
 from cxrfmkd.metrics import METRICS
-from cxrfmkd.ranking import (
-    accumulate,
-    areas,
-    counts_above,
-    nearest_vertex,
-    place_of,
-    ranked,
-    ranking,
-)
-
-# What is measured of a finding in a group: nothing, rates at thresholds, also the areas and maximum J, everything.
-NOTHING, RATES, AREAS, EVERYTHING = range(4)
+from cxrfmkd.ranking import EVERYTHING, ranked, ranking, read_off
 
 
 def measure_names(cuts: int) -> list[str]:
@@ -41,53 +30,6 @@ def measure_names(cuts: int) -> list[str]:
     """
     rates = [(f"tpr_{cut}", f"fpr_{cut}") for cut in [*map(str, range(cuts)), "test"]]
     return [*METRICS, "prevalence", *(name for pair in rates for name in pair)]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _measure(
-    first, last_replicate, out, seed, by_row, patients, weights, strata, counts,
-    rows, flags, scores, hits, begin, end, last, starts, cuts, target, detail,
-):  # fmt: skip
-    """out[measure, replicate, finding, group]; see `Sample.replicate`."""
-    drawn, test = np.empty(len(weights)), cuts.shape[1]
-    below, below_hits = np.empty(len(weights) + 1), np.empty(len(weights) + 1)
-    for replicate in range(first, last_replicate):
-        for finding in range(out.shape[2]):
-            draw(replicate, finding, seed, by_row, patients, weights, strata, counts, drawn)
-            test_cut = np.nan
-            for group in range(out.shape[3]):
-                if detail[finding, group] == NOTHING:
-                    continue
-                result = out[:, replicate, finding, group]
-                r, h, q = starts[finding, group]
-                r1, h1, q1 = starts[finding, group + 1]
-                accumulate(rows[r:r1], hits[h:h1], drawn, below, below_hits)
-                positives = below_hits[h1 - h]
-                negatives = below[r1 - r] - positives
-                defined = positives > 0 and negatives > 0
-                if defined and detail[finding, group] >= AREAS:
-                    result[0], result[1], result[2] = areas(
-                        begin[q:q1], end[q:q1], last[q:q1], below, below_hits, positives, negatives
-                    )
-                if defined and detail[finding, group] == EVERYTHING:
-                    result[3], place = nearest_vertex(
-                        rows[r:r1], flags[r:r1], end[q:q1], last[q:q1], drawn, below[: r1 - r + 1],
-                        below_hits, positives, negatives, target,
-                    )  # fmt: skip
-                    if group == 0:
-                        test_cut = scores[r + place - 1] if place else np.inf
-                if positives + negatives > 0:
-                    result[4] = positives / (positives + negatives)
-                for cut in range(test + 1):
-                    limit = cuts[finding, cut] if cut < test else test_cut
-                    if not np.isnan(limit):
-                        tp, fp = counts_above(
-                            place_of(limit, scores[r:r1]), end[q:q1], last[q:q1], below, below_hits
-                        )
-                        if positives > 0:
-                            result[5 + 2 * cut] = tp / positives
-                        if negatives > 0:
-                            result[6 + 2 * cut] = fp / negatives
 
 
 def threads() -> int:
@@ -132,27 +74,30 @@ class Sample:
 
     @cached_property
     def strata(self) -> Strata:
-        return (
-            strata(self.truth, self.weights)
-            if self.unit == "row"
-            else strata(self.truth[:0], self.weights[:0])
-        )
+        return strata(self.truth, self.weights)
 
-    def over_threads(self, kernel, out: np.ndarray, *rest) -> np.ndarray:
-        """Fill `out` replicate by replicate, 0 being the sample itself, in as many threads as allowed."""
+    def each(self, measure: Callable[[int, np.ndarray], None]) -> None:
+        """Call `measure(replicate, drawn)` for every replicate, in as many threads as allowed; 0 is the sample itself.
+
+        drawn: weights of the images, shape (1, n) if all findings share them, else (f, n); reused after the call.
+        """
         codes, n_patients = self.codes
         bounds = np.linspace(0, 1 + self.replicates, threads() + 1).astype(int)
 
-        def part(k: int) -> None:
+        def part(first: int, last: int) -> None:
+            drawn = np.empty((self.truth.shape[1] if self.unit == "row" else 1, len(codes)))
             counts = np.empty(n_patients, np.int64)
-            kernel(
-                bounds[k], bounds[k + 1], out, self.seed, self.unit == "row", codes, self.weights,
-                self.strata, counts, *rest,
-            )  # fmt: skip
+            for replicate in range(first, last):
+                if replicate == 0:
+                    drawn[:] = self.weights
+                elif self.unit == "row":
+                    draw_rows(self.seed, replicate, *self.strata, drawn)
+                else:
+                    draw_patients(self.seed, replicate, codes, self.weights, counts, drawn[0])
+                measure(replicate, drawn)
 
         with ThreadPoolExecutor(len(bounds) - 1) as pool:
-            list(pool.map(part, range(len(bounds) - 1)))
-        return out
+            list(pool.map(part, bounds[:-1], bounds[1:]))
 
     def replicate(self, scores: np.ndarray, cuts=None, target_fpr: float = 0.2) -> np.ndarray:
         """Measures of one model on the sample and on every replicate.
@@ -177,19 +122,16 @@ class Sample:
                 total += len(part.rows), len(part.hits), len(part.end)
                 starts[k, group + 1] = total
         shape = (len(measure_names(cuts.shape[1])), 1 + self.replicates, findings, self.n_groups)
+        out = np.full(shape, np.nan)
         flat = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        detail = (
-            np.full((findings, self.n_groups), EVERYTHING) if self.detail is None else self.detail
-        )
-        return self.over_threads(
-            _measure,
-            np.full(shape, np.nan),
-            *flat,
-            starts,
-            cuts,
-            target_fpr,
-            detail.astype(np.int8),
-        )
+        detail = np.full(shape[2:], EVERYTHING) if self.detail is None else self.detail
+        detail = detail.astype(np.int8)
+
+        def measure(replicate: int, drawn: np.ndarray) -> None:
+            read_off(out[:, replicate], drawn, *flat, starts, cuts, target_fpr, detail)
+
+        self.each(measure)
+        return out
 
 
 def intervals(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:

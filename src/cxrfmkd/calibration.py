@@ -12,7 +12,6 @@ import pandas as pd
 from numba import njit
 
 from cxrfmkd.bootstrap import Sample, basic_interval, intervals
-from cxrfmkd.draws import draw
 from cxrfmkd.findings import FINDINGS
 from cxrfmkd.longform import long
 
@@ -36,7 +35,7 @@ def bins(probabilities: np.ndarray, weights: np.ndarray, count: int = BINS) -> n
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def measure(weight, hits, predicted, squares, brier):
+def of_bins(weight, hits, predicted, squares, brier):
     """MEASURES from sums per bin: weight, weighted truth, weighted probability, squared weights; and the Brier sum."""
     total, positives, expected = weight.sum(), hits.sum(), predicted.sum()
     prevalence = positives / total
@@ -54,31 +53,28 @@ def measure(weight, hits, predicted, squares, brier):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _replicates(
-    first, last, out, seed, by_row, patients, weights, strata, counts, truth, probabilities, places, curve
-):  # fmt: skip
-    """out[replicate, finding, measure]; curve[replicate, finding, bin]: observed share. See `replicate`."""
-    n_bins = curve.shape[2]
-    drawn, sums = np.empty(len(weights)), np.empty((4, n_bins))
-    for replicate in range(first, last):
-        for finding in range(truth.shape[0]):
-            draw(replicate, finding, seed, by_row, patients, weights, strata, counts, drawn)
-            sums[:] = 0.0
-            brier = 0.0
-            for i in range(len(weights)):
-                if truth[finding, i] >= 0:
-                    place, weight, p = places[finding, i], drawn[i], probabilities[finding, i]
-                    sums[0, place] += weight
-                    sums[1, place] += weight * truth[finding, i]
-                    sums[2, place] += weight * p
-                    sums[3, place] += weight * weight
-                    brier += weight * (p - truth[finding, i]) ** 2
-            if sums[0].sum() > 0:
-                values = measure(sums[0], sums[1], sums[2], sums[3], brier)
-                for k in range(len(values)):
-                    out[replicate, finding, k] = values[k]
-                for b in range(n_bins):
-                    curve[replicate, finding, b] = sums[1, b] / sums[0, b]
+def _read_off(out, curve, drawn, truth, probabilities, places):
+    """Fill out[finding, measure] and curve[finding, bin], the observed shares; drawn: shape (1, n) or (f, n)."""
+    n_bins = curve.shape[1]
+    sums = np.empty((4, n_bins))
+    for finding in range(truth.shape[0]):
+        weights = drawn[min(finding, len(drawn) - 1)]
+        sums[:] = 0.0
+        brier = 0.0
+        for i in range(len(weights)):
+            if truth[finding, i] >= 0:
+                place, weight, p = places[finding, i], weights[i], probabilities[finding, i]
+                sums[0, place] += weight
+                sums[1, place] += weight * truth[finding, i]
+                sums[2, place] += weight * p
+                sums[3, place] += weight * weight
+                brier += weight * (p - truth[finding, i]) ** 2
+        if sums[0].sum() > 0:
+            values = of_bins(sums[0], sums[1], sums[2], sums[3], brier)
+            for k in range(len(values)):
+                out[finding, k] = values[k]
+            for b in range(n_bins):
+                curve[finding, b] = sums[1, b] / sums[0, b]
 
 
 def replicate(
@@ -105,7 +101,11 @@ def replicate(
     shape = (1 + sample.replicates, findings)
     curve = np.full((*shape, n_bins), np.nan)
     out = np.full((*shape, len(MEASURES)), np.nan)
-    sample.over_threads(_replicates, out, truth, chances, places, curve)
+
+    def measure(replicate: int, drawn: np.ndarray) -> None:
+        _read_off(out[replicate], curve[replicate], drawn, truth, chances, places)
+
+    sample.each(measure)
     return out, curve, predicted
 
 

@@ -16,8 +16,8 @@ class Strata(NamedTuple):
     """Images of each finding by label, with Walker's alias tables; arrays have one row a finding.
 
     members: shape (f, n), int32, images of label 0, then those of label 1. ends: shape (f, 2), where each label ends.
-    rows: shape (f, 2), rows to draw of each label, the sum of its weights. accept, alias: shape (f, n), draw place k
-    with chance accept[k], else place alias[k].
+    rows: shape (f, 2), rows to draw of each label, the sum of its weights. accept, alias: shape (f, n), at place k draw
+    members[k] with chance accept[k], else image alias[k].
     """
 
     members: np.ndarray
@@ -47,7 +47,7 @@ def strata(truth: np.ndarray, weights: np.ndarray) -> Strata:
             if len(chosen):
                 made.accept[k, start:stop] = weights[chosen] / weights[chosen].mean()
                 _fill_alias(made.accept[k, start:stop], made.alias[k, start:stop])
-                made.alias[k, start:stop] += start
+                made.alias[k, start:stop] = chosen[made.alias[k, start:stop]]
             start = stop
     return made
 
@@ -87,16 +87,19 @@ def _mixed(state):
 
 
 @njit(nogil=True, cache=True)
-def _stream(seed, replicate, finding):
+def _stream(seed, replicate, part):
     """Where a replicate's counter starts."""
     state = _mixed(np.uint64(seed) + np.uint64(0x9E3779B97F4A7C15))
     state = _mixed(state ^ np.uint64(replicate))
-    return _mixed(state ^ np.uint64(finding + 1))
+    return _mixed(state ^ np.uint64(part + 1))
 
 
 @njit(nogil=True, cache=True)
 def draw_patients(seed, replicate, patients, weights, counts, drawn):
-    """Fill `drawn` with each image's weight times the number of times that its patient is drawn."""
+    """Fill `drawn`, shape (n,), with each image's weight times the number of times that its patient is drawn.
+
+    patients: shape (n,), whole numbers from 0. counts: scratch, one entry a patient.
+    """
     counts[:] = 0
     n, state = np.uint64(len(counts)), _stream(seed, replicate, 0)
     for _ in range(len(counts)):
@@ -107,36 +110,23 @@ def draw_patients(seed, replicate, patients, weights, counts, drawn):
 
 
 @njit(nogil=True, cache=True)
-def draw_rows(seed, replicate, finding, members, start, stop, rows, accept, alias, drawn):
-    """Add to `drawn` the counts of `rows` draws among members[start:stop], by Walker's alias method."""
-    n, state = np.uint64(stop - start), _stream(seed, replicate, 2 * finding + (start > 0) + 1)
-    for _ in range(rows):
-        state += np.uint64(0x9E3779B97F4A7C15)
-        bits = _mixed(state)
-        k = start + np.int64(((bits >> np.uint64(32)) * n) >> np.uint64(32))
-        share = np.float64(bits & np.uint64(0xFFFFFFFF)) / 4294967296.0
-        drawn[members[k if share < accept[k] else alias[k]]] += 1.0
+def draw_rows(seed, replicate, members, ends, rows, accept, alias, drawn):
+    """Fill `drawn`, shape (f, n), with how often each image is drawn within its finding's label strata.
 
-
-@njit(nogil=True, cache=True)
-def draw(replicate, finding, seed, by_row, patients, weights, strata, counts, drawn):
-    """Fill `drawn`, shape (n,), with the weight of each image in a replicate; replicate 0 is the sample itself.
-
-    Rows are drawn anew for every finding, within its label strata; patients once, at finding 0, so findings must be
-    asked for in order. patients: shape (n,), whole numbers. counts: scratch, one entry a patient.
+    members … alias: as in `Strata`.
     """
-    members, ends, rows, accept, alias = strata
-    if replicate == 0:
-        drawn[:] = weights
-    elif by_row:
-        drawn[:] = 0.0
+    for finding in range(drawn.shape[0]):
+        for i in range(drawn.shape[1]):
+            drawn[finding, i] = 0.0
         start = 0
         for label in range(2):
             stop = ends[finding, label]
-            draw_rows(
-                seed, replicate, finding, members[finding], start, stop, rows[finding, label],
-                accept[finding], alias[finding], drawn,
-            )  # fmt: skip
+            n, state = np.uint64(stop - start), _stream(seed, replicate, 2 * finding + label + 1)
+            for _ in range(rows[finding, label]):
+                state += np.uint64(0x9E3779B97F4A7C15)
+                bits = _mixed(state)
+                k = start + np.int64(((bits >> np.uint64(32)) * n) >> np.uint64(32))
+                share = np.float64(bits & np.uint64(0xFFFFFFFF)) / 4294967296.0
+                own, other = members[finding, k], alias[finding, k]
+                drawn[finding, own if share < accept[finding, k] else other] += 1.0
             start = stop
-    elif finding == 0:
-        draw_patients(seed, replicate, patients, weights, counts, drawn)

@@ -2,6 +2,8 @@
 
 A ranking is made once per finding and model. For any weights of the images, running sums over it give every
 threshold-free metric at once; the sums and the reading are compiled, without a branch that depends on a label.
+
+Compiled functions call those of their own file alone: numba keeps them until their own file changes.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import numpy as np
 from numba import njit
 
 POSITIVE, TIED = 1, 2
+# What is measured of a finding in a group: nothing, rates at thresholds, also the areas and maximum J, everything.
+NOTHING, RATES, AREAS, EVERYTHING = range(4)
 
 
 class Ranking(NamedTuple):
@@ -189,3 +193,53 @@ def nearest_vertex(
     if waiting and abs(fp / negatives - target) < best:
         best_j, best_place = tp / positives - fp / negatives, place
     return best_j, best_place
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def read_off(out, drawn, rows, flags, scores, hits, begin, end, last, starts, cuts, target, detail):
+    """Fill out[measure, finding, group] with everything that one weighting of the images says.
+
+    Measures: average precision, area, maximum J, J nearest to `target`, prevalence, then true- and false-positive rate
+    at each of the finding's cuts and at the threshold nearest to `target` among everyone, who are group 0.
+    drawn: weights, shape (1, n) or (f, n). rows … last: rankings of every finding and group, one after the other;
+    starts: shape (f, groups + 1, 3), where each begins in rows, hits and ties. cuts: shape (f, c), NaN for none.
+    detail: shape (f, groups), from NOTHING to EVERYTHING.
+    """
+    test, n = cuts.shape[1], drawn.shape[1]
+    below, below_hits = np.empty(n + 1), np.empty(n + 1)
+    for finding in range(out.shape[1]):
+        weights = drawn[min(finding, len(drawn) - 1)]
+        test_cut = np.nan
+        for group in range(out.shape[2]):
+            if detail[finding, group] == NOTHING:
+                continue
+            result = out[:, finding, group]
+            r, h, q = starts[finding, group]
+            r1, h1, q1 = starts[finding, group + 1]
+            accumulate(rows[r:r1], hits[h:h1], weights, below, below_hits)
+            positives = below_hits[h1 - h]
+            negatives = below[r1 - r] - positives
+            defined = positives > 0 and negatives > 0
+            if defined and detail[finding, group] >= AREAS:
+                result[0], result[1], result[2] = areas(
+                    begin[q:q1], end[q:q1], last[q:q1], below, below_hits, positives, negatives
+                )
+            if defined and detail[finding, group] == EVERYTHING:
+                result[3], place = nearest_vertex(
+                    rows[r:r1], flags[r:r1], end[q:q1], last[q:q1], weights, below[: r1 - r + 1],
+                    below_hits, positives, negatives, target,
+                )  # fmt: skip
+                if group == 0:
+                    test_cut = scores[r + place - 1] if place else np.inf
+            if positives + negatives > 0:
+                result[4] = positives / (positives + negatives)
+            for cut in range(test + 1):
+                limit = cuts[finding, cut] if cut < test else test_cut
+                if not np.isnan(limit):
+                    tp, fp = counts_above(
+                        place_of(limit, scores[r:r1]), end[q:q1], last[q:q1], below, below_hits
+                    )
+                    if positives > 0:
+                        result[5 + 2 * cut] = tp / positives
+                    if negatives > 0:
+                        result[6 + 2 * cut] = fp / negatives

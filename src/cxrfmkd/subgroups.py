@@ -14,11 +14,12 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.bootstrap import AREAS, EVERYTHING, NOTHING, RATES, intervals
+from cxrfmkd.bootstrap import intervals
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
 from cxrfmkd.longform import long
 from cxrfmkd.metrics import METRICS
+from cxrfmkd.ranking import AREAS, EVERYTHING, NOTHING, RATES
 from cxrfmkd.records import AGE_BINS
 
 EVERYONE = "all"

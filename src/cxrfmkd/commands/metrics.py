@@ -102,13 +102,13 @@ def _table(path: Path, key: str, *others: str | None) -> pd.DataFrame:
     """A table indexed by its key, which is unique text."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
-    found = read_table(path)
-    if missing := [name for name in (key, *others) if name and name not in found]:
+    named = [name for name in (key, *others) if name]
+    text = {} if path.suffix == ".parquet" else {"dtype": {key: "str"}}
+    found = read_table(path, **text)
+    if missing := [name for name in named if name not in found]:
         raise InputError(f"{path}: no column {', '.join(missing)}; it has {some(found, 20)}.")
-    if blank := int(found[[name for name in (key, *others) if name]].isna().sum().sum()):
-        raise InputError(
-            f"{path}: {blank} blanks in {', '.join(filter(None, (key, *others)))}. Fill them."
-        )
+    if blank := int(found[named].isna().sum().sum()):
+        raise InputError(f"{path}: {blank} blanks in {', '.join(named)}. Fill them.")
     found = found.set_index(found.pop(key).astype(str))
     if twice := int(found.index.duplicated().sum()):
         raise InputError(f"{path}: {twice} values of {key} stand twice. Give each image one row.")
