@@ -1,0 +1,134 @@
+"""Check what a study depends on: software, GPUs, and a teacher's SavedModel before it embeds 200,000 films.
+
+Without --model it tells the versions and what torch and TensorFlow see of the GPU. With --model it loads the teacher and
+tells its signature, how its graph decodes films, whether it can be trusted with a batch, whether it sees what it is
+given, and how long your films will take.
+
+    cxrfmkd doctor
+    cxrfmkd doctor --model models/elixr-c-v2-pooled --variant elixr-c-v2-gap --device gpu --films 220000
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from importlib.util import find_spec
+
+import numpy as np
+
+from cxrfmkd.provenance import PACKAGES
+from cxrfmkd.teacher import runtime
+from cxrfmkd.teacher.example import example, png
+from cxrfmkd.teacher.model import TOKENS, Model, canary_films, decoders, model_folder
+from cxrfmkd.teacher.savedmodel import folder_fingerprint
+from cxrfmkd.teacher.settings import VARIANTS
+
+TOOLS = (*PACKAGES, "tensorflow-text", "protobuf", "snakemake", "pydicom")
+SIZE = (2828, 2320)  # a film of CheXpert or MIMIC-CXR, height and width
+CALLS = 5
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="folder of a SavedModel to examine")
+    parser.add_argument(
+        "--qformer", default="", help="folder of the Q-Former behind it, for elixr-b-*"
+    )
+    parser.add_argument(
+        "--variant", choices=list(VARIANTS), help="what the model is; elixr-c-v2-gap if not given"
+    )
+    parser.add_argument(
+        "--device", choices=["cpu", "gpu"], default="cpu", help="where to run it (default cpu)"
+    )
+    parser.add_argument(
+        "--films", type=int, default=220_000, help="films to estimate the time of (default 220,000)"
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    for name, value in environment():
+        print(f"{name:24} {value}")
+    if args.model:
+        print()
+        for name, value in examine(args):
+            print(f"{name:24} {value}", flush=True)
+
+
+def environment() -> Iterator[tuple[str, str]]:
+    """What is installed, and what torch and TensorFlow see of the GPU."""
+    yield "Python", platform.python_version()
+    for name in TOOLS:
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield name, "not installed"
+    yield "CPU cores", str(len(os.sched_getaffinity(0)))
+    torch_sees = 0
+    if find_spec("torch"):
+        import torch
+
+        torch_sees = torch.cuda.device_count()
+        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch_sees))
+        yield "torch sees", names or f"no GPU (built for CUDA {torch.version.cuda or 'none'})"
+    if find_spec("tensorflow"):
+        gpus = runtime.tensorflow().config.list_physical_devices("GPU")
+        advice = "; PyTorch's CUDA libraries may be in its way: give it an environment of its own"
+        yield (
+            "TensorFlow sees",
+            f"{len(gpus)} GPU" if gpus else "no GPU" + advice * bool(torch_sees),
+        )
+
+
+def examine(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Everything that section 9 of the teacher's notes leaves to whoever has the weights first."""
+    folder = model_folder(args.model)
+    variant = args.variant or "elixr-c-v2-gap"
+    qformer = model_folder(args.qformer) if variant in TOKENS and args.qformer else None
+    yield "model", str(folder)
+    yield "fingerprint", folder_fingerprint(folder)
+    tf = runtime.tensorflow()
+    runtime.choose_device(tf, args.device)
+    model = Model(tf, folder, variant, qformer=qformer)
+    for name, kind in model.signature.structured_input_signature[1].items():
+        yield "takes", f"{name}: {kind.dtype.name} {kind.shape}"
+    for name, kind in model.signature.structured_outputs.items():
+        yield "gives", f"{name}: {kind.dtype.name} {kind.shape}"
+    for operation, kind in decoders(model):
+        yield "decodes with", f"{operation} to {kind}"
+    yield "embedding", f"{len(model.canaries[0])} numbers; two different films differ, as they must"
+    yield (
+        "batches",
+        "any size" if model.batches else "one film a call (asked for two, it does not give both)",
+    )
+    yield "8-bit values in 16 bits", _low_range(model)
+    seconds = _seconds(model)
+    yield "time per film", f"{seconds:.3f} s at {SIZE[1]} x {SIZE[0]} pixels on the {args.device}"
+    yield (
+        f"time for {args.films:,} films",
+        f"{seconds * args.films / 3600:.1f} h on one {args.device}",
+    )
+
+
+def _low_range(model: Model) -> str:
+    """What the model makes of films as newer clients send them. This package never does."""
+    film = canary_films()[1]
+    low = model.tf.io.encode_png(film[..., None].astype(np.uint16)).numpy()
+    if np.allclose(model.vectors([example(low)])[0], model.canaries[1], rtol=1e-3, atol=1e-3):
+        return "seen as they are"
+    return "black to this graph: do not use files or clients that write them (this package stretches them)"
+
+
+def _seconds(model: Model) -> float:
+    """Median time of a call with one film of full size."""
+    y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
+    film = example(png(((x // 9 + y // 11) % 256).astype(np.uint8)))
+    model.vectors([film])
+    times = []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        model.vectors([film])
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))

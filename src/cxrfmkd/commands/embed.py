@@ -1,0 +1,144 @@
+"""The teacher's embeddings of any films, from any source, as a keyed array or a Parquet table.
+
+FILMS is a folder, searched for JPEG, PNG, TIFF and DICOM files, or a CSV or Parquet with the columns image_id and path
+(relative to --images). What is made is checked as in the study, and resumes after a kill; films without a vector are listed in excluded.csv. A table whose name ends
+in .parquet has the columns image_id and embedding, and says in its metadata which variant it holds; a study reads it with
+`source: parquet`, a folder with `source: npy`.
+
+    cxrfmkd embed films/ --source savedmodel --path models/elixr-c-v2-pooled --variant elixr-c-v2-gap \\
+        --device gpu --out embeddings.parquet
+    cxrfmkd embed records.csv --images CheXpert-v1.0 --source dat --path dats/ --variant cxrfm-v1 \\
+        --key chexpert-flat --out embeddings/
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.configuration import Teacher
+from cxrfmkd.decoding import DICOM
+from cxrfmkd.errors import InputError, some
+from cxrfmkd.files import read_table, whole
+from cxrfmkd.teacher.embedding import embed
+from cxrfmkd.teacher.settings import Settings
+
+FILMS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
+ROWS = 2048  # a Parquet row group
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("films", type=Path, help="folder of films, or table of image_id and path")
+    parser.add_argument(
+        "--images", type=Path, help="folder that the table's paths start from; its own if not given"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder, or file named .parquet, to write"
+    )
+    for entry in fields(Settings):
+        about = entry.metadata
+        default = [] if entry.name == "path" else entry.default
+        required = entry.name in ("source", "variant")
+        parser.add_argument(
+            f"--{entry.name}",
+            help=about["doc"] + (f" (default {default})" if default and not required else ""),
+            required=required,
+            choices=list(filter(None, about["choices"])) if about["choices"] else None,
+            nargs="+" if entry.name == "path" else None,
+            type=int if isinstance(default, int) else str,
+            default=None if required else default,
+        )
+    parser.add_argument(
+        "--dimension", type=int, help="length of a vector; the variant's own if not given"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that read films"
+    )
+    parser.add_argument(
+        "--shard", type=int, default=Teacher.shard, help="films per resumable shard"
+    )
+    parser.add_argument(
+        "--failed",
+        type=float,
+        default=Teacher.failed,
+        help="share of films that may have no vector",
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    records, root = find_films(args.films, args.images)
+    settings = {entry.name: getattr(args, entry.name) for entry in fields(Settings)}
+    dimension = args.dimension or Settings.read(settings).dimension() or Teacher.dimension
+    teacher = Teacher(
+        dimension=dimension, workers=args.workers, shard=args.shard, failed=args.failed
+    )
+    shards = args.out.with_name(f".{args.out.name}.shards")
+    if args.out.suffix == ".parquet":
+        folder = args.out.with_name(f".{args.out.name}.array")
+        write_parquet(args.out, embed(records, root, settings, teacher, folder, shards))
+        os.replace(folder / "excluded.csv", args.out.with_suffix(".excluded.csv"))
+        shutil.rmtree(folder)
+    else:
+        embed(records, root, settings, teacher, args.out, shards)
+    shutil.rmtree(shards, ignore_errors=True)
+
+
+def find_films(films: Path, images: Path | None = None) -> tuple[pd.DataFrame, Path]:
+    """Records (image_id, path) of a folder or table, and the folder that the paths start from.
+
+    Raises InputError if there are none, or two have one image_id.
+    """
+    if films.is_dir():
+        root = films
+        paths = sorted(
+            str(path.relative_to(films)) for path in films.rglob("*") if path.suffix.lower() in FILMS
+        )  # fmt: skip
+        records = pd.DataFrame(
+            {"image_id": [os.path.splitext(path)[0] for path in paths], "path": paths}
+        )
+    elif films.is_file():
+        root = images or films.parent
+        records = read_table(films)
+        if missing := [name for name in ("image_id", "path") if name not in records]:
+            raise InputError(
+                f"{films}: no column {' or '.join(missing)}; it has {some(records, 30)}."
+            )
+        records = records[["image_id", "path"]].astype(str)
+    else:
+        raise InputError(f"{films}: there is no such folder or file.")
+    if records.empty:
+        raise InputError(f"{films}: no film in it ({', '.join(FILMS)}).")
+    if twice := int(records.image_id.duplicated().sum()):
+        raise InputError(
+            f"{films}: {twice} films have the image_id of another. Rename them, or give a table."
+        )
+    return records, root
+
+
+def write_parquet(path: Path, array: KeyedArray) -> None:
+    """Write a keyed array as one table, a row group in memory at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [("image_id", pa.string()), ("embedding", pa.list_(pa.float32(), array.data.shape[1]))],
+        metadata={"cxrfmkd": json.dumps(array.meta)},
+    )
+    with (
+        whole(path) as partial,
+        pq.ParquetWriter(partial, schema, write_statistics=["image_id"]) as writer,
+    ):
+        for start in range(0, len(array), ROWS):
+            block = array.data[start : start + ROWS]
+            lists = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), block.shape[1])
+            ids = pa.array(array.index.image_id.iloc[start : start + ROWS], pa.string())
+            writer.write_table(pa.Table.from_arrays([ids, lists], schema=schema))
