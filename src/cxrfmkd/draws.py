@@ -13,43 +13,37 @@ from numba import njit
 
 
 class Strata(NamedTuple):
-    """Images of each finding by label, with Walker's alias tables; arrays have one row a finding.
+    """Images of each finding by label, with Walker's alias tables.
 
-    members: shape (f, n), int32, images of label 0, then those of label 1. ends: shape (f, 2), where each label ends.
-    rows: shape (f, 2), rows to draw of each label, the sum of its weights. accept, alias: shape (f, n), at place k draw
-    members[k] with chance accept[k], else image alias[k].
+    table: shape (f, n, 3), uint32, images of label 0, then those of label 1. Drawn at a place is the image in column 0,
+    or, unless the next 32 random bits are below column 2, the image in column 1.
+    ends: shape (f, 2), where each label ends. rows: shape (f, 2), rows to draw of each label, the sum of its weights.
     """
 
-    members: np.ndarray
+    table: np.ndarray
     ends: np.ndarray
     rows: np.ndarray
-    accept: np.ndarray
-    alias: np.ndarray
 
 
 def strata(truth: np.ndarray, weights: np.ndarray) -> Strata:
     """Strata of images with a weight. truth: shape (n, f), 0, 1 or NaN; weights: shape (n,)."""
     n, findings = truth.shape
-    made = Strata(
-        np.zeros((findings, n), np.int32),
-        np.zeros((findings, 2), np.int64),
-        np.zeros((findings, 2), np.int64),
-        np.zeros((findings, n)),
-        np.zeros((findings, n), np.int32),
-    )
+    table = np.zeros((findings, n, 3), np.uint32)
+    ends, rows = np.zeros((findings, 2), np.int64), np.zeros((findings, 2), np.int64)
     for k in range(findings):
         start = 0
         for label in range(2):
             chosen = np.flatnonzero((truth[:, k] == label) & (weights > 0))
             stop = start + len(chosen)
-            made.ends[k, label], made.rows[k, label] = stop, round(weights[chosen].sum())
-            made.members[k, start:stop] = chosen
+            ends[k, label], rows[k, label] = stop, round(weights[chosen].sum())
             if len(chosen):
-                made.accept[k, start:stop] = weights[chosen] / weights[chosen].mean()
-                _fill_alias(made.accept[k, start:stop], made.alias[k, start:stop])
-                made.alias[k, start:stop] = chosen[made.alias[k, start:stop]]
+                accept = weights[chosen] / weights[chosen].mean()
+                alias = np.empty(len(chosen), np.int64)
+                _fill_alias(accept, alias)
+                table[k, start:stop, 0], table[k, start:stop, 1] = chosen, chosen[alias]
+                table[k, start:stop, 2] = np.minimum(accept * 2.0**32, 2.0**32 - 1)
             start = stop
-    return made
+    return Strata(table, ends, rows)
 
 
 @njit(nogil=True, cache=True)
@@ -110,14 +104,15 @@ def draw_patients(seed, replicate, patients, weights, counts, drawn):
 
 
 @njit(nogil=True, cache=True)
-def draw_rows(seed, replicate, members, ends, rows, accept, alias, drawn):
+def draw_rows(seed, replicate, table, ends, rows, drawn):
     """Fill `drawn`, shape (f, n), with how often each image is drawn within its finding's label strata.
 
-    members … alias: as in `Strata`.
+    table, ends, rows: as in `Strata`.
     """
     for finding in range(drawn.shape[0]):
-        for i in range(drawn.shape[1]):
-            drawn[finding, i] = 0.0
+        places, counts = table[finding], drawn[finding]
+        for i in range(len(counts)):
+            counts[i] = 0.0
         start = 0
         for label in range(2):
             stop = ends[finding, label]
@@ -125,8 +120,7 @@ def draw_rows(seed, replicate, members, ends, rows, accept, alias, drawn):
             for _ in range(rows[finding, label]):
                 state += np.uint64(0x9E3779B97F4A7C15)
                 bits = _mixed(state)
-                k = start + np.int64(((bits >> np.uint64(32)) * n) >> np.uint64(32))
-                share = np.float64(bits & np.uint64(0xFFFFFFFF)) / 4294967296.0
-                own, other = members[finding, k], alias[finding, k]
-                drawn[finding, own if share < accept[finding, k] else other] += 1.0
+                k = np.uint64(start) + (((bits >> np.uint64(32)) * n) >> np.uint64(32))
+                own, other = places[k, 0], places[k, 1]
+                counts[own if np.uint32(bits) < places[k, 2] else other] += 1.0
             start = stop
