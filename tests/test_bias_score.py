@@ -220,6 +220,7 @@ def test_score_on_duplicated_rows_rejects_without_any_effect():
     """The thesis's first analysis (v1) took rows drawn three times over for independent ones."""
     settings = {"attributes": ["sex", "race"], "simulations": 0, "sample_per_group": 400}
     rejected = {"v1": 0, "v2": 0}
+    biased = {"v1": 0, "v2": 0}
     for seed in range(10):
         records = make_records(400, seed, images=(1, 2))
         drawn = np.random.default_rng(seed).multinomial(
@@ -231,11 +232,15 @@ def test_score_on_duplicated_rows_rejects_without_any_effect():
             plan = design("d", records, weights, Bias(variant=variant, **settings))
             values = embeddings.take(plan.test.image_id)
             axes = fit(values, 0.99, 4, np.bincount(plan.rows, minlength=len(values)))
-            table, _ = significance.tests(plan, axes.scores(values, 4), axes.ratios[:4])
+            table, scored = significance.tests(plan, axes.scores(values, 4), axes.ratios[:4])
+            own = scored[(scored["sample"] == "all") & (scored.attribute == "combined")]
+            biased[variant] += own[own.form == "normalised"].score.item() > 0
             rejected[variant] += (table[table["sample"] == "all"].p < 0.05).sum()
     tests = 10 * 4 * 5
     assert rejected["v2"] / tests < 0.09
     assert rejected["v1"] / tests > 0.3
+    assert biased["v2"] <= 1
+    assert biased["v1"] >= 9
 
 
 def test_simulation_counts_bands_and_takes_the_most_frequent():

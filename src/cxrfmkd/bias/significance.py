@@ -15,16 +15,8 @@ TEST_COLUMNS = (
 )  # fmt: skip
 SCORE_COLUMNS = ("sample", "form", "attribute", "score", "low", "high")
 NULL_COLUMNS = (
-    "form",
-    "attribute",
-    "score",
-    "null_mean",
-    "null_low",
-    "null_high",
-    "z",
-    "p",
-    "permutations",
-)
+    "form", "attribute", "score", "null_mean", "null_low", "null_high", "z", "p", "permutations",
+)  # fmt: skip
 
 
 def tests(
@@ -57,9 +49,8 @@ def tests(
                 kept += own
         if points:
             scored += _score_lines(sample, np.concatenate(points, -1), ratios, kept)
-    return pd.DataFrame(lines, columns=list(TEST_COLUMNS)), pd.DataFrame(
-        scored, columns=list(SCORE_COLUMNS)
-    )
+    tables = (lines, TEST_COLUMNS), (scored, SCORE_COLUMNS)
+    return tuple(pd.DataFrame(found, columns=list(columns)) for found, columns in tables)
 
 
 def _test_lines(sample: str, comparisons: list[Comparison], found: ks.Statistics) -> list[dict]:
