@@ -15,7 +15,8 @@ def parse(doc: str | None, **types: object) -> argparse.Namespace:
     """Parse `--name value` for every keyword, plus `--spec JSON`.
 
     A keyword's value is what turns the text into an object (`Path`, `KeyedArray.open`, `int`), a list of
-    one such (any number of values), or a pair (type, default) for an argument that may be left out.
+    one such (any number of values), or a pair (type, default) for an argument that may be left out. The hash
+    of the code, which the workflow puts among the settings, is set apart as `code`.
     """
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--spec", type=json.loads, default={}, help="settings as JSON")
@@ -27,7 +28,9 @@ def parse(doc: str | None, **types: object) -> argparse.Namespace:
             parser.add_argument(flag, type=kind[0], default=kind[1])
         else:
             parser.add_argument(flag, type=kind, required=True)
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.code = args.spec.pop("code", "")
+    return args
 
 
 def run(main: Callable[[], None]) -> None:

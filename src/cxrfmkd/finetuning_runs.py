@@ -34,7 +34,7 @@ ARGUMENTS = {
 def train_run(args: Namespace, network: Network, settings: Finetuning) -> None:
     """Train `network` and write weights, history, predictions, embeddings and, last, run.json.
 
-    args: `ARGUMENTS`, parsed, and `spec` with model, seed, labels, network and code. Stopped, it leaves with status
+    args: `ARGUMENTS`, parsed, with `spec` (model, seed, labels, network) and `code`. Stopped, it leaves with status
     75 and goes on from its checkpoint when it is called again.
     """
     spec = args.spec
@@ -49,7 +49,7 @@ def train_run(args: Namespace, network: Network, settings: Finetuning) -> None:
             settings=settings,
             compute=Compute(**spec["network"]),
             checkpoints=kept,
-            code=spec["code"],
+            code=args.code,
         )
         about = {"model": spec["model"], "seed": str(spec["seed"])}
         done.network.save(args.weights, about)
@@ -57,4 +57,4 @@ def train_run(args: Namespace, network: Network, settings: Finetuning) -> None:
         write_table(args.predictions, done.predictions)
         meta = done.embeddings.meta | about | {"excluded": args.images.meta.get("excluded", [])}
         replace(done.embeddings, meta=meta).save(args.embeddings)
-        write_json(args.run, {"spec": spec} | done.run)
+        write_json(args.run, {"spec": spec, "code": args.code} | done.run)

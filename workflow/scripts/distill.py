@@ -23,11 +23,11 @@ def main() -> None:
         done = distill(
             args.images, args.teacher, *records, loss=spec["loss"], seed=spec["seed"],
             settings=Distillation(**spec["distillation"]), network=Network(**spec["network"]),
-            scales=args.scales, checkpoints=kept, code=spec["code"],
+            scales=args.scales, checkpoints=kept, code=args.code,
         )  # fmt: skip
         done.network.save(args.weights, {"loss": spec["loss"], "seed": str(spec["seed"])})
         write_table(args.history, done.history)
-        write_json(args.run, {"spec": spec} | done.run)
+        write_json(args.run, {"spec": spec, "code": args.code} | done.run)
 
 
 if __name__ == "__main__":

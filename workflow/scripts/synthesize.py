@@ -16,7 +16,6 @@ WRITERS = {"chexpert": chexpert.write, "mimic": mimic.write}
 def main() -> None:
     args = parse(__doc__, out=Path, truth=Path, workers=(int, 2))
     spec = dict(args.spec)
-    spec.pop("code", None)
     site, patients, seed = spec.pop("site"), spec.pop("patients"), spec.pop("seed")
     truth = planted(site, **spec)
     counts = WRITERS[site](args.out, truth, patients, seed, args.workers)

@@ -13,7 +13,7 @@ def main() -> None:
     args = parse(__doc__, tables=[Path], figures=[Path], thesis=Path, out=Path)
     spec = args.spec
     thesis = yaml.safe_load(args.thesis.read_text())
-    text = write(spec["settings"], args.tables, args.figures, thesis, spec.get("code", ""))
+    text = write(spec["settings"], args.tables, args.figures, thesis, args.code)
     with whole(args.out) as partial:
         partial.write_text(text)
 
