@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from test_teacher_tfrecord import floats
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Teacher
 from cxrfmkd.errors import InputError
+from cxrfmkd.files import write_table
+from cxrfmkd.records import COLUMNS
 from cxrfmkd.teacher.embedding import embed
 from cxrfmkd.teacher.example import field
 from cxrfmkd.teacher.tfrecord import write_records
@@ -392,3 +396,32 @@ def test_no_message_names_a_patient(tmp_path):
     with pytest.raises(InputError, match="unreadable vector") as caught:
         embedded(tmp_path / "zeros", "npy", records)
     assert "patient0" not in str(caught.value)
+
+
+def test_script_embeds_the_records_of_all_splits(tmp_path):
+    store(tmp_path / "vectors", "dat")
+    for i, split in enumerate(["train", "val", "test"]):
+        rows = RECORDS.iloc[4 * i : 4 * i + 4].assign(
+            patient_id=f"{split}1", study_id="1", split=split, disease="Other"
+        )
+        write_table(tmp_path / f"{split}.csv", rows.reindex(columns=COLUMNS))
+    spec = {
+        "dataset": "d", "images": str(tmp_path), "common": {"dimension": DIMENSION},
+        "teacher": {"source": "dat", "path": str(tmp_path / "vectors"), "variant": "demo"},
+    }  # fmt: skip
+    script = Path(__file__).parents[1] / "workflow/scripts/embed.py"
+    words = [
+        sys.executable,
+        script,
+        "--spec",
+        json.dumps(spec),
+        "--out",
+        tmp_path / "out",
+        "--workers",
+        "1",
+    ]
+    for name in ("train", "val", "test"):
+        words += [f"--{name}", tmp_path / f"{name}.csv"]
+    subprocess.run([*words, "--shards", tmp_path / "shards"], check=True)
+    array = KeyedArray.open(tmp_path / "out")
+    assert np.array_equal(array.take(IDS), VECTORS) and array.meta["dataset"] == "d"

@@ -113,17 +113,3 @@ def check_variants(claims: dict[str, str], variant: str) -> None:
             raise InputError(
                 f"{file}: holds embeddings of {claimed}, but teacher.variant is {variant}. Correct one of them."
             )
-
-
-def same_teacher(*metas: dict) -> None:
-    """Raises InputError unless the embeddings with these descriptions share a variant and a length.
-
-    metas: `meta` of teacher arrays that are about to be used together, as in a transfer.
-    """
-    found = {(meta.get("variant"), meta.get("dimension"), meta.get("pooling")) for meta in metas}
-    if len(found) > 1 or any(not meta.get("variant") for meta in metas):
-        raise InputError(
-            "teachers differ: "
-            + "; ".join(f"{meta.get('dataset', '?')} has {meta.get('variant')} x {meta.get('dimension')}" for meta in metas)
-            + ". What is trained on one cannot be used on another."
-        )  # fmt: skip
