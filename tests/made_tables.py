@@ -75,7 +75,9 @@ def summary(of: pd.DataFrame) -> pd.DataFrame:
         .reset_index()
     )
     table = table.rename(columns={"std": "sd", "size": "n_seeds"})
-    return table.assign(low=table["mean"] - 0.015, high=table["mean"] + 0.014, n=400, positives=90)
+    return table.assign(
+        low=table["mean"] - 0.015, high=table["mean"] + 0.014, n=400, positives=90, prevalence=0.225
+    )
 
 
 def comparisons(

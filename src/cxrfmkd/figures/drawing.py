@@ -51,61 +51,64 @@ class Sources:
 Drawn = tuple[Figure, pd.DataFrame]
 
 
+def _shown(data: pd.DataFrame, draw: Callable[..., Figure], *arguments: object) -> Drawn:
+    """The picture of `data`, or one that says that there is nothing to draw."""
+    return draw(data, *arguments) if len(data) else blank(str(arguments[0])), data
+
+
 def _simple(select: Callable, draw: Callable, *tables: str) -> Callable[[Sources], Drawn]:
     """A figure of one dataset whose numbers are what `select` returns."""
 
     def make(sources: Sources) -> Drawn:
         data = select(*(sources[name] for name in tables), sources.subject)
-        return draw(data, sources.subject) if len(data) else blank(sources.subject), data
+        return _shown(data, draw, sources.subject)
 
     return make
 
 
 def _findings(metric: str, sources: Sources) -> Drawn:
     data = performance.select_findings(sources["summary.csv"], sources.subject, metric)
-    return performance.draw_findings(data, sources.subject, metric), data
+    return _shown(data, performance.draw_findings, sources.subject, metric)
 
 
 def _flow(sources: Sources) -> Drawn:
     summary = documents(sources.paths, "summary.json")[0]
     data = flow.select(summary, sources.tables.get("excluded.csv"))
-    return flow.draw(data, sources.subject), data
+    return _shown(data, flow.draw, sources.subject)
 
 
 def _resampling(sources: Sources) -> Drawn:
     data = resampling.select(
         sources["test.csv"], sources["test_resampled.csv"], sources.spec["minimum_cell"]
     )
-    return resampling.draw(data, sources.subject, sources.spec["method"]), data
+    return _shown(data, resampling.draw, sources.subject, sources.spec["method"])
 
 
 def _distillation(sources: Sources) -> Drawn:
     data = distillation.select(documents(sources.paths, "quality.json"), sources.subject)
-    return distillation.draw(data, sources.subject), data
+    return _shown(data, distillation.draw, sources.subject)
 
 
 def _transfer(sources: Sources) -> Drawn:
     source, _, target = sources.subject.partition("-to-")
     data = transfer.select(sources["summary.csv"], source, target)
-    return transfer.draw(data, source, target), data
+    return _shown(data, transfer.draw, source, target)
 
 
 def _subgroups(kind: str, sources: Sources) -> Drawn:
     data = subgroups.select(sources["subgroups.csv"], sources.subject)
-    return subgroups.draw(data, sources.subject, kind), data
+    return _shown(data, subgroups.draw, sources.subject, kind)
 
 
 def _embedding(space: str, sources: Sources) -> Drawn:
     points = embedding.select(sources["projection.parquet"], space, sources.spec["minimum_cell"])
-    figure = (
-        embedding.draw(points, sources.subject, space) if len(points) else blank(sources.subject)
-    )
+    figure, _ = _shown(points, embedding.draw, sources.subject, space)
     return figure, embedding.aggregate(points, space)
 
 
 def _tradeoff(sources: Sources) -> Drawn:
     data = tradeoff.select(sources["performance_vs_bias.csv"], sources["correlation.csv"])
-    return tradeoff.draw(data), data
+    return tradeoff.draw(data) if len(data) else blank("the models"), data
 
 
 def _thesis(sources: Sources) -> Drawn:

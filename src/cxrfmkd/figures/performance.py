@@ -13,7 +13,7 @@ from cxrfmkd.figures import style
 from cxrfmkd.findings import BY_RELEVANCE
 
 PLOTTED = ["dataset", "source", "strategy", "model", "loss", "population", "finding", "metric", "mean", "sd",
-           "n_seeds", "low", "high", "n", "positives"]  # fmt: skip
+           "n_seeds", "low", "high", "n", "positives", "prevalence"]  # fmt: skip
 ROW = 0.145  # inches that a row takes
 
 
@@ -95,11 +95,10 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
 def panel_title(panel: Axes, chosen: pd.DataFrame, finding: str) -> None:
     """The finding, and under it in grey how common it is."""
     panel.set_title(style.finding_title(finding), fontsize=7.5, pad=12)
-    positives, n = chosen.positives.max(), chosen.n.max()
-    if finding != "Macro" and n > 0:
-        text = f"{100 * positives / n:.1f} % positive"
-        panel.annotate(text, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points",
-                       size=6.5, color=style.MUTED)  # fmt: skip
+    prevalence = chosen.prevalence.max()
+    if finding != "Macro" and np.isfinite(prevalence):
+        panel.annotate(f"{100 * prevalence:.1f} % positive", (0, 1), (0, 4), xycoords="axes fraction",
+                       textcoords="offset points", size=6.5, color=style.MUTED)  # fmt: skip
 
 
 def draw_findings(table: pd.DataFrame, dataset: str, metric: str) -> Figure:
