@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torchvision
 
-from cxrfmkd import networks
+from cxrfmkd.architectures import ARCHITECTURES, Architecture
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.findings import FINDINGS
 from cxrfmkd.records import complete, write_records
@@ -23,10 +23,8 @@ def tiny_densenet():
 
 def add_tiny_body() -> None:
     """Let `tiny` name that network."""
-    known = networks.ARCHITECTURES["densenet169"]
-    networks.ARCHITECTURES["tiny"] = networks.Architecture(
-        tiny_densenet, known.stem, known.classifier
-    )
+    known = ARCHITECTURES["densenet169"]
+    ARCHITECTURES["tiny"] = Architecture(tiny_densenet, known.stem, known.classifier)
 
 
 def records(sizes: dict[str, int] = SIZES, seed: int = 0) -> dict[str, pd.DataFrame]:

@@ -12,12 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cxrfmkd import zoo
+from cxrfmkd.architectures import ARCHITECTURES, first_weights
 from cxrfmkd.errors import InputError
 from cxrfmkd.networks import (
-    ARCHITECTURES,
     Network,
     create,
-    first_weights,
     holds_network,
     load,
     load_student,

@@ -18,7 +18,7 @@ DEGREES = 15.0
 SCALES = (0.9, 1.1)
 
 # Images moved at once on a CPU: what they need then stays in its cache.
-CACHED = 8
+CACHED = 16
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,23 @@ class Augmentation:
         generator: of the CPU, so that every device draws the same parameters.
         """
         draws = torch.rand(4, len(films), generator=generator)
+        films = films.clone()
+        few = CACHED if films.device.type == "cpu" else len(films)
+        for part, chosen in zip(films.split(few), draws.split(few, dim=1), strict=True):
+            self._move(part, chosen)
+        return films
+
+    def _move(self, films: Tensor, draws: Tensor) -> None:
+        """In place. films: (n, h, w); draws: (4, n) uniform: mirrored or not, turned or not, angle, scale."""
         if self.flip:
-            mirrored = (draws[0] < CHANCE).to(films.device, non_blocking=True)
-            films = torch.where(mirrored[:, None, None], films.flip(-1), films)
+            mirrored = (draws[0] < CHANCE).nonzero()[:, 0].to(films.device, non_blocking=True)
+            films.index_copy_(0, mirrored, films.index_select(0, mirrored).flip(-1))
         if self.affine:
             turned = (draws[1] < CHANCE).nonzero()[:, 0]
             degrees = (2 * draws[2, turned] - 1) * DEGREES
             scales = SCALES[0] + (SCALES[1] - SCALES[0]) * draws[3, turned]
             turned = turned.to(films.device, non_blocking=True)
-            films = films.index_copy(0, turned, affine(films[turned], degrees, scales))
-        return films
+            films.index_copy_(0, turned, affine(films.index_select(0, turned), degrees, scales))
 
 
 def affine(films: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
@@ -51,13 +58,7 @@ def affine(films: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
 
     films: (n, h, w) uint8; degrees, scales: (n,) float32 on the CPU.
     """
-    few = CACHED if films.device.type == "cpu" else max(1, len(films))
-    parts = zip(films.split(few), degrees.split(few), scales.split(few), strict=True)
-    return torch.cat([_affine(*part) for part in parts])
-
-
-def _affine(films: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
-    height, width = films.shape[1:]
+    n, height, width = films.shape
     angle = degrees * (math.pi / 180)
     across, along = (
         part.to(films.device, non_blocking=True)[:, None]
@@ -69,5 +70,8 @@ def _affine(films: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
     from_x = (across * x + (width + 1) / 2)[:, None, :] + (along * y)[:, :, None]
     from_y = (across * y + (height + 1) / 2)[:, :, None] - (along * x)[:, None, :]
     column, row = from_x.round_().clamp_(0, width + 1), from_y.round_().clamp_(0, height + 1)
-    place = row.mul_(width + 2).add_(column).long().flatten(1)
-    return pad(films, (1, 1, 1, 1)).flatten(1).gather(1, place).view_as(films)
+    place = column.add_(row, alpha=width + 2).int()
+    bordered = pad(films, (1, 1, 1, 1))
+    first = torch.arange(n, dtype=torch.int32, device=films.device) * (height + 2) * (width + 2)
+    place += first[:, None, None]
+    return bordered.flatten().index_select(0, place.flatten()).view_as(films)

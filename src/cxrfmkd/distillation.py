@@ -105,7 +105,7 @@ def distill(
         "seed": seed,
         "started": started,
         "finished": provenance.now(),
-        "resumed": outcome.resumed,
+        **outcome.facts(),
         "device": device_name(device),
         "versions": provenance.versions(),
         "images": {"train": len(feeds[0]), "val": len(feeds[1]), "test": len(feeds[2])},

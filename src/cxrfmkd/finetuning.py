@@ -22,10 +22,10 @@ from cxrfmkd.errors import InputError
 from cxrfmkd.feeding import Feed
 from cxrfmkd.findings import FINDINGS
 from cxrfmkd.losses import BinaryCrossEntropy
-from cxrfmkd.networks import Network, create, holds_network, load, load_student
+from cxrfmkd.networks import Network, create, frozen_body, holds_network, load, load_student
 from cxrfmkd.records import targets
 from cxrfmkd.training import Plan, predict, train
-from cxrfmkd.zoo import MODELS, split_model
+from cxrfmkd.zoo import MODELS, Model, split_model
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def start_transfer(
     elif student is not None:
         started = load_student(student)
     else:
-        started = create(kind.body, network.weights, None, None, network.input)
+        started = frozen_body(kind.body, network.weights, network.input)
     started.with_head(len(FINDINGS), kind.projection and transfer["projection"] == "keep")
     if not kind.finetuned and transfer["probed_source"] == "head-only":
         started.freeze("drifting" if whole else "frozen")
@@ -158,7 +158,7 @@ def finetune(
         "seed": seed,
         "started": started,
         "finished": provenance.now(),
-        "resumed": outcome.resumed,
+        **outcome.facts(),
         "device": device_name(device),
         "versions": provenance.versions(),
         "images": {part: len(feed) for part, feed in feeds.items()},
@@ -191,7 +191,7 @@ def _read(
     return predictions, KeyedArray(embedded, index, meta, "embeddings")
 
 
-def _with_body(model: str):
+def _with_body(model: str) -> Model:
     kind = MODELS[split_model(model)[0]]
     if kind.body == "teacher":
         raise InputError(f"{model} has no image network: the teacher cannot be fine-tuned.")

@@ -58,6 +58,16 @@ class Outcome:
     best: dict
     resumed: int
 
+    def facts(self) -> dict:
+        """What run.json says of the training itself; seconds are those of all its starts."""
+        return {
+            "resumed": self.resumed,
+            "epochs": len(self.history),
+            "seconds": round(float(self.history.seconds.sum()), 1),
+            "images_per_second": float(self.history.images_per_second.median()),
+            "memory_mb": int(self.history.memory_mb.max()),
+        }
+
 
 class DivergedError(InputError):
     """A training whose loss left all bounds."""

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Network
 from cxrfmkd.features import extract
-from cxrfmkd.networks import create, load
+from cxrfmkd.networks import frozen_body, load
 from cxrfmkd.records import present, read_records
 
 
@@ -19,11 +18,10 @@ def main() -> None:
         test=read_records, out=Path,
     )  # fmt: skip
     backbone, settings = args.spec["backbone"], Network(**args.spec["network"])
-    torch.manual_seed(0)
     network = (
         load(args.weights)
         if args.weights
-        else create(backbone, settings.weights, None, None, settings.input)
+        else frozen_body(backbone, settings.weights, settings.input)
     )
     tables = [present(table, args.images) for table in (args.train, args.val, args.test)]
     meta = {"backbone": backbone, "spec": args.spec}

@@ -1,0 +1,278 @@
+"""Training: feeding it, one step of it, and how much of the step's speed is left when real data are fed.
+
+The plain way is the thesis's loop: each film a JPEG and a `.dat` file, read and augmented one by one, copied to three
+channels, fp32 in NCHW, Adam. Ours is what `cxrfmkd.training` does. Both hold the same weights and see the same films in
+the same process; films and losses must agree before anything is timed. On a CPU a single thread is used and few
+films; a GPU gets batches of 128 films of 224 pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import Compose, RandomAffine, RandomApply, RandomHorizontalFlip
+
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.augmentation import Augmentation
+from cxrfmkd.configuration import Network as Compute
+from cxrfmkd.devices import algorithms, device_name, pick_device, precision
+from cxrfmkd.feeding import Feed, shuffled
+from cxrfmkd.losses import Objective
+from cxrfmkd.networks import Network
+from cxrfmkd.training import Plan, train
+
+DIMENSION, BATCH, SIZE = 1376, 128, 224
+AUGMENT = Augmentation(flip=True, affine=True)
+
+
+def run() -> list[dict]:
+    device = pick_device()
+    on_gpu = device.type == "cuda"
+    threads = torch.get_num_threads()
+    rows = []
+    try:
+        torch.set_num_threads(1)
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(feeding(Path(folder), device, 4096 if on_gpu else 512))
+        if on_gpu:
+            torch.set_num_threads(threads)
+            rows += [step(device, BATCH, SIZE, 30, 4.0, compiled) for compiled in (False, True)]
+            rows += [fed(device, resident) for resident in (True, False)]
+        else:
+            rows += [step(device, 32, 64, 4, 1.0), step(device, 8, SIZE, 2, 1.0)]
+    finally:
+        torch.set_num_threads(threads)
+    return rows
+
+
+def row(name: str, baseline: float, ours: float, goal: float, n: int, device, **facts) -> dict:
+    """One line of results.json; the times are for all `n` images."""
+    return {
+        "name": name,
+        "baseline_s": round(baseline, 3),
+        "ours_s": round(ours, 3),
+        "ratio": round(baseline / ours, 2),
+        "goal": goal,
+        "n": n,
+        "device": device_name(device),
+        "images_per_second": round(n / ours, 1),
+        "baseline_images_per_second": round(n / baseline, 1),
+    } | facts
+
+
+def timed(function: Callable[[], object], device: torch.device) -> float:
+    """Seconds that `function` takes: the device's queue included, or, on a CPU, of its one thread."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    wait(device)
+    start = clock()
+    function()
+    wait(device)
+    return clock() - start
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def films(n: int, size: int) -> tuple[KeyedArray, np.ndarray]:
+    """Smooth random films, (n, size, size) uint8, keyed, and teacher vectors, (n, 1376) float32."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (n, 1, 14, 14), dtype=np.uint8)
+    smooth = nn.functional.interpolate(torch.from_numpy(coarse).float(), size=size, mode="bilinear")
+    pixels = smooth[:, 0].round().to(torch.uint8).numpy()
+    index = pd.DataFrame({"image_id": [f"film{i}" for i in range(n)]})
+    vectors = random.standard_normal((n, DIMENSION), dtype=np.float32)
+    return KeyedArray(pixels, index, {}, "films"), vectors
+
+
+class OneByOne(Dataset):
+    """The thesis's data set: a JPEG and a `.dat` file each, augmented and copied to three channels one by one."""
+
+    def __init__(self, folder: Path, n: int, augment: bool) -> None:
+        moved = [RandomHorizontalFlip(0.5), RandomApply([RandomAffine(15, scale=(0.9, 1.1))], 0.5)]
+        self.folder, self.n = folder, n
+        self.augment = Compose(moved) if augment else lambda film: film
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        pixels = np.asarray(Image.open(self.folder / f"film{i}.jpg")).astype(np.float32)
+        vector = np.fromfile(self.folder / f"film{i}.dat", dtype=np.float32)
+        film = self.augment(torch.from_numpy(pixels)[None]).repeat(3, 1, 1)
+        return {"cxr": film, "embedding": torch.from_numpy(vector)}
+
+
+def feeding(folder: Path, device: torch.device, n: int) -> dict:
+    """Films and targets brought to the device and augmented, one CPU core, no network."""
+    made, vectors = films(n, SIZE)
+    for i, (pixels, vector) in enumerate(zip(made.data, vectors, strict=True)):
+        Image.fromarray(pixels).save(folder / f"film{i}.jpg", quality=95)
+        vector.tofile(folder / f"film{i}.dat")
+    # What is packed is what the files hold: the two ways see the same pixels.
+    packed = np.stack([np.asarray(Image.open(folder / f"film{i}.jpg")) for i in range(n)])
+    np.save(folder / "packed.npy", packed)
+    kept = KeyedArray(np.load(folder / "packed.npy", mmap_mode="r"), made.index, {}, "films")
+    feed = Feed(kept, kept.index.image_id, vectors, device)
+    first = next(iter(DataLoader(OneByOne(folder, n, False), BATCH)))
+    ours, targets = next(feed.batches(BATCH))
+    assert torch.equal(first["cxr"], ours.cpu()[:, None].float().expand(-1, 3, -1, -1))
+    assert torch.equal(first["embedding"], targets.cpu())
+
+    def plain() -> None:
+        for batch in DataLoader(OneByOne(folder, n, True), BATCH, shuffle=True):
+            batch["cxr"].to(device), batch["embedding"].to(device)
+
+    random, epochs = torch.Generator().manual_seed(0), 5
+
+    def batched() -> None:
+        for epoch in range(epochs):
+            for batch, _ in feed.batches(BATCH, shuffled(n, 0, epoch)):
+                AUGMENT(batch, random)
+
+    timed(batched, device)
+    return row("feeding training, images of 224 px per CPU core",
+               timed(plain, device), timed(batched, device) / epochs, 20.0, n, device)  # fmt: skip
+
+
+class Plain(nn.Module):
+    """The thesis's student: three copied channels into torchvision's network with another classifier."""
+
+    def __init__(self, ours: Network) -> None:
+        super().__init__()
+        self.model = torchvision.models.densenet169()
+        self.model.classifier = nn.Linear(1664, DIMENSION)
+        state = {f"classifier.{k}": v for k, v in ours.projection.state_dict().items()}
+        state |= ours.body.state_dict()
+        stem = state["features.conv0.weight"]
+        state["features.conv0.weight"] = (stem / 3).expand(-1, 3, -1, -1)
+        self.model.load_state_dict(state)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.model(batch)
+
+
+def pair(device: torch.device, batch: int, size: int) -> tuple:
+    """Both students with the same weights, and one batch as each wants it; their losses agree in fp32."""
+    torch.manual_seed(0)
+    ours = Network("densenet169", DIMENSION, input="raw")
+    plain = Plain(ours).to(device)
+    ours.to(device, memory_format=torch.channels_last)
+    made, vectors = films(batch, size)
+    pixels, targets = torch.from_numpy(made.data).to(device), torch.from_numpy(vectors).to(device)
+    copied = pixels[:, None].float().repeat(1, 3, 1, 1)
+    with torch.no_grad():
+        losses = [
+            nn.functional.mse_loss(f(x), targets) for f, x in ((plain, copied), (ours, pixels))
+        ]
+    assert torch.allclose(*losses, rtol=2e-2), losses
+    return plain, ours, copied, pixels, targets
+
+
+def step(
+    device: torch.device, batch: int, size: int, steps: int, goal: float, compiled: bool = False
+) -> dict:
+    """One training step on films that are there already."""
+    plain, ours, copied, pixels, targets = pair(device, batch, size)
+    facts = {}
+    baseline = plain_steps(plain, copied, targets, steps, device)
+    if device.type == "cuda":
+        facts["baseline_memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
+    del plain, copied
+    settings = Compute(compile=compiled)
+    own = our_steps(ours, pixels, targets, steps, device, settings)
+    if device.type == "cuda":
+        facts["memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
+        torch.cuda.empty_cache()
+    name = f"training step, batch {batch} of {size} px" + (", compiled" if compiled else "")
+    return row(name, baseline, own, goal, batch * steps, device, **facts)
+
+
+def plain_steps(
+    model: nn.Module, batch: Tensor, targets: Tensor, steps: int, device: torch.device
+) -> float:
+    """Seconds of the thesis's steps: eager, fp32, NCHW, deterministic algorithms, Adam as it comes."""
+    adam = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+    def go(count: int) -> None:
+        for _ in range(count):
+            adam.zero_grad()
+            nn.functional.mse_loss(model(batch), targets).backward()
+            adam.step()
+
+    return measure(go, steps, device, Compute(precision="fp32", deterministic=True))
+
+
+def our_steps(
+    network: Network,
+    pixels: Tensor,
+    targets: Tensor,
+    steps: int,
+    device: torch.device,
+    settings: Compute,
+) -> float:
+    """Seconds of the same steps as `training.train` makes them."""
+    adam = torch.optim.Adam(network.parameter_groups(1e-4), fused=True)
+    objective = Objective("mse")
+    forward = torch.compile(network, dynamic=False) if settings.compile else network
+
+    def go(count: int) -> None:
+        for _ in range(count):
+            with precision(settings, device):
+                output = forward(pixels)
+            adam.zero_grad(set_to_none=True)
+            objective(output, targets)["loss"].backward()
+            adam.step()
+
+    return measure(go, steps, device, settings)
+
+
+def measure(
+    go: Callable[[int], None], steps: int, device: torch.device, settings: Compute
+) -> float:
+    """Seconds of `steps` steps after three that warm up; the fastest of two rounds."""
+    with algorithms(settings):
+        go(3 if device.type == "cuda" else 1)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        return min(timed(lambda: go(steps), device) for _ in range(2))
+
+
+def fed(device: torch.device, resident: bool) -> dict:
+    """An epoch of `training.train` on packed films against the same steps on a batch that never changes."""
+    n = 40 * BATCH
+    _, ours, _, pixels, targets = pair(device, BATCH, SIZE)
+    settings = Compute()
+    baseline = our_steps(ours, pixels, targets, 40, device, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        made, vectors = films(n, SIZE)
+        np.save(Path(folder) / "packed.npy", made.data)
+        packed = np.load(Path(folder) / "packed.npy", mmap_mode="r")
+        kept = KeyedArray(packed, made.index, {}, "films")
+        feed = Feed(kept, kept.index.image_id, vectors, device)
+        if not resident:
+            feed.films = None
+        val = Feed(kept, kept.index.image_id[:BATCH], vectors[:BATCH], device)
+        plan = Plan(3, BATCH, 1e-4, "one-cycle", 0, augmentation=AUGMENT)
+        history = train(ours, Objective("mse"), feed, val, plan, settings).history
+    own = n / history.images_per_second.iloc[1:].max()
+    kind = "resident on the device" if resident else "read ahead from the file"
+    facts = {"memory_mb": int(history.memory_mb.max())}
+    return row(f"training fed with films {kind}", baseline, own, 0.9, n, device, **facts)
+
+
+if __name__ == "__main__":
+    for found in run():
+        print(json.dumps(found))
