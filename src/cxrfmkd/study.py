@@ -15,6 +15,7 @@ from cxrfmkd import schema, zoo
 from cxrfmkd.configuration import Configuration, Dataset, Distillation
 from cxrfmkd.errors import InputError, some
 from cxrfmkd.figures.catalogue import Shape
+from cxrfmkd.teacher.settings import Settings as TeacherSettings
 from cxrfmkd.zoo import MODELS, join_model, split_model
 
 # What no rule's result depends on: which runs exist, and how fast they go.
@@ -53,6 +54,11 @@ class Run:
             "loss": loss,
             "seed": self.seed,
         }
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """One text or several as a list."""
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _typed(section: type, values: dict):
@@ -266,11 +272,10 @@ class Study:
         values = asdict(self.settings.datasets[name])
         values["tables"] = {key: self.path(path) for key, path in values["tables"].items()}
         values["images"] = self.path(values["images"])
-        place = values["teacher"].get("path")
-        if isinstance(place, str):
-            values["teacher"]["path"] = self.path(place)
-        elif place is not None:
-            values["teacher"]["path"] = [self.path(part) for part in place]
+        for key in {"path", "qformer"} & set(values["teacher"]):
+            place = values["teacher"][key]
+            whole = [self.path(part) for part in listed(place)]
+            values["teacher"][key] = whole[0] if isinstance(place, str) else whole
         return values
 
     # --- checks ----------------------------------------------------------------------------------------
@@ -286,7 +291,7 @@ class Study:
             wanted[f"datasets.{name}.images"] = values["images"]
             places = values["teacher"].get("path")
             if values["teacher"].get("variant") != "demo" and places is not None:
-                for place in [places] if isinstance(places, str) else places:
+                for place in listed(places):
                     wanted[f"datasets.{name}.teacher.path"] = place
             problems += [
                 f"{setting} is {path}, which does not exist"
@@ -309,9 +314,20 @@ class Study:
                         f"config, {place}: there is no dataset `{name}`. "
                         f"`datasets` has {', '.join(s.datasets)}."
                     )
+        for name in self.datasets:
+            try:
+                TeacherSettings.read(s.datasets[name].teacher)
+            except InputError as error:
+                raise InputError(f"config, datasets.{name}.{error}") from None
         for pair in s.transfer.pairs:
             if len(pair) != 2 or pair[0] == pair[1]:
                 raise InputError(f"config, transfer.pairs: {pair} is no [source, target] pair.")
+            variants = [s.datasets[name].teacher["variant"] for name in pair]
+            if variants[0] != variants[1]:
+                raise InputError(
+                    f"config, transfer.pairs: {pair[0]} has embeddings of {variants[0]}, {pair[1]} of {variants[1]}. "
+                    "What is learnt on one variant means nothing on another: use one for both."
+                )
             if s.transfer.strategies and pair[0] not in s.classification.datasets:
                 raise InputError(
                     f"config, transfer.pairs: nothing is trained on the source `{pair[0]}`. "

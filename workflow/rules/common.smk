@@ -62,14 +62,14 @@ def checkpoints(stage):
 CHECKPOINTS = str(Path(study.settings.pathvars.get("results", "results")).name)
 
 
-def listed(paths):
+def as_list(paths):
     """One path or several as a list."""
     return [paths] if isinstance(paths, str) else list(paths)
 
 
 def option(flag, name, most=None):
     """An argument for an input that not every job has: the flag and its files, or nothing."""
-    return lambda wildcards, input: " ".join([flag, *listed(input.get(name))[:most]]) if input.get(name) else ""
+    return lambda wildcards, input: " ".join([flag, *as_list(input.get(name))[:most]]) if input.get(name) else ""
 
 
 def folders(name):

@@ -50,4 +50,4 @@ rule embed:
         "Asking the teacher for its embeddings of {wildcards.dataset}"
     shell:
         "python workflow/scripts/embed.py --spec {params.spec:q} --train {input.train} --val {input.val}"
-        " --test {input.test} --out {params.out} --shards {params.shards} &> {log}"
+        " --test {input.test} --out {params.out} --shards {params.shards} --workers {threads} &> {log}"
