@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -335,3 +336,18 @@ def workers_leave(group: int, deadline: float) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("worker processes outlived the job that started them")
+
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "nih" / "images"
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.is_dir(), reason="the open NIH films are not beside the repository")
+def test_real_films_are_packed_as_pillow_reads_them(tmp_path):
+    names = sorted(path.name for path in REAL.glob("*.png"))[:20]
+    packed = pack(records_of(names), REAL, tmp_path / "packed")
+    assert len(packed) == 20
+    for name, pixels in zip(names, packed.data, strict=True):
+        with Image.open(REAL / name) as image:
+            plain = image.convert("L").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        assert np.abs(pixels.astype(int) - np.asarray(plain)).max() <= 4

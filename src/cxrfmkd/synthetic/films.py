@@ -51,8 +51,8 @@ def draw(film: Film, truth: Truth) -> np.ndarray:
     chest.diaphragm = [height + breath for height in chest.diaphragm]
     chest.ribs = 0.085 - 0.016 * film.age
     chest.knob = 0.072 + 0.010 * film.age
-    chest.breasts = 0.090 + 0.055 * film.sex
-    chest.width -= 0.018 * film.sex
+    chest.breasts = 0.080 + 0.045 * film.sex
+    chest.width -= 0.014 * film.sex
     if film.view == "AP":
         chest.heart[2] *= 1.12
         chest.mediastinum *= 1.15
