@@ -63,7 +63,10 @@ rule students:
             dataset=study.settings.distillation.datasets,
             loss=study.settings.distillation.losses,
         ),
-        collect("<results>/{dataset}/students/selected.json", dataset=study.settings.distillation.datasets),
+        collect(
+            "<results>/{dataset}/students/selected.json",
+            dataset=study.settings.distillation.datasets,
+        ),
 
 
 rule models:

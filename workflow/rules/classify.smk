@@ -9,7 +9,12 @@ rule extract_features:
         test="<results>/{dataset}/records/test.csv",
         weights=lambda wildcards: backbone_weights(wildcards.backbone),
     output:
-        multiext("<results>/{dataset}/features/{backbone}/", data="data.npy", index="index.parquet", meta="meta.json"),
+        multiext(
+            "<results>/{dataset}/features/{backbone}/",
+            data="data.npy",
+            index="index.parquet",
+            meta="meta.json",
+        ),
     log:
         "<logs>/extract_features/{dataset}/{backbone}.log",
     benchmark:
@@ -42,9 +47,13 @@ rule probe:
         test="<results>/{dataset}/records/test.csv",
         pixels="<results>/{dataset}/records/pixels.json",
     output:
-        weights=collect("<results>/{{dataset}}/models/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS),
+        weights=collect(
+            "<results>/{{dataset}}/models/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS
+        ),
         history=collect("<results>/{{dataset}}/models/{{model}}/seed{seed}/history.csv", seed=SEEDS),
-        predictions=collect("<results>/{{dataset}}/models/{{model}}/seed{seed}/predictions.parquet", seed=SEEDS),
+        predictions=collect(
+            "<results>/{{dataset}}/models/{{model}}/seed{seed}/predictions.parquet", seed=SEEDS
+        ),
         run=collect("<results>/{{dataset}}/models/{{model}}/seed{seed}/run.json", seed=SEEDS),
     log:
         "<logs>/probe/{dataset}/{model}.log",
@@ -78,7 +87,12 @@ rule drifting_probe:
         pixels="<results>/{dataset}/records/pixels.json",
         start=lambda w: start(w.dataset, w.model),
     output:
-        multiext("<results>/{dataset}/models/{model}/seed{seed}/embeddings/", data="data.npy", index="index.parquet", meta="meta.json"),
+        multiext(
+            "<results>/{dataset}/models/{model}/seed{seed}/embeddings/",
+            data="data.npy",
+            index="index.parquet",
+            meta="meta.json",
+        ),
         weights="<results>/{dataset}/models/{model}/seed{seed}/weights.safetensors",
         history="<results>/{dataset}/models/{model}/seed{seed}/history.csv",
         predictions="<results>/{dataset}/models/{model}/seed{seed}/predictions.parquet",
@@ -119,7 +133,12 @@ rule finetune:
         pixels="<results>/{dataset}/records/pixels.json",
         student=lambda w: start(w.dataset, w.model),
     output:
-        multiext("<results>/{dataset}/models/{model}/seed{seed}/embeddings/", data="data.npy", index="index.parquet", meta="meta.json"),
+        multiext(
+            "<results>/{dataset}/models/{model}/seed{seed}/embeddings/",
+            data="data.npy",
+            index="index.parquet",
+            meta="meta.json",
+        ),
         weights="<results>/{dataset}/models/{model}/seed{seed}/weights.safetensors",
         history="<results>/{dataset}/models/{model}/seed{seed}/history.csv",
         predictions="<results>/{dataset}/models/{model}/seed{seed}/predictions.parquet",

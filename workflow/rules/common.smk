@@ -1,6 +1,5 @@
 # The study that the configuration asks for, and every function that the rules call.
 
-import os
 import re
 from pathlib import Path
 
@@ -17,7 +16,7 @@ ROOT = Path(workflow.current_basedir).parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 
 # Scripts find the package in whatever environment they run.
-os.environ["PYTHONPATH"] = f"{ROOT / 'src'}:{os.environ.get('PYTHONPATH', '')}"
+shell.prefix(f"export PYTHONPATH={ROOT / 'src'}; ")
 
 try:
     study = Study(config)
@@ -55,7 +54,7 @@ def spec(name, script=None):
 
 def checkpoints(stage):
     """Where a long job keeps what it needs to go on after a stop: outside every declared output."""
-    return lambda wildcards: "/".join(["checkpoints", CHECKPOINTS, stage, *wildcards])
+    return lambda wildcards: str(Path("checkpoints", CHECKPOINTS, stage, *wildcards))
 
 
 # Studies that do not share results do not share checkpoints either.
@@ -69,7 +68,9 @@ def as_list(paths):
 
 def option(flag, name, most=None):
     """An argument for an input that not every job has: the flag and its files, or nothing."""
-    return lambda wildcards, input: " ".join([flag, *as_list(input.get(name))[:most]]) if input.get(name) else ""
+    return lambda wildcards, input: (
+        " ".join([flag, *as_list(input.get(name))[:most]]) if input.get(name) else ""
+    )
 
 
 def folders(name):
@@ -141,7 +142,8 @@ def backbone_weights(backbone):
 def seen_by(source, target, model, seed=SEEDS[0]):
     """The keyed array through which `model` of `source` sees `target`: the teacher's or a backbone's."""
     backbone = study.backbone(source, model, seed)
-    return f"<results>/{target}/" + (f"features/{backbone}" if backbone else "teacher") + "/meta.json"
+    folder = f"features/{backbone}" if backbone else "teacher"
+    return f"<results>/{target}/{folder}/meta.json"
 
 
 def projection(source, model):
@@ -174,7 +176,10 @@ def source_run(source, model, seed):
     """The source's run that a transfer's `seed` starts from, first the file to name."""
     folder = f"<results>/{source}/models/{model}"
     if study.settings.transfer.start == "selected-seed":
-        return [f"{folder}/selected.json", *(f"{folder}/seed{s}/weights.safetensors" for s in SEEDS)]
+        return [
+            f"{folder}/selected.json",
+            *(f"{folder}/seed{s}/weights.safetensors" for s in SEEDS),
+        ]
     return [f"{folder}/seed{seed}/weights.safetensors"]
 
 

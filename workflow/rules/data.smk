@@ -113,7 +113,9 @@ rule pack_images:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
     output:
-        multiext("<results>/{dataset}/images/", data="data.npy", index="index.parquet", meta="meta.json"),
+        multiext(
+            "<results>/{dataset}/images/", data="data.npy", index="index.parquet", meta="meta.json"
+        ),
         excluded="<results>/{dataset}/images/excluded.csv",
     log:
         "<logs>/pack_images/{dataset}.log",

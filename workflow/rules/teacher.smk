@@ -30,7 +30,12 @@ rule embed:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
     output:
-        multiext("<results>/{dataset}/teacher/", data="data.npy", index="index.parquet", meta="meta.json"),
+        multiext(
+            "<results>/{dataset}/teacher/",
+            data="data.npy",
+            index="index.parquet",
+            meta="meta.json",
+        ),
     log:
         "<logs>/embed/{dataset}.log",
     benchmark:

@@ -7,15 +7,28 @@ rule transfer_direct:
         projection=lambda w: projection(w.source, w.model),
         student=lambda w: start(w.source, w.model),
         heads=lambda w: source_runs(w.source, w.model),
-        all_heads=collect("<results>/{{source}}/models/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS),
+        all_heads=collect(
+            "<results>/{{source}}/models/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS
+        ),
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
         pixels="<results>/{target}/records/pixels.json",
     output:
-        weights=collect("<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS),
-        history=collect("<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/history.csv", seed=SEEDS),
-        predictions=collect("<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/predictions.parquet", seed=SEEDS),
-        run=collect("<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/run.json", seed=SEEDS),
+        weights=collect(
+            "<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/weights.safetensors",
+            seed=SEEDS,
+        ),
+        history=collect(
+            "<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/history.csv",
+            seed=SEEDS,
+        ),
+        predictions=collect(
+            "<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/predictions.parquet",
+            seed=SEEDS,
+        ),
+        run=collect(
+            "<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/run.json", seed=SEEDS
+        ),
     log:
         "<logs>/transfer_direct/{source}-to-{target}/{model}.log",
     conda:
@@ -45,10 +58,22 @@ rule transfer_probe:
         test="<results>/{target}/records/test.csv",
         pixels="<results>/{target}/records/pixels.json",
     output:
-        weights=collect("<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS),
-        history=collect("<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/history.csv", seed=SEEDS),
-        predictions=collect("<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/predictions.parquet", seed=SEEDS),
-        run=collect("<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/run.json", seed=SEEDS),
+        weights=collect(
+            "<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/weights.safetensors",
+            seed=SEEDS,
+        ),
+        history=collect(
+            "<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/history.csv",
+            seed=SEEDS,
+        ),
+        predictions=collect(
+            "<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/predictions.parquet",
+            seed=SEEDS,
+        ),
+        run=collect(
+            "<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/run.json",
+            seed=SEEDS,
+        ),
     log:
         "<logs>/transfer_probe/{source}-to-{target}/{model}.log",
     benchmark:
@@ -81,7 +106,12 @@ rule transfer_drifting:
         pixels="<results>/{target}/records/pixels.json",
         start=lambda w: source_run(w.source, w.model, w.seed),
     output:
-        multiext("<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/embeddings/", data="data.npy", index="index.parquet", meta="meta.json"),
+        multiext(
+            "<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/embeddings/",
+            data="data.npy",
+            index="index.parquet",
+            meta="meta.json",
+        ),
         weights="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/weights.safetensors",
         history="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/history.csv",
         predictions="<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/predictions.parquet",
@@ -122,7 +152,12 @@ rule transfer_finetune:
         source=lambda w: source_run(w.source, w.model, w.seed),
         student=lambda w: probed_student(w.source, w.model),
     output:
-        multiext("<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/embeddings/", data="data.npy", index="index.parquet", meta="meta.json"),
+        multiext(
+            "<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/embeddings/",
+            data="data.npy",
+            index="index.parquet",
+            meta="meta.json",
+        ),
         weights="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/weights.safetensors",
         history="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/history.csv",
         predictions="<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/predictions.parquet",
