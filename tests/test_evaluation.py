@@ -250,6 +250,24 @@ def test_curves_enclose_the_areas(tables):
     assert pr.y[pr.x > 0].mean() == pytest.approx(means["auc_pr"], abs=0.03)
 
 
+def test_rare_findings_show_metrics_but_no_counts_and_no_curves(study):
+    test = study.test.assign(Fracture=0.0)
+    few = test.patient_id.unique()[:5]
+    test.loc[test.patient_id.isin(few), "Fracture"] = 1.0
+    tables = study.evaluate(replace(SETTINGS, replicates=20), test=test)
+    rows = {name: table[table.finding == "Fracture"] for name, table in tables.items()}
+    assert rows["metrics"].estimate.notna().all() and rows["metrics"].positives.isna().all()
+    assert rows["metrics"].prevalence.isna().all() and rows["curves"].empty
+    assert set(rows["calibration"].metric) == {
+        "brier",
+        "brier_skill",
+        "mean_error",
+        "ece",
+        "rmsce_debiased",
+    }
+    assert not tables["curves"].empty and (tables["calibration"].metric == "observed").any()
+
+
 @pytest.mark.parametrize(
     "settings",
     [Evaluation(replicates=0), replace(SETTINGS, unit="row", replicates=20),

@@ -216,8 +216,11 @@ class _Population:
         reliable = calibration.table(
             measured.calibrated, measured.observed, measured.predicted, level
         )
-        add("calibration", self._counted(reliable, prevalence))
-        add("curves", curves.table(measured.curves))
+        add(
+            "calibration",
+            self._counted(self._without_points(reliable, "metric", "observed"), prevalence),
+        )
+        add("curves", self._without_points(curves.table(measured.curves), "curve", *curves.CURVES))
         rates = subgroups.with_rates(measured.values, MEASURES)
         by_seed = subgroups.with_rates(measured.by_seed, MEASURES)
         add("subgroups", subgroups.table(rates, groups, cells, level))
@@ -227,6 +230,13 @@ class _Population:
         return comparisons.Compared(
             whole(measured.values), whole(measured.by_seed), ranges, measured.influence
         )
+
+    def _without_points(self, rows: pd.DataFrame, column: str, *kinds: str) -> pd.DataFrame:
+        """`rows` without the points of curves (those kinds of a column) of findings that few patients have or lack."""
+        few = self.cells.images[:, 0] < calibration.BINS * self.settings.minimum_cell
+        hidden = self.cells.hidden("prevalence")[:, 0] | few
+        place = pd.Index(FINDINGS).get_indexer(rows.finding)
+        return rows[~(rows[column].isin(kinds).to_numpy() & hidden[place])]
 
     def _counted(self, rows: pd.DataFrame, prevalence: np.ndarray) -> pd.DataFrame:
         """`rows` with the counts of their findings on everyone; small ones blank."""
