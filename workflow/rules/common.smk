@@ -112,6 +112,27 @@ def run_files(runs, name):
     return [f"<results>/{run.folder}/{name}" for run in runs]
 
 
+def direct_runs(target):
+    """Direct transfers to a dataset whose source run has the same seed; a selected one is not known beforehand."""
+    same = study.settings.transfer.start == "same-seed"
+    return [run for run in study.runs_on(target) if run.strategy == "direct" and same]
+
+
+def direct_sources(target):
+    """For every direct transfer to a dataset, what its source run predicted for the source's own patients."""
+    runs = direct_runs(target)
+    return [
+        f"<results>/{run.source}/models/{run.model}/seed{run.seed}/predictions.parquet"
+        for run in runs
+    ]
+
+
+def direct_source_records(target):
+    """Validation records of every source that is transferred directly to a dataset, once each."""
+    sources = unique(run.source for run in direct_runs(target))
+    return [path for source in sources for path in records("val", dataset=source)]
+
+
 def scales_needed(wildcards):
     """The measured plateau values, for the losses that are divided by them."""
     needed = study.scales_needed(wildcards.loss)

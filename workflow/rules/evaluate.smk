@@ -7,6 +7,9 @@ rule evaluate:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         resampled="<results>/{dataset}/records/test_resampled.csv",
+        arrays=["<results>/{dataset}/images/meta.json", "<results>/{dataset}/teacher/meta.json"],
+        source_predictions=lambda w: direct_sources(w.dataset),
+        source_val=lambda w: direct_source_records(w.dataset),
     output:
         metrics="<results>/evaluation/{dataset}/metrics.csv",
         summary="<results>/evaluation/{dataset}/summary.csv",
@@ -28,11 +31,14 @@ rule evaluate:
         runtime=240,
     params:
         spec=spec("evaluate"),
+        source_predictions=option("--source-predictions", "source_predictions"),
+        source_val=option("--source-val", "source_val"),
     message:
         "Evaluating every classifier on {wildcards.dataset}"
     shell:
         "python workflow/scripts/evaluate.py --spec {params.spec:q} --predictions {input.predictions} --val {input.val}"
-        " --test {input.test} --resampled {input.resampled} --metrics {output.metrics} --summary {output.summary}"
+        " --test {input.test} --resampled {input.resampled} --arrays {input.arrays} {params.source_predictions}"
+        " {params.source_val} --metrics {output.metrics} --summary {output.summary}"
         " --comparisons {output.comparisons} --thresholds {output.thresholds} --calibration {output.calibration}"
         " --subgroups {output.subgroups} --gaps {output.gaps} --curves {output.curves} &> {log}"
 
