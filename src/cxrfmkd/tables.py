@@ -152,8 +152,13 @@ def _agreement(found: dict) -> dict:
 
 
 def subgroups(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per run family, metric, finding and group, with its difference from the mean of the groups in percent."""
+    """A row per run family, metric, finding and group, with its difference from the mean of the groups in percent.
+
+    Single attributes and the focused table's findings; `results/evaluation` has crossed groups and all findings.
+    """
     keys = [*RUN, "metric", "finding", "attribute"]
+    single = ~table.attribute.str.contains(" x ", regex=False)
+    table = table[single & table.finding.isin([*FOCUSED, "Macro"])]
     columns = ["group", "estimate", "low", "high", "relative", "relative_low", "relative_high", "n", "positives", "suppressed"]  # fmt: skip
     return in_order(table[[*keys, *columns]], keys)
 
