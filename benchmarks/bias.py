@@ -20,7 +20,7 @@ from statsmodels.stats.multitest import multipletests
 
 from cxrfmkd.bias import ks, null, projection, sampling, score
 from cxrfmkd.bias.comparisons import THESIS, groups
-from cxrfmkd.bias.threads import cores
+from cxrfmkd.threads import cores
 
 RACES = {"White": 29_844, "Asian": 5_650, "Black": 2_746}
 SAMPLES, MEASURED, SIZE = 5000, 20, 1000

@@ -15,8 +15,9 @@ import time
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from cxrfmkd.bootstrap import Sample, threads
+from cxrfmkd.bootstrap import Sample
 from cxrfmkd.metrics import METRICS
+from cxrfmkd.threads import cores
 
 IMAGES, PATIENTS, FINDINGS = 38_000, 13_000, 14
 REPLICATES, MEASURED = 1000, 2
@@ -75,7 +76,7 @@ def case(unit: str) -> dict:
         "ratio": baseline / ours,
         "goal": GOALS[unit],
         "n": int(weights.sum()),
-        "device": f"{platform.machine()}, {threads()} threads",
+        "device": f"{platform.machine()}, {cores()} threads",
         "worst_difference": worst,
     }
 

@@ -10,7 +10,6 @@ bytes per model, and nothing per replicate and image.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 from cxrfmkd.draws import Strata, draw_patients, draw_rows, strata
 from cxrfmkd.metrics import METRICS
 from cxrfmkd.ranking import EVERYTHING, ranked, ranking, read_off
+from cxrfmkd.threads import cores
 
 
 def measure_names(cuts: int) -> list[str]:
@@ -30,11 +30,6 @@ def measure_names(cuts: int) -> list[str]:
     """
     rates = [(f"tpr_{cut}", f"fpr_{cut}") for cut in [*map(str, range(cuts)), "test"]]
     return [*METRICS, "prevalence", *(name for pair in rates for name in pair)]
-
-
-def threads() -> int:
-    """Threads to use: OMP_NUM_THREADS, which Snakemake and SLURM jobs set, else the cores given to the process."""
-    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,7 @@ class Sample:
         drawn: weights of the images, shape (1, n) if all findings share them, else (f, n); reused after the call.
         """
         codes, n_patients = self.codes
-        bounds = np.linspace(0, 1 + self.replicates, threads() + 1).astype(int)
+        bounds = np.linspace(0, 1 + self.replicates, cores() + 1).astype(int)
 
         def part(first: int, last: int) -> None:
             drawn = np.empty((self.truth.shape[1] if self.unit == "row" else 1, len(codes)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from cxrfmkd.bias.threads import share
+from cxrfmkd.threads import share
 
 LARGEST_EXACT = 10_000  # scipy.stats.ks_2samp's MAX_AUTO_N
 TRUE, TRUE_PLUS = 0.05, 0.001  # bounds of the thesis's bands (method, section 7.1)

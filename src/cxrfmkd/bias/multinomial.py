@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cxrfmkd.bias.threads import share
+from cxrfmkd.threads import share
 
 WORDS, SHIFT = 624, 397  # of MT19937 (Matsumoto and Nishimura 1998)
 

@@ -176,7 +176,7 @@ def bias(scores: pd.DataFrame, dataset: str) -> Finding | None:
         beyond = int((table.p < LEVEL).sum())
         text = (
             f"On {dataset_title(dataset)}, {beyond or 'none'} of {count(len(table), 'embedding')} {'has' if beyond == 1 else 'have'} a bias score for {what} beyond what "
-            f"exchanging these between patients gives (p < {LEVEL}). "
+            f"a random exchange between patients gives (p < {LEVEL}). "
         )
     least, most = table.loc[table.score.idxmin()], table.loc[table.score.idxmax()]
     text += (
