@@ -26,6 +26,7 @@ from cxrfmkd.figures import (
     performance,
     resampling,
     style,
+    subgroups,
 )
 from cxrfmkd.figures.catalogue import KINDS, representatives
 from cxrfmkd.figures.drawing import IDS, MAKERS, make
@@ -230,6 +231,33 @@ def test_the_flow_counts_unreadable_films_without_naming_their_files():
         table.kept.tolist() == [10, 8]
         and table.reason.iloc[1] == "the film cannot be read (OSError)"
     )
+
+
+def test_groups_that_are_too_small_everywhere_are_named_and_not_drawn():
+    table = subgroups.select(made.subgroups(), "chexpert")
+    few = table.group == "Asian"
+    numbers = ["estimate", "low", "high", "relative", "relative_low", "relative_high"]
+    figure = subgroups.draw(
+        table.assign(**{n: table[n].mask(few) for n in numbers}), "chexpert", "subgroups"
+    )
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert "Black" in labels and "Asian" not in labels
+    assert any("too few patients: Asian" in text.get_text() for text in figure.texts)
+    nothing = subgroups.draw(
+        table.assign(**dict.fromkeys(numbers, np.nan)), "chexpert", "subgroups"
+    )
+    assert "Nothing to draw" in nothing.axes[0].texts[0].get_text()
+
+
+def test_a_long_heading_is_broken_and_the_figure_grows_by_its_lines():
+    figure, axes = style.panels(1, 1, (2.0, 1.0))
+    tall, bottom = figure.get_size_inches()[1], axes[0, 0].get_position().y0
+    style.heading(figure, "Title", "many words " * 12)
+    lines = [text.get_text() for text in figure.texts[1:]]
+    assert len(lines) > 1 and all(style.text_width([line], 7.5) < 2.76 for line in lines)
+    grown = figure.get_size_inches()[1]
+    assert grown == pytest.approx(tall + 0.13 * (len(lines) - 1))
+    assert axes[0, 0].get_position().y0 * grown == pytest.approx(bottom * tall)
 
 
 def test_density_integrates_to_one_and_follows_the_data():

@@ -188,7 +188,7 @@ def test_findings_follow_the_numbers_when_these_change(small):
         in headlines.performance(material.table("summary.csv"), unsure, "chexpert", 0.95).text
     )
     scores = material.table("scores.csv").assign(p=0.5)
-    assert "none of 7 embeddings have" in headlines.bias(scores, "chexpert").text
+    assert "none of 7 embeddings has" in headlines.bias(scores, "chexpert").text
     assert headlines.bias(scores.assign(score=float("nan")), "chexpert") is None
 
 

@@ -91,7 +91,10 @@ def test_missing_folders_are_reported_with_the_setting_to_change():
         ({"transfer": {"pairs": [["chexpert"]]}}, "is no [source, target] pair"),
         ({"transfer": {"losses": ["mse-cosine-0.5"]}}, "is transferred but never trained"),
         ({"datasets": {"mimic": {"teacher": {"variant": "elixr-c-v2-gap"}}}}, "has embeddings of"),
-        ({"datasets": {"mimic": {"teacher": {"sorce": "dat"}}}}, "datasets.mimic.teacher.sorce: no"),
+        (
+            {"datasets": {"mimic": {"teacher": {"sorce": "dat"}}}},
+            "datasets.mimic.teacher.sorce: no",
+        ),
         ({"labels": {"uncertain": "perhaps"}}, "'perhaps' is not one of"),
         ({"folders": {"chexpert": 3}, "datasets": {"mimic": {"adapter": "dicom"}}}, "'dicom' is"),
     ],

@@ -107,12 +107,13 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
             panel.remove()
         style.label_models(line[0], pairs, top=0.5)
     axes[-1, 0].set_xlabel("PCA mode", color=style.MUTED, loc="left")
-    _key(figure, scale)
     style.heading(
         figure,
         f"Distances between groups in the embeddings of {style.dataset_title(dataset)}",
         "Kolmogorov-Smirnov D of the main sample; * adjusted p < 0.05, ** < 0.001 (Benjamini-Yekutieli within each model); –: too few images",
+        right=1.6,
     )
+    _key(figure, scale)
     return figure
 
 
@@ -129,6 +130,7 @@ def _key(figure: Figure, scale: Normalize) -> None:
         np.linspace(0, scale.vmax, 40)[None],
         cmap=DEPTH,
         norm=scale,
+        edgecolors="face",
     )
     bar.set(yticks=[], title="")
     bar.grid(False)

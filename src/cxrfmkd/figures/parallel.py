@@ -40,7 +40,7 @@ def _axis(panel: Axes, x: int, low: float, high: float, emphasised: bool) -> Non
     """One vertical axis in the panel's 0-1 coordinates, with its two ends in numbers."""
     panel.plot([x, x], [0, 1], color="#8a9199", linewidth=1.1 if emphasised else 0.6, zorder=1)
     for y, value, shift, place in ((0, low, -2, "top"), (1, high, 2, "bottom")):
-        panel.annotate(f"{value:.3f}", (x, y), (0, shift), textcoords="offset points", ha="center",
+        panel.annotate(f"{value:.3f}".replace("-", "−"), (x, y), (0, shift), textcoords="offset points", ha="center",
                        va=place, size=6, color=style.MUTED, annotation_clip=False)  # fmt: skip
 
 

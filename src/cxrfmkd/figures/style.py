@@ -8,6 +8,7 @@ drawn hollow.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -217,12 +218,26 @@ def blank(subject: str) -> Figure:
     return figure
 
 
-def heading(figure: Figure, text: str, about: str = "", left: float = 0.12) -> None:
-    """A bold title at the top left, and under it in grey what is shown; `left` in inches."""
+def heading(figure: Figure, text: str, about: str = "", *, right: float = 0.12) -> None:
+    """A bold title at the top left, and under it in grey what is shown, broken where the figure ends.
+
+    right: inches that the lines leave free at the right. The figure grows by as much as further lines need.
+    """
+    edge, step = 0.12, 0.13
     width, height = figure.get_size_inches()
-    figure.text(left / width, 1 - 0.12 / height, text, size=10, weight="bold", va="top")
-    if about:
-        figure.text(left / width, 1 - 0.33 / height, about, size=7.5, color=MUTED, va="top")
+    letters = len(about) * (width - edge - right) / max(text_width([about], 7.5), 1e-9)
+    lines = textwrap.wrap(about, max(int(letters), 20))
+    if extra := step * max(len(lines) - 1, 0):
+        for axes in figure.axes:
+            box = axes.get_position()
+            scale = height / (height + extra)
+            axes.set_position((box.x0, box.y0 * scale, box.width, box.height * scale))
+        height += extra
+        figure.set_size_inches(width, height)
+    figure.text(edge / width, 1 - 0.12 / height, text, size=10, weight="bold", va="top")
+    for i, line in enumerate(lines):
+        place = 1 - (0.33 + step * i) / height
+        figure.text(edge / width, place, line, size=7.5, color=MUTED, va="top")
 
 
 def whiskers(

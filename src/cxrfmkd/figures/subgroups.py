@@ -47,8 +47,16 @@ def draw(table: pd.DataFrame, dataset: str, kind: str) -> Figure:
     centre, low, high, title, unit = KINDS[kind]
     pairs = models_of(table)
     groups = list(dict.fromkeys(zip(table.attribute, table.group, strict=True)))
-    if kind == "relative":
-        groups = [group for group in groups if group[0] != EVERYONE]
+    shown = table[table[centre].notna()]
+    kept = set(zip(shown.attribute, shown.group, strict=True))
+    hidden = [
+        group
+        for attribute, group in groups
+        if (attribute, group) not in kept and attribute != EVERYONE
+    ]
+    groups = [group for group in groups if group in kept]
+    if not groups:
+        return style.blank(dataset)
     findings = [finding for finding in SHOWN if (table.finding == finding).any()]
     step = 0.075 * len(pairs) + 0.1
     labels = [_label(*group) for group in groups]
@@ -75,7 +83,7 @@ def draw(table: pd.DataFrame, dataset: str, kind: str) -> Figure:
                 faces=[style.face(model) for model, _ in pairs], size=3.2, width=0.9,
             )  # fmt: skip
             if found[centre].isna().all():
-                panel.annotate("suppressed: too few patients", (0.03, y), xycoords=("axes fraction", "data"),
+                panel.annotate("too few patients", (0.03, y), xycoords=("axes fraction", "data"),
                                size=6, va="center_baseline", color=style.MUTED)  # fmt: skip
         style.span(panel, *values)
         if kind == "relative":
@@ -90,6 +98,8 @@ def draw(table: pd.DataFrame, dataset: str, kind: str) -> Figure:
     legend(figure, pairs)
     losses = {loss for _, loss in pairs if loss}
     first = f"; distilled with {style.loss_name(losses.pop())}" if len(losses) == 1 else ""
+    if hidden:
+        first += f"; too few patients: {', '.join(hidden)}"
     style.heading(
         figure, f"{title}, {style.dataset_title(dataset)}",
         f"{main_population(table).capitalize()} test set; bars: interval over patients and seeds{first}",

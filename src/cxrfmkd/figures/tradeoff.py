@@ -106,6 +106,6 @@ def draw(table: pd.DataFrame) -> Figure:
         figure,
         "Performance against bias",
         f"Mean of the seven most relevant findings, {main_population(table)} test set; dashed: least squares, as in the thesis; ρ: rank "
-        "correlation,\nits interval over families of models, which are not independent",
+        "correlation, its interval over families of models, which are not independent",
     )
     return figure

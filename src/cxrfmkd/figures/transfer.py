@@ -57,10 +57,11 @@ def draw(table: pd.DataFrame, source: str, target: str) -> Figure:
         style.label_models(row[0], pairs)
         row[0].annotate(f"Macro {style.METRIC_TITLES[metric]}", (0, 1), (0, 19), xycoords="axes fraction",
                         textcoords="offset points", size=8, color=style.MUTED)  # fmt: skip
+    own = "; grey tick: the same model trained on the target" if "own" in strategies else ""
     style.heading(
         figure,
         f"From {style.dataset_title(source)} to {style.dataset_title(target)}",
-        f"Mean of the 14 findings on the {main_population(table)} test set of {style.dataset_title(target)}; bars: interval over patients "
-        "and seeds; grey tick: the same model trained on the target",
+        f"Mean of the 14 findings on the {main_population(table)} test set of {style.dataset_title(target)}; bars: "
+        f"interval over patients and seeds{own}",
     )
     return figure

@@ -18,12 +18,11 @@ from cxrfmkd.report.prose import (
     dataset_title,
     estimate,
     interval,
-    listing,
     model_name,
     number,
     p_value,
 )
-from cxrfmkd.zoo import MODELS, STRATEGIES, loss_title
+from cxrfmkd.zoo import MODELS, STRATEGIES, loss_title, title
 
 METRIC = "auc_roc"
 STRATEGY_TITLES = dict(
@@ -69,17 +68,21 @@ def performance(
     found = tidy(comparisons[comparisons.dataset == dataset])
     found = found[(found.strategy == "own") & (found.model == best.model) & (found.loss == best.loss) & (found.finding == "Macro")
                   & (found.metric == METRIC) & (found.population == best.population)]  # fmt: skip
-    words = {
+    notes = {
         "baseline": "the same network without distillation",
-        "teacher": "a linear probe on the teacher’s embeddings",
+        "teacher": "a probe on the teacher’s embeddings",
     }
     parts = []
-    for kind, other in words.items():
+    for kind in ("baseline", "teacher"):
         for row in found[found.kind == kind].itertuples():
             told = "" if row.p_adjusted < LEVEL else ", which the data do not tell from 0"
-            parts.append(f"{estimate(row.difference, row.low, row.high, sign=True)} from {other} (adjusted {p_value(row.p_adjusted)}){told}")  # fmt: skip
+            note = f" ({notes[kind]})" if MODELS[best.model].student else ""
+            parts.append(
+                f"{estimate(row.difference, row.low, row.high, sign=True)} from {title(row.reference)}{note}, "
+                f"adjusted {p_value(row.p_adjusted)}{told}"
+            )
     if parts:
-        text += f" It differs by {listing(parts)}."
+        text += f" It differs by {'; and by '.join(parts)}."
     return Finding("Performance", text)
 
 
@@ -96,7 +99,7 @@ def losses(summary: pd.DataFrame, comparisons: pd.DataFrame, dataset: str) -> Fi
     text = (
         f"The {row['size']:.0f} distillation losses leave {MODELS[model].title} on {dataset_title(dataset)} between {number(row['min'])} and "
         f"{number(row['max'])} macro AUC-ROC"
-        + (f"; the seeds of one loss vary by {number(seeds)} (SD)." if pd.notna(seeds) else ".")
+        + (f"; the seeds of one loss vary by {number(seeds)} (SD)." if seeds >= 0.0005 else ".")
     )
     found = tidy(comparisons[comparisons.dataset == dataset])
     found = found[(found.kind == "loss") & (found.strategy == "own") & (found.metric == METRIC) & (found.finding == "Macro")
@@ -116,7 +119,7 @@ def distillation(qualities: Sequence[dict], dataset: str) -> Finding | None:
     student, constant = best["student"], best["controls"]["mean_vector"]
     text = (
         f"Of {count(len(mine), 'student')} on {dataset_title(dataset)}, the one distilled with {loss_title(best['about']['loss'])} follows the "
-        f"teacher most closely: centred cosine {number(student['centred_cosine'], 2)}, and {100 * student['r2_overall']:.0f} % of the embedding’s variance explained. "
+        f"teacher most closely: centred cosine {number(student['centred_cosine'], 2)}, R² {number(student['r2_overall'], 2)}. "
         f"The raw cosine, {number(student['cosine'], 3)}, says less: the teacher’s mean vector alone has {number(constant['cosine'], 3)}."
     )
     return Finding("Distillation", text)
@@ -175,7 +178,7 @@ def bias(scores: pd.DataFrame, dataset: str) -> Finding | None:
     if table.p.notna().any():
         beyond = int((table.p < LEVEL).sum())
         text = (
-            f"On {dataset_title(dataset)}, {beyond or 'none'} of {count(len(table), 'embedding')} {'has' if beyond == 1 else 'have'} a bias score for {what} beyond what "
+            f"On {dataset_title(dataset)}, {beyond or 'none'} of {count(len(table), 'embedding')} {'have' if beyond > 1 else 'has'} a bias score for {what} beyond what "
             f"a random exchange between patients gives (p < {LEVEL}). "
         )
     least, most = table.loc[table.score.idxmin()], table.loc[table.score.idxmax()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
+from cxrfmkd.figures.distillation import CONTROLS
 from cxrfmkd.figures.performance import main_population, own
 from cxrfmkd.figures.style import METRIC_TITLES
 from cxrfmkd.findings import FINDINGS
@@ -113,7 +114,7 @@ def students(m: Material, dataset: str) -> Markup:
         .reset_index()
     )
     names = [loss_title(name) for name in rows.loss] + [
-        f"control: {what}" if what != "teacher" else "teacher itself" for what in controls.what
+        CONTROLS.get(what.replace(" ", "_"), "The teacher itself") for what in controls.what
     ]
     both = pd.concat([rows, controls], ignore_index=True)
     columns = {"cosine": "raw cosine", "centred_cosine": "centred cosine", "r2_overall": "R²", "cka_debiased": "CKA",
@@ -162,13 +163,20 @@ def _count(rows: pd.DataFrame, key: tuple[str, str], split: str) -> str:
 
 
 def gates(m: Material) -> Markup:
+    """A row per check, a column per dataset."""
     rows = m.gates
-    shown = {
-        "dataset": [dataset_title(name) for name in rows.dataset],
-        "check": rows["name"].tolist(),
-        "outcome": [Markup('<span class="mark {}">{}</span>').format(s, s) for s in rows.status],
-        "found": rows.found.tolist(),
-    }
+    checks = list(dict.fromkeys(rows["name"]))
+    shown: dict[str, list] = {"check": checks}
+    for dataset in dict.fromkeys(rows.dataset):
+        own_ = rows[rows.dataset == dataset].drop_duplicates("name").set_index("name")
+        shown[dataset_title(dataset)] = [
+            Markup('<span class="mark {}">{}</span> <span class="ci">{}</span>').format(
+                own_.status[check], own_.status[check], own_.found[check]
+            )
+            if check in own_.index
+            else "–"
+            for check in checks
+        ]
     caption = (
         "What was checked before anything was trained; a failed check would have stopped the study"
     )
