@@ -160,7 +160,7 @@ def test_findings_are_computed_from_the_tables(small):
         and "highest macro AUC-ROC of 7 models" in found["Performance"]
     )
     assert (
-        "+0.012 (+0.004 to +0.020) from the same network without distillation"
+        "differs by +0.012 (+0.004 to +0.020) from CXR-Model-FFT (the same network without"
         in found["Performance"]
     )
     assert (
