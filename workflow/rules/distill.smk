@@ -46,6 +46,7 @@ rule distill:
         "<logs>/distill/{dataset}/{loss}/seed{seed}.log",
     benchmark:
         "<benchmarks>/distill/{dataset}/{loss}/seed{seed}.jsonl"
+    priority: 50  # everything after it waits for it
     conda:
         "../envs/torch.yaml"
     threads: 8

@@ -40,6 +40,7 @@ rule embed:
         "<logs>/embed/{dataset}.log",
     benchmark:
         "<benchmarks>/embed/{dataset}.jsonl"
+    priority: 50  # everything after it waits for it
     conda:
         "../envs/tensorflow.yaml"
     threads: 8

@@ -136,7 +136,7 @@ CHEXPERT = Truth(
         "Fracture": 0.10,
         "Support Devices": 0.45,
     },
-    traces={"sex": 1.15, "age": 0.9, "race": 0.95},
+    traces={"sex": 1.15, "age": 0.9, "race": 1.1},
     fainter={"Pleural Effusion": {"Female": 0.6}},
     ap=(0.7, 0.95),
     films=(272, 320),
