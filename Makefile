@@ -9,7 +9,8 @@ CORES ?= all
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules progress --show-failed-logs
 # Small networks on small films: two jobs of one thread are quicker than one job of two.
-SMALL := --set-threads distill=1 finetune=1 transfer_finetune=1 extract_features=1
+SMALL := --set-threads $(addsuffix =1,analyse_bias assess_student distill evaluate extract_features finetune probe \
+	transfer_direct transfer_finetune transfer_probe)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo nih test lint bench environment
