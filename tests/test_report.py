@@ -264,7 +264,8 @@ def test_switches_say_whose_practice_a_study_follows():
         and table.follows["finetuning.patience"] == "its own"
     )
     assert not {"distillation.losses", "transfer.pairs"} & set(table.index)
-    assert {name.partition(".")[0] for name in table.index} <= set(sections())
+    assert {name.partition(".")[0] for name in table.index} <= {*sections(), "datasets"}
+    assert table.follows["datasets.mimic.inconsistent_race"] == "sound practice"
 
 
 def test_the_script_writes_one_page(small, tmp_path):

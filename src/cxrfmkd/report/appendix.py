@@ -6,7 +6,7 @@ import yaml
 from markupsafe import Markup, escape
 
 from cxrfmkd.report import views
-from cxrfmkd.report.markup import table
+from cxrfmkd.report.markup import coded, table
 from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import count, dataset_title, listing
 from cxrfmkd.report.section import Section
@@ -25,6 +25,7 @@ def methods(m: Material) -> Section:
         Markup('<span class="mark {}">{}</span>').format(name.split()[0], name)
         for name in found.follows
     ]
+    columns["meaning"] = [coded(text) for text in found.meaning]
     made.parts.append(
         table(columns, "Settings for which the thesis and sound practice differ", name="switches")
     )

@@ -60,6 +60,11 @@ def inline(path: str | Path, name: str, label: str) -> Markup:
     return Markup(themed(opening + rest))
 
 
+def coded(text: str) -> Markup:
+    """Text whose words between backticks are set as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 def key(model: str) -> Markup:
     """A dot in the model's colour, hollow for a linear probe, as in the figures."""
     colour = style.COLOURS[model]

@@ -7,11 +7,10 @@ from dataclasses import asdict, fields
 
 import pandas as pd
 
-from cxrfmkd.configuration import sections
+from cxrfmkd.configuration import Dataset, sections
 
-# What is computed, and where results lie, is no question of practice.
+# What is computed is no question of practice.
 GRID = {"losses", "seeds", "pairs", "datasets", "models", "attributes"}
-SKIPPED = {"title", "pathvars", "folders", "synthetic", "datasets"}
 
 
 def compare(settings: dict, thesis: dict) -> pd.DataFrame:
@@ -22,22 +21,30 @@ def compare(settings: dict, thesis: dict) -> pd.DataFrame:
     """
     rows = []
     for section, kind in sections().items():
-        if section in SKIPPED or section not in thesis or not isinstance(thesis[section], dict):
-            continue
-        defaults = asdict(kind())
-        docs = {entry.name: entry.metadata["doc"] for entry in fields(kind)}
-        for name, theirs in thesis[section].items():
-            if name in GRID or name not in defaults or theirs == defaults[name]:
-                continue
-            ours, sound = settings[section][name], defaults[name]
-            follows = (
-                "thesis" if ours == theirs else "sound practice" if ours == sound else "its own"
-            )
-            rows.append(
-                (f"{section}.{name}", _said(ours), _said(theirs), _said(sound), follows, docs[name])
+        if isinstance(thesis.get(section), dict):
+            rows += _differing(section, kind(), settings[section], thesis[section])
+    for name, theirs in thesis.get("datasets", {}).items():
+        if name in settings["datasets"]:
+            rows += _differing(
+                f"datasets.{name}", Dataset("", {}, "", {}), settings["datasets"][name], theirs
             )
     columns = ["setting", "this study", "thesis", "sound practice", "follows", "meaning"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _differing(place: str, sound: object, ours: dict, theirs: dict) -> list[tuple]:
+    """A row per setting of one section for which the thesis leaves the default."""
+    defaults, rows = asdict(sound), []
+    docs = {entry.name: entry.metadata["doc"] for entry in fields(sound)}
+    for name, value in theirs.items():
+        if name in GRID or name not in defaults or value == defaults[name]:
+            continue
+        mine, default = ours[name], defaults[name]
+        follows = "thesis" if mine == value else "sound practice" if mine == default else "its own"
+        rows.append(
+            (f"{place}.{name}", _said(mine), _said(value), _said(default), follows, docs[name])
+        )
+    return rows
 
 
 def _said(value: object) -> str:
