@@ -19,6 +19,7 @@ rule extract_features:
         "<logs>/extract_features/{dataset}/{backbone}.log",
     benchmark:
         "<benchmarks>/extract_features/{dataset}/{backbone}.jsonl"
+    priority: 30
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -103,6 +104,7 @@ rule drifting_probe:
         "<benchmarks>/drifting_probe/{dataset}/{model}/seed{seed}.jsonl"
     wildcard_constraints:
         model=one_of(m for m in study.models if study.drifts(m)),
+    priority: 40
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -149,6 +151,7 @@ rule finetune:
         "<benchmarks>/finetune/{dataset}/{model}/seed{seed}.jsonl"
     wildcard_constraints:
         model=one_of(m for m in study.models if MODELS[split_model(m)[0]].finetuned),
+    priority: 40
     conda:
         "../envs/torch.yaml"
     threads: 8

@@ -122,6 +122,7 @@ rule transfer_drifting:
         "<benchmarks>/transfer_drifting/{source}-to-{target}/{model}/seed{seed}.jsonl"
     wildcard_constraints:
         model=one_of(study.models if study.drifting else []),
+    priority: 40
     conda:
         "../envs/torch.yaml"
     threads: 8
@@ -166,6 +167,7 @@ rule transfer_finetune:
         "<logs>/transfer_finetune/{source}-to-{target}/{model}/seed{seed}.log",
     benchmark:
         "<benchmarks>/transfer_finetune/{source}-to-{target}/{model}/seed{seed}.jsonl"
+    priority: 40
     conda:
         "../envs/torch.yaml"
     threads: 8
