@@ -30,6 +30,10 @@ RAW = (
     "mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-2.0.0-chexpert.csv.gz", "hosp/patients.csv.gz",
     "hosp/admissions.csv.gz", "saved_model.pb", "variables/variables.index",
 )
+TABLES = (
+    "cohort.csv", "performance_detailed.csv", "performance_focused.csv", "transfer.csv", "students.csv",
+    "subgroups.csv", "bias.csv", "costs.csv",
+)
 script, *rest = sys.argv[1:]
 raw = any(name in script for name in ("synthesize", "build_demo_teacher"))
 flag = ""
@@ -40,13 +44,15 @@ for text in rest:
     path = Path(text)
     if flag in ("--spec", "--checkpoints", "--shards", "--workers", "--time-budget"):
         continue
-    names = RAW if raw else RUN if flag == "--runs" else ARRAY
-    for made in [path] if path.suffix in SUFFIXES else [path / name for name in names]:
+    names = RAW if raw else RUN if flag == "--runs" else TABLES if flag == "--out-dir" else ARRAY
+    beside = [path.with_suffix(".csv")] if "check_pixels" in script and flag == "--out" else []
+    for made in beside + [path] if path.suffix in SUFFIXES else [path / name for name in names]:
         if not made.exists():
             made.parent.mkdir(parents=True, exist_ok=True)
             made.write_text(str(made))
 """.replace(
-    "SUFFIXES", '(".csv", ".json", ".parquet", ".safetensors", ".svg", ".png", ".html", ".gz")'
+    "SUFFIXES",
+    '(".csv", ".json", ".parquet", ".safetensors", ".svg", ".png", ".html", ".gz", ".yaml")',
 )
 
 

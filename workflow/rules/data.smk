@@ -80,7 +80,7 @@ rule sample_records:
         "Sampling the records of {wildcards.dataset}"
     shell:
         "python workflow/scripts/sample_records.py --spec {params.spec:q} --train {output.train} --val {output.val}"
-        " --test {output.test} --summary {output.summary} &> {log}"
+        " --test {output.test} --summary {output.summary} --excluded {output.excluded} &> {log}"
 
 
 rule resample_test:
