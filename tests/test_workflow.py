@@ -146,7 +146,7 @@ def test_touching_every_source_file_reruns_nothing(finished):
 
 @pytest.mark.slow
 def test_one_loss_s_setting_reruns_its_branch_alone(finished):
-    own = 'distillation={"per_loss": {"mse-cosine-0.6": {"epochs": 9}}}'
+    own = 'distillation={"per_loss": {"cosine": {"epochs": 9}}}'
     counts = plan(finished, "--config", own)
     study = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
     seeds = len(study["distillation"]["seeds"])
