@@ -409,10 +409,10 @@ def test_sigterm_saves_leaves_with_75_and_the_next_start_goes_on(tmp_path):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 75 and "SIGTERM came; the next start goes on from here" in said
     again = run_in_a_process(tmp_path)
-    _, said = again.communicate(timeout=120)
+    _, said = again.communicate(timeout=600)
     assert again.returncode == 0 and "epoch 13" in said and "going on from epoch" in said
     assert (tmp_path / "out" / "weights.safetensors").exists() and not (tmp_path / "c").exists()
 
