@@ -26,9 +26,9 @@ from cxrfmkd.configuration import Dataset
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
 from cxrfmkd.sampling import sample
-from cxrfmkd.synthetic import chexpert, mimic
+from cxrfmkd.synthetic import anatomy, chexpert, mimic
 from cxrfmkd.synthetic.films import Film, draw
-from cxrfmkd.synthetic.population import PRESENTABLE, population
+from cxrfmkd.synthetic.population import PRESENTABLE, population, stream
 from cxrfmkd.synthetic.truth import CHEXPERT, MIMIC, PATHOLOGIES, planted
 from cxrfmkd.synthetic.writing import film
 
@@ -263,7 +263,7 @@ def test_ceiling_of_age_equals_a_simulation():
 
 def plain(**changes) -> Film:
     nothing = dict.fromkeys(PRESENTABLE, 0.0)
-    shown = Film("PA", nothing, 0.0, 0.0, (0.0, 0.0), (1,), (2,), (3,))
+    shown = Film("PA", nothing, 0.0, 0.0, (0.0, 0.0), 1, 2, 0, 0)
     findings = nothing | changes.pop("findings", {})
     return dataclasses.replace(shown, findings=findings, **changes)
 
@@ -306,7 +306,7 @@ def test_traces_show_as_documented(trace, side):
 def test_views_and_films_of_one_patient_differ():
     first = draw(plain(), CHEXPERT)
     assert (first != draw(plain(view="AP"), CHEXPERT)).any()
-    assert (first != draw(plain(exposure=(4,)), CHEXPERT)).any()
+    assert (first != draw(plain(film=1), CHEXPERT)).any()
     np.testing.assert_array_equal(first, draw(plain(), CHEXPERT))
     assert first.shape == CHEXPERT.films and first.dtype == np.uint8
 
@@ -350,3 +350,39 @@ def test_a_linear_probe_finds_what_is_planted_and_nothing_else(truth):
         assert 0.6 < race < truth.ceilings()["race"] + 0.06
     else:
         assert 0.4 < race < 0.6
+
+
+@pytest.mark.parametrize("site", WRITERS)
+def test_nothing_else_in_the_drawing_goes_with_the_attributes(site):
+    """Anatomy is drawn apart from people: a shared random stream would be a trace that nobody planted."""
+    truth = planted(site, age_shift=dict.fromkeys(("White", "Asian", "Black"), 0))
+    people = population(truth, 3000, 1).drop_duplicates("patient")
+    shapes = [anatomy.build(stream("anatomy", truth, 1, k)) for k in people.patient]
+    drawn = pd.DataFrame(
+        {
+            "width": [chest.width for chest in shapes],
+            "apex": [chest.apex for chest in shapes],
+            "heart": [chest.heart[2] for chest in shapes],
+            "base": [chest.diaphragm[1] for chest in shapes],
+            "ribs": [chest.rib_phase for chest in shapes],
+            "age": people.age.to_numpy(),
+            **{name: people[name].to_numpy() for name in PRESENTABLE},
+        }
+    )
+    female = (people.sex == "Female").to_numpy()
+    if truth.fainter:
+        drawn = drawn.drop(columns=list(truth.fainter))
+    drawn = drawn.join(((drawn - drawn.mean()) ** 2).add_suffix(", spread"))
+    for group in (female, *((people.race == race).to_numpy() for race in truth.races)):
+        apart = drawn[group].mean() - drawn[~group].mean()
+        error = np.sqrt(drawn[group].var() / group.sum() + drawn[~group].var() / (~group).sum())
+        assert (apart.abs() / error).max() < 4
+    assert np.abs(np.corrcoef(drawn.age, drawn.width)[0, 1]) < 4 / np.sqrt(len(drawn))
+
+
+def test_two_sites_with_one_seed_have_different_patients():
+    first, second = (population(planted(site), 300, 1) for site in WRITERS)
+    together = min(len(first), len(second))
+    for column in ("trace_sex", "age"):
+        correlation = np.corrcoef(first[column][:together], second[column][:together])[0, 1]
+        assert abs(correlation) < 0.2

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxrfmkd.files import write_table
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.synthetic.population import population
+from cxrfmkd.synthetic.population import population, stream
 from cxrfmkd.synthetic.truth import Truth
 from cxrfmkd.synthetic.writing import labels, write_films, write_xlsx
 
@@ -32,7 +32,7 @@ REASONS = ("race", "ethnicity", "not in the spreadsheet")
 def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> dict:
     """Write all tables and films below `out`; returns what can be counted in them."""
     rows = population(truth, patients, seed)
-    rng = np.random.default_rng((seed, 1))
+    rng = stream("tables", truth, seed)
     people = rows.drop_duplicates("patient").set_index("patient")
     people["reason"] = np.where(people.included, "", rng.choice(REASONS, size=len(people)))
     table = train(rows, people, truth, seed)

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from cxrfmkd.synthetic import anatomy, pathology
 from cxrfmkd.synthetic.anatomy import edge
+from cxrfmkd.synthetic.population import stream
 from cxrfmkd.synthetic.truth import Truth
 
 
@@ -26,8 +27,8 @@ class Film:
     """What one film shows.
 
     findings: visibility of each finding but "No Finding", 0-1; sex, age, race: the planted quantities
-    (about standard normal); patient, study, exposure: seeds of the anatomy, of where the findings sit, and of
-    everything that differs between two films of one study.
+    (about standard normal); seed, patient, study, film: numbers that decide the anatomy (the first two), where the
+    findings sit (the first three), and everything that differs between two films of one study.
     """
 
     view: str
@@ -35,15 +36,16 @@ class Film:
     sex: float
     age: float
     race: tuple[float, float]
-    patient: tuple[int, ...]
-    study: tuple[int, ...]
-    exposure: tuple[int, ...]
+    seed: int
+    patient: int
+    study: int
+    film: int
 
 
 def draw(film: Film, truth: Truth) -> np.ndarray:
     """The film as the site stores it: uint8, shape `truth.films`; bone is bright."""
-    chest = anatomy.build(np.random.default_rng(film.patient))
-    rng = np.random.default_rng(film.exposure)
+    chest = anatomy.build(stream("anatomy", truth, film.seed, film.patient))
+    rng = stream("exposure", truth, film.seed, film.patient, film.study, film.film)
     if film.view == "LATERAL":
         return _expose(_lateral(film, truth, rng), film, truth, rng)
     x, y = anatomy.coordinates(*truth.films, rng)
@@ -57,7 +59,7 @@ def draw(film: Film, truth: Truth) -> np.ndarray:
         chest.heart[2] *= 1.12
         chest.mediastinum *= 1.15
         chest.diaphragm = [height - 0.05 for height in chest.diaphragm]
-    places = np.random.default_rng(film.study)
+    places = stream("places", truth, film.seed, film.patient, film.study)
     pathology.reshape(chest, film.findings, places)
     canvas = anatomy.draw(chest, x, y, rng)
     if film.view == "AP":

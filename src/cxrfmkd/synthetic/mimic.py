@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.synthetic.population import population
+from cxrfmkd.synthetic.population import population, stream
 from cxrfmkd.synthetic.truth import Truth
 from cxrfmkd.synthetic.writing import labels, write_films, write_gz
 
@@ -39,7 +39,7 @@ VIEW_CODES = {"AP": "antero-posterior", "PA": "postero-anterior", "LATERAL": "la
 def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> dict:
     """Write all tables and films below `out`; returns what can be counted in them."""
     rows = population(truth, patients, seed)
-    rng = np.random.default_rng((seed, 2))
+    rng = stream("tables", truth, seed)
     people = _people(rows, rng)
     rows = _identified(rows, people, rng)
     write_gz(out / "mimic-cxr-2.0.0-metadata.csv.gz", metadata(rows, truth))

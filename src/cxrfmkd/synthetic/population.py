@@ -1,6 +1,6 @@
 """Patients, studies and films of a synthetic site: who they are and what their films show.
 
-One row a film. Everything is drawn from the seed and the patient's number alone, so a larger population
+One row a film. Everything is drawn from the site, the seed and the patient's number alone, so a larger population
 begins with the same patients.
 """
 
@@ -12,10 +12,12 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.synthetic.truth import PATHOLOGIES, RACE_CODES, RACES, Truth
+from cxrfmkd.synthetic.truth import PATHOLOGIES, RACE_CODES, RACES, SITES, Truth
 
 FACTORS = ("fluid", "infection", "trauma", "collapse", "chronic")
 PRESENTABLE = (*PATHOLOGIES, "Support Devices")
+# What random numbers are for. Two purposes never share them, or chance in one would be a trace in the other.
+PURPOSES = ("people", "tables", "labels", "anatomy", "places", "exposure")
 # Share of a finding's variance that stays with the patient from study to study.
 LASTING = 0.6
 # Share of patients whom the study's rules leave out, for each site's own reasons.
@@ -33,13 +35,15 @@ def population(truth: Truth, patients: int, seed: int) -> pd.DataFrame:
     rows = [
         row
         for number in range(patients)
-        for row in _patient(truth, number, _generator(seed, number))
+        for row in _patient(truth, number, stream("people", truth, seed, number))
     ]
     return pd.DataFrame(rows)
 
 
-def _generator(*key: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(key))
+def stream(purpose: str, truth: Truth, seed: int, *key: int) -> np.random.Generator:
+    """Random numbers for one purpose, independent of those for any other purpose, site or key."""
+    where = PURPOSES.index(purpose), sorted(SITES).index(truth.site)
+    return np.random.default_rng([1 + where[0], 1 + where[1], seed, *key])
 
 
 def _patient(truth: Truth, number: int, rng: np.random.Generator) -> list[dict]:

@@ -18,7 +18,7 @@ from cxrfmkd.files import whole, whole_folder
 from cxrfmkd.findings import FINDINGS
 from cxrfmkd.processes import spread
 from cxrfmkd.synthetic.films import Film, draw
-from cxrfmkd.synthetic.population import PRESENTABLE
+from cxrfmkd.synthetic.population import PRESENTABLE, stream
 from cxrfmkd.synthetic.truth import PATHOLOGIES, Truth
 
 
@@ -30,9 +30,10 @@ def film(row: pd.Series, seed: int) -> Film:
         sex=float(row.trace_sex),
         age=float(row.trace_age),
         race=(float(row.trace_race_1), float(row.trace_race_2)),
-        patient=(seed, int(row.patient)),
-        study=(seed, int(row.patient), 1 + int(row.study)),
-        exposure=(seed, int(row.patient), 1 + int(row.study), 1 + int(row.film)),
+        seed=seed,
+        patient=int(row.patient),
+        study=int(row.study),
+        film=int(row.film),
     )
 
 
@@ -64,7 +65,7 @@ def labels(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
     studies = rows.drop_duplicates(["patient", "study"])
     labelled = []
     for _, row in studies.iterrows():
-        rng = np.random.default_rng((seed, int(row.patient), 1 + int(row.study), 0, 1))
+        rng = stream("labels", truth, seed, int(row.patient), int(row.study))
         nothing = not any(row[name] > 0 for name in PATHOLOGIES)
         given = {
             name: _label(row[name] > 0, nothing, truth, *rng.random(2)) for name in PRESENTABLE
