@@ -149,7 +149,7 @@ class Distillation:
 
     datasets: list = setting("datasets whose teacher is distilled", ["chexpert", "mimic"])
     losses: list = setting(
-        "losses, from the vocabulary of docs/losses.md", ["mse", "cosine", "mse-cosine-learned"]
+        "losses, from the vocabulary of docs/training.md", ["mse", "cosine", "mse-cosine-learned"]
     )
     seeds: list = setting("one student per loss and seed", [41, 42, 43, 44, 45])
     epochs: int = setting("passes over the training images", 40, minimum=1)
