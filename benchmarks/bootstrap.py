@@ -15,8 +15,8 @@ import time
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from cxrfmkd.bootstrap import Sample
-from cxrfmkd.metrics import METRICS
+from cxrfmkd.evaluation.bootstrap import Sample
+from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.threads import cores
 
 IMAGES, PATIENTS, FINDINGS = 38_000, 13_000, 14

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from cxrfmkd.configuration import Images
-from cxrfmkd.images import pack
+from cxrfmkd.datasets.images import pack
 from cxrfmkd.synthetic.films import draw
 from cxrfmkd.synthetic.population import population
 from cxrfmkd.synthetic.truth import CHEXPERT

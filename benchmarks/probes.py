@@ -17,9 +17,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from cxrfmkd.configuration import Probe
-from cxrfmkd.devices import pick_device
 from cxrfmkd.networks import Network
-from cxrfmkd.probes import Sample, patient_counts, train_heads
+from cxrfmkd.probing.probes import Sample, patient_counts, train_heads
+from cxrfmkd.training.devices import pick_device
 
 SIZES = {"train": 76, "val": 13, "test": 38}
 SEEDS = [41, 42, 43, 44, 45]

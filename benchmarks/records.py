@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd import adapters
 from cxrfmkd.configuration import Dataset
+from cxrfmkd.datasets import adapters
+from cxrfmkd.datasets.records import complete
+from cxrfmkd.datasets.resampling import draw, groups
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.records import complete
-from cxrfmkd.resampling import draw, groups
 
 GOAL = 5.0
 

@@ -1,7 +1,7 @@
 """Training: feeding it, one step of it, and how much of the step's speed is left when real data are fed.
 
 The plain way is the thesis's loop: each film a JPEG and a `.dat` file, read and augmented one by one, copied to three
-channels, fp32 in NCHW, Adam. Ours is what `cxrfmkd.training` does. Both hold the same weights and see the same films in
+channels, fp32 in NCHW, Adam. Ours is what `cxrfmkd.training.loop` does. Both hold the same weights and see the same films in
 the same process; films and losses must agree before anything is timed. On a CPU a single thread is used and few
 films; a GPU gets batches of 128 films of 224 pixels.
 """
@@ -25,13 +25,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, RandomAffine, RandomApply, RandomHorizontalFlip
 
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.augmentation import Augmentation
 from cxrfmkd.configuration import Network as Compute
-from cxrfmkd.devices import algorithms, device_name, pick_device, precision
-from cxrfmkd.feeding import Feed, shuffled
 from cxrfmkd.losses import Objective
 from cxrfmkd.networks import Network
-from cxrfmkd.training import Plan, train
+from cxrfmkd.training.augmentation import Augmentation
+from cxrfmkd.training.devices import algorithms, device_name, pick_device, precision
+from cxrfmkd.training.feeding import Feed, shuffled
+from cxrfmkd.training.loop import Plan, train
 
 DIMENSION, BATCH, SIZE = 1376, 128, 224
 AUGMENT = Augmentation(flip=True, affine=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import made_films
 import torch
 
-from cxrfmkd.checkpoints import Checkpoints
 from cxrfmkd.configuration import Distillation, Network
-from cxrfmkd.distillation import distill
+from cxrfmkd.training.checkpoints import Checkpoints
+from cxrfmkd.training.distillation import distill
 
 
 def distilled(checkpoints: Path | None, out: Path, seed: int = 3) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.datasets.records import complete, write_records
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.records import complete, write_records
 
 SIZES = {"train": 120, "val": 60, "test": 50}
 

@@ -10,8 +10,8 @@ import torchvision
 
 from cxrfmkd.architectures import ARCHITECTURES, Architecture
 from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.datasets.records import complete, write_records
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.records import complete, write_records
 
 SIZES = {"train": 24, "val": 12, "test": 10}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.datasets.records import complete
 from cxrfmkd.files import write_table
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.records import complete
 
 
 def records(patients: int = 120, seed: int = 0, split: str = "test") -> pd.DataFrame:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from raw_layouts import chexpert, chexpert_tables
 
-from cxrfmkd import adapters
-from cxrfmkd.adapters.chexpert import race
+from cxrfmkd.datasets import adapters
+from cxrfmkd.datasets.adapters.chexpert import race
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from raw_layouts import mimic, mimic_tables
 
-from cxrfmkd import adapters
-from cxrfmkd.adapters.mimic import UNINFORMATIVE, coarse
 from cxrfmkd.configuration import Dataset
+from cxrfmkd.datasets import adapters
+from cxrfmkd.datasets.adapters.mimic import UNINFORMATIVE, coarse
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
 

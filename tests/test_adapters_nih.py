@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from raw_layouts import NIH_ROWS, nih, touch
 
-from cxrfmkd import adapters
 from cxrfmkd.configuration import Dataset
+from cxrfmkd.datasets import adapters
+from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.sampling import sample
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "nih"
 

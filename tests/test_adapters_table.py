@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from raw_layouts import chexpert, chexpert_tables, mimic, mimic_tables
 
-from cxrfmkd import adapters
 from cxrfmkd.configuration import Dataset
+from cxrfmkd.datasets import adapters
+from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.sampling import sample
 
 OWN = pd.DataFrame(
     {

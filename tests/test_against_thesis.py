@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrfmkd.against_thesis import COLUMNS, against_thesis, thesis_results
 from cxrfmkd.findings import FINDINGS
+from cxrfmkd.tables.against_thesis import COLUMNS, against_thesis, thesis_results
 from cxrfmkd.zoo import MODELS, STRATEGIES
 
 ROOT = Path(__file__).parents[1]

@@ -6,8 +6,8 @@ import torch
 from scipy.stats import kstest
 from torchvision.transforms import RandomAffine, functional
 
-from cxrfmkd import augmentation
-from cxrfmkd.augmentation import Augmentation, affine
+from cxrfmkd.training import augmentation
+from cxrfmkd.training.augmentation import Augmentation, affine
 
 
 def films(n, height=40, width=40):

@@ -19,10 +19,10 @@ from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.bias.analysis import SHARED, analyse, views
 from cxrfmkd.bias.summary import combine
 from cxrfmkd.configuration import Bias
+from cxrfmkd.datasets.records import complete, write_records
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.heads import View
-from cxrfmkd.records import complete, write_records
+from cxrfmkd.probing.heads import View
 
 ROOT = Path(__file__).parents[1]
 SMALL = Bias(

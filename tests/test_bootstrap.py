@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxrfmkd.bootstrap import (
+from cxrfmkd.evaluation.bootstrap import (
     Sample,
     basic_interval,
     intervals,
     measure_names,
     seed_shares,
 )
-from cxrfmkd.draws import strata
-from cxrfmkd.metrics import measures, threshold_at_fpr
-from cxrfmkd.ranking import AREAS, EVERYTHING, NOTHING, RATES
+from cxrfmkd.evaluation.draws import strata
+from cxrfmkd.evaluation.metrics import measures, threshold_at_fpr
+from cxrfmkd.evaluation.ranking import AREAS, EVERYTHING, NOTHING, RATES
 
 
 def made(n=300, patients=90, findings=3, seed=0):

@@ -7,8 +7,8 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from cxrfmkd.bootstrap import Sample, intervals
-from cxrfmkd.calibration import MEASURES, bins, calibration, replicate, table
+from cxrfmkd.evaluation.bootstrap import Sample, intervals
+from cxrfmkd.evaluation.calibration import MEASURES, bins, calibration, replicate, table
 
 
 def column(found: np.ndarray, name: str) -> np.ndarray:

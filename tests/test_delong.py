@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from cxrfmkd import delong
-from cxrfmkd.bootstrap import Sample
+from cxrfmkd.evaluation import delong
+from cxrfmkd.evaluation.bootstrap import Sample
 
 
 def made(seed=0, n=240, patients=80, findings=2):

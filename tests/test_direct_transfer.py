@@ -12,13 +12,13 @@ from made_dataset import make
 from safetensors.numpy import load_file, save_file
 
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.direct import transfer
+from cxrfmkd.datasets.records import read_records, targets
 from cxrfmkd.errors import InputError
 from cxrfmkd.files import read_json
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.heads import Linear
-from cxrfmkd.probe_runs import train_runs
-from cxrfmkd.records import read_records, targets
+from cxrfmkd.probing.direct import transfer
+from cxrfmkd.probing.heads import Linear
+from cxrfmkd.probing.runs import train_runs
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 SPEC = {
@@ -101,7 +101,7 @@ def test_test_images_are_not_needed_until_the_heads_are_final(dataset, tmp_path,
     monkeypatch.setattr(
         KeyedArray, "take", lambda self, ids: seen.append(ids[0]) or take(self, ids)
     )
-    monkeypatch.setattr("cxrfmkd.probe_runs.train_heads", lambda *_: seen.append("trained") or [])
+    monkeypatch.setattr("cxrfmkd.probing.runs.train_heads", lambda *_: seen.append("trained") or [])
     with pytest.raises(ValueError, match="shorter"):
         probe(dataset, [tmp_path / "41", tmp_path / "42"])
     assert [name[:5] for name in seen] == ["train", "val/1", "train"]

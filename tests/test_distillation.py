@@ -11,13 +11,19 @@ from torch import nn
 from torch.utils.data import random_split
 
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.checkpoints import Checkpoints
 from cxrfmkd.configuration import Distillation
 from cxrfmkd.configuration import Network as Compute
-from cxrfmkd.distillation import distill, embeddings, measure_scales, plateau, split_validation
 from cxrfmkd.errors import InputError
 from cxrfmkd.networks import load_student
-from cxrfmkd.standardisation import KINDS, Standardisation, balanced_rotation
+from cxrfmkd.training.checkpoints import Checkpoints
+from cxrfmkd.training.distillation import (
+    distill,
+    embeddings,
+    measure_scales,
+    plateau,
+    split_validation,
+)
+from cxrfmkd.training.standardisation import KINDS, Standardisation, balanced_rotation
 
 made_films.add_tiny_body()
 TABLES = made_films.records({"train": 60, "val": 40, "test": 2})

@@ -9,7 +9,7 @@ from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Finetuning, Labels, Probe
 from cxrfmkd.configuration import Network as Compute
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.finetuning import as_thesis_probe, finetune, start
+from cxrfmkd.training.finetuning import as_thesis_probe, finetune, start
 
 SIZES = {"train": 10, "val": 4, "test": 4}
 

@@ -19,11 +19,11 @@ from statsmodels.stats.multitest import multipletests
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Evaluation
 from cxrfmkd.errors import InputError
-from cxrfmkd.evaluation import TABLES, Run, evaluate, runs_of
-from cxrfmkd.families import Family, references
+from cxrfmkd.evaluation.analysis import TABLES, Run, evaluate, runs_of
+from cxrfmkd.evaluation.families import Family, references
+from cxrfmkd.evaluation.significance import adjusted, standard_error, wald
 from cxrfmkd.files import read_table, write_table
 from cxrfmkd.findings import FINDINGS, GROUPS
-from cxrfmkd.significance import adjusted, standard_error, wald
 
 ROOT = Path(__file__).parents[1]
 SKILLS = {

@@ -8,8 +8,8 @@ import torch
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Network as Compute
 from cxrfmkd.errors import InputError
-from cxrfmkd.features import extract
 from cxrfmkd.networks import Network
+from cxrfmkd.training.features import extract
 
 made_films.add_tiny_body()
 TABLES = made_films.records()

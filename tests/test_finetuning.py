@@ -14,17 +14,18 @@ import torch
 from safetensors.torch import save_file
 from sklearn.metrics import log_loss
 
-from cxrfmkd import finetuning, zoo
+from cxrfmkd import zoo
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.checkpoints import Checkpoints
 from cxrfmkd.configuration import Finetuning, Labels, Probe
 from cxrfmkd.configuration import Network as Compute
+from cxrfmkd.datasets.records import targets
 from cxrfmkd.errors import InputError
 from cxrfmkd.files import read_table
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.finetuning import as_thesis_probe, finetune, start, start_transfer
 from cxrfmkd.networks import Network, load
-from cxrfmkd.records import targets
+from cxrfmkd.training import finetuning
+from cxrfmkd.training.checkpoints import Checkpoints
+from cxrfmkd.training.finetuning import as_thesis_probe, finetune, start, start_transfer
 
 made_films.add_tiny_body()
 TABLES = made_films.records()

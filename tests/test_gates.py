@@ -17,12 +17,12 @@ from raw_layouts import chexpert, chexpert_tables, mimic, mimic_tables, nih
 from test_adapters_nih import many
 from test_records import made
 
-from cxrfmkd import gates
 from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.datasets import gates
+from cxrfmkd.datasets.records import COLUMNS, read_records
+from cxrfmkd.datasets.sampling import sample
+from cxrfmkd.datasets.splits import published_order
 from cxrfmkd.errors import InputError
-from cxrfmkd.records import COLUMNS, read_records
-from cxrfmkd.sampling import sample
-from cxrfmkd.splits import published_order
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 

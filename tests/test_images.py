@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxrfmkd import images
 from cxrfmkd.configuration import Images
-from cxrfmkd.decoding import UnreadableError, decode
+from cxrfmkd.datasets import images
+from cxrfmkd.datasets.decoding import UnreadableError, decode
 from cxrfmkd.errors import InputError
 
 SIZE = 64
@@ -293,7 +293,7 @@ def test_other_settings_do_not_meet_old_shards(tmp_path, monkeypatch):
 KILLED = """
 import sys, pandas as pd
 from pathlib import Path
-from cxrfmkd import images
+from cxrfmkd.datasets import images
 from cxrfmkd.configuration import Images
 images.SHARD = 2
 folder = Path(sys.argv[1])

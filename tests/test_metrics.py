@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from cxrfmkd.errors import InputError
+from cxrfmkd.evaluation.metrics import curve, measures, names, threshold_at_fpr, with_groups
 from cxrfmkd.findings import FINDINGS, GROUPS
-from cxrfmkd.metrics import curve, measures, names, threshold_at_fpr, with_groups
 
 
 def by_sklearn(truth, scores, target=0.2):

@@ -10,9 +10,9 @@ from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Labels, Probe
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.heads import Linear, View, masked_loss
-from cxrfmkd.logistic import principal_axes, solve
-from cxrfmkd.probes import Sample, patient_counts, train_heads
+from cxrfmkd.probing.heads import Linear, View, masked_loss
+from cxrfmkd.probing.logistic import principal_axes, solve
+from cxrfmkd.probing.probes import Sample, patient_counts, train_heads
 
 torch.set_num_threads(1)
 
@@ -229,7 +229,7 @@ def test_finding_whose_only_positives_a_seed_did_not_draw_is_constant_for_that_s
 def test_groups_of_seeds_that_fit_into_memory_change_nothing(monkeypatch):
     train, val = made(60, 5), made(40, 5, seed=1)
     together = train_heads(train, val, [1, 2, 3], Probe(bootstrap=True), "cpu")
-    monkeypatch.setattr("cxrfmkd.probes.ELEMENTS", 2 * 60 * 14 * 4)
+    monkeypatch.setattr("cxrfmkd.probing.probes.ELEMENTS", 2 * 60 * 14 * 4)
     grouped = train_heads(train, val, [1, 2, 3], Probe(bootstrap=True), "cpu")
     assert [probed.seed for probed in grouped] == [1, 2, 3]
     for a, b in zip(together, grouped, strict=True):

@@ -14,10 +14,11 @@ from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.assessment import RIDGES, assess, macro_auc, predictors, ridge
+from cxrfmkd.datasets.records import read_records
 from cxrfmkd.errors import InputError
 from cxrfmkd.files import read_json
-from cxrfmkd.quality import (
+from cxrfmkd.training.assessment import RIDGES, assess, macro_auc, predictors, ridge
+from cxrfmkd.training.quality import (
     centred_cosine,
     cosine,
     linear_cka,
@@ -27,7 +28,6 @@ from cxrfmkd.quality import (
     r_squared,
     retrieval,
 )
-from cxrfmkd.records import read_records
 
 SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "quality.py"
 

@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.errors import InputError
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.records import (
+from cxrfmkd.datasets.records import (
     COLUMNS,
     age_bin,
     complete,
@@ -22,6 +20,8 @@ from cxrfmkd.records import (
     targets,
     write_records,
 )
+from cxrfmkd.errors import InputError
+from cxrfmkd.findings import FINDINGS
 
 
 def made(n: int = 6, **columns) -> pd.DataFrame:

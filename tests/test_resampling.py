@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cxrfmkd.commands import resample as command
+from cxrfmkd.datasets.resampling import balance, draw, effective, exact, groups, resample, weigh
 from cxrfmkd.errors import InputError
-from cxrfmkd.resampling import balance, draw, effective, exact, groups, resample, weigh
 
 RACES = np.array(["White", "Asian", "Black"])
 DISEASES = np.array(["No Finding", "Pleural Effusion", "Other"])

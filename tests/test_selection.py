@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cxrfmkd.errors import InputError
-from cxrfmkd.heads import chosen_weights
-from cxrfmkd.selection import LOSS_RULES, STUDENT_RULES, select_loss, select_seed
+from cxrfmkd.probing.heads import chosen_weights
+from cxrfmkd.training.selection import LOSS_RULES, STUDENT_RULES, select_loss, select_seed
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 

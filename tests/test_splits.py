@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils import shuffle
 
+from cxrfmkd.datasets.splits import draw, published_order, some_patients
 from cxrfmkd.errors import InputError
-from cxrfmkd.splits import draw, published_order, some_patients
 
 PATIENTS = st.lists(st.integers(0, 60).map(str), min_size=1, max_size=120)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -13,9 +13,9 @@ from fairlearn.metrics import (
 from made_predictions import logits, records
 from sklearn.metrics import roc_auc_score
 
-from cxrfmkd import gaps, subgroups
-from cxrfmkd.bootstrap import Sample, measure_names
 from cxrfmkd.errors import InputError
+from cxrfmkd.evaluation import gaps, subgroups
+from cxrfmkd.evaluation.bootstrap import Sample, measure_names
 from cxrfmkd.findings import FINDINGS
 
 CUT = -1.2

@@ -23,9 +23,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxrfmkd.configuration import Dataset
+from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.errors import InputError
 from cxrfmkd.findings import FINDINGS
-from cxrfmkd.sampling import sample
 from cxrfmkd.synthetic import anatomy, chexpert, mimic
 from cxrfmkd.synthetic.films import Film, draw
 from cxrfmkd.synthetic.population import PRESENTABLE, population, stream

@@ -12,13 +12,13 @@ import made_tables as made
 import pandas as pd
 import pytest
 
-from cxrfmkd import tables
-from cxrfmkd.costs import costs, elapsed
 from cxrfmkd.errors import InputError
-from cxrfmkd.evaluation import TABLES as EVALUATED
+from cxrfmkd.evaluation.analysis import TABLES as EVALUATED
 from cxrfmkd.figures.catalogue import TABLES
 from cxrfmkd.findings import BY_RELEVANCE, FINDINGS
-from cxrfmkd.gathering import about, documents, gather, read
+from cxrfmkd.tables import wide as tables
+from cxrfmkd.tables.costs import costs, elapsed
+from cxrfmkd.tables.gathering import about, documents, gather, read
 
 SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "make_tables.py"
 RUN = {

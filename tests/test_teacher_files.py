@@ -20,9 +20,9 @@ from test_teacher_tfrecord import floats
 
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Teacher
+from cxrfmkd.datasets.records import COLUMNS
 from cxrfmkd.errors import InputError
 from cxrfmkd.files import write_table
-from cxrfmkd.records import COLUMNS
 from cxrfmkd.teacher.embedding import embed
 from cxrfmkd.teacher.example import field
 from cxrfmkd.teacher.tfrecord import write_records

@@ -19,18 +19,18 @@ import pytest
 import torch
 from torch import nn
 
-from cxrfmkd import checkpoints as checkpoints_module
 from cxrfmkd import progress as progress_module
-from cxrfmkd.augmentation import Augmentation
-from cxrfmkd.checkpoints import Checkpoints
 from cxrfmkd.configuration import Network as Compute
-from cxrfmkd.devices import pick_device
 from cxrfmkd.errors import InputError
-from cxrfmkd.feeding import Feed, shuffled
 from cxrfmkd.losses import Objective
 from cxrfmkd.networks import Network, load
-from cxrfmkd.schedules import SCHEDULES
-from cxrfmkd.training import DivergedError, Plan, evaluate, predict, train
+from cxrfmkd.training import checkpoints as checkpoints_module
+from cxrfmkd.training.augmentation import Augmentation
+from cxrfmkd.training.checkpoints import Checkpoints
+from cxrfmkd.training.devices import pick_device
+from cxrfmkd.training.feeding import Feed, shuffled
+from cxrfmkd.training.loop import DivergedError, Plan, evaluate, predict, train
+from cxrfmkd.training.schedules import SCHEDULES
 
 made_films.add_tiny_body()
 TABLES = made_films.records()
@@ -420,7 +420,7 @@ def test_sigterm_saves_leaves_with_75_and_the_next_start_goes_on(tmp_path):
 @pytest.mark.slow
 def test_killed_twenty_times_a_training_ends_with_the_same_weights(tmp_path):
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["cxrfmkd.distillation"])
+    server.set_forkserver_preload(["cxrfmkd.training.distillation"])
     whole = server.Process(target=killed.distilled, args=(None, tmp_path / "whole"))
     whole.start()
     whole.join()

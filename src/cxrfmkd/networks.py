@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from cxrfmkd.architectures import ARCHITECTURES, first_weights, one_channel_body
 from cxrfmkd.errors import InputError, some
 from cxrfmkd.files import whole
-from cxrfmkd.heads import chosen_weights
+from cxrfmkd.probing.heads import chosen_weights
 
 # Mean over the three channels of ImageNet's mean and standard deviation.
 GREY_MEAN, GREY_SD = 0.449, 0.226

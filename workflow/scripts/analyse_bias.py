@@ -8,8 +8,8 @@ from cxrfmkd.arguments import parse, run
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.bias.analysis import analyse, views
 from cxrfmkd.configuration import Bias
+from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.files import write_table
-from cxrfmkd.records import present, read_records
 
 TABLES = ("ks", "score", "effects", "null", "encoding", "variance", "points")
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.against_thesis import against_thesis
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.files import read_table, write_table
+from cxrfmkd.tables.against_thesis import against_thesis
 
 
 def main() -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.checkpoints import Checkpoints
 from cxrfmkd.configuration import Distillation, Network
-from cxrfmkd.distillation import distill
+from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.files import read_json, write_json, write_table
-from cxrfmkd.records import present, read_records
+from cxrfmkd.training.checkpoints import Checkpoints
+from cxrfmkd.training.distillation import distill
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.configuration import Teacher
-from cxrfmkd.records import read_records
+from cxrfmkd.datasets.records import read_records
 from cxrfmkd.teacher.embedding import embed
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Evaluation
-from cxrfmkd.evaluation import TABLES, evaluate, runs_of
+from cxrfmkd.datasets.records import present, read_records
+from cxrfmkd.evaluation.analysis import TABLES, evaluate, runs_of
 from cxrfmkd.files import write_table
-from cxrfmkd.records import present, read_records
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ import pandas as pd
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Network
-from cxrfmkd.features import extract
+from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.networks import frozen_body, load
-from cxrfmkd.records import present, read_records
+from cxrfmkd.training.features import extract
 
 
 def main() -> None:

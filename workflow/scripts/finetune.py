@@ -4,8 +4,8 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.configuration import Finetuning, Network
-from cxrfmkd.finetuning import start
-from cxrfmkd.finetuning_runs import ARGUMENTS, train_run
+from cxrfmkd.training.finetuning import start
+from cxrfmkd.training.finetuning_runs import ARGUMENTS, train_run
 
 
 def main() -> None:

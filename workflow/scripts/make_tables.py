@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from cxrfmkd import tables
 from cxrfmkd.arguments import parse, run
-from cxrfmkd.costs import costs
 from cxrfmkd.files import write_table
-from cxrfmkd.gathering import documents, gather
+from cxrfmkd.tables import wide as tables
+from cxrfmkd.tables.costs import costs
+from cxrfmkd.tables.gathering import documents, gather
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
-from cxrfmkd.distillation import measure_scales
 from cxrfmkd.files import write_json
+from cxrfmkd.training.distillation import measure_scales
 
 
 def main() -> None:

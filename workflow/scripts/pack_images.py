@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.configuration import Images
-from cxrfmkd.images import pack
-from cxrfmkd.records import read_records
+from cxrfmkd.datasets.images import pack
+from cxrfmkd.datasets.records import read_records
 
 
 def main() -> None:

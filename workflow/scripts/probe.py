@@ -4,8 +4,8 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.probe_runs import train_runs
-from cxrfmkd.records import read_records
+from cxrfmkd.datasets.records import read_records
+from cxrfmkd.probing.runs import train_runs
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.assessment import assess
+from cxrfmkd.datasets.records import read_records
 from cxrfmkd.files import write_json
-from cxrfmkd.records import read_records
+from cxrfmkd.training.assessment import assess
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.configuration import Resampling
+from cxrfmkd.datasets.records import read_records
+from cxrfmkd.datasets.resampling import resample
 from cxrfmkd.files import write_table
-from cxrfmkd.records import read_records
-from cxrfmkd.resampling import resample
 
 
 def main() -> None:

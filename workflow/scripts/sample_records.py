@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.configuration import Dataset
+from cxrfmkd.datasets.records import SPLITS, write_records
+from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.files import write_json, write_table
-from cxrfmkd.records import SPLITS, write_records
-from cxrfmkd.sampling import sample
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.files import write_json
-from cxrfmkd.selection import select_loss
+from cxrfmkd.training.selection import select_loss
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.files import write_json
-from cxrfmkd.selection import MODEL_RULE, select_seed
+from cxrfmkd.training.selection import MODEL_RULE, select_seed
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.files import write_json
-from cxrfmkd.selection import STUDENT_RULES, select_seed
+from cxrfmkd.training.selection import STUDENT_RULES, select_seed
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from cxrfmkd.arguments import parse, run
 from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.direct import transfer
-from cxrfmkd.records import read_records
+from cxrfmkd.datasets.records import read_records
+from cxrfmkd.probing.direct import transfer
 
 
 def main() -> None:

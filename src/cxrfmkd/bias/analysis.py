@@ -19,7 +19,7 @@ from cxrfmkd.bias.design import Design, design
 from cxrfmkd.configuration import Bias
 from cxrfmkd.errors import InputError
 from cxrfmkd.files import read_json
-from cxrfmkd.heads import Linear, View
+from cxrfmkd.probing.heads import Linear, View
 
 SHARED = 0  # the seed, in tables, of an embedding that is the same for all seeds
 

@@ -25,7 +25,7 @@ import pandas as pd
 
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Teacher
-from cxrfmkd.decoding import DICOM
+from cxrfmkd.datasets.decoding import DICOM
 from cxrfmkd.errors import InputError, some
 from cxrfmkd.files import read_table, whole
 from cxrfmkd.teacher.embedding import embed

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.bootstrap import Sample, intervals
 from cxrfmkd.errors import InputError, some
+from cxrfmkd.evaluation.bootstrap import Sample, intervals
+from cxrfmkd.evaluation.metrics import METRICS, checked, names, with_groups
 from cxrfmkd.files import read_table, write_table
 from cxrfmkd.findings import FINDINGS
 from cxrfmkd.longform import long
-from cxrfmkd.metrics import METRICS, checked, names, with_groups
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

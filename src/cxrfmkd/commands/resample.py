@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.datasets.raw import UNNAMED
+from cxrfmkd.datasets.records import age_bin
+from cxrfmkd.datasets.resampling import SMALLEST, draw, groups, weigh
 from cxrfmkd.errors import InputError, some
 from cxrfmkd.files import read_table, write_table
-from cxrfmkd.raw import UNNAMED
-from cxrfmkd.records import age_bin
-from cxrfmkd.resampling import SMALLEST, draw, groups, weigh
 
 KEYS = ("image_id", "path_preproc", "Path", "path")
 

@@ -15,7 +15,7 @@ from cxrfmkd.zoo import split_model
 METRICS = ("auc_roc", "auc_pr")
 NAME = re.compile(r"(?P<strategy>[^/]+)/(?P<model>[^@]+)@(?P<source>.+)")
 LEVEL = 0.05
-# What a model is compared with, by the kind of comparison (`cxrfmkd.families`).
+# What a model is compared with, by the kind of comparison (`cxrfmkd.evaluation.families`).
 REFERENCES = {
     "teacher": "the teacher’s probe",
     "baseline": "undistilled network",

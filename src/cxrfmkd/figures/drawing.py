@@ -29,7 +29,7 @@ from cxrfmkd.figures import (
     transfer,
 )
 from cxrfmkd.figures.style import blank
-from cxrfmkd.gathering import documents, gather
+from cxrfmkd.tables.gathering import documents, gather
 
 IDS = {"image_id", "patient_id", "study_id", "path"}
 FINDINGS = {"auc-roc": "auc_roc", "auc-pr": "auc_pr", "youden": "youden_j_at_fpr20"}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cxrfmkd.figures.catalogue import KINDS
 from cxrfmkd.files import read_json
-from cxrfmkd.gathering import about, documents, gather
+from cxrfmkd.tables.gathering import about, documents, gather
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from cxrfmkd.findings import FINDINGS
 from cxrfmkd.report.markup import decimals, model_cell, table, whole
 from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import dataset_title, estimate, number, p_value
-from cxrfmkd.tables import in_order
+from cxrfmkd.tables.wide import in_order
 from cxrfmkd.zoo import STRATEGIES, loss_title
 
 ATTRIBUTES = {"images": "Images", "patients": "Patients", "studies": "Studies", "age": "Age", "sex": "Sex", "race": "Race",

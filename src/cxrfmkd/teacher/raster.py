@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cxrfmkd.decoding import DEEP, DICOM, read_dicom
+from cxrfmkd.datasets.decoding import DEEP, DICOM, read_dicom
 
 
 def read_film(path: str | Path) -> np.ndarray:

@@ -1,0 +1,136 @@
+"""CheXpert: Stanford's train.csv, the demographic spreadsheet, and the split by row number.
+
+Rules: chexpert.sample notebook of biomedia-mira/chexploration (eBioMedicine 2023;89:104467), joined by key.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.datasets.raw import Flow, Raw, Reading
+from cxrfmkd.datasets.records import SEXES, key, lines
+from cxrfmkd.errors import InputError, some
+from cxrfmkd.findings import FINDINGS
+
+NEEDED = ("train", "demographics")
+OPTIONAL = ("split",)
+
+SPLITS = {"train": "train", "validate": "val", "val": "val", "test": "test"}
+ETHNICITIES = ("Non-Hispanic/Non-Latino", "Not Hispanic")
+
+
+def read(raw: Raw) -> Reading:
+    """Frontal images of Asian, Black and White patients of known non-Hispanic ethnicity.
+
+    Rows come in the order of the patients in the spreadsheet, then of train.csv: the order in which the published
+    resampling draws.
+    """
+    images = _images(raw)
+    flow = Flow(images, "train.csv")
+    notes = []
+    if raw.has("split"):
+        images["split"] = _split(raw, images)
+        images = flow.keep(images, images.split.notna(), "split", "not in the split file")
+    people, contradictory = _people(raw)
+    rank = images.patient_id.map(pd.Series(np.arange(len(people)), people.index))
+    joined = float(rank.notna().mean())
+    images = flow.keep(images, rank.notna(), "demographics", "patient not in the spreadsheet")
+    images = images.iloc[rank.dropna().argsort(kind="stable")]
+    images["race"] = images.patient_id.map(race(people.PRIMARY_RACE))
+    images["ethnicity"] = images.patient_id.map(people.ETHNICITY)
+    sound = ~images.patient_id.isin(contradictory)
+    images = flow.keep(
+        images, sound, "one patient, one row", "contradictory rows in the spreadsheet", True
+    )
+    selected = len(images)
+    images = flow.keep(images, images.race.notna(), "race", "not Asian, Black or White")
+    known = images.ethnicity.isin(ETHNICITIES)
+    images = flow.keep(images, known, "ethnicity", "Hispanic or unknown")
+    images = flow.keep(images, images.pop("frontal"), "view", "not frontal")
+    if raw.has("split") and len(images) < selected:
+        notes.append(
+            f"The published split names only images that pass every filter, yet {selected - len(images)} of this "
+            "split file's were filtered out. Unless the split is your own, train.csv is in another row order."
+        )
+    return Reading(images, flow, joined, {"patient_id": r"/(patient\d+)/"}, notes)
+
+
+def race(primary: pd.Series) -> pd.Series:
+    """White, Asian or Black by substring, in the order in which a later one wins: Black, White, Asian; else blank."""
+    said = primary.fillna("")
+    names = ("Asian", "White", "Black")
+    chosen = np.select([said.str.contains(name, regex=False) for name in names], names, "")
+    return pd.Series(chosen, primary.index, dtype="str").where(chosen != "")
+
+
+def _images(raw: Raw) -> pd.DataFrame:
+    """Every row of train.csv, in its order, as records without race."""
+    table = raw.table("train", ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *FINDINGS))
+    parts = table.Path.str.extract(r"^[^/]+/[^/]+/([^/]+)/([^/]+)/[^/]+$")
+    if parts[0].isna().any():
+        wrong = np.flatnonzero(parts[0].isna())
+        raise InputError(
+            f"{raw.setting('train')} ({raw.path('train').name}), column Path: {len(wrong)} rows are not of the form "
+            f"CheXpert-v1.0/train/<patient>/<study>/<view>.jpg ({lines(wrong)})."
+        )
+    columns = {
+        "image_id": key(table.Path),
+        "patient_id": parts[0],
+        "study_id": parts[1],
+        "path": table.Path,
+        "sex": table.Sex.where(table.Sex.isin(SEXES)),
+        "age": raw.numbers(table, "Age", "train"),
+        "view": table["AP/PA"],
+        "frontal": table["Frontal/Lateral"].eq("Frontal"),
+    }
+    findings = {finding: raw.numbers(table, finding, "train") for finding in FINDINGS}
+    return raw.unique(pd.DataFrame(columns | findings), ["image_id"], "train")
+
+
+def _people(raw: Raw) -> tuple[pd.DataFrame, pd.Index]:
+    """PRIMARY_RACE and ETHNICITY by patient, in the spreadsheet's order, and the patients that it contradicts itself on.
+
+    A patient who stands there twice would double every image; equal rows count once.
+    """
+    people = raw.table("demographics", ("PATIENT", "PRIMARY_RACE", "ETHNICITY")).drop_duplicates()
+    people = people[people.PATIENT.notna()]
+    twice = people.PATIENT.duplicated(keep=False)
+    contradictory = pd.Index(people.PATIENT[twice].unique())
+    return people.drop_duplicates("PATIENT").set_index("PATIENT"), contradictory
+
+
+def _split(raw: Raw, images: pd.DataFrame) -> pd.Series:
+    """The split of each image, blank where the split file does not name its row.
+
+    The file speaks of train.csv by 0-based row; it is turned into keys here, after it was made sure that it can
+    belong to this train.csv.
+    """
+    table = raw.table("split", ("index", "split"))
+    rows = raw.numbers(table, "index", "split")
+    file, train = f"{raw.setting('split')} ({raw.path('split').name})", raw.path("train").name
+    remedy = f"Set {raw.setting('split')} to the file that came with this {train}, or remove it to draw a new patient split."
+    if rows.isna().any() or (rows % 1).any() or rows.min() < 0 or rows.duplicated().any():
+        raise InputError(
+            f"{file}, column index: must hold whole row numbers from 0, each once. {remedy}"
+        )
+    if rows.max() >= len(images):
+        raise InputError(
+            f"{raw.name}: {train} has {len(images):,} rows, the split file speaks of row {int(rows.max()) + 1:,}. "
+            f"They belong to different releases.\n{remedy}"
+        )
+    unknown = table.split[~table.split.isin(SPLITS)]
+    if len(unknown):
+        raise InputError(
+            f"{file}, column split: {len(unknown)} values are none of {', '.join(SPLITS)}: {some(unknown.unique())}."
+        )
+    by_key = pd.Series(table.split.map(SPLITS).array, images.image_id.iloc[rows.astype(int)])
+    named = images.image_id.map(by_key)
+    sides = named.groupby(images.patient_id).nunique()
+    if (sides > 1).any():
+        raise InputError(
+            f"{raw.name}: by the split file, {(sides > 1).sum():,} of {(sides > 0).sum():,} patients would stand in "
+            f"more than one split. It speaks of rows, so {train} is in another row order than the one it was made "
+            f"for.\n{remedy}"
+        )
+    return named

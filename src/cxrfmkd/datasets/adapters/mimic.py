@@ -1,0 +1,125 @@
+"""MIMIC-CXR-JPG with the demographics of MIMIC-IV, version 1.0 (core/, `ethnicity`) or 2 and later (hosp/, `race`).
+
+Rules: mimic.sample notebook of biomedia-mira/chexploration.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.datasets.raw import Flow, Raw, Reading
+from cxrfmkd.datasets.records import key, lines
+from cxrfmkd.errors import InputError, some
+from cxrfmkd.findings import FINDINGS
+
+NEEDED = ("metadata", "labels", "patients", "admissions")
+OPTIONAL = ()
+
+GROUPS = {"WHITE": "White", "ASIAN": "Asian", "BLACK": "Black"}
+UNINFORMATIVE = ("UNKNOWN", "UNABLE TO OBTAIN", "PATIENT DECLINED TO ANSWER")
+
+
+def read(raw: Raw) -> Reading:
+    """AP and PA images of patients with one documented race, Asian, Black or White, in the order of the metadata."""
+    images = _images(raw)
+    flow = Flow(images, "metadata")
+    labels = raw.table("labels", ("subject_id", "study_id", *FINDINGS))
+    labels = raw.unique(labels, ["subject_id", "study_id"], "labels")
+    for finding in FINDINGS:
+        labels[finding] = raw.numbers(labels, finding, "labels")
+    labels = labels.rename(columns={"subject_id": "patient_id"})
+    images = images.merge(labels, "left", ["patient_id", "study_id"], indicator="labelled")
+    labelled = images.pop("labelled").eq("both")
+    images = flow.keep(images, labelled, "labels", "study without labels")
+    races, column = _races(raw)
+    images["race"] = images.patient_id.map(races)
+    admitted = images.race.notna()
+    joined = float(admitted.mean())
+    images = flow.keep(images, admitted, "admissions", "patient without an admission")
+    consistent = images.race.ne("inconsistent")
+    images = flow.keep(images, consistent, "one race", "more than one documented race")
+    images["race"] = images.race.where(images.race.isin(GROUPS)).map(GROUPS)
+    images = flow.keep(images, images.race.notna(), "race", "not Asian, Black or White")
+    frontal = images.view.isin(["AP", "PA"])
+    images = flow.keep(images, frontal, "view", "neither AP nor PA")
+    people = _people(raw)
+    row = people.index.get_indexer(images.patient_id)
+    known = pd.Series(row >= 0, images.index)
+    images = flow.keep(images, known, "patients", "not in the patients table")
+    person = people.iloc[row[row >= 0]].set_axis(images.index)
+    images["sex"] = person.gender.map({"F": "Female", "M": "Male"})
+    images["age"] = person.anchor_age + images.pop("year") - person.anchor_year
+    version = "1.0" if column == "ethnicity" else "2 or later"
+    notes = [f"MIMIC-IV {version}: admissions has the column {column}."]
+    return Reading(
+        images, flow, joined, {"patient_id": r"/p(\d+)/", "study_id": r"/s(\d+)/"}, notes
+    )
+
+
+def coarse(documented: pd.Series) -> pd.Series:
+    """The category of version 1.0 for a race string of any version: "ASIAN - CHINESE" is ASIAN, "BLACK/AFRICAN" BLACK.
+
+    By the beginning of the string, since "CAUCASIAN" ends in ASIAN.
+    """
+    text = documented.str.strip().str.upper()
+    known = text.str.extract(r"^(WHITE|BLACK|ASIAN|HISPANIC)\b")[0]
+    return known.fillna(text)
+
+
+def _races(raw: Raw) -> tuple[pd.Series, str]:
+    """One category by patient with an admission, `inconsistent` where there are several; and the column it came from.
+
+    `strict` counts every category; `informative` lets unknown ones not count beside a known one.
+    """
+    table = raw.table("admissions", ("subject_id",), ("race", "ethnicity"))
+    column = next((name for name in ("race", "ethnicity") if name in table), None)
+    if column is None:
+        raise InputError(
+            f"{raw.setting('admissions')} ({raw.path('admissions').name}) has neither a column race (MIMIC-IV 2 and "
+            "later, hosp/) nor ethnicity (1.0, core/). Set it to admissions.csv of one of these."
+        )
+    pairs = table.drop_duplicates(["subject_id", column])
+    words = pd.Series(pairs[column].fillna("UNKNOWN").unique(), dtype="str")
+    category = pairs[column].fillna("UNKNOWN").map(coarse(words).set_axis(words))
+    pairs = pairs.assign(category=category).drop_duplicates(["subject_id", "category"])
+    if raw.settings.inconsistent_race == "informative":
+        dull = pairs.category.isin(UNINFORMATIVE)
+        known = pairs.subject_id.isin(pairs.subject_id[~dull])
+        pairs = pairs[~(dull & known)]
+    several = pairs.subject_id.duplicated(keep=False)
+    pairs["category"] = pairs.category.mask(several, "inconsistent")
+    return pairs.drop_duplicates("subject_id").set_index("subject_id").category, column
+
+
+def _images(raw: Raw) -> pd.DataFrame:
+    columns = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate")
+    table = raw.unique(raw.table("metadata", columns), ["dicom_id"], "metadata")
+    dates = raw.numbers(table, "StudyDate", "metadata")
+    wrong = np.flatnonzero(~dates.between(1e7, 1e8))
+    if len(wrong):
+        raise InputError(
+            f"{raw.setting('metadata')} ({raw.path('metadata').name}), column StudyDate: {len(wrong)} values are not "
+            f"of the form yyyymmdd: {some(table.StudyDate.iloc[wrong].unique())} ({lines(wrong)})."
+        )
+    patient, study = table.subject_id, table.study_id
+    path = "p" + patient.str[:2] + "/p" + patient + "/s" + study + "/" + table.dicom_id + ".jpg"
+    return pd.DataFrame(
+        {
+            "image_id": key(path),
+            "patient_id": patient,
+            "study_id": study,
+            "path": path,
+            "view": table.ViewPosition,
+            "year": dates // 10000,
+        }
+    )
+
+
+def _people(raw: Raw) -> pd.DataFrame:
+    """gender, anchor_age and anchor_year by patient."""
+    table = raw.table("patients", ("subject_id", "gender", "anchor_age", "anchor_year"))
+    table = raw.unique(table, ["subject_id"], "patients").set_index("subject_id")
+    for column in ("anchor_age", "anchor_year"):
+        table[column] = raw.numbers(table, column, "patients")
+    return table

@@ -1,0 +1,199 @@
+"""Gates: what must hold of records before anything is trained on them.
+
+Each gate says what it looked for and what it found, in counts; ids stay out of messages, which end up in logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.datasets.records import DISEASES, LABELS, OLDEST, RACES, SPLITS
+from cxrfmkd.errors import InputError, some
+from cxrfmkd.findings import FINDINGS
+
+# A demographic table whose keys are written in another way joins nothing. That of MIMIC-IV knows only patients who
+# were admitted, so the bar is low; the share itself is always reported.
+JOINED = 0.5
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One check. status: "passed", "failed" (the study stops) or "noted" (worth knowing, no fault in itself)."""
+
+    name: str
+    status: str
+    found: str
+
+
+def _gate(
+    name: str, wrong: int | np.integer, found: str, otherwise: str, kind: str = "failed"
+) -> Gate:
+    return Gate(name, kind if wrong else "passed", found if wrong else otherwise)
+
+
+def patients(records: pd.DataFrame) -> Gate:
+    """No patient stands in two splits."""
+    total = records.patient_id.nunique()
+    both = _shared(records, "patient_id")
+    found = f"{both.sum()} of {total} patients stand in more than one split: {_pairs(both)}"
+    return _gate("patients in one split", len(both), found, f"{total} patients, each in one split")
+
+
+def identities(records: pd.DataFrame, patterns: dict[str, str]) -> Gate:
+    """The patient or study that an image's path names is that of its row."""
+    problems = []
+    for column, pattern in patterns.items():
+        named = records.path.str.extract(pattern)[0]
+        silent, other = named.isna(), named.notna() & named.ne(records[column])
+        if silent.any():
+            problems.append(f"{silent.sum()} paths name no {column}{_rows(silent)}")
+        if other.any():
+            problems.append(
+                f"{other.sum()} paths are of another {column} than their row{_rows(other)}"
+            )
+    checked = " and ".join(patterns) or "nothing: the paths' form is not known"
+    return _gate("path and row agree", len(problems), "; ".join(problems), f"checked {checked}")
+
+
+def keys(records: pd.DataFrame) -> Gate:
+    """Every image_id and every path stands once."""
+    problems = [
+        f"{wrong.sum()} rows share their {column}{_rows(wrong)}"
+        for column in ("image_id", "path")
+        if (wrong := records[column].duplicated(keep=False)).any()
+    ]
+    return _gate("one row an image", len(problems), "; ".join(problems), f"{len(records)} keys")
+
+
+def labels(records: pd.DataFrame) -> Gate:
+    """Every label is 1, 0, -1 or blank."""
+    values = records[list(FINDINGS)]
+    wrong = (values.notna() & ~values.isin(LABELS)).sum()
+    said = ", ".join(f"{name} {count}" for name, count in wrong[wrong > 0].items())
+    return _gate("labels 1, 0, -1 or blank", wrong.sum(), f"other values: {said}", "all are")
+
+
+def ages(records: pd.DataFrame) -> Gate:
+    """Every age is possible."""
+    wrong = records.age.notna() & ~records.age.between(0, OLDEST)
+    found = f"{wrong.sum()} ages are not from 0 to {OLDEST}{_rows(wrong)}"
+    return _gate("possible ages", wrong.sum(), found, f"{records.age.isna().sum()} blank")
+
+
+def demographics(joined: float | None) -> Gate:
+    """The demographic table speaks of these patients."""
+    if joined is None:
+        return Gate("demographics joined", "passed", "this dataset has no table to join")
+    found = f"{joined:.1%} of the images have their patient in the demographic table"
+    if joined < JOINED:
+        found += f", less than {JOINED:.0%}: are the two tables of the same release and their keys written alike?"
+    return _gate("demographics joined", joined < JOINED, found, found)
+
+
+def splits(records: pd.DataFrame) -> Gate:
+    """No split is empty."""
+    sizes = records.split.value_counts().reindex(list(SPLITS), fill_value=0)
+    said = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    found = f"{said}. Give more patients, or other shares of the split"
+    return _gate("no split is empty", (sizes == 0).sum(), found, said)
+
+
+def strata(records: pd.DataFrame) -> Gate:
+    """Test strata that resampling cannot restore, since no image is there."""
+    test = records[records.split == "test"]
+    if test.race.isna().all():
+        return Gate("no empty stratum", "passed", "no race, so no strata to resample")
+    cells = pd.crosstab(test.race, test.disease).reindex(columns=list(DISEASES), fill_value=0)
+    cells = cells.reindex(list(RACES), fill_value=0).stack()
+    empty = [f"{race} x {kind}" for (race, kind), count in cells.items() if count == 0]
+    found = f"no test image of {some(empty, 9)}"
+    return _gate(
+        "no empty stratum", len(empty), found, "every race x disease has test images", "noted"
+    )
+
+
+def learnable(records: pd.DataFrame) -> Gate:
+    """Every finding has positives and others in each split; where not, its metrics are undefined there."""
+    counts = (
+        records[list(FINDINGS)].eq(1).groupby(records.split).agg(["sum", "size"]).stack(level=0)
+    )
+    one_class = counts[(counts["sum"] == 0) | (counts["sum"] == counts["size"])].index
+    said = some([f"{finding} in {side}" for side, finding in one_class], 42)
+    return _gate(
+        "both classes of every finding", len(one_class), f"one class alone: {said}", "all", "noted"
+    )
+
+
+def contradictions(records: pd.DataFrame) -> Gate:
+    """No Finding together with Pleural Effusion, which then wins."""
+    both = int((records["No Finding"].eq(1) & records["Pleural Effusion"].eq(1)).sum())
+    found = f"{both} images have No Finding and Pleural Effusion at once; they count as Pleural Effusion"
+    return _gate("No Finding means none", both, found, "never beside an effusion", "noted")
+
+
+def check(records: pd.DataFrame, patterns: dict[str, str], joined: float | None) -> list[Gate]:
+    """All gates of records."""
+    return [
+        patients(records),
+        identities(records, patterns),
+        keys(records),
+        labels(records),
+        ages(records),
+        demographics(joined),
+        splits(records),
+        strata(records),
+        learnable(records),
+        contradictions(records),
+    ]
+
+
+def enforce(gates: Iterable[Gate], source: str) -> None:
+    """Raise InputError with a report of all gates if one has failed."""
+    gates = list(gates)
+    failed = sum(gate.status == "failed" for gate in gates)
+    if failed:
+        said = "\n".join(f"  {gate.status:6}  {gate.name}: {gate.found}" for gate in gates)
+        raise InputError(
+            f"{source}: {failed} of {len(gates)} gates failed, so nothing is built on these records.\n{said}"
+        )
+
+
+def identical(records: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Images of different splits that are the same pixel for pixel: columns image_id, split, sha256.
+
+    records: of all splits. images: index of the packed images, with `image_id` and the `sha256` of the pixels.
+    Records that were not packed are skipped.
+    """
+    both = records[["image_id", "split"]].merge(images[["image_id", "sha256"]], on="image_id")
+    sides = both.groupby("sha256").split.transform("nunique")
+    return both[sides > 1].sort_values(["sha256", "split", "image_id"], ignore_index=True)
+
+
+def pixels(twins: pd.DataFrame) -> Gate:
+    """No film stands in two splits under two names. twins: as from `identical`."""
+    groups = _shared(twins, "sha256")
+    found = (
+        f"{len(twins)} images are {groups.sum()} films that stand in more than one split: {_pairs(groups)}. Leave them "
+        "out by naming a CSV with their image_id as datasets.<name>.tables.exclude"
+    )
+    return _gate("films in one split", len(twins), found, "no film stands in two splits")
+
+
+def _shared(rows: pd.DataFrame, column: str) -> pd.Series:
+    """How many values of `column` stand in which splits, of those that stand in more than one."""
+    pairs = rows[[column, "split"]].drop_duplicates()
+    pairs = pairs[pairs[column].duplicated(keep=False)]
+    sides = pairs.groupby(column).split.agg(lambda s: " and ".join(sorted(s, key=SPLITS.index)))
+    return sides.value_counts()
+
+
+def _pairs(shared: pd.Series) -> str:
+    return ", ".join(f"{count} in {sides}" for sides, count in shared.items())
+
+
+def _rows(wrong: pd.Series) -> str:
+    return f" (rows {some(np.flatnonzero(wrong) + 1)})"

@@ -1,0 +1,200 @@
+"""Raw films into one packed array: decoded and resized once, sharded, resumable.
+
+Shards live outside the output, in a folder named after everything that decides their content, so a stopped job
+goes on where it was and a changed setting never meets old shards. Their rows are the records' rows in order,
+whichever process made them, so a resumed result equals an uninterrupted one byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.arrays import KeyedArray, write_meta
+from cxrfmkd.configuration import Images
+from cxrfmkd.datasets import decoding
+from cxrfmkd.datasets.decoding import UnreadableError, decode
+from cxrfmkd.errors import InputError
+from cxrfmkd.files import whole, write_table
+from cxrfmkd.processes import spread
+from cxrfmkd.provenance import code_hash, fingerprint
+
+SHARD = 256
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A stretch of the records and the file that will hold it."""
+
+    file: Path
+    image_ids: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+def pack(
+    records: pd.DataFrame,
+    settings: Images,
+    root: str | Path,
+    dataset: str,
+    out: str | Path,
+    shards: str | Path,
+    workers: int,
+) -> KeyedArray:
+    """Pack the films of `records` (image_id, path below `root`) into the keyed array `out`, uint8 (n, size, size).
+
+    The index says height, width and bits of each file and the sha256 of its packed pixels. Films that cannot be
+    read are not in the array: `excluded.csv` beside it says which and why, and `meta["excluded"]` lists them.
+    Raises InputError if the root is missing or more than `settings.unreadable` of the films cannot be read.
+    """
+    root, out = Path(root), Path(out)
+    if not root.is_dir():
+        raise InputError(
+            f"datasets.{dataset}.images: there is no folder {root}. Set it to the folder that the paths in the "
+            "records start from."
+        )
+    if records.empty:
+        raise InputError(f"{dataset}: the records name no image; look at its records/summary.json.")
+    work = _divide(records, settings, root, Path(shards))
+    _decode_all(work, settings, root, workers, len(records))
+    facts, excluded = _facts(work)
+    _judge(facts, excluded, work, settings, dataset, root)
+    out.mkdir(parents=True, exist_ok=True)
+    _join(work, facts, settings.size, out)
+    write_table(out / "excluded.csv", excluded)
+    write_table(out / "index.parquet", facts)
+    meta = {
+        "what": "packed films",
+        "dataset": dataset,
+        "settings": asdict(settings),
+        "code": code_hash(decoding.__file__),
+        "excluded": excluded.image_id.tolist(),
+    }
+    write_meta(out, meta)
+    shutil.rmtree(work[0].file.parent)
+    return KeyedArray.open(out)
+
+
+def _divide(records: pd.DataFrame, settings: Images, root: Path, shards: Path) -> list[Shard]:
+    image_ids, paths = records.image_id.tolist(), records.path.tolist()
+    name = fingerprint(
+        settings.size,
+        settings.aspect,
+        str(root.resolve()),
+        image_ids,
+        paths,
+        code_hash(decoding.__file__),
+    )
+    return [
+        Shard(
+            shards / name / f"{start // SHARD:06d}.npz",
+            tuple(image_ids[start : start + SHARD]),
+            tuple(paths[start : start + SHARD]),
+        )
+        for start in range(0, len(records), SHARD)
+    ]
+
+
+def _decode_all(work: list[Shard], settings: Images, root: Path, workers: int, total: int) -> None:
+    """Make the shards that are not there yet, saying how far it is about every minute."""
+    waiting = [shard for shard in work if not shard.file.exists()]
+    done = total - sum(len(shard.paths) for shard in waiting)
+    if done:
+        log.info("%d of %d films are in shards already; going on from there", done, total)
+    before, start, said = done, time.monotonic(), time.monotonic()
+    make = partial(_make, root, settings.size, settings.aspect)
+    for films in spread(make, waiting, min(workers, max(1, len(waiting)))):
+        done += films
+        if time.monotonic() - said > 60 or done == total:
+            said = time.monotonic()
+            log.info("%d of %d films, %.0f a second", done, total, (done - before) / (said - start))
+
+
+def _make(root: Path, size: int, aspect: str, shard: Shard) -> int:
+    """Decode one shard's films and write its file; returns how many films it has."""
+    squares, facts = [], []
+    for image_id, path in zip(shard.image_ids, shard.paths, strict=True):
+        try:
+            film = decode(root / path, size, aspect)
+        except UnreadableError as error:
+            facts.append({"image_id": image_id, "reason": str(error)})
+            continue
+        squares.append(film.pixels)
+        facts.append(
+            {
+                "image_id": image_id,
+                "height": film.height,
+                "width": film.width,
+                "bits": film.bits,
+                "sha256": hashlib.sha256(film.pixels.tobytes()).hexdigest(),
+            }
+        )
+    pixels = np.stack(squares) if squares else np.empty((0, size, size), np.uint8)
+    with whole(shard.file) as partial_file:
+        np.savez(partial_file, pixels=pixels, facts=np.array(json.dumps(facts)))
+    return len(shard.paths)
+
+
+def _facts(work: list[Shard]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The index of the packed films, and the list of the excluded ones with their reasons."""
+    rows = []
+    for shard in work:
+        with np.load(shard.file) as content:
+            rows += json.loads(str(content["facts"]))
+    columns = ["image_id", "height", "width", "bits", "sha256"]
+    packed = pd.DataFrame([row for row in rows if "reason" not in row], columns=columns)
+    excluded = [row for row in rows if "reason" in row]
+    return packed, pd.DataFrame(excluded, columns=["image_id", "reason"])
+
+
+def _judge(
+    facts: pd.DataFrame,
+    excluded: pd.DataFrame,
+    work: list[Shard],
+    settings: Images,
+    dataset: str,
+    root: Path,
+) -> None:
+    """Refuse too many unreadable films, and forget their shards, so that they are tried again next time."""
+    total = len(facts) + len(excluded)
+    if excluded.empty:
+        return
+    log.warning("%d of %d films cannot be read", len(excluded), total)
+    if len(excluded) <= settings.unreadable * total and len(facts):
+        return
+    lost = set(excluded.image_id)
+    for shard in work:
+        if lost.intersection(shard.image_ids):
+            shard.file.unlink()
+    reasons = excluded.reason.value_counts()
+    listed = "; ".join(f"{n} x {reason}" for reason, n in reasons.head(5).items())
+    raise InputError(
+        f"{dataset}: {len(excluded)} of {total} films below {root} cannot be read, more than images.unreadable = "
+        f"{settings.unreadable:g} allows: {listed}. Check datasets.{dataset}.images, repair the files, or raise "
+        "images.unreadable."
+    )
+
+
+def _join(work: list[Shard], facts: pd.DataFrame, size: int, out: Path) -> None:
+    """Write data.npy shard by shard, so that memory does not grow with the dataset."""
+    for stale in out.glob(".*.data.npy"):
+        stale.unlink()
+    with whole(out / "data.npy") as partial_file:
+        data = np.lib.format.open_memmap(partial_file, "w+", np.uint8, (len(facts), size, size))
+        row = 0
+        for shard in work:
+            with np.load(shard.file) as content:
+                pixels = content["pixels"]
+            data[row : row + len(pixels)] = pixels
+            row += len(pixels)
+        data.flush()

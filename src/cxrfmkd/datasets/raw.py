@@ -1,0 +1,181 @@
+"""The raw tables of a dataset: read as text, their columns checked, and a count of every row that is left out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from cxrfmkd.configuration import Dataset
+from cxrfmkd.datasets.records import lines, numbers
+from cxrfmkd.errors import InputError, some
+from cxrfmkd.provenance import sha256
+
+# Header cells that pandas writes for an index without a name; they pile up when a file is read and written again.
+UNNAMED = re.compile(r"^(Unnamed: \d+(\.\d+)*)?$")
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The configured tables of one dataset.
+
+    name: the dataset's name in the configuration; settings: its settings.
+    """
+
+    name: str
+    settings: Dataset
+
+    def setting(self, key: str) -> str:
+        """The name of a table's setting, for messages."""
+        return f"datasets.{self.name}.tables.{key}"
+
+    def has(self, key: str) -> bool:
+        return key in self.settings.tables
+
+    def path(self, key: str) -> Path:
+        return Path(self.settings.tables[key])
+
+    def require(self, needed: tuple[str, ...], optional: tuple[str, ...]) -> None:
+        """Raise InputError that lists every table that is not configured, not known or not on disk."""
+        tables = self.settings.tables
+        problems = [f"{self.setting(key)} is not set" for key in needed if key not in tables]
+        for key in tables:
+            if key not in (*needed, *optional):
+                problems.append(
+                    f"{self.setting(key)}: adapter {self.settings.adapter} has no such table, "
+                    f"only {some((*needed, *optional), 9)}"
+                )
+            elif not self.path(key).is_file():
+                twin = self.path(key)
+                twin = twin.with_suffix("") if twin.suffix == ".gz" else Path(f"{twin}.gz")
+                hint = f", but {twin.name} is there" if twin.is_file() else ""
+                problems.append(
+                    f"{self.setting(key)} is {self.path(key)}, which does not exist{hint}"
+                )
+        if problems:
+            raise InputError("\n".join(("The raw tables are not complete.", *problems)))
+
+    def table(self, key: str, columns: tuple[str, ...], also: tuple[str, ...] = ()) -> pd.DataFrame:
+        """A raw table's `columns`, and those of `also` that it has, as text; blank cells are missing values."""
+        path = self.path(key)
+        if path.suffix == ".xlsx":
+            frame = pd.read_excel(path, dtype="str", engine="openpyxl")
+        elif path.suffix == ".parquet":
+            frame = _text(pd.read_parquet(path))
+        else:
+            frame = pd.read_csv(
+                path, dtype="str", usecols=lambda name: name in (*columns, *also) or not columns
+            )
+        frame = frame[[name for name in frame if not UNNAMED.match(str(name))]]
+        missing = [column for column in columns if column not in frame]
+        if missing:
+            raise InputError(
+                f"{self.setting(key)}: {path.name} has no column {some(missing)}; it has {some(header(path), 40)}. "
+                "Is it the file of another table, or of another release?"
+            )
+        return frame[[*columns, *(name for name in also if name in frame)]] if columns else frame
+
+    def numbers(self, frame: pd.DataFrame, column: str, key: str) -> pd.Series:
+        """A text column of a raw table as float64."""
+        return numbers(frame[column], f"{self.setting(key)} ({self.path(key).name})")
+
+    def unique(self, frame: pd.DataFrame, by: list[str], key: str) -> pd.DataFrame:
+        """`frame`, in which no two rows have the same key `by` and none has a blank one."""
+        twice = frame.duplicated(by, keep=False).to_numpy()
+        blank = frame[by].isna().any(axis=1).to_numpy()
+        for wrong, what in ((twice, "stand more than once"), (blank, "are blank")):
+            if wrong.any():
+                raise InputError(
+                    f"{self.setting(key)} ({self.path(key).name}): {wrong.sum()} rows whose {' and '.join(by)} "
+                    f"{what} ({lines(np.flatnonzero(wrong))}). Each key must stand once; repair the file."
+                )
+        return frame
+
+    def facts(self) -> dict[str, dict[str, str]]:
+        """File name and hash of every raw table, for provenance."""
+        return {
+            key: {"file": self.path(key).name, "sha256": sha256(self.path(key))}
+            for key in self.settings.tables
+        }
+
+
+def header(path: Path) -> list[str]:
+    """Column names of a raw table."""
+    if path.suffix == ".xlsx":
+        return list(pd.read_excel(path, nrows=0, engine="openpyxl"))
+    if path.suffix == ".parquet":
+        return pq.read_schema(path).names
+    return list(pd.read_csv(path, nrows=0))
+
+
+def _text(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.astype("str").where(frame.notna())
+
+
+class Flow:
+    """What happened to the images on their way into the study: one step after the other, none in silence.
+
+    steps: `step`, images `kept` and `excluded`, `patients` kept, and the `reason`.
+    listed: (image_id, reason) of images that were left out because something is wrong with them, as against
+    those that the study's design does not want.
+    """
+
+    def __init__(self, frame: pd.DataFrame, step: str) -> None:
+        self.steps: list[dict] = []
+        self.listed: list[pd.DataFrame] = []
+        self._note(frame, step, 0, "")
+
+    def keep(
+        self, frame: pd.DataFrame, wanted: pd.Series, step: str, reason: str, listed: bool = False
+    ) -> pd.DataFrame:
+        """The rows where `wanted` holds; the others are counted under `reason`, and listed if asked to."""
+        wanted = wanted.to_numpy(bool)
+        if listed and not wanted.all():
+            self.listed.append(frame.loc[~wanted, ["image_id"]].assign(reason=reason))
+        kept = frame[wanted]
+        self._note(kept, step, int((~wanted).sum()), reason)
+        if kept.empty:
+            raise InputError(
+                f"No image is left after the step `{step}`, which excludes: {reason}.\n"
+                + self.report()
+            )
+        return kept
+
+    def _note(self, frame: pd.DataFrame, step: str, excluded: int, reason: str) -> None:
+        patients = int(frame.patient_id.nunique())
+        self.steps.append(
+            {"step": step, "kept": len(frame), "excluded": excluded, "patients": patients, "reason": reason}
+        )  # fmt: skip
+
+    def excluded(self) -> pd.DataFrame:
+        """The listed images: image_id, reason."""
+        return pd.concat([pd.DataFrame({"image_id": [], "reason": []}, dtype="str"), *self.listed])
+
+    def report(self) -> str:
+        """The steps as lines of text."""
+        return "\n".join(
+            f"  {s['step']}: {s['kept']:,} images of {s['patients']:,} patients"
+            + (f" ({s['excluded']:,} excluded: {s['reason']})" if s["excluded"] else "")
+            for s in self.steps
+        )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an adapter makes of the raw tables.
+
+    records: the columns of records but `disease` and `age_bin`, and `split` where the dataset brings one.
+    flow: the steps so far. joined: share of images whose patient is in the demographic table, where there is one.
+    identities: key column -> pattern whose first group is that key in an image's path.
+    notes: what a reader of the summary should know.
+    """
+
+    records: pd.DataFrame
+    flow: Flow
+    joined: float | None = None
+    identities: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)

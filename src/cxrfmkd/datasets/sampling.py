@@ -1,0 +1,144 @@
+"""From a dataset's raw tables to its records: read, selected, split, checked and counted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.configuration import Dataset
+from cxrfmkd.datasets import adapters, gates, splits
+from cxrfmkd.datasets.raw import Flow, Raw
+from cxrfmkd.datasets.records import AGE_BINS, DISEASES, SPLITS, complete
+from cxrfmkd.errors import InputError, some
+from cxrfmkd.findings import FINDINGS
+
+# Image files that are looked for before the study begins.
+PROBES = 200
+
+
+@dataclass(frozen=True)
+class Sample:
+    """records: of all splits. excluded: image_id, reason. summary: counts alone, no ids."""
+
+    records: pd.DataFrame
+    excluded: pd.DataFrame
+    summary: dict
+
+
+def sample(name: str, settings: Dataset) -> Sample:
+    """The records of the dataset `name`; InputError where a table, the image folder or a gate is not in order."""
+    root = Path(settings.images)
+    if not root.is_dir():
+        raise InputError(
+            f"datasets.{name}.images is {root}, which is no folder. Set it to the folder that the paths of the "
+            "tables begin in (see docs/data.md)."
+        )
+    reading = adapters.read(name, settings)
+    flow, raw = reading.flow, Raw(name, settings)
+    records = _select(reading.records, raw, flow)
+    drawn = "split" not in records
+    if drawn:
+        chosen = settings.split
+        records = records.assign(split=splits.draw(records.patient_id, **chosen))
+        records = splits.published_order(records, chosen["seed"])
+    records = complete(records)
+    found = gates.check(records, reading.identities, reading.joined)
+    gates.enforce(found, f"datasets.{name}")
+    summary = {
+        "dataset": name,
+        "adapter": settings.adapter,
+        "flow": flow.steps,
+        "split": {"drawn": settings.split} if drawn else "brought by the dataset",
+        "joined": reading.joined,
+        "gates": [asdict(gate) for gate in found],
+        "notes": [*reading.notes, *missing_images(name, root, records)],
+        "tables": raw.facts(),
+        "counts": {side: counts(records[records.split == side]) for side in SPLITS},
+    }
+    return Sample(records, flow.excluded(), summary)
+
+
+def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
+    """What the study itself leaves out: listed images, other views, patients beyond the limit."""
+    settings = raw.settings
+    if raw.has("exclude"):
+        listed = raw.table("exclude", ("image_id",)).image_id
+        named = records.image_id.isin(listed)
+        if not named.any():
+            raise InputError(
+                f"{raw.setting('exclude')} ({raw.path('exclude').name}) names none of the images. Its column "
+                "image_id must hold keys of this dataset's records."
+            )
+        records = flow.keep(records, ~named, "exclude", "in the list of images to leave out", True)
+    for column, values in settings.keep.items():
+        place = f"datasets.{raw.name}.keep.{column}"
+        if column not in records:
+            raise InputError(f"{place}: records have no such column, only {some(records, 40)}.")
+        there = sorted(records[column].dropna().unique())
+        if absent := [value for value in values if value not in there]:
+            raise InputError(f"{place}: no record has {some(absent)}; there are {some(there, 20)}.")
+        records = flow.keep(
+            records, records[column].isin(values), f"keep {column}", f"not {some(values)}"
+        )
+    if settings.limit is not None:
+        chosen = splits.some_patients(records.patient_id, settings.limit, settings.split["seed"])
+        records = flow.keep(
+            records, chosen, "limit", f"beyond the {settings.limit} patients asked for"
+        )
+    return records
+
+
+def missing_images(name: str, root: Path, records: pd.DataFrame) -> list[str]:
+    """A note on missing image files among `PROBES` evenly spaced records; InputError if none of them is there.
+
+    Packing looks at every file, and lists and counts those that it cannot read.
+    """
+    looked = records.path.iloc[np.unique(np.linspace(0, len(records) - 1, PROBES).astype(int))]
+    absent = [path for path in looked if not (root / path).is_file()]
+    if len(absent) == len(looked):
+        raise InputError(
+            f"datasets.{name}.images is {root}, but none of {len(looked)} images that the tables name lies there. "
+            f"Their paths are of the form {_form(looked.iloc[0])}; set it to the folder in which these begin."
+        )
+    if absent:
+        return [f"{len(absent)} of {len(looked)} image files that were looked for do not exist."]
+    return []
+
+
+def _form(path: str) -> str:
+    """A path without its digits, since a message must not name a patient."""
+    return "".join("#" if letter.isdigit() else letter for letter in path)
+
+
+def counts(records: pd.DataFrame) -> dict:
+    """Images, patients and studies of one split, and images by attribute and by label."""
+
+    def by(column: str, names: tuple[str, ...] = ()) -> dict[str, int]:
+        found = records[column].astype("object").fillna("blank").value_counts(sort=False)
+        return {
+            str(names[kind]) if names and kind != "blank" else str(kind): int(n)
+            for kind, n in sorted(found.items(), key=str)
+        }
+
+    words = {"positive": 1, "negative": 0, "uncertain": -1}
+    findings = {
+        finding: {word: int(records[finding].eq(value).sum()) for word, value in words.items()}
+        | {"blank": int(records[finding].isna().sum())}
+        for finding in FINDINGS
+    }
+    known = records.age.notna().any()
+    return {
+        "images": len(records),
+        "patients": int(records.patient_id.nunique()),
+        "studies": len(records[["patient_id", "study_id"]].drop_duplicates()),
+        "mean_age": round(float(records.age.mean()), 2) if known else None,
+        "sex": by("sex"),
+        "race": by("race"),
+        "view": by("view"),
+        "disease": {kind: int(records.disease.eq(kind).sum()) for kind in DISEASES},
+        "age_bin": by("age_bin", AGE_BINS),
+        "findings": findings,
+    }

@@ -1,0 +1,1 @@
+"""Linear probes on kept features, and transfers that train nothing."""

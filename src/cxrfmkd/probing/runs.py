@@ -1,0 +1,75 @@
+"""Runs of linear probes: one model's heads for every seed, from kept features to run folders."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cxrfmkd import provenance
+from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.configuration import Labels, Probe
+from cxrfmkd.datasets import records
+from cxrfmkd.errors import InputError
+from cxrfmkd.probing.heads import Linear, View, one_each, predictions, write_run
+from cxrfmkd.probing.probes import Probed, Sample, train_heads
+from cxrfmkd.training.devices import device_name, pick_device
+
+log = logging.getLogger(__name__)
+
+
+def train_runs(
+    spec: dict,
+    features: Sequence[KeyedArray],
+    projection: Sequence[Path],
+    tables: dict[str, pd.DataFrame],
+    runs: Sequence[Path],
+) -> None:
+    """Train the heads of one model and write a run folder per seed.
+
+    spec: `model`, `seeds`, `labels`, `probe`, and whatever else identifies the runs; features, projection:
+    keyed arrays and files of weights (or none), one for all seeds or one for each; tables: records of `train`,
+    `val` and `test`; runs: a folder per seed. The test records are looked at when every head is final.
+    """
+    settings, labels, seeds = Probe(**spec["probe"]), Labels(**spec["labels"]), spec["seeds"]
+    if len(runs) != len(seeds):
+        raise InputError(f"{len(runs)} run folders for {len(seeds)} seeds. Name one for each.")
+    tables = {name: records.present(table, *features) for name, table in tables.items()}
+    arrays = one_each("feature arrays", features, runs)
+    layers = one_each("projections", projection or [None], runs)
+    pairs = [(array.name, layer) for array, layer in zip(arrays, layers, strict=True)]
+    device = pick_device()
+    for pair in dict.fromkeys(pairs):
+        started = provenance.now()
+        members = [number for number, other in enumerate(pairs) if other == pair]
+        layer = Linear.load(pair[1], "projection") if pair[1] else None
+        view = View(arrays[members[0]], layer)
+        samples = [Sample.of(tables[name], view, labels) for name in ("train", "val")]
+        heads = train_heads(*samples, [seeds[number] for number in members], settings, device)
+        for number, probed in zip(members, heads, strict=True):
+            facts = {"spec": spec, "started": started, "device": device_name(device)}
+            _write(runs[number], probed, view, tables, facts)
+
+
+def _write(
+    folder: Path, probed: Probed, view: View, tables: dict[str, pd.DataFrame], facts: dict
+) -> None:
+    for note in ("constant", "not_converged"):
+        if probed.notes.get(note):
+            log.warning("seed %d, %s: %s", probed.seed, note, ", ".join(probed.notes[note]))
+    trained = probed.head.weight.size + probed.head.bias.size
+    layer = view.projection
+    fixed = layer.weight.size + layer.bias.size if layer else 0
+    run = facts | {
+        "seed": probed.seed,
+        "finished": provenance.now(),
+        "versions": provenance.versions(),
+        "best": probed.best,
+        "parameters": {"trainable": trained, "total": trained + fixed},
+        **probed.notes,
+    }
+    predicted = predictions(probed.head, view, val=tables["val"], test=tables["test"])
+    about = {"architecture": "linear", "seed": str(probed.seed)}
+    write_run(folder, probed.head, probed.history, predicted, run, about)

@@ -1,0 +1,1 @@
+"""The training engine: distillation, fine-tunes, features, selection."""
