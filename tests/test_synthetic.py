@@ -343,7 +343,7 @@ def test_a_linear_probe_finds_what_is_planted_and_nothing_else(truth):
         assert auc(everyone, rows[name] > 0) > 0.75, name
     assert auc(everyone, rows["view"] == "AP") > 0.9
     assert 0.58 < auc(everyone, rows.sex == "Female") < truth.ceilings()["sex"] + 0.06
-    assert 0.62 < auc(everyone, rows.age > truth.age[0]) < truth.ceilings()["age"] + 0.06
+    assert 0.56 < auc(everyone, rows.age > truth.age[0]) < truth.ceilings()["age"] + 0.06
     white_or_black = rows.race.isin(["White", "Black"])
     race = auc(white_or_black, rows.race == "Black")
     if truth.traces["race"]:

@@ -28,6 +28,7 @@ class Chest:
     ribs: float
     rib_phase: float
     knob: float
+    calcium: float
     breasts: float
     shift: float = 0.0
 
@@ -95,6 +96,7 @@ def build(rng: np.random.Generator) -> Chest:
         ribs=0.1,
         rib_phase=rng.uniform(0, 1),
         knob=0.07,
+        calcium=0.16,
         breasts=0.0,
     )
 
@@ -146,7 +148,8 @@ def draw(chest: Chest, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -
     attenuation -= 0.12 * np.exp(-((x / 0.03) ** 2)) * edge(-0.24 - y, 0.06)
 
     canvas = Canvas(x, y, lung, side, attenuation, np.zeros_like(x), chest)
-    canvas.attenuation += 0.16 * canvas.disc(0.13, -0.27, chest.knob, chest.knob * 1.1, 0.5)
+    knob = canvas.disc(0.13, -0.27, chest.knob, chest.knob * 1.1, 0.5)
+    canvas.attenuation += chest.calcium * knob
     for where in (-0.17, 0.17):
         canvas.attenuation += 0.09 * canvas.blob(where, -0.02, 0.05, 0.09) * (lung > 0.3)
     for where in (-0.42, 0.42):

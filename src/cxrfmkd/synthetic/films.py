@@ -4,7 +4,7 @@ The traces of sex, age and race are planted signals of this generator, chosen to
 say nothing about how people look on real films.
 
     sex    shadow over the lower lungs, wider or narrower chest
-    age    contrast of the ribs, size of the aortic knob
+    age    contrast of the ribs, size and calcification of the aortic knob
     race   two made-up shadings of the whole film: top against bottom, and middle against sides
 """
 
@@ -52,7 +52,8 @@ def draw(film: Film, truth: Truth) -> np.ndarray:
     breath = rng.normal(0, 0.02)
     chest.diaphragm = [height + breath for height in chest.diaphragm]
     chest.ribs = 0.085 - 0.016 * film.age
-    chest.knob = 0.072 + 0.010 * film.age
+    chest.knob = 0.076 + 0.014 * film.age
+    chest.calcium = 0.16 + 0.05 * film.age
     chest.breasts = 0.080 + 0.045 * film.sex
     chest.width -= 0.014 * film.sex
     if film.view == "AP":
