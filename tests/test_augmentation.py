@@ -6,8 +6,7 @@ import torch
 from scipy.stats import kstest
 from torchvision.transforms import RandomAffine, functional
 
-from cxrfmkd.training import augmentation
-from cxrfmkd.training.augmentation import Augmentation, affine
+from cxrfmkd.training.augmentation import Augmentation, affine, move
 
 
 def films(n, height=40, width=40):
@@ -60,19 +59,11 @@ def test_flips_mirror_half_of_the_images_and_touch_no_other():
     assert abs(mirrored.float().mean() - 0.5) < 0.04
 
 
-def test_rotation_and_scale_are_distributed_as_in_torchvision(monkeypatch):
-    drawn = []
-
-    def note(images, degrees, scales):
-        drawn.append((degrees, scales))
-        return images
-
-    monkeypatch.setattr(augmentation, "affine", note)
+def test_rotation_and_scale_are_distributed_as_in_torchvision():
     n = 20_000
-    Augmentation(affine=True)(
-        torch.zeros(n, 1, 1, dtype=torch.uint8), torch.Generator().manual_seed(3)
-    )
-    degrees, scales = (torch.cat(parts).numpy() for parts in zip(*drawn, strict=True))
+    moves = Augmentation(affine=True).draw(n, torch.Generator().manual_seed(3))
+    degrees, scales = moves.degrees.numpy(), moves.scales.numpy()
+    assert moves.turned.sum() == len(degrees) == len(scales)
     assert abs(len(degrees) / n - 0.5) < 0.015
     torch.manual_seed(4)
     theirs = [
@@ -85,14 +76,30 @@ def test_rotation_and_scale_are_distributed_as_in_torchvision(monkeypatch):
     assert abs(np.corrcoef(degrees, scales)[0, 1]) < 0.03
 
 
-def test_flips_and_moves_are_drawn_independently(monkeypatch):
-    monkeypatch.setattr(augmentation, "affine", lambda images, *_: torch.full_like(images, 255))
-    images = films(4000, 4, 4).clamp(max=254)
-    found = Augmentation(flip=True, affine=True)(images, torch.Generator().manual_seed(5))
-    moved = (found == 255).all(-1).all(-1)
-    untouched = (found == images).all(-1).all(-1)
-    assert abs(moved.float().mean() - 0.5) < 0.03
-    assert abs(untouched.float().mean() - 0.25) < 0.03
+def test_flips_and_moves_are_drawn_independently():
+    moves = Augmentation(True, True).draw(4000, torch.Generator().manual_seed(5))
+    assert abs(moves.turned.float().mean() - 0.5) < 0.03
+    assert abs((moves.turned & moves.mirrored).float().mean() - 0.25) < 0.03
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (33, 64), (17, 8)])
+def test_the_compiled_loop_and_the_device_move_images_alike(shape):
+    """The loop for CPUs against the operations for any other device, image by image."""
+    images = films(40, *shape)
+    moves = Augmentation(True, True).draw(40, torch.Generator().manual_seed(7))
+    expected = torch.where(moves.mirrored[:, None, None], images.flip(-1), images)
+    expected[moves.turned] = affine(expected[moves.turned], moves.degrees, moves.scales)
+    found = move(images, moves)
+    # Pixels whose source lies exactly between two others may round either way.
+    assert (found != expected).float().mean() < 1e-3
+    assert torch.equal(found[~moves.turned], expected[~moves.turned])
+
+
+def test_images_that_are_augmented_stay_as_they_were():
+    images = films(12)
+    before = images.clone()
+    Augmentation(True, True)(images, torch.Generator().manual_seed(8))
+    assert torch.equal(images, before)
 
 
 def test_the_generator_alone_decides_and_goes_on_where_it_was():
