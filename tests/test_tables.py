@@ -17,7 +17,7 @@ from cxrfmkd.evaluation.analysis import TABLES as EVALUATED
 from cxrfmkd.figures.catalogue import TABLES
 from cxrfmkd.findings import BY_RELEVANCE, FINDINGS
 from cxrfmkd.tables import wide as tables
-from cxrfmkd.tables.costs import costs, elapsed
+from cxrfmkd.tables.costs import costs, elapsed, hours
 from cxrfmkd.tables.gathering import about, documents, gather, read
 
 SCRIPT = Path(__file__).parents[1] / "workflow" / "scripts" / "make_tables.py"
@@ -158,19 +158,31 @@ def test_small_groups_of_the_cohort_are_hidden_with_what_would_give_them_away():
     assert table.train["Edema", "uncertain"] == 0
 
 
-def test_seeds_that_were_trained_side_by_side_cost_their_hours_once():
-    a, b, c = "2025-01-01T10:00:00+00:00", "2025-01-01T11:00:00+00:00", "2025-01-01T12:30:00+00:00"
-    assert elapsed([(a, b), (a, b)]) == 1
-    assert elapsed([(b, c), (a, b)]) == 2.5
-    assert elapsed([(a, c), (a, b)]) == 2.5
+TEN, ELEVEN = "2025-01-01T10:00:00+00:00", "2025-01-01T11:00:00+00:00"
+TWELVE, HALF_PAST = "2025-01-01T12:00:00+00:00", "2025-01-01T12:30:00+00:00"
+
+
+def test_probes_that_were_trained_side_by_side_cost_their_hours_once():
+    assert elapsed([(TEN, ELEVEN), (TEN, ELEVEN)]) == 1
+    assert elapsed([(ELEVEN, HALF_PAST), (TEN, ELEVEN)]) == 2.5
+    assert elapsed([(TEN, HALF_PAST), (TEN, ELEVEN)]) == 2.5
+    probe = {"started": TEN, "finished": ELEVEN}
+    assert hours([probe, probe]) == 1
+
+
+def test_networks_that_were_trained_at_the_same_time_cost_their_hours_each():
+    trained = {"started": TEN, "finished": ELEVEN, "seconds": 3000.0, "earlier_seconds": 0.0}
+    assert hours([trained, trained]) == 2
+
+
+def test_a_resumed_run_costs_the_hours_of_all_its_starts():
+    # Trained for 40 minutes, stopped, then an hour from the last start to the end.
+    resumed = {"started": TEN, "finished": ELEVEN, "seconds": 5700.0, "earlier_seconds": 2400.0}
+    assert hours([resumed]) == pytest.approx(1 + 40 / 60)
 
 
 def test_costs_come_from_runs_and_from_benchmarks(tmp_path):
-    run = {
-        "started": "2025-01-01T10:00:00+00:00",
-        "finished": "2025-01-01T12:00:00+00:00",
-        "device": "L40",
-    }
+    run = {"started": TEN, "finished": TWELVE, "device": "L40"}
     runs = [
         run | {"about": {"dataset": "d", "model": "cxr-fm-lp", "loss": "", "seed": s}}
         for s in (1, 2)
@@ -179,7 +191,9 @@ def test_costs_come_from_runs_and_from_benchmarks(tmp_path):
         path = tmp_path / f"{rule}/x.jsonl"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({"s": seconds, "max_rss": 100}) + "\n")
-    table = costs(runs, sorted(tmp_path.rglob("*.jsonl"))).set_index("what")
+    folders = [tmp_path / rule for rule in ("distill", "evaluate", "finetune")]
+    table = costs(runs, folders).set_index("what")
+    assert set(table.index) == {"classifier", "distill", "evaluate"}
     assert table.hours["classifier"] == 2 and table.jobs["classifier"] == 2
     assert table.hours["distill"] == 2 and table.jobs["distill"] == 2
     assert table.hours["evaluate"] == pytest.approx(0.01)

@@ -90,6 +90,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights_and_history(steps, tmp_p
     ):
         trained(kept)
     assert left.value.code == 75
+    saved = torch.load(tmp_path / "checkpoint" / "state.pt", weights_only=True)["state"]
     with Checkpoints(tmp_path / "checkpoint") as kept:
         again, resumed = trained(kept)
     assert again.identity() == whole.identity()
@@ -98,6 +99,10 @@ def test_a_stopped_training_goes_on_to_the_same_weights_and_history(steps, tmp_p
     )
     assert (outcome.resumed, resumed.resumed) == (0, 1)
     assert resumed.best == outcome.best
+    assert outcome.earlier == 0 < saved["spent"] + len(saved["history"])
+    assert resumed.earlier == saved["spent"] + sum(row["seconds"] for row in saved["history"])
+    assert resumed.history.seconds[saved["epoch"]] > saved["spent"]
+    assert resumed.history.seconds.sum() > resumed.earlier
 
 
 def test_equal_seeds_train_equally_and_others_do_not():

@@ -42,7 +42,7 @@ for text in rest:
         flag = text
         continue
     path = Path(text)
-    if flag in ("--spec", "--checkpoints", "--shards", "--workers", "--time-budget"):
+    if flag in ("--spec", "--checkpoints", "--shards", "--workers", "--time-budget", "--benchmarks"):
         continue
     names = RAW if raw else RUN if flag == "--runs" else TABLES if flag == "--out-dir" else ARRAY
     beside = [path.with_suffix(".csv")] if "check_pixels" in script and flag == "--out" else []
@@ -131,6 +131,23 @@ def test_every_shipped_configuration_can_be_planned(checkout, name):
 @pytest.mark.slow
 def test_a_finished_study_has_nothing_to_do(finished):
     assert plan(finished) == {}
+
+
+@pytest.mark.slow
+def test_the_tables_are_told_where_every_measured_rule_was_measured(finished):
+    folder, instant = finished
+    _, said = snakemake(
+        "-n", "-p", "--forcerun", "make_tables", "--configfile", "config/demo.yaml",
+        folder=folder, instant=instant,
+    )  # fmt: skip
+    told = re.search(r"make_tables\.py .*? --benchmarks (.*?) --out-dir", said)[1].split()
+    top = "benchmarks/results/demo"
+    files = (folder / top).rglob("*.jsonl")
+    measured = {path.relative_to(folder / top).parts[0] for path in files}
+    assert {"distill", "embed", "evaluate"} <= measured
+    assert {f"{top}/{rule}" for rule in measured} <= set(told)
+    rules = [file.read_text() for file in ROOT.glob("workflow/rules/*.smk")]
+    assert len(told) == sum(text.count("\n    benchmark:") for text in rules)
 
 
 @pytest.mark.slow

@@ -73,6 +73,12 @@ def option(flag, name, most=None):
     )
 
 
+def benchmark_folders():
+    """Where Snakemake measures the jobs of each rule: no input of anything, so that a measurement reruns nothing."""
+    top = study.settings.pathvars.get("benchmarks", "benchmarks")
+    return [f"{top}/{rule.name}" for rule in workflow.rules if rule.benchmark]
+
+
 def folders(name):
     """The folders of a rule's named outputs."""
     return lambda wildcards, output: [str(Path(path).parent) for path in output.get(name)]

@@ -16,11 +16,13 @@ rule make_tables:
         runtime=20,
     params:
         spec=spec("make_tables"),
+        benchmarks=benchmark_folders(),
         out=subpath(output[0], parent=True),
     message:
         "Arranging the tables"
     shell:
-        "python workflow/scripts/make_tables.py --spec {params.spec:q} --inputs {input} --out-dir {params.out} &> {log}"
+        "python workflow/scripts/make_tables.py --spec {params.spec:q} --inputs {input}"
+        " --benchmarks {params.benchmarks} --out-dir {params.out} &> {log}"
 
 
 rule draw:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -25,10 +24,7 @@ COLUMNS = [
 
 
 def elapsed(intervals: Iterable[tuple[str, str]]) -> float:
-    """Hours that `intervals` cover together; seeds that were trained side by side in one job count once.
-
-    intervals: (started, finished), ISO 8601.
-    """
+    """Hours that `intervals`, (started, finished) in ISO 8601, cover together."""
     spans = sorted((datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in intervals)
     total, end = 0.0, None
     for start, finish in spans:
@@ -36,6 +32,18 @@ def elapsed(intervals: Iterable[tuple[str, str]]) -> float:
         total += max((finish - begin).total_seconds(), 0.0)
         end = finish if end is None else max(end, finish)
     return total / 3600
+
+
+def hours(runs: Sequence[dict]) -> float:
+    """Hours of all starts of `runs`, contents of `run.json`.
+
+    A run that trained a network (it knows its seconds) had a job, and perhaps a GPU, of its own: from its last start
+    to its end, and what it had trained before that start. Of probes all seeds shared one job, so their times count once.
+    """
+    alone = [run for run in runs if "seconds" in run]
+    shared = [(run["started"], run["finished"]) for run in runs if "seconds" not in run]
+    own = sum(elapsed([(run["started"], run["finished"])]) for run in alone)
+    return own + sum(run.get("earlier_seconds", 0.0) for run in alone) / 3600 + elapsed(shared)
 
 
 def of_runs(runs: Sequence[dict]) -> pd.DataFrame:
@@ -50,7 +58,7 @@ def of_runs(runs: Sequence[dict]) -> pd.DataFrame:
         rows.append(
             {"what": what, "dataset": about.get("dataset", ""), "source": about.get("source", about.get("dataset", "")),
              "strategy": about.get("strategy", "own" if what == "classifier" else ""), "model": about.get("model", ""),
-             "loss": about.get("loss", ""), "device": run.get("device", ""), "span": (run["started"], run["finished"])}
+             "loss": about.get("loss", ""), "device": run.get("device", ""), "run": run}
         )  # fmt: skip
     if not rows:
         return pd.DataFrame(columns=COLUMNS)
@@ -60,7 +68,7 @@ def of_runs(runs: Sequence[dict]) -> pd.DataFrame:
         {
             "jobs": grouped.size(),
             "device": grouped.device.agg(lambda names: ", ".join(sorted(set(names)))),
-            "hours": grouped.span.agg(elapsed),
+            "hours": grouped.run.agg(list).map(hours),
         }
     )
     return found.reset_index().reindex(columns=COLUMNS)
@@ -69,18 +77,16 @@ def of_runs(runs: Sequence[dict]) -> pd.DataFrame:
 def of_rules(benchmarks: Sequence[str | Path]) -> pd.DataFrame:
     """A row per rule: jobs, hours of wall time summed over jobs, largest resident memory.
 
-    benchmarks: Snakemake's `.jsonl` files, in a folder per rule below a common one.
+    benchmarks: folders of Snakemake's `.jsonl` files, each called as its rule; one that is not there has no jobs.
+    Snakemake keeps of a job that was started several times the last start alone.
     """
     rows = []
-    top = os.path.commonpath([Path(path).parent for path in benchmarks]) if benchmarks else ""
-    for path in benchmarks:
-        rule = Path(os.path.relpath(path, top)).parts[0]
-        for line in Path(path).read_text().splitlines():
-            found = json.loads(line)
-            rows.append(
-                {"what": found.get("rule_name", Path(rule).stem), "s": float(found["s"]),
-                 "memory": pd.to_numeric(found.get("max_rss"), errors="coerce")}
-            )  # fmt: skip
+    for folder in map(Path, benchmarks):
+        for path in sorted(folder.rglob("*.jsonl")):
+            for line in path.read_text().splitlines():
+                found = json.loads(line)
+                memory = pd.to_numeric(found.get("max_rss"), errors="coerce")
+                rows.append({"what": folder.name, "s": float(found["s"]), "memory": memory})
     if not rows:
         return pd.DataFrame(columns=COLUMNS)
     grouped = pd.DataFrame(rows).groupby("what", sort=True)

@@ -52,18 +52,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """history: a row an epoch; best: {epoch, val_loss}; resumed: how often the training went on after a stop."""
+    """history: a row an epoch; best: {epoch, val_loss}; resumed: how often the training went on after a stop;
+    earlier: seconds of training before the last start."""
 
     history: pd.DataFrame
     best: dict
     resumed: int
+    earlier: float
 
     def facts(self) -> dict:
-        """What run.json says of the training itself; seconds are those of all its starts."""
+        """What run.json says of the training itself; `seconds` are those of all its starts."""
         return {
             "resumed": self.resumed,
             "epochs": len(self.history),
             "seconds": round(float(self.history.seconds.sum()), 1),
+            "earlier_seconds": round(self.earlier, 1),
             "images_per_second": float(self.history.images_per_second.median()),
             "memory_mb": int(self.history.memory_mb.max()),
         }
@@ -114,7 +117,7 @@ def train(
         while not state.finished(plan.epochs, plan.patience):
             network.train()
             order = shuffled(len(training), plan.seed, state.epoch)
-            begun, first, unseen, said = time.perf_counter(), state.batch, [], ""
+            begun, unseen, said = time.perf_counter() - state.spent, [], ""
             for films, targets in training.batches(plan.batch_size, order, start=state.batch):
                 films = plan.augmentation(films, state.generator)
                 with precision(settings, device):
@@ -136,13 +139,14 @@ def train(
                     loss = look(unseen, state.epoch * steps + state.batch)
                     said, unseen = f"epoch {state.epoch}, loss {loss:.4g}", []
                 if saving:
+                    state.spent = time.perf_counter() - begun
                     kept.save(state.saved())
                 if saving and kept.stop:
                     kept.leave()
                 progress.step(said)
 
             seconds = time.perf_counter() - begun
-            speed = (len(training) - first * plan.batch_size) / seconds
+            speed = len(training) / seconds
             measured = {f"train_{name}": value for name, value in state.tally.means().items()}
             found = evaluate(network, objective, validation, plan.batch_size, settings)
             measured |= {f"val_{name}": value for name, value in found.items()}
@@ -168,7 +172,7 @@ def train(
     network.load_state_dict(state.best["network"])
     objective.load_state_dict(state.best["objective"])
     best = {name: state.best[name] for name in ("epoch", "val_loss")}
-    return Outcome(pd.DataFrame(state.history), best, state.resumed)
+    return Outcome(pd.DataFrame(state.history), best, state.resumed, state.earlier)
 
 
 def evaluate(

@@ -51,6 +51,8 @@ class State:
         }
         self.generator = torch.Generator().manual_seed(seed)
         self.epoch = self.batch = self.resumed = 0
+        # Seconds of the running epoch so far, and of all starts before this one.
+        self.spent = self.earlier = 0.0
         self.tally = Tally()
         self.history: list[dict] = []
         self.best: dict = {"epoch": -1, "val_loss": math.inf}
@@ -71,7 +73,7 @@ class State:
                 }
                 for name in ("network", "objective")
             }
-        self.epoch, self.batch, self.tally = self.epoch + 1, 0, Tally()
+        self.epoch, self.batch, self.spent, self.tally = self.epoch + 1, 0, 0.0, Tally()
 
     def saved(self) -> dict:
         return {name: part.state_dict() for name, part in self.parts.items()} | {
@@ -80,6 +82,7 @@ class State:
             "epoch": self.epoch,
             "batch": self.batch,
             "resumed": self.resumed,
+            "spent": self.spent,
             "tally": self.tally.saved(),
             "history": self.history,
             "best": self.best,
@@ -94,3 +97,5 @@ class State:
         self.resumed = saved["resumed"] + 1
         self.tally = Tally(saved["tally"])
         self.history, self.best = saved["history"], saved["best"]
+        self.spent = saved["spent"]
+        self.earlier = self.spent + sum(row["seconds"] for row in self.history)
