@@ -4,12 +4,14 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from cxrfmkd import schema, zoo
 from cxrfmkd.errors import InputError
+from cxrfmkd.specs import SPECS
 from cxrfmkd.study import Study
 
 ROOT = Path(__file__).parent.parent
@@ -148,6 +150,19 @@ def test_one_loss_s_own_settings_touch_that_loss_alone():
     changed = Study(configuration(distillation={"per_loss": {"cosine": {"epochs": 60}}}))
     assert changed.distillation("cosine")["epochs"] == 60
     assert changed.distillation("mse") == plain.distillation("mse")
+
+
+def test_settings_that_change_no_result_reach_the_jobs_beside_their_specs():
+    plain = Study(configuration("demo"))
+    asked = Study(configuration("demo", network={"device": "cpu", "tensorboard": True}))
+    assert plain.environment == {"CXRFMKD_DEVICE": "auto"}
+    assert asked.environment == {
+        "CXRFMKD_DEVICE": "cpu",
+        "CXRFMKD_TENSORBOARD": "logs/demo/tensorboard",
+    }
+    w = SimpleNamespace(dataset="chexpert", loss="mse", seed=41, model="cxr-model-fft")
+    for name in ("distill", "finetune", "write_report"):
+        assert SPECS[name](asked, w) == SPECS[name](plain, w)
 
 
 def test_schema_and_settings_page_are_up_to_date():

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import killed
@@ -28,6 +29,7 @@ from cxrfmkd.training import checkpoints as checkpoints_module
 from cxrfmkd.training.augmentation import Augmentation
 from cxrfmkd.training.checkpoints import Checkpoints
 from cxrfmkd.training.devices import pick_device
+from cxrfmkd.training.events import events_folder
 from cxrfmkd.training.feeding import Feed, shuffled
 from cxrfmkd.training.loop import DivergedError, Plan, evaluate, predict, train
 from cxrfmkd.training.schedules import SCHEDULES
@@ -57,10 +59,10 @@ def network():
     return Network("tiny", 6)
 
 
-def trained(kept=None, fingerprint="x", loss="mse-cosine-learned", **changes):
+def trained(kept=None, fingerprint="x", loss="mse-cosine-learned", events=None, **changes):
     net, objective = network(), Objective(loss, {"mse": 1, "cosine": 1})
     outcome = train(
-        net, objective, feed(), feed("val"), plan(**changes), COMPUTE, kept, fingerprint
+        net, objective, feed(), feed("val"), plan(**changes), COMPUTE, kept, fingerprint, events
     )
     return net, outcome
 
@@ -219,6 +221,13 @@ def test_a_gpu_that_is_not_there_is_an_error(monkeypatch):
     assert pick_device("auto").type == pick_device("cpu").type == "cpu"
     with pytest.raises(InputError, match=r"network\.device is cuda"):
         pick_device("cuda")
+
+
+def test_the_workflow_s_device_counts_where_none_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device().type == "cuda"
+    monkeypatch.setenv("CXRFMKD_DEVICE", "cpu")
+    assert pick_device().type == "cpu" and pick_device("cuda").type == "cuda"
 
 
 # --- schedules -----------------------------------------------------------------------------------------
@@ -449,6 +458,63 @@ def test_killed_twenty_times_a_training_ends_with_the_same_weights(tmp_path):
     assert found == expected
     histories = [pd.read_csv(folder / "history.csv").drop(columns=CLOCKS) for folder in folders]
     pd.testing.assert_frame_equal(*histories, check_exact=True)
+
+
+# --- events ------------------------------------------------------------------------------------------
+
+
+def test_tensorboard_shows_the_history_of_all_starts(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with pytest.raises(SystemExit), StopAfter(tmp_path / "c", 7) as kept:
+        trained(kept, events=tmp_path / "events")
+    with Checkpoints(tmp_path / "c") as kept:
+        _, outcome = trained(kept, events=tmp_path / "events")
+    found = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert set(found.Tags()["scalars"]) == set(outcome.history) - {"epoch"}
+    for name in ("train_loss", "val_cosine", "learning_rate", "seconds"):
+        scalars = found.Scalars(name)
+        assert [event.step for event in scalars] == [0, 1, 2]
+        expected = outcome.history[name].astype(np.float32)
+        np.testing.assert_allclose([event.value for event in scalars], expected, rtol=1e-6)
+
+
+def test_every_scalar_of_the_history_is_written_at_its_epoch(tmp_path, monkeypatch):
+    written, begun = [], []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            begun.append((folder, purge_step))
+
+        def add_scalar(self, name, value, step):
+            written.append((step, name, value))
+
+        def flush(self):
+            pass
+
+        close = flush
+
+    stand_in = types.SimpleNamespace(SummaryWriter=Writer)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
+    _, outcome = trained(events=tmp_path)
+    rows = outcome.history.to_dict("records")
+    assert written == [(r["epoch"], k, v) for r in rows for k, v in r.items() if k != "epoch"]
+    assert begun == [(str(tmp_path), 0)]
+
+
+def test_without_the_package_tensorboard_one_message_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match=r'pip install "cxrfmkd\[tensorboard\]"'):
+        trained(events=tmp_path)
+
+
+def test_events_lie_at_the_path_of_their_run_below_the_workflow_s_folder(monkeypatch):
+    run = Path("results/demo/chexpert/students/mse/seed41")
+    assert events_folder(run) is None
+    monkeypatch.setenv("CXRFMKD_TENSORBOARD", "logs/demo/tensorboard")
+    assert events_folder(run) == Path("logs/demo/tensorboard") / run
+    assert events_folder(Path("/data") / run) == Path("logs/demo/tensorboard/data") / run
 
 
 # --- progress ------------------------------------------------------------------------------------------

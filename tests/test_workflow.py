@@ -134,6 +134,11 @@ def test_a_finished_study_has_nothing_to_do(finished):
 
 
 @pytest.mark.slow
+def test_a_finished_study_may_be_watched_or_run_elsewhere_without_a_rerun(finished):
+    assert plan(finished, "--config", 'network={"tensorboard": True, "device": "cpu"}') == {}
+
+
+@pytest.mark.slow
 def test_the_tables_are_told_where_every_measured_rule_was_measured(finished):
     folder, instant = finished
     _, said = snakemake(

@@ -141,6 +141,11 @@ class Network:
     compile: bool = setting("compile the training step with torch.compile (GPU)", False)
     deterministic: bool = setting("choose deterministic algorithms, at some cost in speed", False)
     device: str = setting("`auto`, `cuda` or `cpu`", "auto", choices=["auto", "cuda", "cpu"])
+    tensorboard: bool = setting(
+        "write every training's history as TensorBoard events too, below `tensorboard` in the folder of logs; needs the "
+        "extra of that name",
+        False,
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 
 from cxrfmkd.figures.catalogue import assets
 from cxrfmkd.study import Run, Study
@@ -188,7 +187,7 @@ def draw(study: Study, w) -> dict:
 
 
 def write_report(study: Study, w) -> dict:
-    return {"settings": asdict(study.settings), "assets": assets()}
+    return {"settings": study.described(), "assets": assets()}
 
 
 SPECS: dict[str, Callable[[Study, object], dict]] = {

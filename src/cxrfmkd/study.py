@@ -18,11 +18,10 @@ from cxrfmkd.figures.catalogue import Shape
 from cxrfmkd.teacher.settings import Settings as TeacherSettings
 from cxrfmkd.zoo import MODELS, join_model, split_model
 
-# What no rule's result depends on: which runs exist, and how fast they go.
-GRID = {
+# What no rule's result depends on: how fast it comes and who watches, and which runs exist.
+MANNER = {"teacher": ("workers",), "network": ("device", "tensorboard")}
+GRID = MANNER | {
     "distillation": ("datasets", "losses", "seeds", "select_on", "loss_scales", "per_loss"),
-    "teacher": ("workers",),
-    "network": ("device",),
     "bias": ("losses",),
 }
 
@@ -233,6 +232,14 @@ class Study:
         name = "selected.json" if last == "selected" else f"{last}/weights.safetensors"
         return f"{source}/models/{model}/{name}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that tell every job what changes no result, beside its settings, so that it reruns nothing."""
+        network = self.settings.network
+        logs = self.settings.pathvars.get("logs", "logs")
+        watched = {"CXRFMKD_TENSORBOARD": f"{logs}/tensorboard"} if network.tensorboard else {}
+        return {"CXRFMKD_DEVICE": network.device} | watched
+
     def scales_needed(self, loss: str) -> bool:
         """Whether `loss` divides its parts by plateau values that must be measured first."""
         return zoo.loss_share(loss) is not None and not self.settings.distillation.loss_scales
@@ -250,6 +257,13 @@ class Study:
     def section(self, name: str) -> dict:
         """A section's settings, less those that no single result depends on."""
         return self._sections[name]
+
+    def described(self) -> dict:
+        """Every setting that a reader may want to know: all but those of `MANNER`."""
+        values = asdict(self.settings)
+        for section, names in MANNER.items():
+            values[section] = {k: v for k, v in values[section].items() if k not in names}
+        return values
 
     def distillation(self, loss: str) -> dict:
         """Settings of the distillation with `loss`, its own differences applied."""

@@ -15,13 +15,14 @@ from cxrfmkd.zoo import MODELS, WIDTHS, split_model
 ROOT = Path(workflow.current_basedir).parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
 
-# Scripts find the package in whatever environment they run.
-shell.prefix(f"export PYTHONPATH={ROOT / 'src'}; ")
-
 try:
     study = Study(config)
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+# Scripts find the package in whatever environment they run.
+ENVIRONMENT = {"PYTHONPATH": str(ROOT / "src")} | study.environment
+shell.prefix("".join(f"export {name}={value}; " for name, value in ENVIRONMENT.items()))
 
 SEEDS = study.settings.classification.seeds
 

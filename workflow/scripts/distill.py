@@ -9,6 +9,7 @@ from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.files import read_json, write_json, write_table
 from cxrfmkd.training.checkpoints import Checkpoints
 from cxrfmkd.training.distillation import distill
+from cxrfmkd.training.events import events_folder
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
             args.images, args.teacher, *records, loss=spec["loss"], seed=spec["seed"],
             settings=Distillation(**spec["distillation"]), network=Network(**spec["network"]),
             scales=args.scales, checkpoints=kept, code=args.code,
+            events=events_folder(args.run.parent),
         )  # fmt: skip
         done.network.save(args.weights, {"loss": spec["loss"], "seed": str(spec["seed"])})
         write_table(args.history, done.history)

@@ -47,90 +47,116 @@ class Statistics:
         return benjamini_yekutieli(p.reshape(len(p), -1)).reshape(p.shape)
 
 
-def sort_once(scores: np.ndarray) -> np.ndarray:
-    """Ranks of `scores`, shape (n, modes), any float type without NaN: int64 (modes, n), tied values share one."""
+@dataclass(frozen=True)
+class Order:
+    """Images in the order of their scores, int32 (modes, n) each.
+
+    images: the image at each place; places: each image's place; ranks: each place's rank, tied scores share one.
+    """
+
+    images: np.ndarray
+    places: np.ndarray
+    ranks: np.ndarray
+
+
+def sort_once(scores: np.ndarray) -> Order:
+    """The order of `scores`, shape (n, modes), any float type without NaN, in every mode."""
     columns = np.ascontiguousarray(scores.T)
-    order = np.argsort(columns, axis=1, kind="stable")
-    values = np.take_along_axis(columns, order, 1)
-    new = np.zeros(order.shape, np.int64)
-    new[:, 1:] = values[:, 1:] != values[:, :-1]
-    ranks = np.empty_like(new)
-    np.put_along_axis(ranks, order, np.cumsum(new, 1), 1)
-    return ranks
+    images = np.argsort(columns, axis=1, kind="stable")
+    values = np.take_along_axis(columns, images, 1)
+    ranks, places = np.zeros(images.shape, np.int32), np.empty(images.shape, np.int32)
+    ranks[:, 1:] = np.cumsum(values[:, 1:] != values[:, :-1], 1)
+    np.put_along_axis(places, images, np.arange(len(scores), dtype=np.int32)[None], 1)
+    return Order(images.astype(np.int32), places, ranks)
 
 
 def statistics(
-    ranks: np.ndarray, codes: np.ndarray, pairs: np.ndarray, draws: np.ndarray
+    order: Order, codes: np.ndarray, pairs: np.ndarray, draws: np.ndarray
 ) -> Statistics:
     """Statistics of `draws`, each a set of images, under `codes`.
 
-    ranks: as `sort_once` returns them; codes: int8 (attributes, n), or (samples, attributes, n) for a labelling of
+    order: as `sort_once` returns it; codes: int8 (attributes, n), or (samples, attributes, n) for a labelling of
     each sample's own; pairs: int64 (comparisons, 3) of attribute, group a, group b; draws: int (samples, size) of
     distinct images, or (1, size) for the same images under every labelling.
     """
     codes = np.ascontiguousarray(codes if codes.ndim == 3 else codes[None])
-    samples, size = max(len(codes), len(draws)), draws.shape[1]
-    numerators = np.empty((samples, len(ranks), len(pairs)), np.int64)
+    samples = max(len(codes), len(draws))
+    numerators = np.empty((samples, len(order.images), len(pairs)), np.int64)
     sizes = np.empty((samples, len(pairs), 2), np.int64)
-    bits = size.bit_length()
-
-    def ordered(rows: np.ndarray) -> np.ndarray:
-        """Rank and position in the sample as one number, sorted: (samples, modes, size)."""
-        keys = np.moveaxis(ranks[:, rows], 0, 1) << bits
-        keys |= np.arange(size)
-        keys.sort(-1)
-        return keys
-
-    fixed = ordered(draws) if len(draws) == 1 else None
 
     def work(start: int, stop: int) -> None:
-        rows = draws if fixed is not None else draws[start:stop]
-        keys = fixed if fixed is not None else ordered(rows)
+        places = np.take(order.places, draws if len(draws) == 1 else draws[start:stop], axis=1)
+        places.sort(-1)
         own = codes if len(codes) == 1 else codes[start:stop]
-        _walk(keys, bits, own, pairs, rows, numerators[start:stop], sizes[start:stop])
+        _walks(order.images, order.ranks, places, own, pairs, numerators[start:stop], sizes[start:stop])
 
     share(work, samples, 16)
     return Statistics(numerators, sizes)
 
 
 @njit(cache=True, nogil=True)
-def _walk(keys, bits, codes, pairs, draws, numerators, sizes):
-    size, comparisons = draws.shape[1], len(pairs)
-    steps = np.empty((comparisons, size), np.int64)
-    order, last = np.empty(size, np.int64), np.empty(size, np.bool_)
+def _walks(images, ranks, places, codes, pairs, numerators, sizes):
+    """Fill `numerators` and `sizes`; places: int32 (modes, samples, size), those of each sample in order."""
+    size = places.shape[2]
+    group, last = np.empty(size, np.uint8), np.empty(size, np.bool_)
+    step = np.zeros(256, np.int64)
     for sample in range(len(sizes)):
         code = codes[sample if len(codes) > 1 else 0]
-        rows = draws[sample if len(draws) > 1 else 0]
-        key = keys[sample if len(keys) > 1 else 0]
-        for c in range(comparisons):
-            attribute, a, b = pairs[c]
-            n_a = n_b = 0
-            for j in range(size):
-                own = code[attribute, rows[j]]
-                n_a += own == a
-                n_b += own == b
-            sizes[sample, c, 0], sizes[sample, c, 1] = n_a, n_b
-            for j in range(size):
-                own = code[attribute, rows[j]]
-                steps[c, j] = n_b * (own == a) - n_a * (own == b)
-        for mode in range(key.shape[0]):
-            tied = False
-            for t in range(size):
-                order[t] = key[mode, t] & ((1 << bits) - 1)
-                last[t] = t + 1 == size or key[mode, t + 1] >> bits != key[mode, t] >> bits
-                tied |= not last[t]
-            for c in range(comparisons):
-                running = top = bottom = 0
-                if tied:
-                    for t in range(size):
-                        running += steps[c, order[t]]
-                        if last[t]:
-                            top, bottom = max(top, running), min(bottom, running)
-                else:
-                    for t in range(size):
-                        running += steps[c, order[t]]
-                        top, bottom = max(top, running), min(bottom, running)
-                numerators[sample, mode, c] = max(top, -bottom)
+        for mode in range(len(images)):
+            place = places[mode, sample if places.shape[1] > 1 else 0]
+            tied = _last_of_ties(ranks[mode], place, last)
+            seen = -1
+            for c in range(len(pairs)):
+                attribute, a, b = pairs[c]
+                if attribute != seen:
+                    _groups(code[attribute], images[mode], place, group)
+                    seen = attribute
+                if mode == 0:
+                    sizes[sample, c, 0], sizes[sample, c, 1] = _count(group, a), _count(group, b)
+                step[a], step[b] = sizes[sample, c, 1], -sizes[sample, c, 0]
+                numerators[sample, mode, c] = _farthest(group, step, last, tied)
+                step[a] = step[b] = 0
+
+
+@njit(cache=True, nogil=True)
+def _last_of_ties(ranks, place, last):
+    """Mark the last place of every tie in `last`, all of them where nothing is tied; whether anything is."""
+    tied = False
+    for t in range(len(last) - 1):
+        last[t] = ranks[place[t]] != ranks[place[t + 1]]
+        tied |= not last[t]
+    last[-1:] = True
+    return tied
+
+
+@njit(cache=True, nogil=True)
+def _groups(code, images, place, group):
+    for t in range(len(group)):
+        group[t] = code[images[place[t]]]
+
+
+@njit(cache=True, nogil=True)
+def _count(group, wanted):
+    found = 0
+    for t in range(len(group)):
+        found += group[t] == wanted
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _farthest(group, step, last, tied):
+    """How far a walk that takes its group's step at each place gets from 0; ties are taken at one go."""
+    running = top = bottom = 0
+    if tied:
+        for t in range(len(group)):
+            running += step[group[t]]
+            if last[t]:
+                top, bottom = max(top, running), min(bottom, running)
+    else:
+        for t in range(len(group)):
+            running += step[group[t]]
+            top, bottom = max(top, running), min(bottom, running)
+    return max(top, -bottom)
 
 
 def p_values(numerators: np.ndarray, n_a: np.ndarray, n_b: np.ndarray) -> np.ndarray:
@@ -172,46 +198,51 @@ def _asymptotic(small: np.ndarray, large: np.ndarray, numerators: np.ndarray) ->
     return np.clip(kstwo.sf(numerators / product, np.round(product / (small + large))), 0, 1)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def _exact(small, large, numerators, out):
-    """P(max |i m - j n| >= numerator) over all orders of n and m values, by the walk's absorbed mass.
+    """P(max |i m - j n| >= numerator) over all orders of n and m values, as the mass that leaves a walk.
 
-    After k values, i of them from the small group, the walk is at i (n + m) - k n; `even` and `odd` hold the
-    probability of each i that has stayed inside, at slot i + 1, for even and odd k. What leaves is summed, so
-    that tiny p-values keep their digits (Hodges 1958, section 3).
+    An order is a walk from (0, 0) to (n, m). Followed is a free walk, whose steps do not depend on where it is (so
+    that the inner loop is two products a place): to i + 1 with probability n / (n + m), else to j + 1. What leaves
+    the band at its edge counts as often as an order would be there: `from_high` and `from_low` are the probability
+    of ending at (n, m) from the band's highest and lowest i after k steps, over that from the start. What leaves is
+    summed, so that tiny p-values keep their digits (Hodges 1958, section 3).
+
+    `even` and `odd` hold the probability of each i, at slot i + 1, for even and odd k; above and below: i m - j n at
+    the highest and lowest i.
     """
     width = (small.max() if len(small) else 0) + 4
     even, odd = np.zeros(width), np.zeros(width)
     for test in range(len(out)):
         n, m, bound = small[test], large[test], numerators[test]
-        total = n + m
-        even[:], odd[:] = 0.0, 0.0
-        even[1] = 1.0
+        p, q = n / (n + m), m / (n + m)
+        even[1] = from_low = from_high = 1.0
         low = high = above = below = 0
         outside = 0.0
-        for k in range(total):
+        for k in range(n + m):
             into, source = (even, odd) if k & 1 else (odd, even)
-            scale = 1.0 / (total - k)
-            rise, stay = (n + 1) * scale, (m - k) * scale
-            for offset in range(high - low + 2):
-                # Unsigned, or the compiler would look for negative indices and not vectorise.
-                slot = np.uintp(low + 1) + np.uintp(offset)
-                i = (low + offset) * scale
-                into[slot] = source[slot - np.uintp(1)] * (rise - i) + source[slot] * (stay + i)
-            high, above, below = high + 1, above + m, below - n
-            if above >= bound:
-                outside += into[high + 1]
-                into[high + 1] = 0.0
-                high, above = high - 1, above - total
-            if -below >= bound:
-                outside += into[low + 1]
-                into[low + 1] = 0.0
-                low, below = low + 1, below + total
+            source[low] = source[high + 2] = 0.0
+            left = n + m - k
+            if above + m >= bound or high == n:
+                outside += source[high + 1] * from_high * (n - high) / left
+                from_high *= (m - k + high) / (left * q)
+                above -= n
+            else:
+                from_high *= (n - high) / (left * p)
+                high, above = high + 1, above + m
+            if n - below >= bound:
+                outside += source[low + 1] * from_low * (m - k + low) / left
+                from_low *= (n - low) / (left * p)
+                low, below = low + 1, below + m
+            else:
+                from_low *= (m - k + low) / (left * q)
+                below -= n
             if high < low:
                 break
-            if high > n:
-                high, above = high - 1, above - total
-            source[high + 2] = source[low] = into[low] = 0.0
+            for offset in range(high - low + 1):
+                # Unsigned, or the compiler would look for negative indices and not vectorise.
+                slot = np.uintp(low + 1) + np.uintp(offset)
+                into[slot] = source[slot - np.uintp(1)] * p + source[slot] * q
         out[test] = min(outside, 1.0)
 
 

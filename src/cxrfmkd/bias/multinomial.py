@@ -13,6 +13,7 @@ from numba import njit
 from cxrfmkd.threads import share
 
 WORDS, SHIFT = 624, 397  # of MT19937 (Matsumoto and Nishimura 1998)
+HIGH = 21  # bits of a uniform that come from the first of its two words; the other 32 are from the second
 
 
 def multinomial(weights: list[np.ndarray], size: int, seeds: list[int]) -> np.ndarray:
@@ -21,24 +22,39 @@ def multinomial(weights: list[np.ndarray], size: int, seeds: list[int]) -> np.nd
     weights: positive float64, one array a group, none shorter than `size`. Returns int64 (seeds, groups, size), in
     torch's order. The result for a seed equals torch's after `torch.manual_seed(seed)`, for float64 weights.
     """
-    ends = np.cumsum([len(w) for w in weights])
     flat = np.concatenate(weights).astype(np.float64)
+    ends = np.cumsum([len(w) for w in weights])
     limits = np.array([_limit(w, size) for w in weights])
+    most = np.concatenate([_bounds(w, limit) for w, limit in zip(weights, limits, strict=True)])
+    everything = np.full(len(flat), 1 << HIGH, np.uint32)
     result = np.empty((len(seeds), len(weights), size), np.int64)
 
     def work(start: int, stop: int) -> None:
-        rows, keys = np.empty(len(flat), np.int64), np.empty(len(flat))
-        counts = np.empty(len(ends), np.int64)
         for place in range(start, stop):
-            _candidates(seeds[place] & 0xFFFFFFFF, flat, ends, limits, size, rows, keys, counts)
-            first = 0
-            for group, end in enumerate(ends):
-                found = slice(first, first + counts[group])
-                result[place, group] = rows[found][np.argsort(keys[found])[:size]]
-                first = end
+            seed = np.uint32(seeds[place] & 0xFFFFFFFF)
+            if not _draw(_candidates(seed, most), flat, ends, limits, result[place]):
+                nothing_passed = np.full(len(limits), np.inf)
+                _draw(_candidates(seed, everything), flat, ends, nothing_passed, result[place])
 
     share(work, len(seeds), 16)
     return result
+
+
+def _draw(candidates: tuple, flat: np.ndarray, ends: np.ndarray, limits: np.ndarray, drawn: np.ndarray) -> bool:
+    """Fill `drawn` (groups, size) with the smallest variate / weight of each group; whether they are below `limits`."""
+    rows, uniforms = candidates
+    with np.errstate(divide="ignore"):
+        keys = flat[rows] / np.log1p(-uniforms)  # -weight / variate
+    start = first = 0
+    size = drawn.shape[1]
+    for group, (end, last) in enumerate(zip(ends, np.searchsorted(rows, ends), strict=True)):
+        own = keys[first:last]
+        order = np.argsort(own)[:size]
+        if len(order) < size or own[order[-1]] * limits[group] > -1:
+            return False
+        drawn[group] = rows[first:last][order] - start
+        start, first = end, last
+    return True
 
 
 def _limit(weights: np.ndarray, size: int) -> float:
@@ -56,57 +72,51 @@ def _limit(weights: np.ndarray, size: int) -> float:
     return high
 
 
+def _bounds(weights: np.ndarray, limit: float) -> np.ndarray:
+    """What the first bits of a uniform must be below for its variate / weight to be below the limit."""
+    return (-np.expm1(-limit * weights) * 2.0**HIGH).astype(np.uint32) + 1
+
+
 @njit(cache=True, nogil=True)
-def _candidates(seed, weights, ends, limits, size, rows, keys, counts):
-    """Rows of each group that may be drawn, and -weight / variate, from the group's own place in `rows` on."""
-    state = np.empty(WORDS, np.uint32)
+def _candidates(seed, most):
+    """Rows whose uniform's first bits are below `most`, and their uniforms.
+
+    The generator makes WORDS words at a time; a uniform is two of them, and is put together only for candidates.
+    """
+    state, words = np.empty(WORDS, np.uint32), np.empty(WORDS, np.uint32)
     value = np.uint64(seed)
     state[0] = value
     for i in range(1, WORDS):
         value = np.uint64(1812433253) * (value ^ (value >> np.uint64(30))) + np.uint64(i)
         value &= np.uint64(0xFFFFFFFF)
         state[i] = value
-    uniforms = np.empty(len(weights))
-    _fill(state, uniforms)
-    start = 0
-    for group in range(len(ends)):
-        limit, end = limits[group], ends[group]
-        while True:
-            found = below = 0
-            for row in range(start, end):
-                # A variate is never below its uniform.
-                if uniforms[row] < limit * weights[row]:
-                    variate = -np.log1p(-uniforms[row])
-                    rows[start + found] = row - start
-                    keys[start + found] = -weights[row] / variate if variate > 0 else -np.inf
-                    below += variate < limit * weights[row]
-                    found += 1
-            if below >= size or limit == np.inf:
-                break
-            limit = np.inf
-        counts[group] = found
-        start = end
+    rows, uniforms = np.empty(len(most), np.int64), np.empty(len(most))
+    found = 0
+    for start in range(0, len(most), WORDS // 2):
+        _renew(state, words)
+        for i in range(min(WORDS // 2, len(most) - start)):
+            high = words[2 * i] & np.uint32((1 << HIGH) - 1)
+            if high < most[start + i]:
+                bits = (np.int64(high) << 32) | np.int64(words[2 * i + 1])
+                rows[found], uniforms[found] = start + i, bits * 2.0**-53
+                found += 1
+    return rows[:found], uniforms[:found]
 
 
 @njit(cache=True, nogil=True)
-def _fill(state, uniforms):
-    """Uniforms of 53 bits, each from two words of the generator, the high one first."""
-    words = np.empty(WORDS, np.uint32)
-    for start in range(0, len(uniforms), WORDS // 2):
-        for i in range(WORDS - SHIFT):
-            state[i] = _next(state[i], state[i + 1], state[i + SHIFT])
-        for i in range(WORDS - SHIFT, WORDS - 1):
-            state[i] = _next(state[i], state[i + 1], state[i + SHIFT - WORDS])
-        state[WORDS - 1] = _next(state[WORDS - 1], state[0], state[SHIFT - 1])
-        for i in range(WORDS):
-            y = state[i]
-            y ^= y >> np.uint32(11)
-            y ^= (y << np.uint32(7)) & np.uint32(0x9D2C5680)
-            y ^= (y << np.uint32(15)) & np.uint32(0xEFC60000)
-            words[i] = y ^ (y >> np.uint32(18))
-        for i in range(min(WORDS // 2, len(uniforms) - start)):
-            high = np.int64(words[2 * i] & np.uint32(0x1FFFFF))
-            uniforms[start + i] = ((high << 32) | np.int64(words[2 * i + 1])) * 2.0**-53
+def _renew(state, words):
+    """The next WORDS words of the generator."""
+    for i in range(WORDS - SHIFT):
+        state[i] = _next(state[i], state[i + 1], state[i + SHIFT])
+    for i in range(WORDS - SHIFT, WORDS - 1):
+        state[i] = _next(state[i], state[i + 1], state[i + SHIFT - WORDS])
+    state[WORDS - 1] = _next(state[WORDS - 1], state[0], state[SHIFT - 1])
+    for i in range(WORDS):
+        y = state[i]
+        y ^= y >> np.uint32(11)
+        y ^= (y << np.uint32(7)) & np.uint32(0x9D2C5680)
+        y ^= (y << np.uint32(15)) & np.uint32(0xEFC60000)
+        words[i] = y ^ (y >> np.uint32(18))
 
 
 @njit(inline="always")

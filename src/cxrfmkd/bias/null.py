@@ -106,7 +106,7 @@ def tells(attribute: str) -> bool:
 
 
 def null_scores(
-    ranks: np.ndarray,
+    order: ks.Order,
     ratios: np.ndarray,
     groups: Groups,
     codes: np.ndarray,
@@ -115,16 +115,16 @@ def null_scores(
 ) -> dict[str, Null]:
     """Null distributions of the scores of race, sex and both combined.
 
-    ranks: from ks.sort_once, of the sample's images alone; ratios: (modes,) of the tested modes; groups: of the
+    order: from ks.sort_once, of the sample's images alone; ratios: (modes,) of the tested modes; groups: of the
     sample's images; codes: from `exchanged`; comparisons: one family of tests, as in the observed score;
     measure: what a score is the weighted mean of, one of MEASURES.
     """
     pairs = groups.pairs(comparisons)
-    everyone = np.arange(ranks.shape[1])[None]
+    everyone = np.arange(order.images.shape[1])[None]
     weights = score.mode_weights(ratios, "normalised")
     observed, permuted = (
         score.attribute_scores(
-            score.comparison_scores(measure(ks.statistics(ranks, own, pairs, everyone)), weights),
+            score.comparison_scores(measure(ks.statistics(order, own, pairs, everyone)), weights),
             comparisons,
         )
         for own in (groups.codes, codes)

@@ -26,7 +26,7 @@ def tests(
 
     scores: (test images, modes); ratios: explained-variance ratios of those modes.
     """
-    ranks = ks.sort_once(scores[plan.rows])
+    order = ks.sort_once(scores[plan.rows])
     lines, scored = [], []
     for sample, draws in plan.samples.items():
         judged = plan.main if sample == "simulation" else draws[0]
@@ -43,7 +43,7 @@ def tests(
             ]
             if own:
                 pairs = plan.row_groups.pairs(own)
-                found = ks.statistics(ranks, plan.row_groups.codes, pairs, draws)
+                found = ks.statistics(order, plan.row_groups.codes, pairs, draws)
                 lines += _test_lines(sample, own, found)
                 points.append(score.points(found))
                 kept += own
@@ -102,11 +102,11 @@ def nulls(
     groups = plan.row_groups.take(plan.main)
     patients, orders = plan.exchanges
     codes = null.exchanged(groups, patients, orders)
-    ranks = ks.sort_once(scores)
+    order = ks.sort_once(scores)
     found = {
         (form, name): one
         for form, measure in null.MEASURES.items()
-        for name, one in null.null_scores(ranks, ratios, groups, codes, family, measure).items()
+        for name, one in null.null_scores(order, ratios, groups, codes, family, measure).items()
     }
     exchanged = [c for c in family if c.attribute in null.EXCHANGED]
     rows, pairs = plan.compact, groups.pairs(exchanged)

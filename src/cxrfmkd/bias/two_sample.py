@@ -42,12 +42,12 @@ def permutation_ks(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """D and its p-value by random permutations: (reached + 1) / (10,000 + 1), seed 42 in every call."""
     both = np.concatenate([a, b])
     labels = (np.arange(len(both)) >= len(a)).astype(np.int8)
-    ranks, pair, everyone = sort_once(both[:, None]), np.array([[0, 0, 1]]), np.arange(len(both))
-    observed = statistics(ranks, labels[None], pair, everyone[None]).numerators.item()
+    order, pair, everyone = sort_once(both[:, None]), np.array([[0, 0, 1]]), np.arange(len(both))
+    observed = statistics(order, labels[None], pair, everyone[None]).numerators.item()
     rng, reached = np.random.default_rng(SEED), 0
     for _ in range(0, PERMUTATIONS, BLOCK):
         shuffled = rng.permuted(np.tile(labels, (BLOCK, 1)), axis=1)[:, None]
-        found = statistics(ranks, shuffled, pair, everyone[None])
+        found = statistics(order, shuffled, pair, everyone[None])
         reached += int(np.count_nonzero(found.numerators >= observed))
     return observed / (len(a) * len(b)), (reached + 1) / (PERMUTATIONS + 1)
 

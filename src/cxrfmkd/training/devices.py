@@ -11,9 +11,13 @@ import torch
 from cxrfmkd.configuration import Network
 from cxrfmkd.errors import InputError
 
+# The workflow sets it to network.device, which changes no result and so is not among a rule's settings.
+VARIABLE = "CXRFMKD_DEVICE"
+
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is the GPU where there is one."""
+    """`auto` is what the variable CXRFMKD_DEVICE says, else the GPU where there is one."""
+    name = os.environ.get(VARIABLE, name) if name == "auto" else name
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "network.device is cuda, but torch sees no GPU here. Set it to auto or cpu, or ask the scheduler for one."

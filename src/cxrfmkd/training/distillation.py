@@ -60,12 +60,13 @@ def distill(
     checkpoints: Checkpoints | None = None,
     code: str = "",
     body: str = "densenet169",
+    events: Path | None = None,
 ) -> Distilled:
     """Train one student.
 
     images: packed films, uint8 (n, h, w); teacher: embeddings, float32 (n, d); training, validation: records.
     scales: plateau values for the weighted losses where the settings have none (see `measure_scales`).
-    code: hash of the code, so that a checkpoint of other code is refused.
+    code: hash of the code, so that a checkpoint of other code is refused. events: as in `train`.
     """
     started = provenance.now()
     device = pick_device(network.device)
@@ -95,7 +96,9 @@ def distill(
         repr(plan),
         [feed.identity() for feed in feeds],
     )
-    outcome = train(student, objective, feeds[0], feeds[1], plan, network, checkpoints, made_by)
+    outcome = train(
+        student, objective, feeds[0], feeds[1], plan, network, checkpoints, made_by, events
+    )
     measured = [
         evaluate(student, objective, feed, settings.batch_size, network) for feed in feeds[1:]
     ]

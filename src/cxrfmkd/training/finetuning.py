@@ -115,11 +115,12 @@ def finetune(
     compute: configuration.Network,
     checkpoints: Checkpoints | None = None,
     code: str = "",
+    events: Path | None = None,
 ) -> Finetuned:
     """Train every trainable weight of `network` on the findings, then predict validation and test films.
 
     network: from `start` or `start_transfer`. images: packed films, uint8 (n, h, w). tables: records of `train`,
-    `val` and `test`. code: hash of the code, so that a checkpoint of other code is refused.
+    `val` and `test`. code: hash of the code, so that a checkpoint of other code is refused. events: as in `train`.
     """
     started = provenance.now()
     device = pick_device(compute.device)
@@ -152,6 +153,7 @@ def finetune(
         compute,
         checkpoints,
         made_by,
+        events,
     )
     predictions, embeddings = _read(network, feeds, tables, settings.batch_size)
     run = {

@@ -13,6 +13,7 @@ from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.files import write_json, write_table
 from cxrfmkd.networks import Network
 from cxrfmkd.training.checkpoints import Checkpoints
+from cxrfmkd.training.events import events_folder
 from cxrfmkd.training.finetuning import finetune
 
 # What every such script is given.
@@ -50,6 +51,7 @@ def train_run(args: Namespace, network: Network, settings: Finetuning) -> None:
             compute=Compute(**spec["network"]),
             checkpoints=kept,
             code=args.code,
+            events=events_folder(args.run.parent),
         )
         about = {"model": spec["model"], "seed": str(spec["seed"])}
         done.network.save(args.weights, about)

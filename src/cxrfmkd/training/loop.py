@@ -11,6 +11,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from cxrfmkd.progress import Progress
 from cxrfmkd.training.augmentation import Augmentation
 from cxrfmkd.training.checkpoints import Checkpoints
 from cxrfmkd.training.devices import algorithms, precision
+from cxrfmkd.training.events import Events
 from cxrfmkd.training.feeding import Feed, shuffled
 from cxrfmkd.training.schedules import SCHEDULES
 from cxrfmkd.training.state import State, Tally
@@ -85,11 +87,13 @@ def train(
     settings: configuration.Network,
     kept: Checkpoints | None = None,
     fingerprint: str = "",
+    events: Path | None = None,
 ) -> Outcome:
     """Train `network` (and the objective's own parameters, if any) in place; it ends with its best weights.
 
     objective: called with (network(films), targets), returns scalars by name, of which `loss` is minimised.
     kept, fingerprint: where to go on after a stop, and what such a checkpoint must have been made by.
+    events: folder of the run's TensorBoard events; None for none.
     Raises DivergedError when the loss is no number or beyond all bounds.
     """
     kept = kept or Checkpoints(None)
@@ -106,6 +110,7 @@ def train(
     state = State(network, objective, optimizer, schedule, plan.seed)
     if saved := kept.load(fingerprint):
         state.restore(saved)
+    watched = Events(events, state.epoch)
     compiled = settings.compile and device.type == "cuda"
     forward = torch.compile(network, dynamic=False) if compiled else network
     look_every_step = device.type == "cpu"
@@ -161,6 +166,7 @@ def train(
                 seconds=round(time.perf_counter() - begun, 2),
                 memory_mb=peak_memory(device),
             )
+            watched.add(state.history[-1])
             kept.save(state.saved())
             progress.say(
                 f"epoch {state.epoch - 1}: train {measured['train_loss']:.4f}, "
@@ -169,6 +175,7 @@ def train(
             if kept.stop and not state.finished(plan.epochs, plan.patience):
                 kept.leave()
     progress.close()
+    watched.close()
     network.load_state_dict(state.best["network"])
     objective.load_state_dict(state.best["objective"])
     best = {name: state.best[name] for name in ("epoch", "val_loss")}
