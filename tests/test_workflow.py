@@ -134,8 +134,10 @@ def test_a_finished_study_has_nothing_to_do(finished):
 
 
 @pytest.mark.slow
-def test_a_finished_study_may_be_watched_or_run_elsewhere_without_a_rerun(finished):
-    assert plan(finished, "--config", 'network={"tensorboard": True, "device": "cpu"}') == {}
+def test_a_finished_study_may_be_watched_or_run_elsewhere_without_a_rerun(finished, tmp_path):
+    more = tmp_path / "more.yaml"
+    more.write_text("network: {tensorboard: true, device: cpu}")
+    assert plan(finished, str(more)) == {}
 
 
 @pytest.mark.slow
