@@ -12,6 +12,7 @@ from cxrfmkd.errors import InputError
 COMMANDS = {
     "resample": "balance a test set by race, disease and age",
     "metrics": "evaluate any model's predictions by the study's definitions",
+    "compare": "paired differences between two models' predictions, with intervals and p-values",
     "ks": "two-sample Kolmogorov-Smirnov tests with Benjamini-Yekutieli adjustment on any table",
     "embed": "ask a teacher for the embeddings of a folder of films",
     "doctor": "check the software, the GPU and a teacher's SavedModel",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from cxrfmkd.evaluation import delong
 from cxrfmkd.evaluation.bootstrap import intervals
@@ -33,6 +32,18 @@ class Compared:
     influence: delong.Influence | None
 
 
+def tested(
+    difference: np.ndarray, confidence: float, *by_seed: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Columns difference, low, high and p of paired differences.
+
+    difference: shape (1 + replicates, ...), the sample itself first. by_seed: of each of the two models, (seeds, ...).
+    """
+    low, high = intervals(difference[1:], confidence)
+    p = wald(difference[0], standard_error(difference[1:]), *by_seed)
+    return {"difference": difference[0], "low": low, "high": high, "p": p}
+
+
 def table(
     a: Compared, b: Compared, truth: np.ndarray, patients: np.ndarray, confidence: float
 ) -> pd.DataFrame:
@@ -44,13 +55,9 @@ def table(
     places = [names().index(name) for name in COMPARED]
     difference = (a.whole - b.whole)[:, places]
     seeds = [part.by_seed[:, places] for part in (a, b)]
-    low, high = intervals(difference[1:], confidence)
-    p = wald(difference[0], standard_error(difference[1:]), *seeds)
-    analytic = np.full(p.shape, np.nan)
+    analytic = np.full(difference.shape[1:], np.nan)
     if a.influence is not None and b.influence is not None:
-        apart = a.influence - b.influence
-        with np.errstate(divide="ignore", invalid="ignore"):
-            z = np.abs(apart.area) / np.sqrt(delong.variance(apart, truth, patients))
-        analytic[1:, METRICS.index("auc_roc")] = 2 * norm.sf(z[places[1:]])
+        p = delong.p_value(a.influence - b.influence, truth, patients)
+        analytic[1:, METRICS.index("auc_roc")] = p[places[1:]]
     axes = {"finding": list(COMPARED), "metric": list(METRICS)}
-    return long(axes, difference=difference[0], low=low, high=high, p=p, p_delong=analytic)
+    return long(axes, **tested(difference, confidence, *seeds), p_delong=analytic)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 
 
 class Influence(NamedTuple):
@@ -76,3 +76,12 @@ def variance(influence: Influence, truth: np.ndarray, patients: np.ndarray) -> n
             + 2 * every / (every - 1) * (positive * negative).sum()
         )
     return result
+
+
+def p_value(apart: Influence, truth: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """Two-sided p-value of each difference of two areas, shape (f,); NaN where its variance is unknown.
+
+    apart: one influence minus the other.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 2 * norm.sf(np.abs(apart.area) / np.sqrt(variance(apart, truth, patients)))

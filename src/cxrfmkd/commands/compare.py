@@ -1,0 +1,73 @@
+"""Compare two models' predictions for the same images: paired differences with interval and p-value.
+
+Reads a table of truth (0, 1, blank for unknown) and two of scores (logits or probabilities), each CSV or Parquet with one
+row an image and a column a finding, matched by a key column and by the findings' names. Both models are measured on the
+same bootstrap replicates, so that what they have in common cancels. Writes one row per finding and metric: both estimates,
+the first model minus the second, interval, p, p adjusted over the rows of a metric, and for AUC-ROC a p from DeLong's
+variance as a check that shares nothing with the bootstrap.
+
+    cxrfmkd compare --truth test.csv --scores ours.csv --scores theirs.csv --key image_id --cluster patient_id --out differences.csv
+
+Name a --cluster column in the truth (the patient) wherever one patient has several images. What is compared is these two
+models; whether another seed of each would differ alike is what a study with several seeds answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.commands import scored
+from cxrfmkd.commands.scored import Scored
+from cxrfmkd.configuration import Evaluation
+from cxrfmkd.errors import InputError
+from cxrfmkd.evaluation import comparisons, delong
+from cxrfmkd.evaluation.metrics import METRICS
+from cxrfmkd.evaluation.significance import adjust_by_family
+from cxrfmkd.files import write_table
+from cxrfmkd.longform import long
+
+COLUMNS = ("finding", "metric", "model_a", "model_b", "estimate_a", "estimate_b", "difference", "low", "high", "p",
+           "p_adjusted", "p_delong", "n", "positives")  # fmt: skip
+ADJUSTMENTS = Evaluation.__dataclass_fields__["adjustment"].metadata["choices"]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    scored.arguments(parser, "CSV or Parquet: any scale; once for each model", action="append")
+    parser.add_argument(
+        "--adjustment",
+        choices=ADJUSTMENTS,
+        default=Evaluation.adjustment,
+        help=f"of the p-values of a metric (default {Evaluation.adjustment})",
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    if len(args.scores) != 2 or args.scores[0] == args.scores[1]:
+        raise InputError(
+            f"--scores: {len(set(args.scores))} files are given. Name two, each after a --scores of its own."
+        )
+    write_table(args.out, table(Scored.read(args, args.scores), args))
+
+
+def table(given: Scored, args: argparse.Namespace) -> pd.DataFrame:
+    """One row per finding and metric; the study's groups follow if all 14 findings are there."""
+    a, b = given.replicate(args)
+    analytic = np.full(a.shape[1:], np.nan)
+    if (given.weights == 1).all():
+        first, second = (delong.influence(given.truth, s, given.clusters) for s in given.scores)
+        p = delong.p_value(first - second, given.truth, given.clusters)
+        analytic[:, METRICS.index("auc_roc")] = given.per_row(p)[:, 0]
+    found = long(
+        {"finding": given.rows, "metric": list(METRICS)},
+        estimate_a=a[0],
+        estimate_b=b[0],
+        **comparisons.tested(a - b, args.confidence),
+        p_delong=analytic,
+        **given.counts(),
+    )
+    found = adjust_by_family(found, ["metric"], args.adjustment)
+    named = found.assign(model_a=str(args.scores[0]), model_b=str(args.scores[1]))
+    return named[list(COLUMNS)]
