@@ -34,10 +34,11 @@ def configuration(name: str | None = None, **changes) -> dict:
     return merged(config, changes)
 
 
-@pytest.mark.parametrize("name", [None, "thesis", "demo", "nih"])
+@pytest.mark.parametrize("name", [None, "thesis", "demo", "nih", "nih-distillation"])
 def test_every_shipped_configuration_is_a_study(name):
     study = Study(configuration(name))
-    assert study.students and study.own_runs and study.transfer_runs
+    assert study.students and study.own_runs
+    assert bool(study.transfer_runs) == (name != "nih-distillation")
 
 
 def test_the_thesis_grid_names_all_of_its_815_runs():
