@@ -1,0 +1,185 @@
+"""What a study will cost before it runs: runs, films through networks, and hours on one GPU.
+
+The study is planned from its configuration, which is laid over config/config.yaml as Snakemake lays it; nothing else is
+read but, where they are there, the numbers of films (records/summary.json of each dataset) and the images a second that
+finished runs recorded. Otherwise say them: --films for a dataset that is not yet sampled (CheXpert and MIMIC-CXR are
+known), --images-per-second for a GPU on which nothing has run. Epochs that a fine-tune may leave out are counted.
+
+    cxrfmkd cost --configfile config/thesis.yaml --images-per-second 750
+    cxrfmkd cost --configfile config/nih.yaml --measured results/nih --films nih-pa=40000,7000,20000 --films nih-ap=26000,4000,13000
+
+images_trained go forward and backward through the network, images_seen forward alone, at a third of the cost. Heads on
+kept features take seconds and count as nothing. A rate holds for films of its size: measure at the images.size you plan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import median
+
+import pandas as pd
+
+from cxrfmkd.errors import InputError
+from cxrfmkd.files import read_json, write_table
+from cxrfmkd.forecast import STUDENT, Films, Work, published, works
+from cxrfmkd.study import Study
+from cxrfmkd.tables.gathering import about
+from cxrfmkd.zoo import MODELS, WIDTHS
+
+BASE = Path("config/config.yaml")
+COLUMNS = ("rule", "dataset", "network", "jobs", "runs", "images_trained", "images_seen", "hours")
+RUNS = ("*/students/*/seed*/run.json", "*/models/*/seed*/run.json", "*/full-finetune/*/seed*/run.json")  # fmt: skip
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--configfile", type=Path, nargs="+", action="extend", default=[],
+        help="configurations, each laid over those before it; config/config.yaml lies below them all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--images-per-second", type=float, help="films that one GPU trains on in a second"
+    )
+    parser.add_argument(
+        "--measured", type=Path, help="results of a finished study to take the rates from; its own if not given"
+    )  # fmt: skip
+    parser.add_argument(
+        "--teacher-seconds", type=float, help="seconds a film takes in the teacher (cxrfmkd doctor tells)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--films", action="append", default=[], metavar="DATASET=TRAIN,VAL,TEST",
+        help="films of a dataset that is not yet sampled",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, help="CSV or Parquet to write the table to as well")
+
+
+def main(args: argparse.Namespace) -> None:
+    study = Study(read_configuration(args.configfile))
+    results = Path(study.settings.pathvars.get("results", "results"))
+    films = count_films(study, results, dict(map(_films, args.films)))
+    for flag in ("images_per_second", "teacher_seconds"):
+        if (value := getattr(args, flag)) is not None and value <= 0:
+            raise InputError(f"--{flag.replace('_', '-')} {value:g}: it must be more than 0.")
+    if args.images_per_second:
+        rates, said = dict.fromkeys(WIDTHS, args.images_per_second), ["as stated"]
+    else:
+        rates, said = measured(args.measured or results)
+    if args.teacher_seconds:
+        rates["teacher"] = 1 / args.teacher_seconds
+    found = table(works(study, films), rates)
+    if args.out:
+        write_table(args.out, found)
+    print(found.to_string(index=False, na_rep="?", formatters=FORMATS))
+    total = found[["jobs", "runs", "images_trained", "images_seen", "hours"]].sum()
+    print(
+        f"\n{total.runs:,.0f} runs in {total.jobs:,.0f} jobs; {total.images_trained:,.0f} images trained on, "
+        f"{total.images_seen:,.0f} seen; {total.hours:,.1f} hours on one device"
+    )
+    unknown = sorted(set(found.network[found.hours.isna()]))
+    if unknown:
+        print(
+            f"Not counted, since no rate is known: {', '.join(unknown)}. Give --images-per-second, or --measured with a "
+            "finished study (--teacher-seconds for the teacher).",
+            file=sys.stderr,
+        )
+    print("Images a second: " + ("; ".join(said) or "none known"))
+
+
+FORMATS = dict.fromkeys(("images_trained", "images_seen"), "{:,.0f}".format) | {
+    "hours": "{:,.2f}".format
+}
+
+
+def table(found: list[Work], rates: dict[str, float]) -> pd.DataFrame:
+    """A row per rule, dataset and network, with COLUMNS; hours are blank where no rate is known."""
+    rows = [
+        (w.rule, w.dataset, w.network, w.jobs, w.runs, w.trained, w.seen, w.hours(rates))
+        for w in found
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"hours": float})
+
+
+def read_configuration(paths: list[Path]) -> dict:
+    """config/config.yaml of this folder, if there is one, and each of `paths` laid over what came before."""
+    import yaml
+
+    below = [BASE] if BASE.is_file() and BASE.resolve() not in [p.resolve() for p in paths] else []
+    if not below + paths:
+        raise InputError(
+            f"there is no {BASE} here. Go to the workflow's folder, or name a whole --configfile."
+        )
+    config: dict = {}
+    for path in below + paths:
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such file.")
+        try:
+            _lay(config, yaml.safe_load(path.read_text()) or {})
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: this is no YAML ({error}).") from None
+    return config
+
+
+def _lay(below: dict, above: dict) -> None:
+    """Settings of `above` into `below`, section by section, as Snakemake does it."""
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _lay(below[key], value)
+        else:
+            below[key] = value
+
+
+def _films(text: str) -> tuple[str, Films]:
+    name, equals, counts = text.partition("=")
+    parts = counts.split(",")
+    if not equals or len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
+        raise InputError(f"--films {text}: write DATASET=TRAIN,VAL,TEST, such as mine=8000,1000,3000.")  # fmt: skip
+    return name, Films(*map(int, parts))
+
+
+def count_films(study: Study, results: Path, stated: dict[str, Films]) -> dict[str, Films]:
+    """Films of every dataset: as stated, else as sampled, else as published. Raises InputError where none is known."""
+    if wrong := set(stated) - set(study.datasets):
+        raise InputError(
+            f"--films: the study has no dataset {', '.join(sorted(wrong))}; it has {', '.join(study.datasets)}."
+        )
+    found = {}
+    for name in study.datasets:
+        summary = results / name / "records" / "summary.json"
+        counted = published(study, name)
+        if summary.is_file():
+            counts = read_json(summary)["counts"]
+            counted = Films(*(counts[split]["images"] for split in Films._fields))
+        found[name] = stated.get(name, counted)
+    if unknown := [name for name, counted in found.items() if counted is None]:
+        raise InputError(
+            f"nobody has counted the films of {', '.join(unknown)} yet ({results}/<dataset>/records/summary.json). Give "
+            f"--films {unknown[0]}=TRAIN,VAL,TEST, or sample them: snakemake records."
+        )
+    return found
+
+
+def measured(results: Path) -> tuple[dict[str, float], list[str]]:
+    """Median images a second by image network over finished runs that trained every weight, and what they were.
+
+    A network that none of them trained gets the median of all.
+    """
+    rates: dict[str, list[float]] = {}
+    devices = set()
+    for path in sorted(path for pattern in RUNS for path in results.glob(pattern)):
+        run = read_json(path)
+        counts = run.get("parameters", {})
+        if "images_per_second" not in run or counts.get("trainable") != counts.get("total"):
+            continue
+        model = about(path).get("model")
+        network = MODELS[str(model)].body if model else STUDENT
+        rates.setdefault(network, []).append(run["images_per_second"])
+        devices.add(run["device"])
+    if not rates:
+        return {}, []
+    every = median(rate for found in rates.values() for rate in found)
+    said = [f"{n} {median(found):g} ({len(found)} runs)" for n, found in rates.items()]
+    return {n: median(rates.get(n, [every])) for n in WIDTHS}, [
+        *said,
+        f"measured in {results} on {', '.join(sorted(devices))}",
+    ]
