@@ -202,6 +202,8 @@ def step(
     own = our_steps(ours, pixels, targets, steps, device, settings)
     if device.type == "cuda":
         facts["memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
+        bound = bandwidth(device) / least_traffic(ours, pixels)
+        facts["share_of_bandwidth_bound"] = round(batch * steps / own / bound, 3)
         torch.cuda.empty_cache()
     name = f"training step, batch {batch} of {size} px" + (", compiled" if compiled else "")
     return row(name, baseline, own, goal, batch * steps, device, **facts)
@@ -244,6 +246,40 @@ def our_steps(
             adam.step()
 
     return measure(go, steps, device, settings)
+
+
+def least_traffic(network: Network, pixels: Tensor) -> float:
+    """Bytes an image that a training step must move at the least if no two layers are fused.
+
+    What every layer puts out is written and read in the forward pass, read again in the backward one, and its
+    gradient written and read: five times two bytes (bf16).
+    """
+    numbers = 0
+
+    def count(_module, _inputs, output: Tensor) -> None:
+        nonlocal numbers
+        numbers += output.numel()
+
+    leaves = [module for module in network.modules() if not list(module.children())]
+    hooks = [leaf.register_forward_hook(count) for leaf in leaves]
+    with torch.no_grad():
+        network(pixels)
+    for hook in hooks:
+        hook.remove()
+    return 5 * 2 * numbers / len(pixels)
+
+
+def bandwidth(device: torch.device, size: int = 1 << 30) -> float:
+    """Bytes a second that the device reads and writes when it copies `size` bytes."""
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+
+    def copy() -> None:
+        for _ in range(10):
+            target.copy_(source)
+
+    timed(copy, device)
+    return 2 * 10 * size / timed(copy, device)
 
 
 def measure(
