@@ -1,0 +1,137 @@
+"""A student as one portable file: films in, embeddings out, with torch alone and without this package.
+
+STUDENT is the folder of a run (weights.safetensors, run.json), the folder of its loss or selected.json (the chosen seed).
+What is written is a program of torch.export that takes uint8 films of one size, any number at a time, and scales them
+itself; before the file appears, it is read back and compared with the student on films of noise.
+
+    cxrfmkd export results/chexpert/students/mse --out student.pt2
+
+Elsewhere, with the films packed as in the study (0-255, squashed or padded to the same size):
+
+    program = torch.export.load("student.pt2", extra_files={"about.json": ""})
+    embeddings = program.module()(films)  # uint8 (n, 224, 224) -> float32 (n, 1376)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cxrfmkd import __version__, provenance
+from cxrfmkd.errors import InputError
+from cxrfmkd.files import read_json, whole
+from cxrfmkd.probing.heads import chosen_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from cxrfmkd.networks import Network
+
+SIZE = 224  # the thesis's, where no packed films say another
+CLOSE = 1e-5  # largest difference to the student, relative to its largest number
+FACTS = ("loss", "seed", "finished", "images", "scales", "best", "versions", "code")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("student", type=Path, help="a student's folder, weights or selected.json")
+    parser.add_argument("--out", type=Path, required=True, help="file to write, named .pt2")
+    parser.add_argument(
+        "--size", type=int, help=f"height and width of its films; the study's if they are there, else {SIZE}"
+    )  # fmt: skip
+
+
+def main(args: argparse.Namespace) -> None:
+    from cxrfmkd.networks import load_student
+
+    if args.out.suffix != ".pt2":
+        raise InputError(f"--out {args.out}: a program of torch.export is named .pt2.")
+    weights = find_weights(args.student)
+    student = load_student(weights)
+    size = args.size or films_size(weights)
+    about = describe(weights, student, size)
+    with whole(args.out) as partial:
+        apart = write(partial, student, size, about)
+    print(
+        f"{args.out}: {about['takes']} -> {about['gives']}; largest difference to {weights}: {apart:.1g}"
+    )
+
+
+def find_weights(student: Path) -> Path:
+    """The weights of a student's run, of a loss's chosen seed, or of either's file."""
+    for name in ("weights.safetensors", "selected.json"):
+        if (student / name).is_file():
+            return chosen_weights(student / name)
+    if not student.is_file():
+        raise InputError(
+            f"{student}: neither weights.safetensors nor selected.json is there. Name a folder below students/."
+        )
+    return chosen_weights(student)
+
+
+def films_size(weights: Path) -> int:
+    """Size of the packed films that lie in the same dataset's folder, else SIZE."""
+    folders = weights.resolve().parents
+    packed = folders[3] / "images" / "meta.json" if len(folders) > 3 else None
+    found = read_json(packed) if packed is not None and packed.is_file() else {}
+    return found.get("settings", {}).get("size", SIZE)
+
+
+def describe(weights: Path, student: Network, size: int) -> dict:
+    """What about.json in the file says: aggregates alone, no path and no image."""
+    run = weights.with_name("run.json")
+    facts = read_json(run) if run.is_file() else {}
+    return {
+        "what": "a student that reproduces a teacher's embeddings",
+        "takes": f"uint8 (n, {size}, {size}), films of 0-255",
+        "gives": f"float32 (n, {student.projection.out_features}), embeddings",
+        "architecture": student.architecture,
+        "weights": provenance.sha256(weights),
+        "cxrfmkd": __version__,
+        "run": {name: facts[name] for name in FACTS if name in facts},
+    }
+
+
+def write(path: Path, student: Network, size: int, about: dict) -> float:
+    """Write the program and return its largest difference to the student; InputError if it gives other numbers."""
+    import torch
+
+    example = torch.zeros(2, size, size, dtype=torch.uint8)
+    with torch.no_grad():
+        program = torch.export.export(
+            _portable(student), (example,), dynamic_shapes={"films": {0: torch.export.Dim("n")}}
+        )
+    torch.export.save(program, path, extra_files={"about.json": json.dumps(about, indent=2)})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given buffer is not writable")
+        again = torch.export.load(path).module()
+    noise = torch.Generator().manual_seed(0)
+    apart = 0.0
+    for n in (1, 3):
+        films = torch.randint(0, 256, (n, size, size), dtype=torch.uint8, generator=noise)
+        with torch.no_grad():
+            wanted, found = student(films), again(films)
+        apart = max(apart, float((found - wanted).abs().max() / wanted.abs().max()))
+    if not apart <= CLOSE:
+        raise InputError(
+            f"{path.name}: the exported program differs from the student by {apart:.3g} of its largest number, so it "
+            "is not written. Another version of torch may do better."
+        )
+    return apart
+
+
+def _portable(student: Network) -> nn.Module:
+    """The student as a module of nothing but layers: autocasting has no place in a program of its own."""
+    from torch import nn
+
+    class Portable(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.student = student
+
+        def forward(self, films: Tensor) -> Tensor:
+            return self.student.projection(self.student.features(films))
+
+    return Portable().eval()
