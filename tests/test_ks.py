@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from fractions import Fraction
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,26 @@ def test_tiny_p_values_keep_their_digits():
     for n, m in ((300, 200), (1000, 1000), (1354, 1646)):
         a, b = rng.normal(size=n), rng.normal(1, size=m)
         assert ks.ks_2samp(a, b)[1] == pytest.approx(stats.ks_2samp(a, b).pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "d"),
+    [(1, 1, 1), (7, 7, 0.3), (13, 40, 0.2), (40, 41, 0.25), (200, 200, 0.02), (150, 290, 0.1), (150, 291, 0.3),
+     (150, 290, 0.55)],
+)  # fmt: skip
+def test_equals_the_share_of_orders_counted_in_whole_numbers(n, m, d):
+    bound = max(round(d * n * m), 1)
+    inside = [1] + [
+        0
+    ] * m  # orders that have not reached the bound, by how many of the second sample are in them
+    for i in range(n + 1):
+        for j in range(m + 1):
+            before = inside[j - 1] if j else 0
+            inside[j] = inside[j] + before if abs(i * m - j * n) < bound else 0
+    wanted = float(1 - Fraction(inside[m], comb(n + m, n)))
+    for sizes in ((n, m), (m, n)):
+        found = ks.p_values(np.array([bound]), *(np.array([size]) for size in sizes))
+        assert found.item() == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(10_000, 700), (10_001, 700), (12_000, 15_000)])
@@ -81,12 +103,12 @@ def test_many_samples_and_comparisons_at_a_time_equal_one_by_one():
 
 def test_a_labelling_for_each_sample_equals_relabelled_draws():
     rng = np.random.default_rng(4)
-    ranks = ks.sort_once(rng.normal(size=(200, 2)))
+    order = ks.sort_once(rng.normal(size=(200, 2)))
     labels = rng.integers(0, 2, (5, 1, 200)).astype(np.int8)
     pair, everyone = np.array([[0, 0, 1]]), np.arange(200)[None]
-    together = ks.statistics(ranks, labels, pair, everyone)
+    together = ks.statistics(order, labels, pair, everyone)
     for i, own in enumerate(labels):
-        alone = ks.statistics(ranks, own, pair, everyone)
+        alone = ks.statistics(order, own, pair, everyone)
         assert np.array_equal(together.numerators[i], alone.numerators[0])
 
 

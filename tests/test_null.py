@@ -21,8 +21,8 @@ def _null(records: pd.DataFrame, embeddings: np.ndarray, count: int, form: str) 
     axes = fit(embeddings, 0.99, 4)
     orders = null.permutations(null.strata(records, patients), count, 0)
     codes = null.exchanged(known, patients, orders)
-    ranks = ks.sort_once(axes.scores(embeddings, 4))
-    return null.null_scores(ranks, axes.ratios[:4], known, codes, THESIS, null.MEASURES[form])
+    order = ks.sort_once(axes.scores(embeddings, 4))
+    return null.null_scores(order, axes.ratios[:4], known, codes, THESIS, null.MEASURES[form])
 
 
 def test_a_patients_stratum_is_the_most_frequent_of_the_images():
@@ -131,8 +131,8 @@ def test_null_rejects_as_often_as_it_should_when_several_images_share_a_patient(
     for trial in range(trials):
         rng = np.random.default_rng(trial)
         values = rng.normal(size=(100, 4))[patients] + 0.5 * rng.normal(size=(len(records), 4))
-        ranks = ks.sort_once(values)
-        found = null.null_scores(ranks, weights, known, codes, THESIS, null.MEASURES[form])
+        order = ks.sort_once(values)
+        found = null.null_scores(order, weights, known, codes, THESIS, null.MEASURES[form])
         for name in rejected:
             rejected[name] += found[name].p <= 0.05
         plain += found["combined"].observed > 0

@@ -40,7 +40,9 @@ def multinomial(weights: list[np.ndarray], size: int, seeds: list[int]) -> np.nd
     return result
 
 
-def _draw(candidates: tuple, flat: np.ndarray, ends: np.ndarray, limits: np.ndarray, drawn: np.ndarray) -> bool:
+def _draw(
+    candidates: tuple, flat: np.ndarray, ends: np.ndarray, limits: np.ndarray, drawn: np.ndarray
+) -> bool:
     """Fill `drawn` (groups, size) with the smallest variate / weight of each group; whether they are below `limits`."""
     rows, uniforms = candidates
     with np.errstate(divide="ignore"):
@@ -91,15 +93,20 @@ def _candidates(seed, most):
         value &= np.uint64(0xFFFFFFFF)
         state[i] = value
     rows, uniforms = np.empty(len(most), np.int64), np.empty(len(most))
+    chosen, low_bits = np.empty(WORDS // 2 + 1, np.int64), np.uint32((1 << HIGH) - 1)
     found = 0
     for start in range(0, len(most), WORDS // 2):
         _renew(state, words)
-        for i in range(min(WORDS // 2, len(most) - start)):
-            high = words[2 * i] & np.uint32((1 << HIGH) - 1)
-            if high < most[start + i]:
-                bits = (np.int64(high) << 32) | np.int64(words[2 * i + 1])
-                rows[found], uniforms[found] = start + i, bits * 2.0**-53
-                found += 1
+        few = 0
+        for i in range(
+            min(WORDS // 2, len(most) - start)
+        ):  # without a branch, which nobody could foretell
+            chosen[few] = i
+            few += words[2 * i] & low_bits < most[start + i]
+        for i in chosen[:few]:
+            bits = (np.int64(words[2 * i] & low_bits) << 32) | np.int64(words[2 * i + 1])
+            rows[found], uniforms[found] = start + i, bits * 2.0**-53
+            found += 1
     return rows[:found], uniforms[:found]
 
 

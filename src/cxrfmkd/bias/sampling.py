@@ -93,18 +93,22 @@ def draw(source: Pool, seeds: list[int]) -> np.ndarray:
     Weighted groups are drawn as torch's multinomial draws them one after the other from the seed; plain ones as
     `pandas.DataFrame.sample(random_state=seed)`, each anew from the seed.
     """
-    size, groups = source.size, len(source.members)
-    result = np.empty((len(seeds), groups * size), np.int64)
+    lengths = [len(members) for members in source.members]
     if source.weights is None:
-        for place, seed in enumerate(seeds):
-            for g, members in enumerate(source.members):
-                chosen = np.random.RandomState(seed).choice(len(members), size, replace=False)
-                result[place, g * size : (g + 1) * size] = members[chosen]
-        return result
-    drawn = multinomial(list(source.weights), size, seeds)
-    for g, members in enumerate(source.members):
-        result[:, g * size : (g + 1) * size] = members[drawn[:, g]]
-    return result
+        drawn = np.array(
+            [
+                [
+                    np.random.RandomState(seed).choice(length, source.size, False)
+                    for length in lengths
+                ]
+                for seed in seeds
+            ]
+        )
+    else:
+        drawn = multinomial(list(source.weights), source.size, seeds)
+    drawn += (np.cumsum(lengths) - lengths)[:, None]
+    everyone = np.concatenate(source.members)
+    return np.take(everyone, drawn, out=drawn, mode="clip").reshape(len(seeds), -1)
 
 
 def half(patient_ids: pd.Series) -> np.ndarray:
