@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from cxrfmkd.commands.cost import read_configuration
+from cxrfmkd.figures.catalogue import KINDS
 from cxrfmkd.forecast import Films, works
 from cxrfmkd.study import Study
 
@@ -169,6 +171,24 @@ def test_the_tables_are_told_where_every_measured_rule_was_measured(finished):
     assert {f"{top}/{rule}" for rule in measured} <= set(told)
     rules = [file.read_text() for file in ROOT.glob("workflow/rules/*.smk")]
     assert len(told) == sum(text.count("\n    benchmark:") for text in rules)
+
+
+@pytest.mark.slow
+def test_snakemake_s_report_shows_every_figure_under_its_caption(finished):
+    folder, instant = finished
+    status, said = snakemake(
+        "--configfile", "config/demo.yaml", "--report", "report.zip", folder=folder, instant=instant
+    )
+    assert status == 0, said[-3000:]
+    drawn = [path.name for path in (folder / "results/demo/figures").rglob("*.svg")]
+    with zipfile.ZipFile(folder / "report.zip") as report:
+        kept = [Path(name).name for name in report.namelist()]
+        page = report.read("report/report.html").decode()
+    assert len(drawn) > 20
+    assert sorted(kept) == sorted([*drawn, "index.html", "report.html"])
+    for kind in KINDS.keys() & {Path(name).stem for name in drawn}:
+        first = (ROOT / f"workflow/report/{kind}.rst").read_text().split(".")[0]
+        assert first.split("'")[0] in page, kind  # an apostrophe is written otherwise in HTML
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from cxrfmkd.errors import InputError
-from cxrfmkd.figures.catalogue import TABLES
+from cxrfmkd.figures.catalogue import KINDS, TABLES
 from cxrfmkd.provenance import canonical, code_hash
 from cxrfmkd.specs import SPECS
 from cxrfmkd.study import Study
@@ -251,6 +251,16 @@ def figure_files(*kinds):
 def figure_tables(wildcards):
     """What a figure is drawn from."""
     return results(FIGURES[wildcards.figure])
+
+
+def kind_of(wildcards):
+    """What a figure shows, as the catalogue has it."""
+    return KINDS[Path(wildcards.figure).name]
+
+
+def caption(wildcards):
+    """What the workflow's own report says below a figure."""
+    return (ROOT / "workflow" / "report" / f"{Path(wildcards.figure).name}.rst").read_text().strip()
 
 
 def results(paths):

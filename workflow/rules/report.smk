@@ -29,7 +29,13 @@ rule draw:
     input:
         figure_tables,
     output:
-        svg="<results>/figures/{figure}.svg",
+        svg=report(
+            "<results>/figures/{figure}.svg",
+            caption="../report/figure.rst",
+            category=lambda wildcards: kind_of(wildcards).section.capitalize(),
+            subcategory=lambda wildcards: str(Path(wildcards.figure).parent),
+            labels=lambda wildcards: {"figure": kind_of(wildcards).title},
+        ),
         png="<results>/figures/{figure}.png",
         csv="<results>/figures/{figure}.csv",
     log:
@@ -44,6 +50,7 @@ rule draw:
         runtime=20,
     params:
         spec=spec("draw", script="draw_figures"),
+        caption=caption,
     message:
         "Drawing {wildcards.figure}"
     shell:
