@@ -176,14 +176,6 @@ def test_rows_without_a_stratum_are_not_drawn():
     assert all((rows % 2 == 1).all() for rows in pool.members)
 
 
-def test_halves_keep_patients_together_and_do_not_depend_on_the_others():
-    records = make_records(300)
-    side = sampling.half(records.patient_id)
-    assert records.groupby(side).patient_id.nunique().between(110, 190).all()
-    assert pd.Series(side).groupby(records.patient_id).nunique().eq(1).all()
-    assert np.array_equal(sampling.half(records.patient_id[50:90]), side[50:90])
-
-
 def test_one_image_of_every_patient():
     owner = np.repeat(np.arange(20), 3)
     rows = sampling.one_each(owner, 1)

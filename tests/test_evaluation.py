@@ -18,6 +18,7 @@ from statsmodels.stats.multitest import multipletests
 
 from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.configuration import Evaluation
+from cxrfmkd.datasets.splits import HALVES, half
 from cxrfmkd.errors import InputError
 from cxrfmkd.evaluation.analysis import TABLES, Run, evaluate, runs_of
 from cxrfmkd.evaluation.families import Family, references
@@ -113,6 +114,28 @@ def test_summary_is_the_mean_and_sd_over_seeds(tables):
     assert (found.n_seeds == 2).all() and (found.low <= found.high).all()
 
 
+def test_halves_are_measured_on_their_own_patients_and_stand_in_no_other_table(study, tables):
+    model = ("cxr-fm-lp", "")
+    side, rows = half(study.test.patient_id), np.arange(len(study.test))
+    for population, weights in (("natural", 1), ("resampled", study.weights.astype(int))):
+        for number, name in enumerate(HALVES):
+            own = np.repeat(rows, np.where(side == number, weights, 0))
+            truth = study.test[list(FINDINGS)].to_numpy()[own]
+            expected = [
+                roc_auc_score(truth, logits(study.test, SKILLS[model], seed_of(model, seed))[own])
+                for seed in (41, 42)
+            ]
+            found = tables["halves"].query(
+                "model == 'cxr-fm-lp' and finding == 'Macro' and metric == 'auc_roc'"
+            )
+            found = found[found.population == f"{population} {name}"]
+            assert found["mean"].item() == pytest.approx(np.mean(expected))
+            assert found.n_seeds.item() == 2
+    assert set(tables["halves"].finding) == set(GROUPS)
+    others = pd.concat([table.population for name, table in tables.items() if name != "halves"])
+    assert set(others) == {"natural", "resampled"}
+
+
 def test_counts_say_what_a_number_rests_on(study, tables):
     rows = tables["summary"].query(
         "finding == 'Edema' and metric == 'auc_roc' and model == 'cxr-fm-lp'"
@@ -150,6 +173,8 @@ def test_left_out_uncertain_labels_are_no_part_of_the_set(study):
 
 def test_resampled_test_set_of_equal_weights_is_none(study):
     tables = study.evaluate(weights=study.weights * 0 + 1)
+    halves = tables.pop("halves")
+    assert set(halves.population) == {f"natural {name}" for name in HALVES}
     assert all(set(table.population) == {"natural"} for table in tables.values())
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from made_embeddings import equal_weights, make_embeddings
+from made_predictions import records, write_predictions
 from scipy import stats
 from test_bias_analysis import script
 
 from cxrfmkd.bias import performance
+from cxrfmkd.bias.analysis import analyse
+from cxrfmkd.bias.summary import combine
+from cxrfmkd.configuration import Bias, Evaluation
 from cxrfmkd.errors import InputError
+from cxrfmkd.evaluation.analysis import Run, evaluate
+from cxrfmkd.evaluation.families import Family
+from cxrfmkd.probing.heads import View
 
 MODELS = [("cxr-fm-lp", ""), ("cxr-model-lp", ""), ("cxr-model-fft", "")] + [
     (name, loss)
@@ -110,6 +118,61 @@ def test_halves_of_the_patients_are_crossed():
     assert found.query("measure == 'D'").spearman_split.isna().all()
 
 
+def test_performance_in_one_half_goes_with_bias_in_the_other():
+    """Half 1's performance falls with half 2's bias; half 2's has another, weaker tie to half 1's bias."""
+    rng = np.random.default_rng(4)
+    populations = ("resampled", "resampled half 1", "resampled half 2")
+    summaries, scores = _tables(populations=populations)
+    scores["score_half_1"], scores["score_half_2"] = rng.permuted(
+        np.tile(np.linspace(20, 90, len(scores)), (2, 1)), axis=1
+    )
+    planted = {
+        "resampled half 1": 1 - scores.score_half_2 / 200,
+        "resampled half 2": 0.5 + scores.score_half_1 / 400 + rng.normal(0, 0.05, len(scores)),
+    }
+    for population, values in planted.items():
+        for _, rows in summaries[summaries.population == population].groupby(["finding", "metric"]):
+            summaries.loc[rows.index, "mean"] = values.to_numpy()
+    weaker = stats.spearmanr(planted["resampled half 2"], scores.score_half_1).statistic
+    assert 0 < weaker < 1
+    found = performance.correlations(performance.points(summaries, scores), scores)
+    split = found.query("measure == 'score'").spearman_split
+    np.testing.assert_allclose(split, (-1 + weaker) / 2)
+
+
+def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlation(
+    tmp_path, monkeypatch
+):
+    """Models that are better are planted to be more biased; both are measured as in a study."""
+    val, test = records(60, 1, "val"), records(260, 2, "test")
+    names = ["cxr-fm-lp", "cxr-model-lp", "cxr-model-fft", "densenet121-fft"]
+    settings = Bias(attributes=["sex", "race"], simulations=0, permutations=0, replicates=0, tsne_points=0)  # fmt: skip
+    runs, tables = [], {"scores": [], "nulls": [], "encodings": [], "effects": []}
+    for i, model in enumerate(names):
+        path = write_predictions(tmp_path / f"{model}.parquet", 0.4 * i, i, val=val, test=test)
+        runs.append(Run(Family("d", "own", model, ""), 41, path))
+        array = make_embeddings(test, 8, i, {("sex", "Female"): 0.6 * i}, clustering=0.5)
+        found = analyse(
+            [View(array)], array, test, equal_weights(test), settings, dataset="d", model=model, seeds=[41]
+        )  # fmt: skip
+        for name, part in zip(tables, ("score", "null", "encoding", "effects"), strict=True):
+            tables[name].append(tmp_path / f"{model}-{part}.csv")
+            found[part].to_csv(tables[name][-1], index=False)
+    weights = equal_weights(test).set_index("image_id").weight
+    evaluated = evaluate("d", runs, val, test, weights, Evaluation(replicates=0, attributes=[]))
+    for name in ("summary", "halves"):
+        evaluated[name].to_csv(tmp_path / f"{name}.csv", index=False)
+    combine(tables, names).to_csv(tmp_path / "scores.csv", index=False)
+    script(
+        monkeypatch, "performance_vs_bias", {}, summaries=[tmp_path / "summary.csv"], halves=[tmp_path / "halves.csv"],
+        scores=[tmp_path / "scores.csv"], out=tmp_path / "points.csv", correlation=tmp_path / "correlation.csv",
+    )  # fmt: skip
+    found = pd.read_csv(tmp_path / "correlation.csv").query("measure == 'score'")
+    assert len(found) == 8
+    assert (found.spearman_split > 0.5).all()
+    assert set(pd.read_csv(tmp_path / "points.csv").population) == {"natural"}
+
+
 def test_two_models_or_equal_scores_have_no_correlation():
     summaries, scores = _tables()
     few = performance.points(summaries[summaries.model.isin(["cxr-fm-lp", "cxr-model-lp"])], scores)
@@ -128,14 +191,18 @@ def test_tables_without_a_common_model_are_refused():
 
 
 def test_script_writes_both_tables(tmp_path, monkeypatch):
-    summaries, scores = _tables()
-    summaries.to_csv(tmp_path / "summary.csv", index=False)
+    summaries, scores = _tables(populations=("natural", "natural half 1", "natural half 2"))
+    halves = summaries.population != "natural"
+    summaries[~halves].to_csv(tmp_path / "summary.csv", index=False)
+    columns = ["low", "high", "sd"]
+    summaries[halves].drop(columns=columns).to_csv(tmp_path / "halves.csv", index=False)
     scores.to_csv(tmp_path / "scores.csv", index=False)
     script(
-        monkeypatch, "performance_vs_bias", {}, summaries=[tmp_path / "summary.csv"], scores=[tmp_path / "scores.csv"],
-        out=tmp_path / "points.csv", correlation=tmp_path / "correlation.csv",
+        monkeypatch, "performance_vs_bias", {}, summaries=[tmp_path / "summary.csv"], halves=[tmp_path / "halves.csv"],
+        scores=[tmp_path / "scores.csv"], out=tmp_path / "points.csv", correlation=tmp_path / "correlation.csv",
     )  # fmt: skip
     table = pd.read_csv(tmp_path / "points.csv")
     assert {"bias", "bias_low", "performance", "performance_low", "family", "measure"} <= set(table)
+    assert set(table.population) == {"natural"}
     found = pd.read_csv(tmp_path / "correlation.csv")
     assert {"slope", "intercept", "spearman", "low", "high", "p", "spearman_split"} <= set(found)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils import shuffle
 
-from cxrfmkd.datasets.splits import draw, published_order, some_patients
+from cxrfmkd.datasets.splits import draw, half, published_order, some_patients
 from cxrfmkd.errors import InputError
 
 PATIENTS = st.lists(st.integers(0, 60).map(str), min_size=1, max_size=120)
@@ -86,3 +86,11 @@ def test_a_larger_limit_keeps_the_patients_of_a_smaller(patients, seed, limit):
     few, more = some_patients(patients, limit, seed), some_patients(patients, limit + 3, seed)
     assert patients[few].nunique() == min(limit, patients.nunique())
     assert (more | ~few).all()
+
+
+def test_halves_keep_patients_together_and_do_not_depend_on_the_others():
+    patients = pd.Series(np.repeat([f"patient{p}" for p in range(300)], 3))
+    side = half(patients)
+    assert 110 <= patients[side == 0].nunique() <= 190
+    assert pd.Series(side).groupby(patients).nunique().eq(1).all()
+    assert np.array_equal(half(patients[50:90]), side[50:90])

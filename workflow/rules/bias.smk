@@ -73,6 +73,10 @@ rule performance_vs_bias:
             "<results>/evaluation/{dataset}/summary.csv",
             dataset=study.settings.classification.datasets,
         ),
+        halves=collect(
+            "<results>/evaluation/{dataset}/halves.csv",
+            dataset=study.settings.classification.datasets,
+        ),
         scores=collect(
             "<results>/bias/{dataset}/scores.csv",
             dataset=study.settings.classification.datasets,
@@ -94,4 +98,4 @@ rule performance_vs_bias:
         "Setting performance against bias"
     shell:
         "python workflow/scripts/performance_vs_bias.py --spec {params.spec:q} --summaries {input.summaries}"
-        " --scores {input.scores} --out {output.points} --correlation {output.correlation} &> {log}"
+        " --halves {input.halves} --scores {input.scores} --out {output.points} --correlation {output.correlation} &> {log}"

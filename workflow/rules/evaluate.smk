@@ -19,6 +19,7 @@ rule evaluate:
         subgroups="<results>/evaluation/{dataset}/subgroups.csv",
         gaps="<results>/evaluation/{dataset}/gaps.csv",
         curves="<results>/evaluation/{dataset}/curves.csv",
+        halves="<results>/evaluation/{dataset}/halves.csv",
     log:
         "<logs>/evaluate/{dataset}.log",
     benchmark:
@@ -40,7 +41,7 @@ rule evaluate:
         " --test {input.test} --resampled {input.resampled} --arrays {input.arrays} {params.source_predictions}"
         " {params.source_val} --metrics {output.metrics} --summary {output.summary}"
         " --comparisons {output.comparisons} --thresholds {output.thresholds} --calibration {output.calibration}"
-        " --subgroups {output.subgroups} --gaps {output.gaps} --curves {output.curves} &> {log}"
+        " --subgroups {output.subgroups} --gaps {output.gaps} --curves {output.curves} --halves {output.halves} &> {log}"
 
 
 rule compare_with_thesis:

@@ -8,10 +8,12 @@ from cxrfmkd.files import write_table
 
 
 def main() -> None:
-    args = parse(__doc__, summaries=[Path], scores=[Path], out=Path, correlation=Path)
+    args = parse(
+        __doc__, summaries=[Path], halves=[Path], scores=[Path], out=Path, correlation=Path
+    )
     scores = performance.read(args.scores)
-    table = performance.points(performance.read(args.summaries), scores)
-    write_table(args.out, table)
+    table = performance.points(performance.read([*args.summaries, *args.halves]), scores)
+    write_table(args.out, table[~table.population.map(performance.of_half)])
     write_table(args.correlation, performance.correlations(table, scores))
 
 

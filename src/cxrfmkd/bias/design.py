@@ -11,6 +11,7 @@ import pandas as pd
 from cxrfmkd.bias import effects, null, sampling
 from cxrfmkd.bias.comparisons import GROUPS, Comparison, Groups, groups, wanted
 from cxrfmkd.configuration import Bias
+from cxrfmkd.datasets import splits
 from cxrfmkd.errors import InputError, some
 
 MOST_DISTANCES = 6000  # images of which all pairs are compared: 144 MB of distances
@@ -75,11 +76,11 @@ class Design:
         """Samples by name, (draws, size) positions in `rows`: the thesis's three, and parts of the main one."""
         main = self.main
         patients, view = self.patients[self.rows[main]], self.row_groups.of("view")[main]
-        side = sampling.half(self.test.patient_id)[self.rows[main]]
+        side = splits.half(self.test.patient_id)[self.rows[main]]
         parts = {"main": main, "all": np.arange(len(self.rows))}
         parts["one per patient"] = main[sampling.one_each(patients, self.settings.seed)]
         parts |= {name: main[view == code] for code, name in enumerate(GROUPS["view"])}
-        parts |= {f"half {number + 1}": main[side == number] for number in (0, 1)}
+        parts |= {name: main[side == number] for number, name in enumerate(splits.HALVES)}
         found = {name: part[None] for name, part in parts.items() if len(part)}
         if self.settings.simulations:
             found["simulation"] = self.simulated

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from cxrfmkd.datasets.splits import HALVES
 from cxrfmkd.errors import InputError
 from cxrfmkd.zoo import MODELS
 
@@ -20,7 +21,6 @@ KEYS = ["dataset", "population", "finding", "metric"]
 FINDINGS = ("Average Classes 1 to 7", "Macro")
 MEASURES = {"score": ("score", "simulation_low", "simulation_high"), "D": ("d_combined", "d_combined_low", "d_combined_high")}  # fmt: skip
 REPLICATES, PERMUTATIONS, FEWEST = 2000, 10_000, 3
-HALVES = (" half 1", " half 2")
 
 
 def family(model: str, loss: str) -> str:
@@ -32,15 +32,15 @@ def read(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Tables one below the other; a blank loss is the empty string."""
     if not paths:
         raise InputError("performance_vs_bias: there are no tables to compare.")
-    table = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
-    return table.assign(loss=table.loss.fillna("").astype(str))
+    table = pd.concat([pd.read_csv(path, dtype={"loss": str}) for path in paths], ignore_index=True)
+    return table.assign(loss=table.loss.fillna(""))
 
 
 def points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row a model, population, finding group, metric and measure of bias (`score`, or `D` over all modes).
 
-    summaries: evaluation's `summary.csv`, of which the models trained on the dataset itself are taken;
-    scores: `scores.csv`. Columns: docs/bias.md.
+    summaries: evaluation's `summary.csv` and `halves.csv`, of which the models trained on the dataset itself are
+    taken; scores: `scores.csv`. Columns: docs/bias.md.
     """
     own = summaries[(summaries.strategy == "own") & summaries.finding.isin(FINDINGS)]
     own = own.rename(
@@ -63,16 +63,21 @@ def points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return table.assign(family=names)
 
 
+def of_half(population: str) -> bool:
+    """Whether a population is one half of the patients of another."""
+    return population.endswith(HALVES)
+
+
 def correlations(table: pd.DataFrame, scores: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
     """Line and rank correlation of every population, finding group, metric and measure (columns: docs/bias.md).
 
-    table: from `points`. Where the summaries know halves of the patients (populations ending in ` half 1` and
-    ` half 2`), `spearman_split` is the mean correlation of performance in one half with score in the other.
+    table: from `points`. Where it has halves of the patients (populations such as `resampled half 1`),
+    `spearman_split` is the mean correlation of performance in one half with score in the other.
     """
     lines = []
     for key, own in table.groupby([*KEYS, "measure"], sort=False):
         named = dict(zip([*KEYS, "measure"], key, strict=True))
-        if named["population"].endswith(HALVES):
+        if of_half(named["population"]):
             continue
         x, y = own.bias.to_numpy(float), own.performance.to_numpy(float)
         line = named | {"models": len(own), "families": own.family.nunique()}
@@ -129,8 +134,9 @@ def permuted(x: np.ndarray, y: np.ndarray, seed: int) -> float:
 def _split(table: pd.DataFrame, scores: pd.DataFrame, named: dict) -> float:
     """Mean rank correlation between performance in one half of the patients and score in the other."""
     found = []
-    for half, column in zip(HALVES, ("score_half_2", "score_half_1"), strict=True):
-        wanted = named | {"population": named["population"] + half}
+    for half, other in zip(HALVES, reversed(HALVES), strict=True):
+        column = f"score_{other.replace(' ', '_')}"
+        wanted = named | {"population": f"{named['population']} {half}"}
         own = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
         joined = own.merge(scores[["dataset", "model", "loss", column]].dropna())
         if len(joined) < FEWEST:

@@ -6,7 +6,6 @@ approaches the average composition by sex, disease and age; the earlier one (v1)
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 
@@ -109,13 +108,6 @@ def draw(source: Pool, seeds: list[int]) -> np.ndarray:
     drawn += (np.cumsum(lengths) - lengths)[:, None]
     everyone = np.concatenate(source.members)
     return np.take(everyone, drawn, out=drawn, mode="clip").reshape(len(seeds), -1)
-
-
-def half(patient_ids: pd.Series) -> np.ndarray:
-    """Which half of the patients each row belongs to, 0 or 1: fixed for ever by a hash of the patient's id."""
-    patients, names = pd.factorize(patient_ids)
-    digits = [hashlib.sha256(str(name).encode()).digest()[0] & 1 for name in names]
-    return np.array(digits, np.int8)[patients]
 
 
 def one_each(patient_ids: np.ndarray, seed: int) -> np.ndarray:

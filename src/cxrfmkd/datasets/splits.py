@@ -1,11 +1,15 @@
-"""Splits by patient, for datasets that bring none of their own."""
+"""Divisions by patient: the split of datasets that bring none of their own, and two halves of any patients."""
 
 from __future__ import annotations
+
+import hashlib
 
 import numpy as np
 import pandas as pd
 
 from cxrfmkd.errors import InputError
+
+HALVES = ("half 1", "half 2")
 
 
 def draw(patients: pd.Series, train: float, val: float, seed: int) -> pd.Series:
@@ -51,3 +55,10 @@ def some_patients(patients: pd.Series, limit: int, seed: int) -> pd.Series:
     unique = np.sort(patients.unique().astype(object))
     chosen = unique[_shuffled(np.random.RandomState(seed), len(unique))[:limit]]
     return patients.isin(set(chosen))
+
+
+def half(patients: pd.Series) -> np.ndarray:
+    """Which of HALVES each row's patient belongs to, 0 or 1: fixed for ever by a hash of the patient's id."""
+    codes, names = pd.factorize(patients)
+    sides = [hashlib.sha256(str(name).encode()).digest()[0] & 1 for name in names]
+    return np.array(sides, np.int8)[codes]

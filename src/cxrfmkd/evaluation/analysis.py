@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.configuration import Evaluation
+from cxrfmkd.datasets import splits
 from cxrfmkd.datasets.records import targets
 from cxrfmkd.errors import InputError
 from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, operating_points, subgroups
@@ -23,6 +24,7 @@ from cxrfmkd.evaluation.families import Family, references
 from cxrfmkd.evaluation.measurement import (
     MEASURES,
     Measured,
+    halves_table,
     measure,
     metrics_tables,
     summary_table,
@@ -51,6 +53,7 @@ TABLES = {
     "gaps": [*RUN, "attribute", "finding", "metric", "kind", "a", "b", *INTERVAL, "expected", "corrected", "p",
              "p_adjusted", "family", "n_seeds"],
     "curves": [*RUN, "finding", "curve", "x", "y", "sd", "n_seeds"],
+    "halves": [*RUN, "finding", "metric", "mean", "n_seeds"],
 }  # fmt: skip
 
 
@@ -171,6 +174,7 @@ class _Population:
         patients = test.patient_id.to_numpy()
         s = self.settings = settings
         self.dataset, self.name, self.ids, self.groups = dataset, name, test.image_id, groups
+        self.side = splits.half(test.patient_id)
         self.cells = subgroups.cells(truth, patients, weights, groups.codes, s.minimum_cell)
         detail = self.cells.detail(groups)
         self.sample = Sample(
@@ -191,7 +195,7 @@ class _Population:
             log.info("%s, %s test set: %s (%d of %d)", self.dataset, self.name, family.name, place, len(families))  # fmt: skip
             logits = (read_logits(run.predictions, "test", self.ids) for run in families[family])
             measured = measure(
-                family.name, logits, validated[family][0], self.sample, self.settings
+                family.name, logits, validated[family][0], self.sample, self.side, self.settings
             )
             found = self._describe(family, [run.seed for run in families[family]], measured)
             if family in wanted:
@@ -227,6 +231,7 @@ class _Population:
             "calibration",
             self._counted(self._without_points(reliable, "metric", "observed"), prevalence),
         )
+        add("halves", halves_table(measured))
         add("curves", self._without_points(curves.table(measured.curves), "curve", *curves.CURVES))
         rates = subgroups.with_rates(measured.values, MEASURES)
         by_seed = subgroups.with_rates(measured.by_seed, MEASURES)
@@ -277,4 +282,5 @@ class _Population:
             whole_table["family"] = whole_table.kind + ": " + whole_table.attribute + ", " + whole_table.metric  # fmt: skip
             within = [*Family._fields, "family"]
             whole_table = adjust_by_family(whole_table, within, self.settings.adjustment)
-        return stamped(whole_table, population=self.name)
+        part = " " + whole_table.half if table == "halves" else ""
+        return stamped(whole_table, population=self.name + part)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.configuration import Evaluation
+from cxrfmkd.datasets.splits import HALVES
 from cxrfmkd.evaluation import calibration, curves, delong, operating_points
 from cxrfmkd.evaluation.bootstrap import Sample, intervals, measure_names, seed_shares
-from cxrfmkd.evaluation.metrics import METRICS, names, with_groups
+from cxrfmkd.evaluation.metrics import METRICS, measures, names, with_groups
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.findings import FINDINGS, GROUPS
 from cxrfmkd.longform import long
@@ -27,6 +28,7 @@ class Measured:
     groups). low, high: intervals of each seed's metrics, (seeds, 17, 4).
     worth: of operating points, (replicates, 14, rules, measures). cuts: their thresholds, (seeds, 14, rules).
     calibrated, observed, predicted: as from `calibration.replicate`. curves: (seeds, 14, 2, grid).
+    halves: metrics of each seed on either half of the patients, (seeds, 2, 14, 4).
     influence: of the mean areas; None where images have weights, which DeLong's variance does not know.
     """
 
@@ -40,20 +42,29 @@ class Measured:
     observed: np.ndarray
     predicted: np.ndarray
     curves: np.ndarray
+    halves: np.ndarray
     influence: delong.Influence | None
 
 
 def measure(
-    name: str, models: Iterable[np.ndarray], cuts: np.ndarray, sample: Sample, settings: Evaluation
+    name: str,
+    models: Iterable[np.ndarray],
+    cuts: np.ndarray,
+    sample: Sample,
+    side: np.ndarray,
+    settings: Evaluation,
 ) -> Measured:
     """Measure a family.
 
     models: logits of each seed's model, shape (n, 14), in order. cuts: shape (seeds, 14, 2), thresholds from
-    validation images and from those of the source, NaN where there is none.
+    validation images and from those of the source, NaN where there is none. side: half of the patients that each
+    image belongs to, 0 or 1, shape (n,).
     """
     shares = seed_shares(len(cuts), settings.replicates, settings.seed, name)
     totals: dict[str, np.ndarray] = {}
-    single: dict[str, list] = {key: [] for key in ("by_seed", "low", "high", "cuts", "curves")}
+    single: dict[str, list] = {
+        key: [] for key in ("by_seed", "low", "high", "cuts", "curves", "halves")
+    }
     influences = []
 
     def add(key: str, part: np.ndarray, share: np.ndarray) -> None:
@@ -65,7 +76,11 @@ def measure(
         low, high = intervals(whole(found)[1:], settings.confidence)
         own = operating_points.thresholds(sample.truth, logits, settings.target_fpr, sample.weights)
         drawn = curves.curves(sample.truth, logits, sample.weights)
-        kept = found[:, 0].copy(), low, high, np.column_stack([cut, own]), drawn
+        halves = [
+            measures(sample.truth[half], logits[half], sample.weights[half], settings.target_fpr)
+            for half in (side == 0, side == 1)
+        ]
+        kept = found[:, 0].copy(), low, high, np.column_stack([cut, own]), drawn, halves
         for key, part in zip(single, kept, strict=True):
             single[key].append(part)
         share = share[:, None, None, None]
@@ -106,6 +121,13 @@ def summary_table(measured: Measured, cells: Cells, confidence: float) -> pd.Dat
     return _with_counts(
         measured, cells, mean=values[0], sd=sd, n_seeds=np.array(len(seeds)), low=low, high=high
     )
+
+
+def halves_table(measured: Measured) -> pd.DataFrame:
+    """Mean over seeds of the groups of findings, in each of HALVES (column `half`)."""
+    values = with_groups(measured.halves.mean(axis=0))[:, len(FINDINGS) :]
+    axes = {"half": list(HALVES), "finding": list(GROUPS), "metric": list(METRICS)}
+    return long(axes, mean=values)
 
 
 def _with_counts(measured: Measured, cells: Cells, **columns: np.ndarray) -> pd.DataFrame:
