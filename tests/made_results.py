@@ -41,8 +41,9 @@ def settings(*, race: bool = True, transfer: bool = True, synthetic: bool = Fals
 
 def shape(*, race: bool = True, transfer: bool = True) -> Shape:
     """What the catalogue needs to know of that study."""
+    datasets = ["chexpert", "mimic"] if transfer else ["chexpert"]
     return Shape(
-        datasets=["chexpert", "mimic"] if transfer else ["chexpert"],
+        datasets=datasets,
         students={"chexpert": list(LOSSES)},
         seeds=list(SEEDS),
         trained=["chexpert"],
@@ -54,8 +55,10 @@ def shape(*, race: bool = True, transfer: bool = True) -> Shape:
             for pair in made.pairs(LOSSES)
             for seed in SEEDS
         ],
-        resampled=race,
-        attributes=["sex", "race", "age", "view"] if race else ["sex", "age", "view"],
+        resampled=datasets if race else [],
+        attributes=dict.fromkeys(
+            datasets, ["sex", "race", "age", "view"] if race else ["sex", "age", "view"]
+        ),
         tsne=True,
         thesis=True,
     )

@@ -176,6 +176,12 @@ def test_rows_without_a_stratum_are_not_drawn():
     assert all((rows % 2 == 1).all() for rows in pool.members)
 
 
+def test_what_no_row_has_is_not_matched():
+    records = make_records(80).assign(age_bin=pd.array([None] * len(make_records(80)), "Int64"))
+    pool = sampling.pool(records, "race", "v2", 5, "reduce")
+    assert sum(map(len, pool.members)) == len(records)
+
+
 def test_one_image_of_every_patient():
     owner = np.repeat(np.arange(20), 3)
     rows = sampling.one_each(owner, 1)

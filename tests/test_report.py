@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
@@ -201,6 +202,17 @@ def test_a_study_without_race_or_transfer_says_so_and_shows_the_rest(tmp_path):
     assert "The test sets were not balanced" in text and "natural test set" in text
     assert "Asian" not in text.replace("White, Asian and Black", "")
     assert parsed(html).open == []
+
+
+def test_a_dataset_without_race_beside_one_with_it_is_named(small):
+    settings, *rest = small
+    settings = copy.deepcopy(settings)
+    settings["datasets"]["mimic"] |= {"attributes": ["sex", "age"], "resampling": "none"}
+    settings["classification"]["datasets"] = ["chexpert", "mimic"]
+    text = " ".join(parsed(write(settings, *rest, THESIS, "")).text)
+    assert "The test sets of MIMIC-CXR were not balanced" in text
+    assert "Race is not among the attributes of MIMIC-CXR" in text
+    assert "Race is not analysed in MIMIC-CXR" in text
 
 
 def test_synthetic_data_are_announced_and_real_data_are_not(small, html):

@@ -104,7 +104,7 @@ def test_a_generator_of_its_own_draws_as_the_global_one_and_leaves_it_alone():
 
 def test_counts_of_draws_are_the_duplicated_rows_of_the_published_table():
     frame = table()
-    weights, _ = resample(frame, "draws", 3, 42)
+    weights, _ = resample(frame, "draws", 3, 42, "here")
     expected = frame.image_id.iloc[published(frame, 3, 42)].value_counts()
     assert weights.image_id.tolist() == frame.image_id.tolist()
     assert weights.weight.sum() == 1200
@@ -185,7 +185,7 @@ def test_a_share_of_an_empty_cell_goes_to_its_race_and_disease_and_is_named():
             "patient_id": range(60),
         }
     )
-    weights, table = resample(frame, "weights", 3, 42)
+    weights, table = resample(frame, "weights", 3, 42, "here")
     assert weights.weight[40:].tolist() == pytest.approx([1.5] * 20)
     assert weights.weight[:20].sum() == pytest.approx(10)
     assert table.set_index(["race", "age_bin"]).note.to_dict() == {
@@ -228,31 +228,37 @@ def test_balance_counts_every_cell_and_hides_small_ones():
 
 def test_none_weighs_every_image_1_and_needs_no_race():
     frame = table(50).assign(race=pd.Series([None] * 50, dtype="str"))
-    weights, found = resample(frame, "none", 3, 42)
+    weights, found = resample(frame, "none", 3, 42, "here")
     assert weights.weight.tolist() == [1.0] * 50
     assert set(found.race) == {"blank"}
 
 
 @pytest.mark.parametrize("method", ["draws", "weights"])
-def test_without_race_the_message_says_what_to_set(method):
+@pytest.mark.parametrize(
+    ("blank", "first", "message"),
+    [
+        ("race", 3, r"here: 47 of 50 test images have no race.*Set datasets\.here\.resampling: none"),
+        ("race", 0, r"here: no test image has a known race, .* Set datasets\.here\.resampling: none"),
+        ("age_bin", 0, r"no test image has a known age, .* in datasets\.here\.attributes"),
+    ],
+)  # fmt: skip
+def test_without_race_or_age_the_message_says_what_to_set(method, blank, first, message):
     frame = table(50)
-    frame.loc[3:, "race"] = None
-    with pytest.raises(
-        InputError, match=r"47 of 50 test images have no race.*resampling.method: none"
-    ):
-        resample(frame, method, 3, 42)
+    frame[blank] = frame[blank].astype(object).where(frame.index < first)
+    with pytest.raises(InputError, match=message):
+        resample(frame, method, 3, 42, "here")
 
 
 def test_an_empty_test_set_or_an_unknown_method_is_refused():
     with pytest.raises(InputError, match="no records"):
-        resample(table().iloc[:0], "weights", 3, 42)
+        resample(table().iloc[:0], "weights", 3, 42, "here")
     with pytest.raises(InputError, match=r"resampling.method is 'smote'"):
-        resample(table(), "smote", 3, 42)
+        resample(table(), "smote", 3, 42, "here")
 
 
 def test_a_blank_age_is_a_bin_of_its_own():
     frame = table(100).assign(age_bin=lambda t: t.age_bin.astype("Int64").where(t.index >= 40))
-    found = resample(frame, "weights", 3, 42)[1]
+    found = resample(frame, "weights", 3, 42, "here")[1]
     assert "blank" in set(found.age_bin)
 
 

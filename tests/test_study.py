@@ -98,6 +98,16 @@ def test_missing_folders_are_reported_with_the_setting_to_change():
             {"datasets": {"mimic": {"teacher": {"sorce": "dat"}}}},
             "datasets.mimic.teacher.sorce: no",
         ),
+        ({"datasets": {"mimic": {"attributes": ["sex", "weight"]}}}, "'weight' is not one of"),
+        ({"datasets": {"mimic": {"resampling": "smote"}}}, "'smote' is not one of"),
+        (
+            {"datasets": {"mimic": {"attributes": ["sex", "age"]}}},
+            "the resampled test set needs race, which the dataset does not have. Set datasets.mimic.resampling: none",
+        ),
+        (
+            {"datasets": {"mimic": {"attributes": []}}},
+            "datasets.mimic.attributes: the resampled test set needs age and",
+        ),
         ({"labels": {"uncertain": "perhaps"}}, "'perhaps' is not one of"),
         ({"folders": {"chexpert": 3}, "datasets": {"mimic": {"adapter": "dicom"}}}, "'dicom' is"),
     ],
@@ -151,6 +161,29 @@ def test_one_loss_s_own_settings_touch_that_loss_alone():
     changed = Study(configuration(distillation={"per_loss": {"cosine": {"epochs": 60}}}))
     assert changed.distillation("cosine")["epochs"] == 60
     assert changed.distillation("mse") == plain.distillation("mse")
+
+
+def test_a_dataset_without_race_is_asked_for_none_and_the_others_are():
+    plain = configuration()
+    mixed = configuration(
+        datasets={"mimic": {"attributes": ["sex", "age", "view"], "resampling": "none"}}
+    )
+    before, after = Study(plain), Study(mixed)
+
+    def specs(study: Study, name: str, dataset: str) -> dict:
+        w = SimpleNamespace(dataset=dataset, model="cxr-fm-lp", figure=f"{dataset}/resampling")
+        return SPECS[name](study, w)
+
+    assert specs(after, "evaluate", "mimic")["evaluation"]["attributes"] == ["sex", "age", "view"]
+    assert specs(after, "analyse_bias", "mimic")["bias"]["attributes"] == ["sex", "age"]
+    assert specs(after, "resample_test", "mimic")["resampling"]["method"] == "none"
+    for name in ("resample_test", "evaluate", "analyse_bias", "draw", "sample_records", "embed"):
+        assert specs(after, name, "chexpert") == specs(before, name, "chexpert")
+    for name in ("sample_records", "embed", "pack_images"):
+        assert specs(after, name, "mimic") == specs(before, name, "mimic")
+    assert after.shape.resampled == ["chexpert"]
+    figures = after.shape.catalogue()
+    assert "chexpert/resampling" in figures and "mimic/resampling" not in figures
 
 
 def test_settings_that_change_no_result_reach_the_jobs_beside_their_specs():

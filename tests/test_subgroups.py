@@ -151,7 +151,7 @@ def test_images_without_a_weight_or_an_attribute_belong_to_no_group():
 
 
 def test_attribute_that_no_record_has_is_an_error():
-    with pytest.raises(InputError, match="names race, but no test record has one"):
+    with pytest.raises(InputError, match="asks for race, but no test record has one"):
         subgroups.groups(records(20).assign(race=None), ["sex", "race"])
 
 

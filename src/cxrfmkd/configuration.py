@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from cxrfmkd.zoo import MODELS, STRATEGIES
 
 ATTRIBUTES = ("sex", "race", "age", "view")
+BALANCED = ("race", "age")  # what the resampled test set needs to know of every patient
 
 
 def setting(doc: str, default=MISSING, *, choices=None, minimum=None, maximum=None):
@@ -54,6 +55,17 @@ class Dataset:
         "unable-to-obtain not count as a second value",
         "informative",
         choices=["strict", "informative"],
+    )
+    attributes: list | None = setting(
+        "patient attributes that the dataset has; `evaluation.attributes` and `bias.attributes` are asked of it as far "
+        "as it has them. null: all of them",
+        None,
+        choices=list(ATTRIBUTES),
+    )
+    resampling: str | None = setting(
+        "`resampling.method` of this dataset, where it differs from the others': `none` without race. null: as there",
+        None,
+        choices=["draws", "weights", "none"],
     )
     limit: int | None = setting(
         "use this many patients at the most, drawn with the split's seed", None, minimum=1
@@ -310,7 +322,7 @@ class Evaluation:
         "false-positive rate of the operating point", 0.2, minimum=0, maximum=1
     )
     attributes: list = setting(
-        "patient attributes for subgroups; those that a dataset lacks must be left out",
+        "patient attributes for subgroups; what a dataset lacks, `datasets.<name>.attributes` leaves out",
         ["sex", "race", "age", "view"],
         choices=list(ATTRIBUTES),
     )
@@ -335,7 +347,7 @@ class Bias:
     """What the embeddings reveal about sex, race and age."""
 
     attributes: list = setting(
-        "attributes to test; those that a dataset lacks must be left out",
+        "attributes to test; what a dataset lacks, `datasets.<name>.attributes` leaves out",
         ["sex", "race", "age"],
         choices=["sex", "race", "age", "view"],
     )
@@ -403,6 +415,19 @@ class Configuration:
         "folders of this study's results, logs, benchmarks and resources, so that studies do not mix",
         {},
     )
+
+
+def on_dataset(section: str, values: dict, dataset: dict) -> dict:
+    """The settings `values` of a section as they hold on one dataset, whose own settings are `dataset`.
+
+    Only the attributes that the dataset has are asked for; its own resampling goes before the common one.
+    """
+    if section in ("evaluation", "bias") and dataset["attributes"] is not None:
+        has = [name for name in values["attributes"] if name in dataset["attributes"]]
+        return values | {"attributes": has}
+    if section == "resampling" and dataset["resampling"] is not None:
+        return values | {"method": dataset["resampling"]}
+    return values
 
 
 def sections() -> dict[str, type]:

@@ -46,10 +46,10 @@ def section_schema(section: type) -> dict:
         about = entry.metadata
         schema = {"description": about["doc"]} | _type(entry, hints[entry.name])
         if about["choices"]:
-            if schema["type"] == "array":
+            if "array" in schema["type"]:
                 schema["items"] = {"enum": about["choices"]}
             else:
-                schema["enum"] = about["choices"]
+                schema["enum"] = about["choices"] + ([None] if "null" in schema["type"] else [])
         for word in ("minimum", "maximum"):
             if about[word] is not None:
                 schema[word] = about[word]

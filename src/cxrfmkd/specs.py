@@ -13,12 +13,12 @@ def synthesize(study: Study, w) -> dict:
 
 
 def sample_records(study: Study, w) -> dict:
-    settings = study.dataset(w.dataset)
-    return {"name": w.dataset, "dataset": settings | {"teacher": {}}}
+    later = {"teacher": {}, "attributes": None, "resampling": None}
+    return {"name": w.dataset, "dataset": study.dataset(w.dataset) | later}
 
 
 def resample_test(study: Study, w) -> dict:
-    return {"resampling": study.section("resampling")}
+    return {"dataset": w.dataset, "resampling": study.section("resampling", w.dataset)}
 
 
 def pack_images(study: Study, w) -> dict:
@@ -145,7 +145,7 @@ def _described(runs: list[Run]) -> list[dict]:
 def evaluate(study: Study, w) -> dict:
     return {
         "dataset": w.dataset,
-        "evaluation": study.section("evaluation"),
+        "evaluation": study.section("evaluation", w.dataset),
         "labels": study.section("labels"),
         "runs": _described(study.runs_on(w.dataset)),
     }
@@ -160,7 +160,7 @@ def analyse_bias(study: Study, w) -> dict:
         "dataset": w.dataset,
         "model": w.model,
         "seeds": study.settings.classification.seeds,
-        "bias": study.section("bias"),
+        "bias": study.section("bias", w.dataset),
         "evaluation": {"minimum_cell": study.settings.evaluation.minimum_cell},
     }
 
@@ -178,9 +178,11 @@ def make_tables(study: Study, w) -> dict:
 
 
 def draw(study: Study, w) -> dict:
+    subject, _, kind = w.figure.rpartition("/")
+    method = study.section("resampling", subject)["method"] if kind == "resampling" else None
     return {
         "figure": w.figure,
-        "method": study.settings.resampling.method,
+        "method": method,
         "minimum_cell": study.settings.evaluation.minimum_cell,
         "assets": assets(),
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from cxrfmkd import schema, zoo
-from cxrfmkd.configuration import Configuration, Dataset, Distillation
+from cxrfmkd.configuration import BALANCED, Configuration, Dataset, Distillation, on_dataset
 from cxrfmkd.errors import InputError, some
 from cxrfmkd.figures.catalogue import Shape
 from cxrfmkd.teacher.settings import Settings as TeacherSettings
@@ -203,8 +203,10 @@ class Study:
             pairs=self.pairs,
             analysed=self.analysed,
             runs=[run.folder for run in self.own_runs + self.transfer_runs],
-            resampled=s.resampling.method != "none",
-            attributes=s.evaluation.attributes,
+            resampled=[name for name in self.datasets if self.balanced(name)],
+            attributes={
+                name: self.section("evaluation", name)["attributes"] for name in self.datasets
+            },
             tsne=s.bias.tsne_points > 0,
             thesis=self.like_thesis,
         )
@@ -254,9 +256,16 @@ class Study:
             if is_dataclass(section)
         }
 
-    def section(self, name: str) -> dict:
-        """A section's settings, less those that no single result depends on."""
-        return self._sections[name]
+    def section(self, name: str, dataset: str | None = None) -> dict:
+        """A section's settings, less those that no single result depends on; as they hold on `dataset`."""
+        values = self._sections[name]
+        if dataset is None:
+            return values
+        return on_dataset(name, values, asdict(self.settings.datasets[dataset]))
+
+    def balanced(self, dataset: str) -> bool:
+        """Whether a dataset has a resampled test set beside the natural one."""
+        return self.section("resampling", dataset)["method"] != "none"
 
     def described(self) -> dict:
         """Every setting that a reader may want to know: all but those of `MANNER`."""
@@ -333,6 +342,13 @@ class Study:
                 TeacherSettings.read(s.datasets[name].teacher)
             except InputError as error:
                 raise InputError(f"config, datasets.{name}.{error}") from None
+            has = s.datasets[name].attributes
+            absent = set() if has is None else set(BALANCED) - set(has)
+            if absent and self.balanced(name):
+                raise InputError(
+                    f"config, datasets.{name}.attributes: the resampled test set needs {' and '.join(sorted(absent))}, "
+                    f"which the dataset does not have. Set datasets.{name}.resampling: none."
+                )
         for pair in s.transfer.pairs:
             if len(pair) != 2 or pair[0] == pair[1]:
                 raise InputError(f"config, transfer.pairs: {pair} is no [source, target] pair.")

@@ -15,7 +15,11 @@ def main() -> None:
     args = parse(__doc__, records=Path, out=Path, balance=Path)
     chosen = Resampling(**args.spec["resampling"])
     weights, balance = resample(
-        read_records(args.records), chosen.method, chosen.factor, chosen.seed
+        read_records(args.records),
+        chosen.method,
+        chosen.factor,
+        chosen.seed,
+        args.spec["dataset"],
     )
     write_table(args.balance, balance)
     write_table(args.out, weights)

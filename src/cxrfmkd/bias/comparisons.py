@@ -105,7 +105,7 @@ def wanted(known: Groups, attributes: list[str], source: str) -> tuple[list, lis
         if (known.of(attribute) < 0).all():
             raise InputError(
                 f"{source}: no test image has a known {attribute}, so it cannot be analysed. "
-                f"Leave {attribute} out of bias.attributes."
+                f"Name the attributes that there are in datasets.{source}.attributes."
             )
     chosen = {"disease", *attributes}
     return [c for c in THESIS if c.attribute in chosen], [c for c in EXTRA if c.attribute in chosen]

@@ -148,7 +148,7 @@ def design(
         if (test.weight % 1 != 0).any():
             raise InputError(
                 f"{dataset}: bias.variant v1 looks at every resampled row, but the test set has weights, not counts. "
-                "Set resampling.method to draws, or bias.variant to v2."
+                f"Set datasets.{dataset}.resampling to draws, or bias.variant to v2."
             )
         rows = np.repeat(rows, test.weight.astype(int))
     known = groups(test)

@@ -40,7 +40,7 @@ def pool(
     """The groups of `rows` by their column `by`, ready to be drawn from.
 
     rows: one a candidate, with columns sex, race, disease and age_bin; variant: v1 or v2. Rows without a group
-    (and, in v2, without sex, disease or age band) are not candidates. Where a group has fewer than `size`,
+    (and, in v2, without sex, disease or age band, if any row has one) are not candidates. Where a group has fewer than `size`,
     `shortage` says whether to draw the largest equal number (`reduce`) or to stop (`error`, as the thesis); what is
     said about it leaves out numbers below `minimum_cell`.
     """
@@ -48,7 +48,7 @@ def pool(
     usable = group != ""
     strata = None
     if variant == "v2":
-        parts = [column for column in COMPOSITION if column != by]
+        parts = [name for name in COMPOSITION if name != by and rows[name].notna().any()]
         known = rows[parts].astype("string").fillna("")
         usable &= (known != "").all(axis=1).to_numpy()
         strata = known[parts[0]].str.cat(known[parts[1:]], sep="-").to_numpy(str)

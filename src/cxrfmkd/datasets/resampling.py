@@ -43,9 +43,7 @@ def groups(race: pd.Series, disease: pd.Series, age: pd.Series) -> Groups:
     """The cells of images; a blank age bin is a bin of its own, a blank race is an InputError."""
     if race.isna().any():
         raise InputError(
-            f"{race.isna().sum()} of {len(race)} test images have no race, so race shares cannot be made equal. Set "
-            "resampling.method: none, or keep only images of known race: datasets.<name>.keep: "
-            "{race: [White, Asian, Black]}."
+            f"{race.isna().sum()} of {len(race)} test images have no race, so race shares cannot be made equal."
         )
     coded = [
         pd.factorize(column.astype("object").fillna("blank")) for column in (race, disease, age)
@@ -114,15 +112,28 @@ def weigh(cells: Groups, method: str = "weights", factor: int = 3, seed: int = 4
 
 
 def resample(
-    records: pd.DataFrame, method: str, factor: int, seed: int
+    records: pd.DataFrame, method: str, factor: int, seed: int, dataset: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Weights of a test set's records (image_id, weight) and its balance (see `balance`).
 
-    Logs how many images of each race the weights are worth.
+    Logs how many images of each race the weights are worth. `dataset` is named in messages alone.
     """
     if records.empty:
-        raise InputError("The test set has no records to resample.")
+        raise InputError(f"{dataset}: the test set has no records to resample.")
     race = records.race.fillna("blank") if method == "none" else records.race
+    needed = {"race": race, "age": records.age_bin}
+    if method != "none" and (absent := [k for k, column in needed.items() if column.isna().all()]):
+        raise InputError(
+            f"{dataset}: no test image has a known {' or '.join(absent)}, which the resampled test set needs. Set "
+            f"datasets.{dataset}.resampling: none, and name the attributes that there are in "
+            f"datasets.{dataset}.attributes."
+        )
+    if race.isna().any():
+        raise InputError(
+            f"{dataset}: {race.isna().sum()} of {len(race)} test images have no race, so race shares cannot be made "
+            f"equal. Set datasets.{dataset}.resampling: none, or keep only images of known race: "
+            f"datasets.{dataset}.keep: {{race: [White, Asian, Black]}}."
+        )
     cells = groups(race, records.disease, records.age_bin)
     weight = weigh(cells, method, factor, seed)
     worth = ", ".join(

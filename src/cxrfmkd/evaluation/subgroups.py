@@ -66,7 +66,8 @@ def groups(records: pd.DataFrame, attributes: Sequence[str]) -> Groups:
             values = records.age_bin.map(dict(enumerate(AGE_BINS)))
         if values.isna().all():
             raise InputError(
-                f"evaluation.attributes names {attribute}, but no test record has one. Leave it out."
+                f"evaluation.attributes asks for {attribute}, but no test record has one. "
+                "Name those that the dataset has in datasets.<name>.attributes."
             )
         columns[attribute] = values
     for a, b in combinations([name for name in CROSSED if name in attributes], 2):

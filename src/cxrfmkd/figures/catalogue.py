@@ -73,9 +73,9 @@ class Shape:
 
     datasets: all of them; students: losses of the students of each dataset; seeds: of the students; trained:
     datasets with classifiers of their own; evaluated: datasets on which some classifier is tested; pairs: transfers;
-    analysed: models of the bias analysis; runs: folders of all classifiers; resampled: the test sets are balanced;
-    attributes: of the subgroups, none to leave these out; tsne: the bias analysis has t-SNE pictures; thesis: there
-    is a comparison with the thesis's numbers.
+    analysed: models of the bias analysis; runs: folders of all classifiers; resampled: datasets whose test set is
+    balanced; attributes: of each dataset's subgroups, none to leave these out; tsne: the bias analysis has t-SNE
+    pictures; thesis: there is a comparison with the thesis's numbers.
     """
 
     datasets: Sequence[str]
@@ -86,8 +86,8 @@ class Shape:
     pairs: Sequence[tuple[str, str]]
     analysed: Sequence[str]
     runs: Sequence[str]
-    resampled: bool
-    attributes: Sequence[str]
+    resampled: Sequence[str]
+    attributes: Mapping[str, Sequence[str]]
     tsne: bool
     thesis: bool
 
@@ -99,7 +99,7 @@ class Shape:
                 f"{name}/records/summary.json",
                 f"{name}/images/excluded.csv",
             ]
-            if self.resampled:
+            if name in self.resampled:
                 parts = ("test", "test_resampled")
                 figures[f"{name}/resampling"] = [f"{name}/records/{part}.csv" for part in parts]
         for name, losses in self.students.items():
@@ -174,7 +174,7 @@ class Shape:
         figures[f"{name}/differences"] = [f"{folder}/comparisons.csv"]
         figures[f"{name}/curves"] = [f"{folder}/curves.csv", f"{folder}/thresholds.csv"]
         figures[f"{name}/calibration"] = [f"{folder}/calibration.csv"]
-        if self.attributes:
+        if self.attributes[name]:
             figures |= {
                 f"{name}/{kind}": [f"{folder}/subgroups.csv"] for kind in ("subgroups", "relative")
             }

@@ -101,11 +101,12 @@ def draw(table: pd.DataFrame) -> Figure:
         for loss in losses
     ]  # fmt: skip
     height = figure.get_size_inches()[1]
+    populations = " or ".join(dict.fromkeys(table.population))
     figure.legend(handles=handles, loc="lower center", ncols=5, bbox_to_anchor=(0.5, 0.1 / height))
     style.heading(
         figure,
         "Performance against bias",
-        f"Mean of the seven most relevant findings, {main_population(table)} test set; dashed: least squares, as in the thesis; ρ: rank "
+        f"Mean of the seven most relevant findings, {populations} test set; dashed: least squares, as in the thesis; ρ: rank "
         "correlation, its interval over families of models, which are not independent",
     )
     return figure

@@ -112,7 +112,7 @@ def caveats(m: Material) -> Section:
     items.append(
         "That an embedding encodes an attribute is no proof that a classifier uses it, and an equal AUC is no proof of equal benefit."
     )
-    if s["resampling"]["method"] != "none":
+    if m.unbalanced != m.datasets:
         items.append(
             "The resampled test set answers what would happen if groups had equal shares, prevalence and ages; the natural one what happened."
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrfmkd.configuration import on_dataset
 from cxrfmkd.figures.catalogue import KINDS
 from cxrfmkd.files import read_json
 from cxrfmkd.tables.gathering import about, documents, gather
@@ -86,6 +87,15 @@ class Material:
             *(name for pair in s["transfer"]["pairs"] for name in pair),
         ]
         return list(dict.fromkeys(named))
+
+    def on(self, section: str, dataset: str) -> dict:
+        """A section's settings as they hold on one dataset."""
+        return on_dataset(section, self.settings[section], self.settings["datasets"][dataset])
+
+    @property
+    def unbalanced(self) -> list[str]:
+        """Datasets without a resampled test set."""
+        return [n for n in self.datasets if self.on("resampling", n)["method"] == "none"]
 
     @property
     def minimum_cell(self) -> int:

@@ -19,6 +19,15 @@ def paragraph(text: str) -> Markup:
     return Markup("<p>{}</p>").format(text)
 
 
+def names(datasets: list[str]) -> str:
+    return listing([dataset_title(name) for name in datasets])
+
+
+def whole_or(m: Material, datasets: list[str]) -> str:
+    """This study, if it is true of all that classifiers were trained on, or those datasets."""
+    return "this study" if datasets == m.trained else names(datasets)
+
+
 def study(m: Material, plates: Plates) -> Section:
     s = m.settings
     made = Section("study", "What was run", "")
@@ -79,10 +88,11 @@ def data(m: Material, plates: Plates) -> Section:
         made.parts.append(views.gates(m))
     if len(m.table("cohort.csv")):
         made.parts.append(views.cohort(m))
-    if not any(kind == "resampling" for _, kind, _ in m.of_section("data")):
+    if m.unbalanced:
+        whose = "" if m.unbalanced == m.datasets else f" of {names(m.unbalanced)}"
         made.parts.append(
             paragraph(
-                "The test sets were not balanced (resampling.method: none), so all numbers are of the natural test sets."
+                f"The test sets{whose} were not balanced (resampling: none), so all numbers{whose} are of the natural test sets."
             )
         )
     return made
@@ -142,16 +152,16 @@ def subgroups(m: Material, plates: Plates) -> Section:
         "Subgroups",
         f"Groups that rest on fewer than {m.minimum_cell} patients are not shown.",
     )
-    attributes = m.settings["evaluation"]["attributes"]
-    if not attributes:
+    asked = {name: m.on("evaluation", name)["attributes"] for name in m.trained}
+    if not any(asked.values()):
         made.parts.append(
             paragraph("No patient attributes were asked for (evaluation.attributes is empty).")
         )
         return made
-    if "race" not in attributes:
+    if absent := [name for name, attributes in asked.items() if "race" not in attributes]:
         made.parts.append(
             paragraph(
-                "Race is not among the attributes of this study (evaluation.attributes), so it has no groups by race."
+                f"Race is not among the attributes of {whole_or(m, absent)}, so it has no groups by race."
             )
         )
     plates.of(made, "subgroups")
@@ -167,10 +177,11 @@ def bias(m: Material, plates: Plates) -> Section:
     if not m.of_section("bias"):
         made.parts.append(paragraph("No bias analysis is among the results of this study."))
         return made
-    if "race" not in m.settings["bias"]["attributes"]:
+    absent = [name for name in m.trained if "race" not in m.on("bias", name)["attributes"]]
+    if absent:
         made.parts.append(
             paragraph(
-                "Race is not analysed in this study (bias.attributes), so the combined score is that of sex alone."
+                f"Race is not analysed in {whole_or(m, absent)}, so the combined score is that of sex alone."
             )
         )
     made.parts += [views.bias(m, name) for name in m.trained]
