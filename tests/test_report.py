@@ -21,7 +21,7 @@ from cxrfmkd.figures import style
 from cxrfmkd.figures.drawing import make
 from cxrfmkd.report import headlines, markup, prose
 from cxrfmkd.report.material import Material
-from cxrfmkd.report.page import findings, write
+from cxrfmkd.report.page import facts, findings, write
 from cxrfmkd.report.switches import compare
 
 ROOT = Path(__file__).parents[1]
@@ -145,6 +145,15 @@ def test_small_cells_are_hidden(small, html):
     row = re.search(r"<tr><td></td><td>Black</td>(.*?)</tr>", cohort)[1]
     assert re.findall(r">([^<>]+)</td>", row) == ["hidden"] * 6
     assert ">7<" not in cohort[: cohort.index("</table>")]
+
+
+def test_the_header_counts_patients_by_dataset_since_two_may_have_the_same(small, tmp_path):
+    assert facts(Material(*small, THESIS))[:2] == [
+        ("900", "images of 450 patients, CheXpert"),
+        ("900", "images of 450 patients, MIMIC-CXR"),
+    ]
+    alone = study(tmp_path, few=(), transfer=False)
+    assert facts(Material(*alone, THESIS))[0] == ("900", "images of 450 patients")
 
 
 def test_findings_are_computed_from_the_tables(small):

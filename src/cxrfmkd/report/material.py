@@ -88,6 +88,16 @@ class Material:
         ]
         return list(dict.fromkeys(named))
 
+    @cached_property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Images and patients of each dataset; its splits share none, but a patient may be in several datasets."""
+        return {
+            d["dataset"]: tuple(
+                sum(part[what] for part in d["counts"].values()) for what in ("images", "patients")
+            )
+            for d in self.documents("summary.json")
+        }
+
     def on(self, section: str, dataset: str) -> dict:
         """A section's settings as they hold on one dataset."""
         return on_dataset(section, self.settings[section], self.settings["datasets"][dataset])

@@ -42,17 +42,15 @@ def findings(m: Material) -> list[Finding]:
 
 
 def facts(m: Material) -> list[tuple[str, str]]:
-    """The study in a few numbers."""
-    images = sum(
-        part["images"] for d in m.documents("summary.json") for part in d["counts"].values()
-    )
-    patients = sum(
-        part["patients"] for d in m.documents("summary.json") for part in d["counts"].values()
-    )
+    """The study in a few numbers. Patients are not summed over datasets, which may be of the same people."""
     runs = [d for d in m.documents("run.json")]
     hours = m.table("costs.csv")
     spent = hours[hours.what.isin(["student", "classifier"])].hours.sum() if len(hours) else 0.0
-    given = [(f"{images:,}", "images"), (f"{patients:,}", "patients"), (f"{len(runs):,}", "runs")]
+    given = [
+        (f"{images:,}", f"images of {count(patients, 'patient')}" + (f", {dataset_title(name)}" if len(m.sizes) > 1 else ""))
+        for name, (images, patients) in m.sizes.items()
+    ]  # fmt: skip
+    given.append((f"{len(runs):,}", "runs"))
     return given + ([(f"{spent:,.1f}", "hours of training")] if spent else [])
 
 

@@ -48,23 +48,19 @@ def study(m: Material, plates: Plates) -> Section:
                 f"Models were transferred from {pairs}: {listing([STRATEGY_TITLES[name] for name in s['transfer']['strategies']])}."
             )
         )
-    counts = {d["dataset"]: d["counts"] for d in m.documents("summary.json")}
     metas = {d["about"].get("dataset"): d for d in m.documents("meta.json")}
     rows = []
     for name in m.datasets:
-        given, found = s["datasets"][name], counts.get(name, {})
+        given = s["datasets"][name]
         teacher = metas.get(name, {})
         variant = teacher.get("variant", given["teacher"].get("variant", "–"))
-        sizes = [
-            sum(part[what] for part in found.values()) or None for what in ("images", "patients")
-        ]
         rows.append(
             (
                 dataset_title(name),
                 given["adapter"],
                 variant,
                 str(teacher.get("licence", "–")),
-                *sizes,
+                *m.sizes.get(name, (None, None)),
             )
         )
     heads = ("dataset", "reader", "teacher’s variant", "licence", "images", "patients")
