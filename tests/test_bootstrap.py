@@ -16,6 +16,7 @@ from cxrfmkd.evaluation.bootstrap import (
 from cxrfmkd.evaluation.draws import strata
 from cxrfmkd.evaluation.metrics import measures, threshold_at_fpr
 from cxrfmkd.evaluation.ranking import AREAS, EVERYTHING, NOTHING, RATES
+from cxrfmkd.evaluation.significance import standard_error, wald
 
 
 def made(n=300, patients=90, findings=3, seed=0):
@@ -210,3 +211,24 @@ def test_patient_intervals_cover_where_row_intervals_do_not():
         covered[unit] = np.mean((low <= true) & (true <= high))
     assert 0.93 <= covered["patient"] <= 0.97
     assert covered["row"] < 0.85
+
+
+@pytest.mark.slow
+def test_equal_models_differ_in_one_study_of_twenty_unless_drawn_rows_count_as_independent():
+    """1,200 pairs of equally good models on 250 patients, each film drawn three times on average."""
+    rng = np.random.default_rng(12)
+    studies, patients = 1200, 250
+    patient = np.repeat(np.arange(patients), rng.integers(1, 7, patients))
+    truth = (rng.random((patients, studies)) < 0.3)[patient].astype(float)
+    shared = np.sqrt(0.7) * rng.normal(size=(2, patients, studies))[:, patient]
+    models = 1.2 * truth + shared + np.sqrt(0.3) * rng.normal(size=shared.shape)
+    drawn = rng.multinomial(3 * len(patient), np.full(len(patient), 1 / len(patient))).astype(float)
+    rejected = {}
+    for unit, some in (("patient", slice(None)), ("row", slice(300))):
+        everyone = np.zeros((len(patient), 1), np.int16)
+        sample = Sample(truth[:, some], patient, drawn, everyone, 300, unit)
+        a, b = (sample.replicate(scores[:, some])[1, ..., 0] for scores in models)
+        p = wald((a - b)[0], standard_error((a - b)[1:]))
+        rejected[unit] = (p < 0.05).mean()
+    assert rejected["patient"] == pytest.approx(0.05, abs=0.01)
+    assert rejected["row"] > 0.4

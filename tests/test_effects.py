@@ -90,7 +90,7 @@ def test_intervals_cover_the_truth_with_several_images_a_patient(shift):
         for i, limits in enumerate(effects.RANGES):
             low, high = effects.interval(estimate[i], errors[:, i], *limits)
             covered[i] += low <= truth[i] <= high
-    assert (covered / 200 > 0.92).all()
+    assert ((covered / 200 > 0.92) & (covered / 200 < 0.99)).all()
 
 
 # --- probes and distances -----------------------------------------------------------------------------------
