@@ -30,10 +30,12 @@ TABLES = made_films.records({"train": 60, "val": 40, "test": 2})
 IMAGES, TEACHER = made_films.arrays(TABLES)
 
 
-def student(loss="mse", seed=1, scales=None, checkpoints=None, compute=None, **settings):
+def student(
+    loss="mse", seed=1, scales=None, checkpoints=None, compute=None, teacher=TEACHER, **settings
+):
     return distill(
         IMAGES,
-        TEACHER,
+        teacher,
         TABLES["train"],
         TABLES["val"],
         loss=loss,
@@ -50,14 +52,17 @@ def student(loss="mse", seed=1, scales=None, checkpoints=None, compute=None, **s
 
 
 def test_a_student_learns_what_the_teacher_says():
-    done = student(epochs=20, batch_size=6, affine=False)
+    # Brightness is what a network with pooled features learns at once, whatever the order of its sums.
+    bright = IMAGES.data.mean((1, 2), dtype=np.float32)[:, None]
+    said = (bright - bright.mean()) / bright.std() * np.float32([1, -1, 0.5, 2, -0.5, 1]) + 1
+    done = student(teacher=KeyedArray(said, IMAGES.index, {}, "teacher"), epochs=20, batch_size=6, affine=False)  # fmt: skip
     _, tested = split_validation(TABLES["val"], "patient", 1)
     with torch.no_grad():
         found = done.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
-    wanted = TEACHER.take(tested.image_id)
+    wanted = said[IMAGES.rows(tested.image_id)]
     errors = np.square(found - wanted).mean()
     assert errors == pytest.approx(done.run["best"]["test_loss"], rel=1e-4)
-    assert errors < 0.8 * np.square(wanted - wanted.mean(0)).mean()
+    assert errors < 0.5 * np.square(wanted - wanted.mean(0)).mean()
 
 
 @pytest.mark.parametrize("kind", KINDS)
