@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,9 @@ from test_adapters_nih import many
 from test_records import made
 
 from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.configuration import Dataset
 from cxrfmkd.datasets import gates
-from cxrfmkd.datasets.records import COLUMNS, read_records
+from cxrfmkd.datasets.records import COLUMNS, read_records, write_records
 from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.datasets.splits import published_order
 from cxrfmkd.errors import InputError
@@ -227,6 +228,26 @@ def test_single_missing_images_are_counted_and_left_to_packing(tmp_path):
     assert "00000003_000" in set(made.records.image_id)
 
 
+def sides(settings: Dataset, **changes) -> pd.DataFrame:
+    return sample("nih", replace(settings, **changes)).records
+
+
+def test_two_datasets_of_the_same_people_agree_on_every_patients_side(tmp_path):
+    settings = nih(tmp_path, rows=many(80))
+    source, target = (sides(settings, keep={"view": [view]}) for view in ("PA", "AP"))
+    both = source.merge(target, on="patient_id")  # one film of each view, so one row a patient
+    assert len(both) == 80 and both.split_x.nunique() == 3
+    assert (both.split_x == both.split_y).all()
+    assert gates.patients_of_both(source, target).status == "passed"
+
+    other = sides(settings, keep={"view": ["AP"]}, split={"train": 0.6, "val": 0.1, "seed": 7})
+    gate = gates.patients_of_both(source, other)
+    assert gate.status == "failed"
+    pair = source.merge(other, on="patient_id")  # one film of each view, so one row a patient
+    wrong = (pair.split_x != pair.split_y).sum()
+    assert gate.found.startswith(f"{wrong} of {len(pair)} patients of both datasets stand in")
+
+
 # --- scripts ----------------------------------------------------------------------------------------------
 
 
@@ -253,7 +274,7 @@ def test_the_three_scripts_from_raw_tables_to_checked_films(tmp_path):
     assert pd.read_csv(summary.with_name("excluded.csv")).columns.tolist() == ["image_id", "reason"]
 
     resampled, balance = tmp_path / "test_resampled.csv", tmp_path / "balance.csv"
-    spec = {"resampling": {"method": "draws", "factor": 3, "seed": 42}}
+    spec = {"dataset": "chexpert", "resampling": {"method": "draws", "factor": 3, "seed": 42}}
     ended = script("resample_test", spec, records=out["test"], out=resampled, balance=balance)
     assert ended.returncode == 0, ended.stderr
     weights = pd.read_csv(resampled)
@@ -289,3 +310,30 @@ def test_a_script_ends_with_the_message_alone(tmp_path):
     assert "error: " in ended.stderr
     assert "datasets.cx.tables.train is" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [42, 7])
+def test_a_transfer_stops_where_source_and_target_part_a_patient(tmp_path, seed):
+    settings = nih(tmp_path, rows=many(80))
+    made = {"source": sides(settings, keep={"view": ["PA"]}),
+            "target": sides(settings, keep={"view": ["AP"]}, split={"train": 0.6, "val": 0.1, "seed": seed})}  # fmt: skip
+    words = []
+    for side, records in made.items():
+        words.append(f"--{side}")
+        for split, part in records.groupby("split"):
+            words.append(str(tmp_path / side / f"{split}.csv"))
+            write_records(Path(words[-1]), part)
+    out = tmp_path / "patients.json"
+    spec = {"source": "nih-pa", "target": "nih-ap", "same_people": True}
+    ended = subprocess.run(
+        [sys.executable, SCRIPTS / "check_patients.py", "--spec", json.dumps(spec), *words, "--out", out],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if seed == 42:
+        assert ended.returncode == 0, ended.stderr
+        assert [gate["status"] for gate in json.loads(out.read_text())] == ["passed"]
+    else:
+        assert ended.returncode == 2 and not out.exists()
+        assert "failed  patients in one split of source and target" in ended.stderr
+        assert "same shares, seed and limit" in ended.stderr

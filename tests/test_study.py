@@ -216,3 +216,8 @@ def test_planning_imports_no_heavy_library():
 def test_losses_have_the_names_that_people_read():
     assert zoo.title("cxr-fmkd-lp.mse-cosine-0.6") == "CXR-FMKD-LP (MSE + cosine, 0.6 : 0.4)"
     assert zoo.title("cxr-fm-lp") == "CXR-FM-LP"
+
+
+def test_equal_patient_ids_mean_the_same_person_only_in_the_same_tables():
+    assert Study(configuration("nih")).same_people("nih-pa", "nih-ap")
+    assert not Study(configuration()).same_people("chexpert", "mimic")

@@ -68,7 +68,9 @@ class Dataset:
         choices=["draws", "weights", "none"],
     )
     limit: int | None = setting(
-        "use this many patients at the most, drawn with the split's seed", None, minimum=1
+        "use this many patients at the most, drawn with the split's seed before `keep`",
+        None,
+        minimum=1,
     )
 
 

@@ -30,6 +30,11 @@ def check_pixels(study: Study, w) -> dict:
     return {"dataset": w.dataset}
 
 
+def check_patients(study: Study, w) -> dict:
+    same = study.same_people(w.source, w.target)
+    return {"source": w.source, "target": w.target, "same_people": same}
+
+
 def build_demo_teacher(study: Study, w) -> dict:
     return {"seed": 42, "dimension": study.settings.teacher.dimension}
 
@@ -195,7 +200,7 @@ def write_report(study: Study, w) -> dict:
 SPECS: dict[str, Callable[[Study, object], dict]] = {
     function.__name__: function
     for function in (
-        synthesize, sample_records, resample_test, pack_images, check_pixels, build_demo_teacher, embed, distill,
+        synthesize, sample_records, resample_test, pack_images, check_pixels, check_patients, build_demo_teacher, embed, distill,
         measure_scales, select_student, select_loss, quality, extract_features, probe, drifting_probe, finetune,
         select_model, transfer_direct, transfer_probe, transfer_drifting, transfer_finetune, evaluate,
         compare_with_thesis, analyse_bias, combine_bias, performance_vs_bias, make_tables, draw, write_report,

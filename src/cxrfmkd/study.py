@@ -301,6 +301,12 @@ class Study:
             values["teacher"][key] = whole[0] if isinstance(place, str) else whole
         return values
 
+    def same_people(self, source: str, target: str) -> bool:
+        """Whether two datasets are read from the same tables, so that equal patient ids mean the same person."""
+        one, other = self.dataset(source), self.dataset(target)
+        common = set(one["tables"].values()) & set(other["tables"].values())
+        return one["adapter"] == other["adapter"] and bool(common)
+
     # --- checks ----------------------------------------------------------------------------------------
 
     def missing_inputs(self) -> list[str]:

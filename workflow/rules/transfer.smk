@@ -1,6 +1,30 @@
 # The source's classifiers on the target: as they are, with a new head, or fine-tuned whole.
 
 
+rule check_patients:
+    input:
+        source=collect("<results>/{{source}}/records/{split}.csv", split=["train", "val", "test"]),
+        target=collect("<results>/{{target}}/records/{split}.csv", split=["train", "val", "test"]),
+        pixels=collect("<results>/{dataset}/records/pixels.json", dataset=["{source}", "{target}"]),
+    output:
+        "<results>/{source}-to-{target}/patients.json",
+    log:
+        "<logs>/check_patients/{source}-to-{target}.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        spec=spec("check_patients"),
+    message:
+        "Looking for patients in different splits of {wildcards.source} and {wildcards.target}"
+    shell:
+        "python workflow/scripts/check_patients.py --spec {params.spec:q} --source {input.source} --target {input.target}"
+        " --out {output} &> {log}"
+
+
 rule transfer_direct:
     input:
         features=lambda w: unique(seen_by(w.source, w.target, w.model, seed) for seed in SEEDS),
@@ -12,7 +36,7 @@ rule transfer_direct:
         ),
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
-        pixels="<results>/{target}/records/pixels.json",
+        patients="<results>/{source}-to-{target}/patients.json",
     output:
         weights=collect(
             "<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/weights.safetensors",
@@ -56,7 +80,7 @@ rule transfer_probe:
         train="<results>/{target}/records/train.csv",
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
-        pixels="<results>/{target}/records/pixels.json",
+        patients="<results>/{source}-to-{target}/patients.json",
     output:
         weights=collect(
             "<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/weights.safetensors",
@@ -103,7 +127,7 @@ rule transfer_drifting:
         train="<results>/{target}/records/train.csv",
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
-        pixels="<results>/{target}/records/pixels.json",
+        patients="<results>/{source}-to-{target}/patients.json",
         start=lambda w: source_run(w.source, w.model, w.seed),
     output:
         multiext(
@@ -149,7 +173,7 @@ rule transfer_finetune:
         train="<results>/{target}/records/train.csv",
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
-        pixels="<results>/{target}/records/pixels.json",
+        patients="<results>/{source}-to-{target}/patients.json",
         source=lambda w: source_run(w.source, w.model, w.seed),
         student=lambda w: probed_student(w.source, w.model),
     output:

@@ -43,6 +43,19 @@ def patients(records: pd.DataFrame) -> Gate:
     return _gate("patients in one split", len(both), found, f"{total} patients, each in one split")
 
 
+def patients_of_both(source: pd.DataFrame, target: pd.DataFrame) -> Gate:
+    """No patient stands in one split of a transfer's source and in another of its target; records of all splits."""
+    columns = ["patient_id", "split"]
+    both = _shared(pd.concat([source[columns], target[columns]]), "patient_id")
+    common = len(set(source.patient_id) & set(target.patient_id))
+    found = (
+        f"{both.sum()} of {common} patients of both datasets stand in different splits: {_pairs(both)}. Draw both "
+        "datasets' splits with the same shares, seed and limit, or give both the same split file"
+    )
+    otherwise = f"{common} patients are in both datasets, each in the same split"
+    return _gate("patients in one split of source and target", len(both), found, otherwise)
+
+
 def identities(records: pd.DataFrame, patterns: dict[str, str]) -> Gate:
     """The patient or study that an image's path names is that of its row."""
     problems = []

@@ -38,12 +38,14 @@ def sample(name: str, settings: Dataset) -> Sample:
         )
     reading = adapters.read(name, settings)
     flow, raw = reading.flow, Raw(name, settings)
-    records = _select(reading.records, raw, flow)
+    records = _limit(reading.records, settings, flow)
     drawn = "split" not in records
     if drawn:
-        chosen = settings.split
-        records = records.assign(split=splits.draw(records.patient_id, **chosen))
-        records = splits.published_order(records, chosen["seed"])
+        # Before any image is left out: two datasets of the same people (PA films, AP films) then agree on their sides.
+        records = records.assign(split=splits.draw(records.patient_id, **settings.split))
+    records = _select(records, raw, flow)
+    if drawn:
+        records = splits.published_order(records, settings.split["seed"])
     records = complete(records)
     found = gates.check(records, reading.identities, reading.joined)
     gates.enforce(found, f"datasets.{name}")
@@ -61,8 +63,16 @@ def sample(name: str, settings: Dataset) -> Sample:
     return Sample(records, flow.excluded(), summary)
 
 
+def _limit(records: pd.DataFrame, settings: Dataset, flow: Flow) -> pd.DataFrame:
+    """The patients that the study is limited to."""
+    if settings.limit is None:
+        return records
+    chosen = splits.some_patients(records.patient_id, settings.limit, settings.split["seed"])
+    return flow.keep(records, chosen, "limit", f"beyond the {settings.limit} patients asked for")
+
+
 def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
-    """What the study itself leaves out: listed images, other views, patients beyond the limit."""
+    """What the study itself leaves out: listed images, other views."""
     settings = raw.settings
     if raw.has("exclude"):
         listed = raw.table("exclude", ("image_id",)).image_id
@@ -82,11 +92,6 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
             raise InputError(f"{place}: no record has {some(absent)}; there are {some(there, 20)}.")
         records = flow.keep(
             records, records[column].isin(values), f"keep {column}", f"not {some(values)}"
-        )
-    if settings.limit is not None:
-        chosen = splits.some_patients(records.patient_id, settings.limit, settings.split["seed"])
-        records = flow.keep(
-            records, chosen, "limit", f"beyond the {settings.limit} patients asked for"
         )
     return records
 

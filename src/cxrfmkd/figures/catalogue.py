@@ -137,6 +137,7 @@ class Shape:
         parts = ("summary", "comparisons", "gaps")
         return [
             *records,
+            *(f"{source}-to-{target}/patients.json" for source, target in self.pairs),
             *self._agreement(),
             *self._run_files(),
             *(f"evaluation/{name}/{part}.csv" for name in self.evaluated for part in parts),

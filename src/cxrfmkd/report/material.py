@@ -38,7 +38,7 @@ class Material:
 
     @cached_property
     def gates(self) -> pd.DataFrame:
-        """What was checked of every dataset, on its records and on its pixels."""
+        """What was checked of every dataset, on its records and on its pixels, and of every transfer."""
         rows = [
             {"dataset": summary["dataset"], **gate}
             for summary in self.documents("summary.json")
@@ -47,6 +47,8 @@ class Material:
         for path in self.paths:
             if path.name == "pixels.json":
                 rows += [{"dataset": about(path)["dataset"], **gate} for gate in read_json(path)]
+            if path.name == "patients.json":
+                rows += [{"dataset": path.parent.name, **gate} for gate in read_json(path)]
         table = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
         return (
             table.sort_values("dataset", kind="stable", ignore_index=True) if len(table) else table
