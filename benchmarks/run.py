@@ -21,7 +21,10 @@ def main() -> None:
         kept = [row for row in kept if row["benchmark"] != name] + rows
         for row in rows:
             ratio = f"{row['ratio']:8.1f}x" if row["ratio"] else "        -"
-            print(f"{row['name']:55} {ratio}  goal {row['goal']}  ({row['device']})", flush=True)
+            print(
+                f"{row['name']:70} {row['ours_s']:9.3f} s {ratio}  goal {row['goal']}  ({row['device']})",
+                flush=True,
+            )
         target.write_text(json.dumps(kept, indent=2) + "\n")
 
 

@@ -110,7 +110,7 @@ def read_dicom(path: Path) -> tuple[np.ndarray, int]:
         import pydicom
         from pydicom.pixels import apply_modality_lut
     except ImportError:
-        raise UnreadableError("DICOM needs pydicom: pip install 'cxrfmkd[dicom]'") from None
+        raise UnreadableError("DICOM needs pydicom: pip install pydicom") from None
     film = pydicom.dcmread(path)
     raw = film.pixel_array
     if raw.ndim != 2:
