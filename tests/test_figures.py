@@ -218,6 +218,20 @@ def test_balance_hides_small_groups_and_the_next_smallest():
     assert table[(table.race == "Black")].before.isna().all()
 
 
+def test_balance_is_drawn_where_every_group_is_hidden():
+    patients = [str(i) for i in range(24)]
+    records = pd.DataFrame({"image_id": patients, "patient_id": patients, "race": ["White", "Asian", "Black"] * 8,
+                            "disease": ["Other"] * 24, "age_bin": 4})  # fmt: skip
+    table = resampling.select(records, pd.DataFrame({"image_id": patients, "weight": 1.0}), 10)
+    assert table[table.attribute == "race"].before.isna().all()
+    said = [
+        text.get_text()
+        for panel in resampling.draw(table, "chexpert", "weights").axes
+        for text in panel.texts
+    ]
+    assert said.count("suppressed") == 12
+
+
 def test_the_flow_counts_unreadable_films_without_naming_their_files():
     summary = {
         "flow": [{"step": "train.csv", "kept": 10, "excluded": 0, "patients": 5, "reason": ""}],

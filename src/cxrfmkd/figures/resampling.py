@@ -64,9 +64,15 @@ def _dumbbells(panel: Axes, rows: pd.DataFrame, labels: list[str], colours: list
         panel.scatter([row.before], [y], s=22, c=style.PAPER, edgecolors=colour, linewidths=1.1, zorder=3)  # fmt: skip
         panel.scatter([row.after], [y], s=22, c=colour, edgecolors=colour, linewidths=1.1, zorder=3)
     style.rows_of(panel, labels)
-    panel.set_xlim(0, 1.1 * (rows[["before", "after"]].max().max() or 1))
+    panel.set_xlim(0, 1.1 * _highest(rows))
     panel.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     panel.locator_params(axis="x", nbins=4)
+
+
+def _highest(rows: pd.DataFrame) -> float:
+    """The largest share to be drawn; 1 where all are suppressed or 0."""
+    shares = rows[["before", "after"]].to_numpy(float)
+    return np.nanmax(shares, initial=0) or 1.0
 
 
 def draw(table: pd.DataFrame, dataset: str, method: str) -> Figure:
@@ -79,7 +85,7 @@ def draw(table: pd.DataFrame, dataset: str, method: str) -> Figure:
         rows = table[(table.attribute == "disease") & (table.level == kind)].set_index("race")
         _dumbbells(panel, rows.loc[list(RACES)], [""] * len(RACES), colours)
         panel.set_title(f"{kind}, within race")
-    top = table.loc[table.attribute == "age", ["before", "after"]].max().max()
+    top = _highest(table[table.attribute == "age"])
     for panel, race, colour in zip(axes[1], (*RACES, "All"), [*colours, style.INK], strict=True):
         rows = table[(table.attribute == "age") & (table.race == race)]
         x = np.arange(len(rows))
@@ -89,7 +95,7 @@ def draw(table: pd.DataFrame, dataset: str, method: str) -> Figure:
         panel.set_title(f"Age, {race}" if race != "All" else "Age, whole test set")
         panel.grid(True, axis="y")
         panel.grid(False, axis="x")
-        panel.set(xlim=(-0.4, len(rows) - 0.6), ylim=(0, (top or 1) * 1.08))
+        panel.set(xlim=(-0.4, len(rows) - 0.6), ylim=(0, top * 1.08))
         panel.set_xticks(x, rows.level, rotation=45, ha="right", rotation_mode="anchor")
         panel.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         panel.tick_params(labelleft=panel is axes[1, 0], labelcolor=style.MUTED)
