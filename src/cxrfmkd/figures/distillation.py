@@ -24,8 +24,8 @@ MEASURES = {
 CONTROLS = {
     "mean_vector": "Teacher’s mean vector",
     "shuffled": "Student, films shuffled",
-    "untrained": "ImageNet network, random map",
-    "untrained_linear": "ImageNet network, best linear map",
+    "untrained": "Undistilled network, random map",
+    "untrained_linear": "Undistilled network, best linear map",
 }
 CHANCE = {"probe_auc": 0.5, "teacher_probe_auc": 0.5}
 FLOOR = -0.3  # what lies further to the left stands at the edge, as a number
