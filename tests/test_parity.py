@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from cxrfmkd import zoo
 from cxrfmkd.study import Study
@@ -23,17 +24,8 @@ def rows():
 def study():
     config: dict = {}
     for name in ("config", "thesis"):
-        overlay(config, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
+        update_config(config, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
     return Study(config)
-
-
-def overlay(below: dict, above: dict) -> None:
-    """Snakemake's rule: dictionaries merge, everything else is replaced."""
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            overlay(below[key], value)
-        else:
-            below[key] = value
 
 
 def test_all_thirty_six_scripts_are_there(rows):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from cxrfmkd import schema, zoo
 from cxrfmkd.errors import InputError
@@ -17,21 +18,12 @@ from cxrfmkd.study import Study
 ROOT = Path(__file__).parent.parent
 
 
-def merged(base: dict, over: dict) -> dict:
-    """`over` laid over `base` as Snakemake lays a second configuration file over the first."""
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            merged(base[key], value)
-        else:
-            base[key] = value
-    return base
-
-
 def configuration(name: str | None = None, **changes) -> dict:
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     if name:
-        merged(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
-    return merged(config, changes)
+        update_config(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    update_config(config, changes)
+    return config
 
 
 @pytest.mark.parametrize("name", [None, "thesis", "demo", "nih", "nih-distillation"])

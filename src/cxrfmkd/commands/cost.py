@@ -103,6 +103,7 @@ def table(found: list[Work], rates: dict[str, float]) -> pd.DataFrame:
 def read_configuration(paths: list[Path]) -> dict:
     """config/config.yaml of this folder, if there is one, and each of `paths` laid over what came before."""
     import yaml
+    from snakemake.utils import update_config
 
     below = [BASE] if BASE.is_file() and BASE.resolve() not in [p.resolve() for p in paths] else []
     if not below + paths:
@@ -114,19 +115,10 @@ def read_configuration(paths: list[Path]) -> dict:
         if not path.is_file():
             raise InputError(f"{path}: there is no such file.")
         try:
-            _lay(config, yaml.safe_load(path.read_text()) or {})
+            update_config(config, yaml.safe_load(path.read_text()) or {})
         except yaml.YAMLError as error:
             raise InputError(f"{path}: this is no YAML ({error}).") from None
     return config
-
-
-def _lay(below: dict, above: dict) -> None:
-    """Settings of `above` into `below`, section by section, as Snakemake does it."""
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _lay(below[key], value)
-        else:
-            below[key] = value
 
 
 def _films(text: str) -> tuple[str, Films]:

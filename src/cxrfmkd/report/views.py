@@ -163,7 +163,7 @@ def _count(rows: pd.DataFrame, key: tuple[str, str], split: str) -> str:
 
 
 def gates(m: Material) -> Markup:
-    """A row per check, a column per dataset."""
+    """A row per check, a column per dataset or transfer."""
     rows = m.gates
     checks = list(dict.fromkeys(rows["name"]))
     shown: dict[str, list] = {"check": checks}
