@@ -19,9 +19,10 @@ import torch
 from scipy.stats import ks_2samp
 from statsmodels.stats.multitest import multipletests
 
-from cxrfmkd.bias import ks, null, projection, sampling, score, smirnov
+from cxrfmkd.bias import ks, null, projection, sampling, score
 from cxrfmkd.bias.comparisons import THESIS, groups
-from cxrfmkd.threads import cores
+from cxrfmkd.runtime.threads import cores
+from cxrfmkd.statistics import smirnov
 
 RACES = {"White": 29_844, "Asian": 5_650, "Black": 2_746}
 SAMPLES, MEASURED, SIZE = 5000, 20, 1000

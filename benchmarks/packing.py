@@ -18,8 +18,8 @@ import pandas as pd
 from PIL import Image
 from scipy import ndimage
 
-from cxrfmkd.configuration import Images
 from cxrfmkd.datasets.images import pack
+from cxrfmkd.study.settings import Images
 from cxrfmkd.synthetic.films import draw
 from cxrfmkd.synthetic.population import population
 from cxrfmkd.synthetic.truth import CHEXPERT

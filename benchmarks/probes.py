@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from cxrfmkd.configuration import Probe
-from cxrfmkd.networks import Network
+from cxrfmkd.networks.devices import pick_device
+from cxrfmkd.networks.network import Network
 from cxrfmkd.probing.probes import Sample, patient_counts, train_heads
-from cxrfmkd.training.devices import pick_device
+from cxrfmkd.study.settings import Probe
 
 SIZES = {"train": 76, "val": 13, "test": 38}
 SEEDS = [41, 42, 43, 44, 45]

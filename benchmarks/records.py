@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.configuration import Dataset
 from cxrfmkd.datasets import adapters
 from cxrfmkd.datasets.records import complete
 from cxrfmkd.datasets.resampling import draw, groups
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.study.settings import Dataset
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 GOAL = 5.0
 

@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxrfmkd.configuration import Teacher
+from cxrfmkd.study.settings import Teacher
+from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher import runtime
 from cxrfmkd.teacher.example import SIGNATURE, field
 from cxrfmkd.teacher.feeding import pack
 from cxrfmkd.teacher.files import tfrecords
-from cxrfmkd.teacher.settings import Settings
 from cxrfmkd.teacher.tfrecord import parse_example, write_records
 
 FILMS = 4

@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, RandomAffine, RandomApply, RandomHorizontalFlip
 
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.configuration import Network as Compute
-from cxrfmkd.losses import Objective
-from cxrfmkd.networks import Network
+from cxrfmkd.networks.batches import Feed, shuffled
+from cxrfmkd.networks.devices import algorithms, device_name, pick_device, precision
+from cxrfmkd.networks.network import Network
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training.augmentation import Augmentation
-from cxrfmkd.training.devices import algorithms, device_name, pick_device, precision
-from cxrfmkd.training.feeding import Feed, shuffled
 from cxrfmkd.training.loop import Plan, train
+from cxrfmkd.training.losses import Objective
 
 DIMENSION, BATCH, SIZE = 1376, 128, 224
 AUGMENT = Augmentation(flip=True, affine=True)

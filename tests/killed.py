@@ -8,7 +8,7 @@ from pathlib import Path
 import made_films
 import torch
 
-from cxrfmkd.configuration import Distillation, Network
+from cxrfmkd.study.settings import Distillation, Network
 from cxrfmkd.training.checkpoints import Checkpoints
 from cxrfmkd.training.distillation import distill
 

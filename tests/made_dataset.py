@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.datasets.records import complete, write_records
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 SIZES = {"train": 120, "val": 60, "test": 50}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.runtime.arrays import KeyedArray
 
 EDGES = (20, 30, 40, 50, 60, 70, 80)
 

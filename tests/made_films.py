@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import torchvision
 
-from cxrfmkd.architectures import ARCHITECTURES, Architecture
-from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.datasets.records import complete, write_records
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.networks.architectures import ARCHITECTURES, Architecture
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 SIZES = {"train": 24, "val": 12, "test": 10}
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.records import complete
-from cxrfmkd.files import write_table
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def records(patients: int = 120, seed: int = 0, split: str = "test") -> pd.DataFrame:

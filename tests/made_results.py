@@ -9,11 +9,11 @@ import made_tables as made
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.configuration import Classification, Configuration, Dataset, Distillation, Transfer
-from cxrfmkd.figures.catalogue import Shape
-from cxrfmkd.files import write_json, write_table
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.zoo import join_model
+from cxrfmkd.runtime.files import write_json, write_table
+from cxrfmkd.study.outputs import Shape
+from cxrfmkd.study.settings import Classification, Configuration, Dataset, Distillation, Transfer
+from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.models import join_model
 
 LOSSES = ("mse", "cosine")
 SEEDS = (41, 42, 43)

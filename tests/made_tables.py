@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.findings import FINDINGS, GROUPS
-from cxrfmkd.zoo import MODELS
+from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.models import MODELS
 
 METRICS = ("auc_pr", "auc_roc", "youden_j_max", "youden_j_at_fpr20")
 SKILL = {

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxrfmkd.configuration import Teacher
+from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher.raster import read_film
 from cxrfmkd.teacher.sources import Row
 

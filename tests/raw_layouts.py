@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.configuration import Dataset
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.study.settings import Dataset
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 DEMOGRAPHIC_RACES = (
     "White", "White, non-Hispanic", "Black or African American", "Asian", "Other", "Unknown", None,
@@ -198,3 +198,8 @@ def nih(root: Path, rows=NIH_ROWS, **settings) -> Dataset:
     touch(root / "images", [row[0] for row in rows])
     paths = {"entries": str(root / "entries.csv")}
     return Dataset("nih-cxr14", paths, str(root / "images"), {}, **settings)
+
+
+def many(n: int = 40) -> list[tuple]:
+    return [(f"{p:08d}_{k:03d}.png", "No Finding" if p % 2 else "Effusion", k, p, "50", "M", ("PA", "AP")[k])
+            for p in range(1, n + 1) for k in range(2)]  # fmt: skip

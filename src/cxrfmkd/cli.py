@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 
 from cxrfmkd import __version__
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
 
 COMMANDS = {
     "resample": "balance a test set by race, disease and age",

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from cxrfmkd.errors import InputError
-from cxrfmkd.figures.catalogue import KINDS, TABLES
-from cxrfmkd.provenance import canonical, code_hash
-from cxrfmkd.specs import SPECS
-from cxrfmkd.study import Study
-from cxrfmkd.zoo import MODELS, WIDTHS, split_model
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.outputs import KINDS, TABLES
+from cxrfmkd.runtime.provenance import canonical, code_hash
+from cxrfmkd.study.specs import SPECS
+from cxrfmkd.study.grid import Study
+from cxrfmkd.vocabulary.models import MODELS, WIDTHS, split_model
 
 ROOT = Path(workflow.current_basedir).parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.bias.analysis import analyse, views
-from cxrfmkd.configuration import Bias
 from cxrfmkd.datasets.records import present, read_records
-from cxrfmkd.files import write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.study.settings import Bias
 
 TABLES = ("ks", "score", "effects", "null", "encoding", "variance", "points")
 

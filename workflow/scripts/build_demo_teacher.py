@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
+from cxrfmkd.runtime.arguments import parse, run
 
 
 def main() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
 from cxrfmkd.datasets import gates
 from cxrfmkd.datasets.records import read_records
-from cxrfmkd.files import write_json
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_json
 
 
 def main() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.datasets import gates
 from cxrfmkd.datasets.records import present, read_records
-from cxrfmkd.files import write_json, write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.files import write_json, write_table
 
 
 def main() -> None:

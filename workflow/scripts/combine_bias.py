@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
 from cxrfmkd.bias.summary import TABLES, combine
-from cxrfmkd.files import write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_table
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.files import read_table, write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import read_table, write_table
 from cxrfmkd.tables.against_thesis import against_thesis
 
 

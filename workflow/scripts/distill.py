@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.configuration import Distillation, Network
 from cxrfmkd.datasets.records import present, read_records
-from cxrfmkd.files import read_json, write_json, write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.files import read_json, write_json, write_table
+from cxrfmkd.study.settings import Distillation, Network
 from cxrfmkd.training.checkpoints import Checkpoints
 from cxrfmkd.training.distillation import distill
 from cxrfmkd.training.events import events_folder

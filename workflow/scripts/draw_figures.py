@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
 from cxrfmkd.figures.drawing import make
 from cxrfmkd.figures.style import save
-from cxrfmkd.files import write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_table
 
 
 def main() -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.configuration import Teacher
 from cxrfmkd.datasets.records import read_records
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher.embedding import embed
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.configuration import Evaluation
 from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.evaluation.analysis import TABLES, evaluate, runs_of
-from cxrfmkd.files import write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.study.settings import Evaluation
 
 
 def main() -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.configuration import Network
 from cxrfmkd.datasets.records import present, read_records
-from cxrfmkd.networks import frozen_body, load
-from cxrfmkd.training.features import extract
+from cxrfmkd.networks.features import extract
+from cxrfmkd.networks.network import frozen_body, load
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.study.settings import Network
 
 
 def main() -> None:

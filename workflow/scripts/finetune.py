@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.configuration import Finetuning, Network
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.study.settings import Finetuning, Network
 from cxrfmkd.training.finetuning import start
 from cxrfmkd.training.finetuning_runs import ARGUMENTS, train_run
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.files import write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_table
 from cxrfmkd.tables import wide as tables
 from cxrfmkd.tables.costs import costs
 from cxrfmkd.tables.gathering import documents, gather

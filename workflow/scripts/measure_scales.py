@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.files import write_json
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_json
 from cxrfmkd.training.distillation import measure_scales
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.configuration import Images
 from cxrfmkd.datasets.images import pack
 from cxrfmkd.datasets.records import read_records
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.study.settings import Images
 
 
 def main() -> None:

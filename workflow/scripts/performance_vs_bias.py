@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.bias import performance
-from cxrfmkd.files import write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.tradeoff import correlation as performance
 
 
 def main() -> None:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.arrays import KeyedArray
+from cxrfmkd.assessment.controls import assess
 from cxrfmkd.datasets.records import read_records
-from cxrfmkd.files import write_json
-from cxrfmkd.training.assessment import assess
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.files import write_json
 
 
 def main() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.configuration import Resampling
 from cxrfmkd.datasets.records import read_records
 from cxrfmkd.datasets.resampling import resample
-from cxrfmkd.files import write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.study.settings import Resampling
 
 
 def main() -> None:

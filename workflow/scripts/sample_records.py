@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.configuration import Dataset
 from cxrfmkd.datasets.records import SPLITS, write_records
 from cxrfmkd.datasets.sampling import sample
-from cxrfmkd.files import write_json, write_table
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_json, write_table
+from cxrfmkd.study.settings import Dataset
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.files import write_json
-from cxrfmkd.training.selection import select_loss
+from cxrfmkd.assessment.selection import select_loss
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_json
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.files import write_json
-from cxrfmkd.training.selection import MODEL_RULE, select_seed
+from cxrfmkd.assessment.selection import MODEL_RULE, select_seed
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_json
 
 
 def main() -> None:

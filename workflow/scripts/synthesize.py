@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.files import write_json
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import write_json
 from cxrfmkd.synthetic import chexpert, mimic
 from cxrfmkd.synthetic.truth import planted
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.datasets.records import read_records
 from cxrfmkd.probing.direct import transfer
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.arrays import KeyedArray
 
 
 def main() -> None:

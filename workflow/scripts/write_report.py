@@ -4,9 +4,9 @@ from pathlib import Path
 
 import yaml
 
-from cxrfmkd.arguments import parse, run
-from cxrfmkd.files import whole
 from cxrfmkd.report.page import write
+from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import whole
 
 
 def main() -> None:

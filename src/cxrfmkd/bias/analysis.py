@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.bias import encoding, magnitude, projection, significance
 from cxrfmkd.bias.comparisons import GROUPS
 from cxrfmkd.bias.design import Design, design
-from cxrfmkd.configuration import Bias
-from cxrfmkd.errors import InputError
-from cxrfmkd.files import read_json
 from cxrfmkd.probing.heads import Linear, View
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_json
+from cxrfmkd.study.settings import Bias
 
 SHARED = 0  # the seed, in tables, of an embedding that is the same for all seeds
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pandas as pd
 
 from cxrfmkd.bias import effects, null, sampling
 from cxrfmkd.bias.comparisons import GROUPS, Comparison, Groups, groups, wanted
-from cxrfmkd.configuration import Bias
 from cxrfmkd.datasets import splits
-from cxrfmkd.errors import InputError, some
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.settings import Bias
 
 MOST_DISTANCES = 6000  # images of which all pairs are compared: 144 MB of distances
 

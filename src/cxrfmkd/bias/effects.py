@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cxrfmkd.threads import share
+from cxrfmkd.runtime.threads import share
 
 MEASURES = ("D", "W1", "Cliff's delta")
 RANGES = ((0.0, 1.0), (0.0, np.inf), (-1.0, 1.0))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from cxrfmkd.bias.smirnov import p_values
-from cxrfmkd.threads import share
+from cxrfmkd.runtime.threads import share
+from cxrfmkd.statistics.smirnov import p_values
 
 TRUE, TRUE_PLUS = 0.05, 0.001  # bounds of the thesis's bands (method, section 7.1)
 BANDS = ("FALSE", "TRUE", "TRUE+")

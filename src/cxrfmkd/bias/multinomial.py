@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cxrfmkd.threads import share
+from cxrfmkd.runtime.threads import share
 
 WORDS, SHIFT = 624, 397  # of MT19937 (Matsumoto and Nishimura 1998)
 HIGH = 21  # bits of a uniform that come from the first of its two words; the other 32 are from the second

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
 
 BLOCK = 4096
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias.multinomial import multinomial
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
 
 COMPOSITION = ("sex", "disease", "age_bin")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.bias.comparisons import GROUPS
-from cxrfmkd.errors import InputError
-from cxrfmkd.zoo import split_model
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.vocabulary.models import split_model
 
 KEYS = ["dataset", "model", "loss"]
 TABLES = ("scores", "nulls", "encodings", "effects")

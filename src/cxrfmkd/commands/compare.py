@@ -21,13 +21,14 @@ import pandas as pd
 
 from cxrfmkd.commands import scored
 from cxrfmkd.commands.scored import Scored
-from cxrfmkd.configuration import Evaluation
-from cxrfmkd.errors import InputError
-from cxrfmkd.evaluation import comparisons, delong
+from cxrfmkd.evaluation import comparisons
 from cxrfmkd.evaluation.metrics import METRICS
-from cxrfmkd.evaluation.significance import adjust_by_family
-from cxrfmkd.files import write_table
-from cxrfmkd.longform import long
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics import delong
+from cxrfmkd.statistics.multiple import adjust_by_family
+from cxrfmkd.study.settings import Evaluation
 
 COLUMNS = ("finding", "metric", "model_a", "model_b", "estimate_a", "estimate_b", "difference", "low", "high", "p",
            "p_adjusted", "p_delong", "n", "positives")  # fmt: skip

@@ -21,12 +21,12 @@ from statistics import median
 
 import pandas as pd
 
-from cxrfmkd.errors import InputError
-from cxrfmkd.files import read_json, write_table
-from cxrfmkd.forecast import STUDENT, Films, Work, published, works
-from cxrfmkd.study import Study
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_json, write_table
+from cxrfmkd.study.forecast import STUDENT, Films, Work, published, works
+from cxrfmkd.study.grid import Study
 from cxrfmkd.tables.gathering import about
-from cxrfmkd.zoo import MODELS, WIDTHS
+from cxrfmkd.vocabulary.models import MODELS, WIDTHS
 
 BASE = Path("config/config.yaml")
 COLUMNS = ("rule", "dataset", "network", "jobs", "runs", "images_trained", "images_seen", "hours")

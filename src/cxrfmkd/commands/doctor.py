@@ -20,12 +20,12 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from cxrfmkd.provenance import PACKAGES
+from cxrfmkd.runtime.provenance import PACKAGES
+from cxrfmkd.study.teachers import VARIANTS
 from cxrfmkd.teacher import runtime
 from cxrfmkd.teacher.example import example, png
 from cxrfmkd.teacher.model import TOKENS, Model, canary_films, decoders, model_folder
 from cxrfmkd.teacher.savedmodel import folder_fingerprint
-from cxrfmkd.teacher.settings import VARIANTS
 
 TOOLS = (*PACKAGES, "tensorflow-text", "protobuf", "snakemake", "pydicom")
 SIZE = (2828, 2320)  # a film of CheXpert or MIMIC-CXR, height and width

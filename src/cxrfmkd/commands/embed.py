@@ -23,13 +23,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.configuration import Teacher
 from cxrfmkd.datasets.decoding import DICOM
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.files import read_table, whole
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import read_table, whole
+from cxrfmkd.study.settings import Teacher
+from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher.embedding import embed
-from cxrfmkd.teacher.settings import Settings
 
 FILMS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
 ROWS = 2048  # a Parquet row group

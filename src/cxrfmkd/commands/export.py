@@ -20,15 +20,16 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrfmkd import __version__, provenance
-from cxrfmkd.errors import InputError
-from cxrfmkd.files import read_json, whole
+from cxrfmkd import __version__
 from cxrfmkd.probing.heads import chosen_weights
+from cxrfmkd.runtime import provenance
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_json, whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from cxrfmkd.networks import Network
+    from cxrfmkd.networks.network import Network
 
 SIZE = 224  # the thesis's, where no packed films say another
 CLOSE = 1e-5  # largest difference to the student, relative to its largest number
@@ -44,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    from cxrfmkd.networks import load_student
+    from cxrfmkd.networks.network import load_student
 
     if args.out.suffix != ".pt2":
         raise InputError(f"--out {args.out}: a program of torch.export is named .pt2.")

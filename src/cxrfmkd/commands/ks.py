@@ -20,8 +20,8 @@ import pandas as pd
 
 from cxrfmkd.bias.ks import benjamini_yekutieli
 from cxrfmkd.bias.two_sample import TESTS
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.files import read_table, write_table
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import read_table, write_table
 
 COLUMNS = ("mode", "column", "a", "b", "n_a", "n_b", "d", "p", "p_adjusted")
 

@@ -20,8 +20,8 @@ from cxrfmkd.commands import scored
 from cxrfmkd.commands.scored import Scored
 from cxrfmkd.evaluation.bootstrap import intervals
 from cxrfmkd.evaluation.metrics import METRICS
-from cxrfmkd.files import write_table
-from cxrfmkd.longform import long
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.runtime.longform import long
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,8 +22,8 @@ import pandas as pd
 from cxrfmkd.datasets.raw import UNNAMED
 from cxrfmkd.datasets.records import age_bin
 from cxrfmkd.datasets.resampling import SMALLEST, draw, groups, weigh
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.files import read_table, write_table
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import read_table, write_table
 
 KEYS = ("image_id", "path_preproc", "Path", "path")
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.errors import InputError, some
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.metrics import METRICS, checked, names, with_groups
-from cxrfmkd.files import read_table
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import read_table
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def arguments(parser: argparse.ArgumentParser, scores: str, **more: object) -> None:

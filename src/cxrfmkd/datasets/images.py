@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.arrays import KeyedArray, write_meta
-from cxrfmkd.configuration import Images
 from cxrfmkd.datasets import decoding
 from cxrfmkd.datasets.decoding import UnreadableError, decode
-from cxrfmkd.errors import InputError
-from cxrfmkd.files import whole, write_table
-from cxrfmkd.processes import spread
-from cxrfmkd.provenance import code_hash, fingerprint
+from cxrfmkd.runtime.arrays import KeyedArray, write_meta
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import whole, write_table
+from cxrfmkd.runtime.processes import spread
+from cxrfmkd.runtime.provenance import code_hash, fingerprint
+from cxrfmkd.study.settings import Images
 
 SHARD = 256
 

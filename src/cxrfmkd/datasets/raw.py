@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from cxrfmkd.configuration import Dataset
 from cxrfmkd.datasets.records import lines, numbers
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.provenance import sha256
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.provenance import sha256
+from cxrfmkd.study.settings import Dataset
 
 # Header cells that pandas writes for an index without a name; they pile up when a file is read and written again.
 UNNAMED = re.compile(r"^(Unnamed: \d+(\.\d+)*)?$")

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.files import write_table
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 KEYS = ("image_id", "patient_id", "study_id", "path")
 COLUMNS = (*KEYS, "sex", "age", "race", "view", *FINDINGS, "split", "disease", "age_bin")

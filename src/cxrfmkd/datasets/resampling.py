@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
 
 METHODS = ("draws", "weights", "none")
 # Cells with fewer patients are not shown.

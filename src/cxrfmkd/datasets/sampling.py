@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.configuration import Dataset
 from cxrfmkd.datasets import adapters, gates, splits
 from cxrfmkd.datasets.raw import Flow, Raw
 from cxrfmkd.datasets.records import AGE_BINS, DISEASES, SPLITS, complete
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.settings import Dataset
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 # Image files that are looked for before the study begins.
 PROBES = 200

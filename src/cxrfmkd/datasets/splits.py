@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
 
 HALVES = ("half 1", "half 2")
 

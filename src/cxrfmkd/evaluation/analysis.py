@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.configuration import Evaluation
 from cxrfmkd.datasets import splits
 from cxrfmkd.datasets.records import targets
-from cxrfmkd.errors import InputError
 from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, operating_points, subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.families import Family, references
@@ -32,9 +30,11 @@ from cxrfmkd.evaluation.measurement import (
 )
 from cxrfmkd.evaluation.metrics import measures, names, with_groups
 from cxrfmkd.evaluation.predictions import read_logits
-from cxrfmkd.evaluation.significance import adjust_by_family
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.longform import stamped
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.longform import stamped
+from cxrfmkd.statistics.multiple import adjust_by_family
+from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 log = logging.getLogger(__name__)
 

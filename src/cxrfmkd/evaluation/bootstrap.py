@@ -17,10 +17,10 @@ from functools import cached_property
 
 import numpy as np
 
-from cxrfmkd.evaluation.draws import Strata, draw_patients, draw_rows, strata
 from cxrfmkd.evaluation.metrics import METRICS
-from cxrfmkd.evaluation.ranking import EVERYTHING, ranked, ranking, read_off
-from cxrfmkd.threads import cores
+from cxrfmkd.runtime.threads import cores
+from cxrfmkd.statistics.draws import Strata, draw_patients, draw_rows, strata
+from cxrfmkd.statistics.ranking import EVERYTHING, ranked, ranking, read_off
 
 
 def measure_names(cuts: int) -> list[str]:

@@ -12,8 +12,8 @@ import pandas as pd
 from numba import njit
 
 from cxrfmkd.evaluation.bootstrap import Sample, basic_interval, intervals
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.longform import long
+from cxrfmkd.runtime.longform import long
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 MEASURES = ("brier", "brier_skill", "mean_error", "ece", "rmsce_debiased")
 BINS = 10

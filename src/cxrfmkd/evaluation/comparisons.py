@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation import delong
 from cxrfmkd.evaluation.bootstrap import intervals
 from cxrfmkd.evaluation.metrics import METRICS, names
-from cxrfmkd.evaluation.significance import standard_error, wald
-from cxrfmkd.findings import BY_RELEVANCE
-from cxrfmkd.longform import long
+from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics import delong
+from cxrfmkd.statistics.multiple import standard_error, wald
+from cxrfmkd.vocabulary.findings import BY_RELEVANCE
 
 # Comparing all 14 findings would cost power and add little: the thesis's first seven, and the mean of all.
 COMPARED = ("Macro", *BY_RELEVANCE[:7])

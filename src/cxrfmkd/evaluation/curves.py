@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.metrics import curve
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.longform import long
+from cxrfmkd.runtime.longform import long
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 GRID = np.linspace(0, 1, 51)
 CURVES = ("roc", "pr")

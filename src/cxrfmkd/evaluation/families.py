@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cxrfmkd.zoo import MODELS, join_model
+from cxrfmkd.vocabulary.models import MODELS, join_model
 
 
 class Family(NamedTuple):

@@ -14,10 +14,10 @@ import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import basic_interval, intervals
 from cxrfmkd.evaluation.metrics import METRICS
-from cxrfmkd.evaluation.significance import standard_error, wald
 from cxrfmkd.evaluation.subgroups import Cells, Groups, measures_of
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.longform import long
+from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics.multiple import standard_error, wald
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 SIMPLE = (*METRICS, "tpr", "fpr")
 COMPARED = ("auc_roc", "tpr", "fpr")

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.configuration import Evaluation
 from cxrfmkd.datasets.splits import HALVES
-from cxrfmkd.evaluation import calibration, curves, delong, operating_points
+from cxrfmkd.evaluation import calibration, curves, operating_points
 from cxrfmkd.evaluation.bootstrap import Sample, intervals, measure_names, seed_shares
 from cxrfmkd.evaluation.metrics import METRICS, measures, names, with_groups
 from cxrfmkd.evaluation.subgroups import Cells
-from cxrfmkd.findings import FINDINGS, GROUPS
-from cxrfmkd.longform import long
+from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics import delong
+from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 
 MEASURES = measure_names(cuts=2)
 

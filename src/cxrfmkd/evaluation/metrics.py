@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cxrfmkd.errors import InputError
-from cxrfmkd.evaluation.ranking import (
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.statistics.ranking import (
     POSITIVE,
     TIED,
     Ranking,
@@ -19,7 +19,7 @@ from cxrfmkd.evaluation.ranking import (
     nearest_vertex,
     ranking,
 )
-from cxrfmkd.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 
 METRICS = ("auc_pr", "auc_roc", "youden_j_max", "youden_j_at_fpr20")
 METRIC_TITLES = {

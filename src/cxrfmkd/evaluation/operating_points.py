@@ -13,8 +13,8 @@ import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import intervals
 from cxrfmkd.evaluation.metrics import threshold_at_fpr
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.longform import long
+from cxrfmkd.runtime.longform import long
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 RULES = ("validation", "source-validation", "test")
 MEASURES = ("sensitivity", "specificity", "ppv", "npv", "youden_j")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.errors import InputError
-from cxrfmkd.files import read_table
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_table
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def read_logits(path: Path, split: str, image_ids: pd.Series) -> np.ndarray:

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.records import AGE_BINS
-from cxrfmkd.errors import InputError
 from cxrfmkd.evaluation.bootstrap import intervals
 from cxrfmkd.evaluation.metrics import METRICS
-from cxrfmkd.evaluation.ranking import AREAS, EVERYTHING, NOTHING, RATES
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.longform import long
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, NOTHING, RATES
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 EVERYONE = "all"
 CROSSED = ("sex", "race", "view")

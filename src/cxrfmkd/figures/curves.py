@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from cxrfmkd.figures import style
 from cxrfmkd.figures.parallel import legend
 from cxrfmkd.figures.performance import main_population, models_of, own
-from cxrfmkd.findings import BY_RELEVANCE
+from cxrfmkd.vocabulary.findings import BY_RELEVANCE
 
 SHOWN = BY_RELEVANCE[:7]
 KEYS = ["dataset", "model", "loss", "population", "finding"]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.performance import main_population
-from cxrfmkd.zoo import split_model
+from cxrfmkd.vocabulary.models import split_model
 
 METRICS = ("auc_roc", "auc_pr")
 NAME = re.compile(r"(?P<strategy>[^/]+)/(?P<model>[^@]+)@(?P<source>.+)")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cxrfmkd.errors import InputError
 from cxrfmkd.figures import (
     curves,
     differences,
@@ -29,6 +28,7 @@ from cxrfmkd.figures import (
     transfer,
 )
 from cxrfmkd.figures.style import blank
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.tables.gathering import documents, gather
 
 IDS = {"image_id", "patient_id", "study_id", "path"}

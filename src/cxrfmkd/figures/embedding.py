@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.zoo import MODELS
+from cxrfmkd.vocabulary.models import MODELS
 
 BLUE, ORANGE, GREEN, GREY = "#0a61c5", "#d48f15", "#19874b", "#9aa1a9"
 # Groups in drawing order with their colours; ages, which have an order of their own, go from pale to deep.

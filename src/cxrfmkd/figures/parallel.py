@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.performance import PLOTTED, main_population, models_of, own
-from cxrfmkd.findings import BY_RELEVANCE
-from cxrfmkd.zoo import MODELS
+from cxrfmkd.vocabulary.findings import BY_RELEVANCE
+from cxrfmkd.vocabulary.models import MODELS
 
 AXES = (*BY_RELEVANCE[:7], "Average Classes 1 to 7", "Others")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))

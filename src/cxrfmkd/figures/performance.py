@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
-from cxrfmkd.findings import BY_RELEVANCE
+from cxrfmkd.vocabulary.findings import BY_RELEVANCE
 
 PLOTTED = ["dataset", "source", "strategy", "model", "loss", "population", "finding", "metric", "mean", "sd",
            "n_seeds", "low", "high", "n", "positives", "prevalence"]  # fmt: skip

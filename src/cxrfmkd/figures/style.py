@@ -22,8 +22,8 @@ from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import ScaledTranslation
 
-from cxrfmkd.files import whole
-from cxrfmkd.zoo import LOSS_TITLES, MODELS, loss_title
+from cxrfmkd.runtime.files import whole
+from cxrfmkd.vocabulary.models import LOSS_TITLES, MODELS, loss_title
 
 HERE = Path(__file__).parent
 for font in sorted((HERE / "fonts").glob("*.ttf")):

@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.catalogue import representatives
 from cxrfmkd.figures.parallel import legend
 from cxrfmkd.figures.performance import aligned, main_population, models_of, own
-from cxrfmkd.findings import BY_RELEVANCE
-from cxrfmkd.zoo import join_model, split_model
+from cxrfmkd.study.outputs import representatives
+from cxrfmkd.vocabulary.findings import BY_RELEVANCE
+from cxrfmkd.vocabulary.models import join_model, split_model
 
 SHOWN = BY_RELEVANCE[:4]  # the thesis's defaults (method, section 6.5)
 METRIC = "auc_roc"

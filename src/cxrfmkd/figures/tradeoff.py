@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.performance import main_population
-from cxrfmkd.zoo import MODELS
+from cxrfmkd.vocabulary.models import MODELS
 
 FINDING = "Average Classes 1 to 7"
 MEASURES = {"score": "Bias score", "D": "Mean distance D"}

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.performance import PLOTTED, aligned, draw_rows, main_population, models_of
-from cxrfmkd.zoo import STRATEGIES
+from cxrfmkd.vocabulary.models import STRATEGIES
 
 METRICS = ("auc_roc", "auc_pr")
 TITLES = {

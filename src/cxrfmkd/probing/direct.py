@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd import provenance
-from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.datasets import records
-from cxrfmkd.errors import InputError
 from cxrfmkd.probing.heads import Linear, View, one_each, predictions, write_run
+from cxrfmkd.runtime import provenance
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
 
 
 def transfer(

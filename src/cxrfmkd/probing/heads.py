@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.files import read_json, whole, write_json, write_table
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import read_json, whole, write_json, write_table
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 @dataclass(frozen=True)

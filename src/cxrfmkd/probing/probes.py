@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
-from cxrfmkd.configuration import Labels, Probe
 from cxrfmkd.datasets import records
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.networks.devices import pick_device
 from cxrfmkd.probing.heads import Linear, View, masked_loss
 from cxrfmkd.probing.logistic import solve
-from cxrfmkd.training.devices import pick_device
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.settings import Labels, Probe
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 # Elements of one (rows x regressions) matrix; more seeds than fit are solved one group after the other.
 ELEMENTS = 2**26

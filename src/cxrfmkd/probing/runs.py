@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd import provenance
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.configuration import Labels, Probe
 from cxrfmkd.datasets import records
-from cxrfmkd.errors import InputError
+from cxrfmkd.networks.devices import device_name, pick_device
 from cxrfmkd.probing.heads import Linear, View, one_each, predictions, write_run
 from cxrfmkd.probing.probes import Probed, Sample, train_heads
-from cxrfmkd.training.devices import device_name, pick_device
+from cxrfmkd.runtime import provenance
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Labels, Probe
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from cxrfmkd.report.prose import (
     number,
     p_value,
 )
-from cxrfmkd.zoo import MODELS, STRATEGIES, loss_title, title
+from cxrfmkd.vocabulary.models import MODELS, STRATEGIES, loss_title, title
 
 METRIC = "auc_roc"
 STRATEGY_TITLES = dict(

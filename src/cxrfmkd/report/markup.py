@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from cxrfmkd.figures import style
 from cxrfmkd.report.prose import number
-from cxrfmkd.zoo import MODELS
+from cxrfmkd.vocabulary.models import MODELS
 
 # Neutral colours of the figures, which the page replaces by its own, so that they follow a reader's dark mode.
 THEMED = {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.configuration import on_dataset
-from cxrfmkd.figures.catalogue import KINDS
-from cxrfmkd.files import read_json
+from cxrfmkd.runtime.files import read_json
+from cxrfmkd.study.outputs import KINDS
+from cxrfmkd.study.settings import on_dataset
 from cxrfmkd.tables.gathering import about, documents, gather
 
 

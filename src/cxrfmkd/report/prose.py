@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from cxrfmkd.figures.style import dataset_title, losses_of
-from cxrfmkd.zoo import MODELS, join_model, loss_title, title
+from cxrfmkd.vocabulary.models import MODELS, join_model, loss_title, title
 
 __all__ = ["dataset_title"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from cxrfmkd.figures.catalogue import KINDS
 from cxrfmkd.report.markup import inline
 from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import dataset_title
+from cxrfmkd.study.outputs import KINDS
 
 # Figures that a reader opens when the first ones raise a question.
 FURTHER = {"training", "auc-pr", "youden", "calibration", "relative", "pca-3-4", "tsne"}

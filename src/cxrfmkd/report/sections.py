@@ -12,7 +12,7 @@ from cxrfmkd.report.markup import table
 from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import count, dataset_title, listing, losses
 from cxrfmkd.report.section import Plates, Section
-from cxrfmkd.zoo import MODELS
+from cxrfmkd.vocabulary.models import MODELS
 
 
 def paragraph(text: str) -> Markup:

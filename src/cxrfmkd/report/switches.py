@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 
 import pandas as pd
 
-from cxrfmkd.configuration import Dataset, sections
+from cxrfmkd.study.settings import Dataset, sections
 
 # What is computed is no question of practice.
 GRID = {"losses", "seeds", "pairs", "datasets", "models", "attributes"}

@@ -8,12 +8,12 @@ from markupsafe import Markup
 from cxrfmkd.figures.distillation import CONTROLS
 from cxrfmkd.figures.performance import main_population, own
 from cxrfmkd.figures.style import METRIC_TITLES
-from cxrfmkd.findings import FINDINGS
 from cxrfmkd.report.markup import decimals, model_cell, table, whole
 from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import dataset_title, estimate, number, p_value
 from cxrfmkd.tables.wide import in_order
-from cxrfmkd.zoo import STRATEGIES, loss_title
+from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.models import STRATEGIES, loss_title
 
 ATTRIBUTES = {"images": "Images", "patients": "Patients", "studies": "Studies", "age": "Age", "sex": "Sex", "race": "Race",
               "view": "View", "age_bin": "Age group", "disease": "Class"}  # fmt: skip

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.files import write_table
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.files import write_table
 from cxrfmkd.synthetic.population import population, stream
 from cxrfmkd.synthetic.truth import Truth
 from cxrfmkd.synthetic.writing import labels, write_films, write_xlsx
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 RACE_TEXTS = {
     "White": ("White, non-Hispanic", "White"),

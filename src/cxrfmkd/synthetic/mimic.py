@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.findings import FINDINGS
 from cxrfmkd.synthetic.population import population, stream
 from cxrfmkd.synthetic.truth import Truth
 from cxrfmkd.synthetic.writing import labels, write_films, write_gz
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 RACE_TEXTS = {"White": "WHITE", "Asian": "ASIAN", "Black": "BLACK/AFRICAN AMERICAN"}
 FINER_TEXTS = {

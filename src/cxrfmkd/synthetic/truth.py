@@ -10,8 +10,8 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 RACES = ("White", "Asian", "Black")
 PATHOLOGIES = tuple(name for name in FINDINGS if name not in ("No Finding", "Support Devices"))

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxrfmkd.files import whole, whole_folder
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.processes import spread
+from cxrfmkd.runtime.files import whole, whole_folder
+from cxrfmkd.runtime.processes import spread
 from cxrfmkd.synthetic.films import Film, draw
 from cxrfmkd.synthetic.population import PRESENTABLE, stream
 from cxrfmkd.synthetic.truth import PATHOLOGIES, Truth
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def film(row: pd.Series, seed: int) -> Film:

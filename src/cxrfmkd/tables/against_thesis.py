@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.metrics import METRICS
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 RUN = ["dataset", "source", "strategy", "model", "loss"]
 COLUMNS = [*RUN, "finding", "metric", "ours", "ours_sd", "thesis", "thesis_sd", "difference", "z", "outside"]  # fmt: skip

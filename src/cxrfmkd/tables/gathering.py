@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.errors import InputError
-from cxrfmkd.files import read_json
-from cxrfmkd.zoo import split_model
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_json
+from cxrfmkd.vocabulary.models import split_model
 
 _SEED = r"seed(?P<seed>\d+)/"
 PLACES = tuple(

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.findings import BY_RELEVANCE, FINDINGS, GROUPS
-from cxrfmkd.zoo import LOSS_TITLES, MODELS, STRATEGIES
+from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FINDINGS, GROUPS
+from cxrfmkd.vocabulary.models import LOSS_TITLES, MODELS, STRATEGIES
 
 RUN = ["dataset", "source", "strategy", "model", "loss", "population"]
 METRICS = ("auc_pr", "auc_roc", "youden_j_max", "youden_j_at_fpr20")

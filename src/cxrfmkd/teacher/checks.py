@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrfmkd.errors import InputError, some
+from cxrfmkd.runtime.errors import InputError, some
 
 LARGEST = 65504.0  # of a float16; CXR-FM's own values stay within 15 of zero
 REPEATED = 0.01  # share of rows that may equal an earlier row: the same film under two names

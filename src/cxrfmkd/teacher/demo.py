@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrfmkd.files import whole_folder
+from cxrfmkd.runtime.files import whole_folder
 from cxrfmkd.teacher import runtime
 
 tf = runtime.tensorflow()

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.configuration import Teacher
-from cxrfmkd.files import whole, write_json, write_table
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.files import whole, write_json, write_table
+from cxrfmkd.study.settings import Teacher
+from cxrfmkd.study.teachers import VARIANTS, Settings
 from cxrfmkd.teacher import checks, keys
 from cxrfmkd.teacher.extraction import extract
-from cxrfmkd.teacher.settings import VARIANTS, Settings
 from cxrfmkd.teacher.sources import Row, Source, open_source
 
 log = logging.getLogger(__name__)

@@ -21,10 +21,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.files import whole
-from cxrfmkd.progress import Progress
-from cxrfmkd.provenance import canonical, fingerprint
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import whole
+from cxrfmkd.runtime.progress import Progress
+from cxrfmkd.runtime.provenance import canonical, fingerprint
 from cxrfmkd.teacher.checks import fault
 from cxrfmkd.teacher.sources import Row, Source
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from cxrfmkd.processes import leave_with_parent
+from cxrfmkd.runtime.processes import leave_with_parent
 from cxrfmkd.teacher.example import example, png
 from cxrfmkd.teacher.raster import read_film
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.configuration import Teacher
-from cxrfmkd.errors import InputError, some
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.settings import Teacher
+from cxrfmkd.study.teachers import VARIANTS, Settings
 from cxrfmkd.teacher import tfrecord
 from cxrfmkd.teacher.checks import check_variants
 from cxrfmkd.teacher.keys import stored_key
 from cxrfmkd.teacher.pooling import pool
-from cxrfmkd.teacher.settings import VARIANTS, Settings
 from cxrfmkd.teacher.sources import Row
 
 SUFFIXES = {

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from cxrfmkd.errors import InputError, some
+from cxrfmkd.runtime.errors import InputError, some
 
 ENDINGS = {
     ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom",

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import numpy as np
 
-from cxrfmkd.errors import InputError, some
+from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.teacher.example import example, png
 from cxrfmkd.teacher.pooling import pool
 

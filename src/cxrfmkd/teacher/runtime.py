@@ -8,7 +8,7 @@ import logging
 import os
 from types import ModuleType
 
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
 
 
 def tensorflow() -> ModuleType:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.configuration import Teacher
-from cxrfmkd.errors import InputError
-from cxrfmkd.provenance import fingerprint, sha256
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.provenance import fingerprint, sha256
+from cxrfmkd.study.settings import Teacher
+from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher import runtime
 from cxrfmkd.teacher.feeding import Feeder, Film
 from cxrfmkd.teacher.model import TOKENS, Model, model_folder
-from cxrfmkd.teacher.settings import Settings
 from cxrfmkd.teacher.sources import Row
 
 log = logging.getLogger(__name__)

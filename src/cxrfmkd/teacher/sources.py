@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.configuration import Teacher
-from cxrfmkd.teacher.settings import Settings
+from cxrfmkd.study.settings import Teacher
+from cxrfmkd.study.teachers import Settings
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from cxrfmkd.configuration import Teacher
-from cxrfmkd.errors import InputError, some
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.settings import Teacher
+from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher.checks import check_variants
 from cxrfmkd.teacher.files import find_files
 from cxrfmkd.teacher.keys import stored_key
 from cxrfmkd.teacher.pooling import pool
-from cxrfmkd.teacher.settings import Settings
 from cxrfmkd.teacher.sources import Row
 
 BATCH = 2048  # rows in memory

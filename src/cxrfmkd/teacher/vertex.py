@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.configuration import Teacher
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Teacher
+from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher.feeding import Film, pack
 from cxrfmkd.teacher.pooling import pool
-from cxrfmkd.teacher.settings import Settings
 from cxrfmkd.teacher.sources import Row
 
 log = logging.getLogger(__name__)

@@ -25,8 +25,8 @@ from types import FrameType, TracebackType
 
 import torch
 
-from cxrfmkd.errors import InputError
-from cxrfmkd.files import whole
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import whole
 
 log = logging.getLogger(__name__)
 

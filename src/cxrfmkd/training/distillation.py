@@ -14,17 +14,18 @@ import pandas as pd
 import torch
 from torch.utils.data import random_split
 
-from cxrfmkd import configuration, provenance
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.files import read_json
-from cxrfmkd.losses import Objective
-from cxrfmkd.networks import Network, create
+from cxrfmkd.networks.batches import Feed
+from cxrfmkd.networks.devices import device_name, pick_device
+from cxrfmkd.networks.network import Network, create
+from cxrfmkd.runtime import provenance
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import read_json
+from cxrfmkd.study import settings as configuration
 from cxrfmkd.training.augmentation import Augmentation
 from cxrfmkd.training.checkpoints import Checkpoints
-from cxrfmkd.training.devices import device_name, pick_device
-from cxrfmkd.training.feeding import Feed
 from cxrfmkd.training.loop import Plan, evaluate, train
+from cxrfmkd.training.losses import Objective
 from cxrfmkd.training.standardisation import Standardisation
 
 # Shares of the validation images: on the first the best epoch is chosen, the second is the distillation's own test.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
 
 # The folder of all events; the workflow sets it where network.tensorboard is true.
 VARIABLE = "CXRFMKD_TENSORBOARD"

@@ -13,19 +13,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cxrfmkd import configuration, provenance
-from cxrfmkd.arrays import KeyedArray
 from cxrfmkd.datasets.records import targets
-from cxrfmkd.errors import InputError
-from cxrfmkd.findings import FINDINGS
-from cxrfmkd.losses import BinaryCrossEntropy
-from cxrfmkd.networks import Network, create, frozen_body, holds_network, load, load_student
+from cxrfmkd.networks.batches import Feed
+from cxrfmkd.networks.devices import device_name, pick_device
+from cxrfmkd.networks.network import Network, create, frozen_body, holds_network, load, load_student
+from cxrfmkd.runtime import provenance
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study import settings as configuration
 from cxrfmkd.training.augmentation import Augmentation
 from cxrfmkd.training.checkpoints import Checkpoints
-from cxrfmkd.training.devices import device_name, pick_device
-from cxrfmkd.training.feeding import Feed
 from cxrfmkd.training.loop import Plan, predict, train
-from cxrfmkd.zoo import MODELS, Model, split_model
+from cxrfmkd.training.losses import BinaryCrossEntropy
+from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.models import MODELS, Model, split_model
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from cxrfmkd.arrays import KeyedArray
-from cxrfmkd.configuration import Finetuning, Labels
-from cxrfmkd.configuration import Network as Compute
 from cxrfmkd.datasets.records import present, read_records
-from cxrfmkd.files import write_json, write_table
-from cxrfmkd.networks import Network
+from cxrfmkd.networks.network import Network
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.files import write_json, write_table
+from cxrfmkd.study.settings import Finetuning, Labels
+from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training.checkpoints import Checkpoints
 from cxrfmkd.training.events import events_folder
 from cxrfmkd.training.finetuning import finetune

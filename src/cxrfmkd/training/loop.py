@@ -18,15 +18,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from cxrfmkd import configuration
-from cxrfmkd.errors import InputError
-from cxrfmkd.networks import Network
-from cxrfmkd.progress import Progress
+from cxrfmkd.networks.batches import Feed, shuffled
+from cxrfmkd.networks.devices import algorithms, precision
+from cxrfmkd.networks.network import Network
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.progress import Progress
+from cxrfmkd.study import settings as configuration
 from cxrfmkd.training.augmentation import Augmentation
 from cxrfmkd.training.checkpoints import Checkpoints
-from cxrfmkd.training.devices import algorithms, precision
 from cxrfmkd.training.events import Events
-from cxrfmkd.training.feeding import Feed, shuffled
 from cxrfmkd.training.schedules import SCHEDULES
 from cxrfmkd.training.state import State, Tally
 

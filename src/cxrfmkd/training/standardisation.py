@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
 
 KINDS = ("none", "per-dimension", "phi-s")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from cxrfmkd.networks import Network
+from cxrfmkd.networks.network import Network
 
 
 class Tally:

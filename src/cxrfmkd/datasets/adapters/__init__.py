@@ -6,10 +6,10 @@ in `ADAPTERS`. See docs/data.md.
 
 from __future__ import annotations
 
-from cxrfmkd.configuration import Dataset
 from cxrfmkd.datasets.adapters import biomedia, chexpert, mimic, nih, table
 from cxrfmkd.datasets.raw import Raw, Reading
-from cxrfmkd.errors import InputError
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Dataset
 
 ADAPTERS = {
     "chexpert": chexpert,

@@ -10,8 +10,8 @@ import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
 from cxrfmkd.datasets.records import disease, key, lines
-from cxrfmkd.errors import InputError
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 NEEDED = ("train", "val", "test")
 OPTIONAL = ()

@@ -10,8 +10,8 @@ import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading
 from cxrfmkd.datasets.records import SEXES, key, lines
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 NEEDED = ("train", "demographics")
 OPTIONAL = ("split",)

@@ -13,8 +13,8 @@ import pandas as pd
 from cxrfmkd.datasets import splits
 from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
 from cxrfmkd.datasets.records import OLDEST, key, lines
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 NEEDED = ("entries",)
 OPTIONAL = ("train_list", "test_list")

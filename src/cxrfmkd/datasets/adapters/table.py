@@ -7,8 +7,8 @@ import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
 from cxrfmkd.datasets.records import LABELS, RACES, SEXES, SPLITS, key, lines
-from cxrfmkd.errors import InputError, some
-from cxrfmkd.findings import FINDINGS
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 NEEDED = ("records",)
 OPTIONAL = ()

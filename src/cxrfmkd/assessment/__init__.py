@@ -1,0 +1,1 @@
+"""What a student kept of its teacher, and which seed and loss is selected."""

@@ -1,0 +1,102 @@
+"""Which seed, and which loss, stands for a family: chosen by a written rule from the runs' own files.
+
+The result, `selected.json`, names the weights relative to its own folder and lists every candidate, so that a
+choice can be read and questioned. Standard library only.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_json
+
+PARTS = {"val": "val_loss", "test": "test_loss"}
+STUDENT_RULES = {
+    "val": "lowest loss on the distillation's validation part",
+    "test": "lowest loss on the distillation's test part, as in the thesis (biased: that part then tests nothing)",
+}
+MODEL_RULE = "lowest binary cross-entropy on the validation records"
+
+# What a loss may be chosen by: the place of the number in quality.json, and the rule in words.
+LOSS_RULES = {
+    "probe_auc": "highest macro AUC-ROC of a linear probe on the student's embeddings, validation records",
+    "centred_cosine": "highest centred cosine to the teacher, validation records",
+}
+
+
+def select_seed(runs: Sequence[str | Path], out: str | Path, on: str, rule: str) -> dict:
+    """The run with the lowest loss on the part `on` (`val` or `test`); of equal ones the lowest seed.
+
+    runs: the `run.json` of every seed, in folders `seed<number>`; out: where the choice will be written.
+    Returns {seed, weights (relative to `out`'s folder), rule, candidates: [{seed, val_loss, test_loss}]}.
+    Losses of different objectives cannot be compared, so the runs must be of one family.
+    """
+    if not runs:
+        raise InputError(f"{out}: there are no runs to choose from.")
+    candidates = sorted((_candidate(Path(run)) for run in runs), key=lambda c: c["seed"])
+    for candidate, name in ((c, PARTS[on]) for c in candidates):
+        if candidate[name] is None:
+            raise InputError(
+                f"{candidate['run']}: best.{name} is missing or no finite number, so the seeds cannot be compared. "
+                "Delete this run's folder and train it again."
+            )
+    best = min(candidates, key=lambda c: c[PARTS[on]])
+    weights = best["run"].parent / "weights.safetensors"
+    return {
+        "seed": best["seed"],
+        "weights": Path(os.path.relpath(weights, Path(out).parent)).as_posix(),
+        "rule": rule,
+        "candidates": [{k: c[k] for k in ("seed", "val_loss", "test_loss")} for c in candidates],
+    }
+
+
+def select_loss(qualities: Sequence[str | Path], out: str | Path, rule: str = "probe_auc") -> dict:
+    """The loss whose chosen student is best by `rule`, a key of `LOSS_RULES`; of equal ones the first given.
+
+    qualities: the `quality.json` of every loss, each beside its loss's `selected.json`, in a folder named by
+    the loss. Distillation losses themselves are not compared: they have different scales and zero points.
+    Returns {loss, seed, weights, rule, candidates: [{loss, seed, <every rule's measure>}]}.
+    """
+    if rule not in LOSS_RULES:
+        raise InputError(
+            f"select_loss: there is no rule {rule!r}; choose of {', '.join(LOSS_RULES)}."
+        )
+    if not qualities:
+        raise InputError(f"{out}: there are no students to choose from.")
+    candidates = []
+    for path in map(Path, qualities):
+        measured, chosen = read_json(path)["student"], read_json(path.parent / "selected.json")
+        if measured.get(rule) is None:
+            raise InputError(
+                f"{path}: student.{rule} is missing, so the losses cannot be compared."
+            )
+        weights = os.path.relpath(path.parent / chosen["weights"], Path(out).parent)
+        measures = {name: measured.get(name) for name in LOSS_RULES}
+        facts = {"loss": path.parent.name, "seed": chosen["seed"]} | measures
+        candidates.append(facts | {"weights": Path(weights).as_posix()})
+    best = max(candidates, key=lambda c: c[rule])
+    return {
+        "loss": best["loss"],
+        "seed": best["seed"],
+        "weights": best["weights"],
+        "rule": LOSS_RULES[rule],
+        "candidates": [{k: v for k, v in c.items() if k != "weights"} for c in candidates],
+    }
+
+
+def _candidate(run: Path) -> dict:
+    """Seed (from the folder's name) and best losses of a run; a loss that is no finite number is None."""
+    seed = re.fullmatch(r"seed(\d+)", run.parent.name)
+    if not seed:
+        raise InputError(
+            f"{run}: a run lies in a folder named seed<number>, not {run.parent.name}."
+        )
+    best = read_json(run).get("best", {})
+    losses = {name: best.get(name) for name in PARTS.values()}
+    finite = {k: v if v is not None and math.isfinite(v) else None for k, v in losses.items()}
+    return {"run": run, "seed": int(seed[1])} | finite

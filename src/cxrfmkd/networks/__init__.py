@@ -1,0 +1,1 @@
+"""Image networks, their weights, devices, batches and inference."""

@@ -1,0 +1,138 @@
+"""Batches of films and targets on the device: packed bytes, kept there if they fit, else read ahead."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from queue import Full, Queue
+from threading import Event, Thread
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+
+# Share of a GPU's free memory that films may fill; a training step needs the rest.
+RESIDENT = 0.4
+
+# Batches that are read ahead, and films that are read at once to fill a device.
+AHEAD, BLOCK = 3, 4096
+
+
+class Feed:
+    """The films of some records, with their targets, in batches.
+
+    images: packed films, uint8 (n, h, w). image_ids: which of them, by key. targets: (len(image_ids), d) float32
+    in the same order, or None. Films lie on a GPU if they fit there; else a thread reads them ahead into pinned
+    memory. On a CPU they stay in the file's memory map.
+    """
+
+    def __init__(
+        self,
+        images: KeyedArray,
+        image_ids: Sequence[str],
+        targets: np.ndarray | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.images, self.rows = images, images.rows(image_ids)
+        if not len(self.rows):
+            raise InputError(
+                f"{images.name}: none of its images is asked for; the records are empty."
+            )
+        if targets is not None and len(targets) != len(self.rows):
+            raise ValueError(f"{len(targets)} targets for {len(self.rows)} images")
+        self.targets = None if targets is None else torch.as_tensor(targets, device=self.device)
+        self.films = self._fill() if self._fits() else None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width of a film."""
+        return self.images.data.shape[1:]
+
+    def batches(
+        self, size: int, order: Tensor | None = None, start: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """(films, targets) of batches `start`, `start + 1`, …; the last may be smaller.
+
+        order: positions (len(self),) int64 on the CPU; as given by default.
+        """
+        order = torch.arange(len(self)) if order is None else order
+        parts = order.split(size)[start:]
+        there = order.to(self.device).split(size)[start:]
+        if self.films is not None:
+            films = (self.films[part] for part in there)
+        elif self.device.type == "cuda":
+            films = self._ahead(parts)
+        else:
+            films = (self._read(part) for part in parts)
+        for part, batch in zip(there, films, strict=True):
+            yield batch, None if self.targets is None else self.targets[part]
+
+    def identity(self) -> str:
+        """Hash of the images' keys, of their pixels where the array knows theirs, and of the targets."""
+        found = hashlib.sha256("\n".join(self.images.index.image_id.iloc[self.rows]).encode())
+        if "sha256" in self.images.index:
+            found.update("".join(self.images.index["sha256"].iloc[self.rows]).encode())
+        if self.targets is not None:
+            found.update(self.targets.cpu().numpy().tobytes())
+        return found.hexdigest()
+
+    def _fits(self) -> bool:
+        if self.device.type != "cuda":
+            return False
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return len(self.rows) * int(np.prod(self.shape)) <= RESIDENT * free
+
+    def _fill(self) -> Tensor:
+        films = torch.empty((len(self.rows), *self.shape), dtype=torch.uint8, device=self.device)
+        for start in range(0, len(self.rows), BLOCK):
+            block = self.images.data[self.rows[start : start + BLOCK]]
+            films[start : start + len(block)] = torch.from_numpy(block)
+        return films
+
+    def _read(self, positions: Tensor) -> Tensor:
+        return torch.from_numpy(np.asarray(self.images.data[self.rows[positions.numpy()]]))
+
+    def _ahead(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Batches that a thread reads while the device is busy with the ones before."""
+        ready: Queue = Queue(AHEAD)
+        stop = Event()
+
+        def offer(item: Tensor | Exception) -> None:
+            while not stop.is_set():
+                try:
+                    return ready.put(item, timeout=0.1)
+                except Full:
+                    continue
+
+        def read() -> None:
+            try:
+                for part in parts:
+                    offer(self._read(part).pin_memory())
+                    if stop.is_set():
+                        return
+            except Exception as error:
+                offer(error)
+
+        reader = Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            for _ in parts:
+                batch = ready.get()
+                if isinstance(batch, Exception):
+                    raise batch
+                yield batch.to(self.device, non_blocking=True)
+        finally:
+            stop.set()
+            reader.join()
+
+
+def shuffled(n: int, seed: int, epoch: int) -> Tensor:
+    """The order of `n` images in an epoch: a permutation that depends on nothing but seed and epoch."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))

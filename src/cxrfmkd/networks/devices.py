@@ -1,0 +1,51 @@
+"""Where and how exactly a network computes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Network
+
+# The workflow sets it to network.device, which changes no result and so is not among a rule's settings.
+VARIABLE = "CXRFMKD_DEVICE"
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is what the variable CXRFMKD_DEVICE says, else the GPU where there is one."""
+    name = os.environ.get(VARIABLE, name) if name == "auto" else name
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "network.device is cuda, but torch sees no GPU here. Set it to auto or cpu, or ask the scheduler for one."
+        )
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(automatic if name == "auto" else name)
+
+
+def device_name(device: torch.device) -> str:
+    """The model of the GPU, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def precision(settings: Network, device: torch.device) -> AbstractContextManager:
+    """Autocast to bf16 on a GPU unless the settings say fp32. A CPU keeps fp32: measured, bf16 is slower there."""
+    wanted = settings.precision == "auto" and device.type == "cuda"
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+@contextmanager
+def algorithms(settings: Network) -> Iterator[None]:
+    """Deterministic algorithms if the settings say so, else the quickest that cuDNN finds."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not settings.deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

@@ -1,0 +1,37 @@
+"""What a frozen network sees: its pooled features of every film, computed once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from cxrfmkd.networks.batches import Feed
+from cxrfmkd.networks.devices import algorithms, pick_device
+from cxrfmkd.networks.network import Network
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.study import settings as configuration
+from cxrfmkd.training.loop import predict
+
+BATCH = 128
+
+
+def extract(
+    network: Network,
+    images: KeyedArray,
+    image_ids: Sequence[str],
+    compute: configuration.Network,
+    meta: dict | None = None,
+) -> KeyedArray:
+    """The body's pooled output of each film, float32 (len(image_ids), width), by key.
+
+    Full precision, eval mode, no gradient: nothing of the network changes, batch-norm statistics included.
+    A projection that the network has is not applied; it is one matrix product on these features.
+    """
+    feed = Feed(images, image_ids, device=pick_device(compute.device))
+    with algorithms(compute):
+        (features,) = predict(network, lambda films: (network.features(films),), feed, BATCH)
+    index = pd.DataFrame({"image_id": list(image_ids)})
+    facts = {"what": "pooled features", "architecture": network.architecture}
+    about = facts | {"dimension": features.shape[1], "input": network.input} | (meta or {})
+    return KeyedArray(features, index, about, "features")

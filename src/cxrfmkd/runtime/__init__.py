@@ -1,0 +1,1 @@
+"""What every stage stands on: files, keyed arrays, errors, arguments, processes."""

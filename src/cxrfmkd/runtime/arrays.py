@@ -1,0 +1,108 @@
+"""Keyed arrays: the one format of images, embeddings and features.
+
+A keyed array is a folder of three files: `data.npy` (memory-mapped, one row an image), `index.parquet`
+(`image_id` and facts about each row) and `meta.json` (what it is and how it was made). Rows are found by
+`image_id`, never by position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import read_json, whole, write_json, write_table
+from cxrfmkd.runtime.provenance import sha256
+
+PARTS = ("data.npy", "index.parquet", "meta.json")
+
+
+@dataclass(frozen=True)
+class KeyedArray:
+    """Rows of numbers with a key each.
+
+    data: shape (n, ...), any dtype; read-only memory map when opened from disk.
+    index: n rows; `image_id` (str, unique) first, then whatever is known about each row.
+    meta: JSON-serialisable description.
+    """
+
+    data: np.ndarray
+    index: pd.DataFrame
+    meta: dict = field(default_factory=dict)
+    name: str = "array"
+
+    def __post_init__(self) -> None:
+        if "image_id" not in self.index:
+            raise InputError(
+                f"{self.name}: its index has no column image_id, only {some(self.index.columns)}."
+            )
+        if len(self.data) != len(self.index):
+            raise InputError(
+                f"{self.name}: {len(self.data)} rows of data but {len(self.index)} keys. "
+                "Delete the folder and make it again."
+            )
+        twice = self.index.image_id[self.index.image_id.duplicated()]
+        if len(twice):
+            raise InputError(
+                f"{self.name}: {len(twice)} keys stand twice in its index, at rows {some(twice.index)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @classmethod
+    def open(cls, path: str | Path) -> KeyedArray:
+        """Open the folder that `save` wrote, or its `meta.json`; the data stays on disk until it is read."""
+        path = Path(path)
+        folder = path.parent if path.name == "meta.json" else path
+        for part in PARTS:
+            if not (folder / part).exists():
+                raise InputError(f"{folder}: {part} is missing, so this is no keyed array.")
+        return cls(
+            np.load(folder / "data.npy", mmap_mode="r", allow_pickle=False),
+            pd.read_parquet(folder / "index.parquet"),
+            read_json(folder / "meta.json"),
+            str(folder),
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write the three files; each appears whole or not at all, `meta.json` last (see `write_meta`)."""
+        folder = Path(folder)
+        with whole(folder / "data.npy") as partial:
+            np.save(partial, self.data, allow_pickle=False)
+        write_table(folder / "index.parquet", self.index)
+        write_meta(folder, self.meta)
+
+    def rows(self, image_ids) -> np.ndarray:
+        """Positions of `image_ids` in `data`, shape (len(image_ids),), int64.
+
+        Raises InputError that counts the ids that are not there and says where in `image_ids` they stand; the
+        ids themselves stay out of logs.
+        """
+        wanted = pd.Index(image_ids)
+        positions = pd.Index(self.index.image_id).get_indexer(wanted)
+        absent = np.flatnonzero(positions < 0)
+        if len(absent):
+            raise InputError(
+                f"{self.name}: {len(absent)} of {len(wanted)} images are not in it: rows {some(absent)} of what was "
+                "asked for. It was made from other records; make it again."
+            )
+        return positions
+
+    def take(self, image_ids) -> np.ndarray:
+        """The rows of `image_ids`, in that order, in memory."""
+        return np.asarray(self.data[self.rows(image_ids)])
+
+
+def write_meta(folder: str | Path, meta: dict) -> None:
+    """Write `meta.json` for the `data.npy` and `index.parquet` that are already in `folder`.
+
+    It carries the hashes of both, so whatever depends on `meta.json` is made again exactly when the content
+    of the array has changed.
+    """
+    folder = Path(folder)
+    hashes = {part: sha256(folder / part) for part in PARTS[:2]}
+    write_json(folder / "meta.json", meta | {"sha256": hashes})

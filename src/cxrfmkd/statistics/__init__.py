@@ -1,0 +1,1 @@
+"""Statistics on arrays: no word of the study in it."""

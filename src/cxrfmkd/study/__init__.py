@@ -1,0 +1,1 @@
+"""The plan: configuration, runs, and what each rule needs."""

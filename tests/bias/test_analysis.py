@@ -1,0 +1,301 @@
+"""The whole analysis: what is planted is found, what is not is not, and every promise about its tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_embeddings import equal_weights, make_embeddings, make_records
+from safetensors.numpy import save_file
+from scipy import stats
+from scripts import run_script
+
+from cxrfmkd.bias.analysis import SHARED, analyse, views
+from cxrfmkd.bias.summary import combine
+from cxrfmkd.datasets.records import complete, write_records
+from cxrfmkd.probing.heads import View
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Bias
+from cxrfmkd.vocabulary.findings import FINDINGS
+
+SMALL = Bias(
+    attributes=["sex", "race", "age"], simulations=20, permutations=40, replicates=40, tsne_points=0
+)
+
+
+def _analyse(records, arrays, settings=SMALL, seeds=(41,), weights=None, **others):
+    weights = equal_weights(records) if weights is None else weights
+    return analyse(
+        [View(array) for array in arrays], arrays[0], records, weights, settings,
+        dataset="d", model="cxr-fm-lp", seeds=list(seeds), **others,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def planted():
+    records = make_records(400)
+    return records, _analyse(records, [make_embeddings(records, planted={("sex", "Female"): 0.8})])
+
+
+def test_planted_sex_is_found_everywhere_and_race_nowhere(planted):
+    _, found = planted
+    score = (
+        found["score"]
+        .query("sample == 'main' and form == 'normalised'")
+        .set_index("attribute")
+        .score
+    )
+    assert score.sex > 25
+    assert score.race == 0
+    assert score.combined == pytest.approx(score.sex / 2)
+    null = found["null"].set_index(["form", "attribute"])
+    for form in ("normalised", "distance", "energy"):
+        assert null.p[form, "sex"] == 1 / 41
+        assert null.p[form, "race"] > 0.02
+    auc = found["encoding"].set_index(["attribute", "group", "given"])
+    assert auc.low["sex", "Female", ""] > 0.55
+    assert auc.low["race", "Black", ""] < 0.5 < auc.high["race", "Black", ""]
+    whole = (
+        found["effects"].query("mode == 0 and measure == 'D' and a == ''").set_index("attribute")
+    )
+    assert whole.low.sex > 0.02
+    assert whole.low.race == 0
+
+
+def test_main_tests_are_scipys_on_the_pca_scores_of_the_sample(planted):
+    _, found = planted
+    points = found["points"]
+    sample = points[points["sample"]]
+    table = found["ks"].query("sample == 'main'")
+    assert len(table) == 4 * (5 + 3)
+    for line in table.itertuples():
+        values = sample[f"mode_{line.mode}"]
+        own = sample[line.attribute]
+        wanted = stats.ks_2samp(values[own == line.a], values[own == line.b])
+        assert line.p == pytest.approx(wanted.pvalue, abs=1e-12)
+        assert line.d == pytest.approx(wanted.statistic, abs=1e-12)
+        assert (line.n_a, line.n_b) == ((own == line.a).sum(), (own == line.b).sum())
+
+
+def test_main_sample_has_equal_races_and_the_thesis_family_is_twenty_tests(planted):
+    _, found = planted
+    sample = found["points"].query("sample")
+    assert sample.race.value_counts().nunique() == 1
+    family = found["ks"].query("sample == 'main' and attribute in ['disease', 'race', 'sex']")
+    assert len(family) == 20
+
+
+def test_tables_have_the_documented_columns(planted):
+    _, found = planted
+    leading = ["dataset", "model", "seed"]
+    wanted = {
+        "ks": ["sample", "mode", "attribute", "a", "b", "n_a", "n_b", "d", "p", "p_adjusted", "band"],
+        "score": ["sample", "form", "attribute", "score", "low", "high"],
+        "effects": ["attribute", "a", "b", "mode", "measure", "estimate", "low", "high"],
+        "null": ["form", "attribute", "score", "null_mean", "null_low", "null_high", "z", "p"],
+        "encoding": ["attribute", "group", "given", "auc", "low", "high", "n", "n_group"],
+        "variance": ["mode", "ratio"],
+    }  # fmt: skip
+    for name, columns in wanted.items():
+        assert list(found[name])[: 3 + len(columns)] == leading + columns
+    assert set(found["score"]["sample"]) == {
+        "main", "all", "simulation", "one per patient", "AP", "PA", "half 1", "half 2",
+    }  # fmt: skip
+    assert found["variance"].ratio.sum() >= 0.99
+
+
+def test_only_the_points_are_row_level(planted):
+    records, found = planted
+    for name, table in found.items():
+        text = table.to_csv(index=False)
+        assert (name == "points") == any(i in text for i in (records.image_id[0], "image_id"))
+        assert "patient" not in text.replace("one per patient", "") or name == "points"
+
+
+def test_the_same_input_gives_the_same_tables(planted):
+    records, found = planted
+    again = _analyse(records, [make_embeddings(records, planted={("sex", "Female"): 0.8})])
+    for name, table in found.items():
+        pd.testing.assert_frame_equal(table, again[name])
+
+
+def test_row_order_of_the_array_does_not_matter(planted):
+    records, found = planted
+    array = make_embeddings(records, planted={("sex", "Female"): 0.8})
+    order = np.random.default_rng(0).permutation(len(array))
+    shuffled = KeyedArray(array.data[order], array.index.iloc[order].reset_index(drop=True))
+    again = _analyse(records, [shuffled])
+    pd.testing.assert_frame_equal(found["ks"], again["ks"])
+
+
+def test_without_race_sex_is_scored_alone_under_its_name():
+    records = make_records(150, race=False)
+    settings = replace(SMALL, attributes=["sex", "age"], simulations=3)
+    found = _analyse(records, [make_embeddings(records)], settings)
+    names = set(found["score"].attribute)
+    assert "combined (sex)" in names
+    assert not names & {"combined", "race"}
+    assert set(found["null"].attribute) == {"sex", "combined (sex)"}
+    sample = found["points"].query("sample")
+    assert sample.sex.value_counts().nunique() == 1
+
+
+def test_an_attribute_that_the_dataset_lacks_is_named():
+    records = make_records(60, race=False)
+    with pytest.raises(InputError, match="no test image has a known race"):
+        _analyse(records, [make_embeddings(records)])
+
+
+def test_small_groups_are_listed_blank_and_take_no_part():
+    records = make_records(200)
+    records.loc[records.index[8:][records.disease[8:] == "No Finding"], "disease"] = "Other"
+    found = _analyse(records, [make_embeddings(records)], replace(SMALL, simulations=2))
+    table = found["ks"].query("attribute == 'disease'")
+    assert table[["n_a", "n_b", "d", "p", "p_adjusted", "band"]].isna().all(axis=None)
+    assert len(table.query("sample == 'main'")) == 4
+    assert found["effects"].query("attribute == 'disease'").estimate.isna().all()
+    given = found["encoding"].query("given == 'No Finding'")
+    assert given[["auc", "n", "n_group"]].isna().all(axis=None)
+    family = found["ks"].query("sample == 'main' and attribute in ['race', 'sex']")
+    wanted = stats.false_discovery_control(family.p, method="by")
+    np.testing.assert_allclose(family.p_adjusted, wanted, rtol=1e-12)
+
+
+def test_a_handful_of_images_has_tables_without_numbers(tmp_path):
+    records = make_records(12, seed=3)
+    found = _analyse(records, [make_embeddings(records)], replace(SMALL, simulations=3))
+    assert found["ks"].query("attribute == 'race'").n_a.isna().all()
+    assert found["score"].query("attribute == 'race'").empty
+    paths = {}
+    for name, part in {
+        "scores": "score",
+        "nulls": "null",
+        "encodings": "encoding",
+        "effects": "effects",
+    }.items():
+        paths[name] = [tmp_path / f"{part}.csv"]
+        found[part].to_csv(paths[name][0], index=False)
+    wide = combine(paths, ["cxr-fm-lp"])
+    assert len(wide) == 1
+    assert np.isnan(wide.score_race[0])
+
+
+def test_one_embedding_for_all_seeds_has_one_label_and_any_other_number_is_refused():
+    records = make_records(60)
+    array = make_embeddings(records)
+    settings = replace(SMALL, simulations=0, permutations=0, replicates=0)
+    found = _analyse(records, [array], settings, seeds=(41, 42))
+    assert set(found["ks"].seed) == {SHARED}
+    assert found["null"].empty
+    assert found["effects"].low.isna().all()
+    both = _analyse(records, [array, make_embeddings(records, seed=1)], settings, seeds=(41, 42))
+    assert set(both["ks"].seed) == {41, 42}
+    assert set(both["points"].seed) == {41}
+    with pytest.raises(InputError, match="2 embeddings for 3 seeds"):
+        _analyse(records, [array, array], settings, seeds=(1, 2, 3))
+
+
+def test_pca_can_be_fitted_on_validation_images():
+    records = pd.concat(
+        [make_records(80), make_records(60, 1).assign(split="val").pipe(lambda v: v.assign(image_id="v" + v.image_id))],
+        ignore_index=True,
+    )  # fmt: skip
+    array = make_embeddings(records)
+    settings = replace(SMALL, simulations=0, permutations=0, replicates=0, fit="validation")
+    found = _analyse(records, [array], settings)
+    val = array.take(records.image_id[records.split == "val"])
+    values = np.linalg.eigvalsh(np.cov(val.T.astype(float)))[::-1]
+    assert found["variance"].ratio[0] == pytest.approx(values[0] / values.sum())
+    assert len(found["points"]) == (records.split == "test").sum()
+
+
+def test_first_analysis_looks_at_every_drawn_row():
+    records = make_records(120)
+    drawn = np.random.default_rng(0).integers(0, 4, len(records)).astype(float)
+    settings = replace(SMALL, variant="v1", simulations=2, permutations=5, replicates=5)
+    found = _analyse(records, [make_embeddings(records)], settings, weights=equal_weights(records).assign(weight=drawn))  # fmt: skip
+    line = found["ks"].query("sample == 'all' and attribute == 'sex' and mode == 1").iloc[0]
+    assert line.n_a + line.n_b == drawn.sum()
+    assert len(found["points"]) == (drawn > 0).sum()
+
+
+def test_tsne_shows_no_more_points_than_asked():
+    records = make_records(80)
+    settings = replace(SMALL, simulations=0, permutations=0, replicates=0, tsne_points=25)
+    points = _analyse(records, [make_embeddings(records)], settings)["points"]
+    shown = points.tsne_1.notna()
+    assert shown.sum() == 25
+    assert points["sample"][shown].all()
+
+
+def test_selected_seed_and_projection_choose_what_is_analysed(tmp_path):
+    records = make_records(20)
+    arrays = [make_embeddings(records, 6, seed) for seed in (0, 1)]
+    (tmp_path / "selected.json").write_text(json.dumps({"seed": 42, "weights": "w.safetensors"}))
+    weight, bias = np.ones((3, 6), np.float32), np.arange(3, dtype=np.float32)
+    save_file({"projection.weight": weight, "projection.bias": bias}, tmp_path / "w.safetensors")
+    chosen = replace(SMALL, seeds="selected")
+    seen, seeds = views(arrays, None, tmp_path / "selected.json", chosen, [41, 42])
+    assert seeds == [42]
+    assert seen[0].features is arrays[1]
+    seen, seeds = views(arrays[:1], tmp_path / "selected.json", None, SMALL, [41, 42])
+    assert seeds == [41, 42]
+    np.testing.assert_allclose(
+        seen[0].of(records.image_id), arrays[0].data @ weight.T + bias, rtol=1e-5, atol=1e-5
+    )
+
+
+def _write(folder: Path, records: pd.DataFrame) -> None:
+    """Records on disk, with the findings that make their disease."""
+    for finding in FINDINGS:
+        records[finding] = np.where(records.disease == finding, 1.0, np.nan)
+    records = records.assign(study_id=records.patient_id, path=records.image_id + ".png")
+    test = complete(records.drop(columns=["disease", "age_bin"]))
+    write_records(folder / "test.csv", test)
+    val = test.assign(split="val", image_id="v" + test.image_id, patient_id="v" + test.patient_id)
+    write_records(folder / "val.csv", val)
+
+
+def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_path, monkeypatch):
+    records = make_records(70)
+    _write(tmp_path, records.copy())
+    both = pd.concat([records, records.assign(image_id="v" + records.image_id)], ignore_index=True)
+    equal_weights(records).to_csv(tmp_path / "weights.csv", index=False)
+    make_embeddings(both, 8).save(tmp_path / "teacher")
+    make_embeddings(both, 6, 1, {("race", "Black"): 2}).save(tmp_path / "embeddings")
+    settings = {"attributes": ["sex", "race"], "simulations": 3, "permutations": 5, "replicates": 5}
+    tables = ("ks", "score", "effects", "null", "encoding", "variance")
+    models = {"cxr-fm-lp": "teacher", "cxr-fmkd-fft.mse": "embeddings"}
+    for model, array in models.items():
+        spec = {"dataset": "d", "model": model, "seeds": [41, 42], "bias": settings, "evaluation": {"minimum_cell": 10}}  # fmt: skip
+        run_script(
+            monkeypatch, "analyse_bias", spec, embeddings=[tmp_path / array / "meta.json"], teacher=tmp_path / "teacher",
+            val=tmp_path / "val.csv", test=tmp_path / "test.csv", resampled=tmp_path / "weights.csv",
+            points=tmp_path / model / "projection.parquet",
+            **{name: tmp_path / model / f"{name}.csv" for name in tables},
+        )  # fmt: skip
+    parts = {"scores": "score", "nulls": "null", "encodings": "encoding", "effects": "effects"}
+    paths = {k: [tmp_path / m / f"{v}.csv" for m in models] for k, v in parts.items()}
+    wanted = list(reversed(models))
+    run_script(
+        monkeypatch, "combine_bias", {"models": wanted}, out=tmp_path / "scores.csv", **paths
+    )
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    assert scores.model.tolist() == ["cxr-fmkd-fft", "cxr-fm-lp"]
+    assert scores.loss[0] == "mse"
+    assert (scores.scored == "race, sex").all()
+    own = pd.read_csv(tmp_path / "cxr-fmkd-fft.mse" / "score.csv")
+    main = own.query("sample == 'main' and form == 'normalised'").set_index("attribute").score
+    assert scores.score[0] == pytest.approx(main["combined"])
+    assert scores.score_race[0] == pytest.approx(main["race"])
+    assert scores.auc_race[0] > 0.6
+    assert scores.cka_teacher[1] == pytest.approx(1)
+    with pytest.raises(InputError, match="no bias analysis"):
+        combine(paths, ["cxr-model-lp"])
+    with pytest.raises(InputError, match="a list of tables is empty"):
+        combine(paths | {"nulls": []}, wanted)

@@ -1,0 +1,79 @@
+"""PCA against scikit-learn's full SVD, on repeated rows too, and reproducible t-SNE."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from cxrfmkd.bias import projection
+from cxrfmkd.runtime.errors import InputError
+
+
+def _data(n: int, features: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(n, features)) @ rng.normal(size=(features, features)) + 3).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize(("n", "features"), [(400, 30), (40, 120), (30, 30)])
+@pytest.mark.parametrize("counted", [False, True])
+def test_equals_scikit_learns_full_svd_of_the_repeated_rows(n, features, counted):
+    x = _data(n, features)
+    counts = np.random.default_rng(1).integers(0, 4, n) if counted else None
+    rows = (x if counts is None else np.repeat(x, counts, axis=0)).astype(np.float64)
+    wanted = PCA(0.99, svd_solver="full").fit(rows)
+    found = projection.fit(x, 0.99, 4, counts)
+    kept = wanted.n_components_
+    assert found.wanted == kept
+    np.testing.assert_allclose(found.ratios[:kept], wanted.explained_variance_ratio_, rtol=1e-9)
+    np.testing.assert_allclose(found.variances[:kept], wanted.explained_variance_, rtol=1e-9)
+    np.testing.assert_allclose(found.axes[:kept], wanted.components_, atol=1e-8)
+    np.testing.assert_allclose(found.scores(x)[:, :kept], wanted.transform(x.astype(float)), atol=1e-6)  # fmt: skip
+
+
+def test_keeps_the_tested_modes_even_if_one_holds_all_variance():
+    x = np.random.default_rng(0).normal(size=(100, 6)) * np.array([1000, 1, 1, 1, 1, 1])
+    found = projection.fit(x, 0.99, 4)
+    assert found.wanted == 1
+    assert found.scores(x).shape == (100, 4)
+
+
+def test_blocks_do_not_change_the_result(monkeypatch):
+    x = _data(300, 20)
+    whole = projection.fit(x, 0.9, 4)
+    monkeypatch.setattr(projection, "BLOCK", 7)
+    parts = projection.fit(x, 0.9, 4)
+    np.testing.assert_allclose(parts.scores(x), whole.scores(x), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (np.ones((20, 5), np.float32), "the same for all 20 images"),
+        (np.full((20, 5), 0.1, np.float32), "the same for all 20 images"),
+        (np.ones((1, 5)), "two images at the least"),
+    ],
+)
+def test_collapsed_embeddings_are_named(x, said):
+    with pytest.raises(InputError, match=said):
+        projection.fit(x, 0.99, 4, name="model")
+
+
+def test_tsne_is_the_same_for_the_same_seed_and_small_sets_have_a_picture():
+    x = np.random.default_rng(0).normal(size=(40, 5))
+    first = projection.tsne(x, 42)
+    assert first.shape == (40, 2)
+    assert np.array_equal(first, projection.tsne(x, 42))
+    assert not np.array_equal(first, projection.tsne(x, 43))
+    assert np.isnan(projection.tsne(x[:3], 42)).all()
+
+
+def test_tsne_keeps_far_clusters_apart():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(40, 5)), rng.normal(50, size=(40, 5))])
+    found = projection.tsne(x, 1)
+    centres = found[:40].mean(0), found[40:].mean(0)
+    spread = max(found[:40].std(), found[40:].std())
+    assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread

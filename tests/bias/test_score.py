@@ -1,0 +1,291 @@
+"""The thesis's score by hand, the samples that it is made on, and what it does on duplicated rows."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from made_embeddings import equal_weights, make_embeddings, make_records
+
+from cxrfmkd.bias import ks, sampling, score, significance
+from cxrfmkd.bias.comparisons import EXTRA, THESIS, groups, wanted
+from cxrfmkd.bias.design import design
+from cxrfmkd.bias.multinomial import multinomial
+from cxrfmkd.bias.projection import fit
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Bias
+
+RATIOS = np.array([0.4, 0.2, 0.1, 0.1])
+
+
+def test_score_by_hand():
+    """Points of modes 1-4 for disease, White-Asian, White-Black, Asian-Black, Male-Female."""
+    points = np.array(
+        [
+            [150, 0, 100, 150, 150],
+            [150, 100, 0, 0, 0],
+            [0, 0, 0, 150, 100],
+            [0, 0, 0, 0, 150],
+        ],
+        float,
+    )
+    normalised = score.comparison_scores(points, score.mode_weights(RATIOS, "normalised"))
+    np.testing.assert_allclose(normalised, [112.5, 25, 50, 93.75, 106.25])
+    found = score.attribute_scores(normalised, THESIS)
+    assert found["race"] == pytest.approx((25 + 50 + 93.75) / 3)
+    assert found["sex"] == pytest.approx(106.25)
+    assert found["combined"] == pytest.approx((56.25 + 106.25) / 2)
+    assert found["columns average"] == pytest.approx((25 + 50 + 93.75 + 106.25) / 4)
+    unnormalised = score.comparison_scores(points, score.mode_weights(RATIOS, "unnormalised"))
+    np.testing.assert_allclose(unnormalised, normalised * 0.8)
+    filtered = score.comparison_scores(points, score.mode_weights(RATIOS, "filtered"))
+    np.testing.assert_allclose(filtered, points[0])
+    assert score.pair_scores(normalised, THESIS)["White vs Asian"] == pytest.approx(25)
+
+
+def test_score_goes_from_0_to_150_and_leaves_disease_out():
+    weights = score.mode_weights(RATIOS, "normalised")
+    for value in (0.0, 150.0):
+        points = np.full((4, 5), value)
+        points[:, 0] = 150 - value
+        found = score.attribute_scores(score.comparison_scores(points, weights), THESIS)
+        assert found["combined"] == pytest.approx(value)
+        assert "disease" not in found
+
+
+def test_without_race_the_combined_score_says_so():
+    sex = [c for c in THESIS if c.attribute in ("disease", "sex")]
+    found = score.attribute_scores(np.array([150.0, 100.0]), sex)
+    assert set(found) == {"sex", "combined (sex)", "columns average"}
+    assert found["combined (sex)"] == 100
+
+
+def test_age_has_a_combined_score_of_its_own_name():
+    values = np.array([0, 30, 60, 90, 100, 10, 20, 30, 150.0])
+    found = score.attribute_scores(values, [*THESIS, *EXTRA])
+    assert found["combined"] == pytest.approx(80)
+    assert found["age"] == pytest.approx(20)
+    assert found["view"] == pytest.approx(150)
+    assert found["combined with age"] == pytest.approx((60 + 100 + 20) / 3)
+
+
+def test_ages_and_blanks_become_groups():
+    records = make_records(30)
+    records.loc[0, ["race", "view", "sex"]] = [None, "LATERAL", ""]
+    records["age_bin"] = pd.array(
+        [0, 3, 4, 5, 6, 7, None] + [1] * (len(records) - 7), dtype="Int64"
+    )
+    found = groups(records)
+    assert found.of("age")[:7].tolist() == [0, 0, 1, 1, 2, 2, -1]
+    assert [found.of(a)[0] for a in ("race", "view", "sex")] == [-1, -1, -1]
+
+
+def test_an_attribute_that_nobody_has_must_be_left_out():
+    with pytest.raises(InputError, match="no test image has a known race"):
+        wanted(groups(make_records(30, race=False)), ["sex", "race"], "nih")
+
+
+# --- samples ----------------------------------------------------------------------------------------------
+
+
+def test_weights_are_average_over_observed_share_of_the_stratum():
+    records = pd.DataFrame(
+        {
+            "race": ["White"] * 4 + ["Black"] * 4,
+            "sex": ["Male", "Male", "Male", "Female", "Male", "Female", "Female", "Female"],
+            "disease": "Other",
+            "age_bin": 3,
+        }
+    )
+    pool = sampling.pool(records, "race", "v2", 2, "reduce")
+    assert pool.names == ("White", "Black")
+    np.testing.assert_allclose(pool.weights[0], [0.5 / 0.75] * 3 + [0.5 / 0.25])
+    np.testing.assert_allclose(pool.weights[1], [0.5 / 0.25] + [0.5 / 0.75] * 3)
+
+
+def test_matched_sample_is_torchs_multinomial_of_one_generator_in_order_of_appearance():
+    records = make_records(200, seed=3)
+    pool = sampling.pool(records, "race", "v2", 20, "error")
+    assert pool.names == tuple(pd.unique(records.race))
+    torch.manual_seed(42)
+    wanted_rows = [
+        members[torch.multinomial(torch.from_numpy(w), 20, replacement=False).numpy()]
+        for members, w in zip(pool.members, pool.weights, strict=True)
+    ]
+    assert np.array_equal(sampling.draw(pool, [42])[0], np.concatenate(wanted_rows))
+
+
+def test_plain_sample_is_pandas_sample_of_each_race():
+    records = make_records(200, seed=3)
+    pool = sampling.pool(records, "race", "v1", 20, "error")
+    for seed, rows in zip((1, 2), sampling.draw(pool, [1, 2]), strict=True):
+        wanted_rows = [
+            records[records.race == race].sample(20, random_state=seed).index
+            for race in pd.unique(records.race)
+        ]
+        assert np.array_equal(rows, np.concatenate(wanted_rows))
+
+
+def test_matched_sample_evens_out_what_differs_between_races():
+    rng = np.random.default_rng(99)
+    records = make_records(6000, images=(1, 2))
+    records["sex"] = np.where(
+        rng.random(len(records)) < np.where(records.race == "Black", 0.8, 0.4), "Female", "Male"
+    )
+    pool = sampling.pool(records, "race", "v2", 300, "error")
+    drawn = records.iloc[sampling.draw(pool, [42])[0]]
+    shares = drawn.groupby("race").sex.apply(lambda sex: (sex == "Female").mean())
+    assert shares.max() - shares.min() < 0.1
+    assert drawn.index.is_unique
+
+
+def test_a_small_race_reduces_all_or_stops(caplog):
+    records = make_records(60)
+    least = records.race.value_counts().min()
+    with caplog.at_level(logging.WARNING):
+        pool = sampling.pool(records, "race", "v2", 1000, "reduce")
+    assert pool.size == least
+    assert f"drawing as many as the rarest has: {records.race[0]}" in caplog.text
+    assert str(least) in caplog.text
+    with pytest.raises(InputError, match=r"Lower bias\.sample_per_group"):
+        sampling.pool(records, "race", "v2", 1000, "error")
+
+
+def test_small_cells_are_not_told(caplog):
+    records = make_records(60)
+    records.loc[3:, "race"] = records.race[3:].replace("Black", "White")
+    records.loc[:2, "race"] = "Black"
+    with caplog.at_level(logging.WARNING):
+        assert sampling.pool(records, "race", "v2", 50, "reduce").size == 3
+    assert "Black fewer than 10" in caplog.text
+    assert " 3" not in caplog.text
+
+
+def test_one_race_is_nothing_to_compare():
+    with pytest.raises(InputError, match=r"1 group\(s\) by race"):
+        sampling.pool(make_records(30).assign(race="White"), "race", "v2", 5, "reduce")
+
+
+def test_rows_without_a_stratum_are_not_drawn():
+    records = make_records(80)
+    records.loc[::2, "sex"] = None
+    pool = sampling.pool(records, "race", "v2", 5, "reduce")
+    assert all((rows % 2 == 1).all() for rows in pool.members)
+
+
+def test_what_no_row_has_is_not_matched():
+    records = make_records(80).assign(age_bin=pd.array([None] * len(make_records(80)), "Int64"))
+    pool = sampling.pool(records, "race", "v2", 5, "reduce")
+    assert sum(map(len, pool.members)) == len(records)
+
+
+def test_one_image_of_every_patient():
+    owner = np.repeat(np.arange(20), 3)
+    rows = sampling.one_each(owner, 1)
+    assert np.array_equal(owner[rows], np.arange(20))
+    assert not np.array_equal(rows, sampling.one_each(owner, 2))
+
+
+# --- what the design refuses, and duplicated rows -----------------------------------------------------------
+
+
+def test_design_wants_a_weight_for_every_image_and_counts_for_v1():
+    records = make_records(40)
+    weights = equal_weights(records)
+    with pytest.raises(InputError, match=r"2 of .* test images have no weight"):
+        design("d", records, weights[2:], Bias())
+    with pytest.raises(InputError, match="weights, not counts"):
+        design("d", records, weights.assign(weight=0.5), Bias(variant="v1"))
+    with pytest.raises(InputError, match="negative or no numbers"):
+        design("d", records, weights.assign(weight=-1.0), Bias())
+    with pytest.raises(InputError, match="0 test images take part"):
+        design("d", records, weights.assign(weight=0.0), Bias())
+
+
+def test_images_that_were_not_drawn_take_no_part():
+    records = make_records(40)
+    weights = equal_weights(records)
+    weights.loc[:9, "weight"] = 0
+    assert len(design("d", records, weights, Bias()).test) == len(records) - 10
+    plan = design("d", records, weights.assign(weight=3.0), Bias(variant="v1"))
+    assert len(plan.rows) == 3 * len(records)
+
+
+def test_score_on_duplicated_rows_rejects_without_any_effect():
+    """The thesis's first analysis (v1) took rows drawn three times over for independent ones."""
+    settings = {"attributes": ["sex", "race"], "simulations": 0, "sample_per_group": 400}
+    rejected = {"v1": 0, "v2": 0}
+    biased = {"v1": 0, "v2": 0}
+    for seed in range(10):
+        records = make_records(400, seed, images=(1, 2))
+        drawn = np.random.default_rng(seed).multinomial(
+            3 * len(records), [1 / len(records)] * len(records)
+        )
+        weights = equal_weights(records).assign(weight=drawn.astype(float))
+        embeddings = make_embeddings(records, 8, seed)
+        for variant in rejected:
+            plan = design("d", records, weights, Bias(variant=variant, **settings))
+            values = embeddings.take(plan.test.image_id)
+            axes = fit(values, 0.99, 4, np.bincount(plan.rows, minlength=len(values)))
+            table, scored = significance.tests(plan, axes.scores(values, 4), axes.ratios[:4])
+            own = scored[(scored["sample"] == "all") & (scored.attribute == "combined")]
+            biased[variant] += own[own.form == "normalised"].score.item() > 0
+            rejected[variant] += (table[table["sample"] == "all"].p < 0.05).sum()
+    tests = 10 * 4 * 5
+    assert rejected["v2"] / tests < 0.09
+    assert rejected["v1"] / tests > 0.3
+    assert biased["v2"] <= 1
+    assert biased["v1"] >= 9
+
+
+def test_simulation_counts_bands_and_takes_the_most_frequent():
+    records = make_records(300, images=(1, 2))
+    plan = design("d", records, equal_weights(records), Bias(simulations=30, sample_per_group=40))
+    values = make_embeddings(records, 8, planted={("sex", "Female"): 0.8}).data
+    axes = fit(values, 0.99, 4)
+    scores = axes.scores(values, 4)
+    table, scored = significance.tests(plan, scores, axes.ratios[:4])
+    line = table[
+        (table["sample"] == "simulation") & (table.attribute == "sex") & (table["mode"] == 1)
+    ].iloc[0]
+    family = plan.comparisons[0]
+    found = ks.statistics(
+        ks.sort_once(scores), plan.groups.codes, plan.groups.pairs(family), plan.simulated
+    )
+    bands = ks.bands(found.adjusted())[:, 0, -1]
+    assert line.draws == 30
+    assert line.share_true == pytest.approx((bands == 1).mean())
+    assert line.share_true_plus == pytest.approx((bands == 2).mean())
+    assert line.band == ks.BANDS[np.bincount(bands, minlength=3).argmax()]
+    own = scored[
+        (scored["sample"] == "simulation")
+        & (scored.form == "filtered")
+        & (scored.attribute == "sex")
+    ]
+    assert own.score.item() == pytest.approx(100 * line.share_true + 150 * line.share_true_plus)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "size"), [((5000, 900, 400), 150), ((60, 40, 45), 40), ((9, 5), 2), ((3000,), 1)]
+)
+def test_draws_are_torchs_for_any_seed_without_torch(sizes, size):
+    rng = np.random.default_rng(0)
+    weights = [rng.random(n) + 0.1 for n in sizes]
+    weights[0][:3] *= 1000
+    seeds = [0, 1, 42, 5000, 2**33 + 5]
+    found = multinomial(weights, size, seeds)
+    for seed, groups_drawn in zip(seeds, found, strict=True):
+        generator = torch.Generator().manual_seed(seed)
+        for own, rows in zip(weights, groups_drawn, strict=True):
+            wanted_rows = torch.multinomial(torch.from_numpy(own), size, generator=generator)
+            assert np.array_equal(rows, wanted_rows.numpy())
+
+
+def test_draws_come_out_even_where_the_first_guess_of_the_limit_is_too_small(monkeypatch):
+    weights = [np.random.default_rng(0).random(500) + 0.1]
+    wanted_rows = multinomial(weights, 50, [1, 2, 3])
+    monkeypatch.setattr("cxrfmkd.bias.multinomial._limit", lambda w, size: 1e-6)
+    assert np.array_equal(multinomial(weights, 50, [1, 2, 3]), wanted_rows)

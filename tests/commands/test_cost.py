@@ -1,0 +1,173 @@
+"""`cxrfmkd cost`: a study's runs, films and hours, worked out before it runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from locations import ROOT
+from snakemake.utils import update_config
+
+from cxrfmkd.cli import main
+from cxrfmkd.commands import cost
+from cxrfmkd.study.forecast import PUBLISHED, Films, works
+from cxrfmkd.study.grid import Study
+
+FILES = {name: ROOT / f"config/{name}.yaml" for name in ("config", "thesis", "demo", "nih")}
+CHEXPERT = PUBLISHED["chexpert"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A folder without configuration or results."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*names, more=()) -> pd.DataFrame:
+    files = [str(FILES.get(name, name)) for name in names]
+    main(["cost", "--configfile", *files, "--out", "out.csv", *more])
+    return pd.read_csv("out.csv", keep_default_na=False, na_values=[""])
+
+
+def row(table: pd.DataFrame, **wanted) -> pd.Series:
+    chosen = table[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    assert len(chosen) == 1
+    return chosen.iloc[0]
+
+
+def write_run(path: Path, rate: float, trainable: int = 9) -> None:
+    path.parent.mkdir(parents=True)
+    parameters = {"trainable": trainable, "total": 9}
+    run = {"images_per_second": rate, "device": "L40", "parameters": parameters}
+    path.write_text(json.dumps(run))
+
+
+def write_summary(path: Path, *counts: int) -> None:
+    path.parent.mkdir(parents=True)
+    splits = zip(Films._fields, counts, strict=True)
+    path.write_text(json.dumps({"counts": {name: {"images": n} for name, n in splits}}))
+
+
+def test_the_thesis_is_815_runs_and_its_films_are_those_worked_out_by_hand(capsys):
+    table = run("config", "thesis", more=["--images-per-second", "100"])
+    assert table.runs.sum() == 815
+    students = row(table, rule="distill", dataset="chexpert")
+    assert students.images_trained == 11 * 5 * 40 * 76_205
+    assert students.images_seen == 11 * 5 * (40 + 1) * 12_673
+    hours = (students.images_trained + students.images_seen / 3) / 100 / 3600
+    assert students.hours == pytest.approx(hours)
+    resnet = row(table, rule="finetune", dataset="mimic", network="resnet50")
+    assert resnet.images_trained == 5 * 20 * 110_280
+    said = capsys.readouterr().out
+    assert "815 runs" in said and f"{table.hours.sum():,.1f} hours on one device" in said
+
+
+def test_twice_the_speed_is_half_the_hours():
+    slow, fast = (run("config", more=["--images-per-second", n]) for n in ("100", "200"))
+    assert fast.hours.sum() == pytest.approx(slow.hours.sum() / 2)
+    pd.testing.assert_frame_equal(slow.drop(columns="hours"), fast.drop(columns="hours"))
+
+
+def test_films_go_backward_only_where_weights_below_the_head_are_trained():
+    table = run("config", "thesis")
+    assert (table[table.rule.isin(["drifting_probe", "transfer_drifting"])].images_trained == 0).all()  # fmt: skip
+    tuned = table[table.rule == "transfer_finetune"]
+    # Half of the transferred models were probed, and of those the thesis trains the head alone.
+    assert sorted(tuned.images_trained) == [0, 7 * 5 * 20 * 110_280]
+    assert tuned.images_seen.max() - tuned.images_seen.min() == 7 * 5 * 20 * 110_280
+
+
+def test_own_epochs_of_a_loss_and_one_film_a_backbone_count():
+    config = cost.read_configuration([FILES["config"]])
+    config["distillation"] |= {
+        "losses": ["mse", "cosine"], "seeds": [1, 2], "epochs": 10, "per_loss": {"cosine": {"epochs": 3}},
+    }  # fmt: skip
+    config["transfer"] |= {"losses": ["mse"], "pairs": [["chexpert", "mimic"]]}
+    study = Study(config)
+    found = works(study, {"chexpert": Films(100, 10, 20), "mimic": Films(50, 5, 10)})
+    students = next(w for w in found if w.rule == "distill" and w.dataset == "chexpert")
+    assert students.trained == (10 + 3) * 2 * 100
+    kept = next(w for w in found if w.rule == "extract_features" and w.dataset == "chexpert")
+    # DenseNet-169 as it comes, and the student of each loss; fine-tuned networks are read where they are trained.
+    assert (kept.jobs, kept.seen) == (3, 3 * 130)
+
+
+def test_rates_are_the_medians_of_finished_runs_by_network(elsewhere, capsys):
+    for seed, rate in [(1, 100.0), (2, 300.0), (3, 110.0)]:
+        write_run(elsewhere / f"done/chexpert/students/mse/seed{seed}/run.json", rate)
+    write_run(elsewhere / "done/chexpert/models/resnet50-fft/seed1/run.json", 400.0)
+    write_run(elsewhere / "done/a-to-b/full-finetune/cxr-fmkd-lp.mse/seed1/run.json", 9e9, 1)
+    rates, _ = cost.measured(elsewhere / "done")
+    assert rates == {"densenet169": 110.0, "resnet50": 400.0, "densenet121": 205.0}
+    table = run("config", more=["--measured", "done"])
+    stated = run("config", more=["--images-per-second", "110"])
+    wide = {"rule": "distill", "dataset": "mimic"}
+    assert row(table, **wide).hours == pytest.approx(row(stated, **wide).hours)
+    assert "measured in done on L40" in capsys.readouterr().out
+
+
+def test_without_a_rate_films_are_counted_and_hours_left_blank(capsys):
+    table = run("config")
+    assert table[table.images_trained > 0].hours.isna().all()
+    assert table.images_trained.sum() > 0
+    assert "no rate is known: densenet121, densenet169, resnet50" in capsys.readouterr().err
+
+
+def test_the_teacher_counts_where_a_savedmodel_is_asked(capsys):
+    films = ["--films", "synthetic-chexpert=100,10,20", "--films", "synthetic-mimic=10,1,2"]
+    table = run("config", "demo", more=[*films, "--teacher-seconds", "36"])
+    assert row(table, rule="embed", dataset="synthetic-chexpert").hours == pytest.approx(1.3)
+    assert "embed" not in set(run("config").rule)
+
+
+def test_films_are_as_stated_else_as_sampled_else_as_published(elsewhere):
+    def trained(*more):
+        return row(run("config", more=more), rule="distill", dataset="chexpert").images_trained
+
+    runs = 7 * 5 * 40
+    assert trained() == runs * CHEXPERT.train
+    write_summary(elsewhere / "results/chexpert/records/summary.json", 1000, 100, 500)
+    assert trained() == runs * 1000
+    assert trained("--films", "chexpert=10,2,3") == runs * 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nih"], "nobody has counted the films of nih-pa, nih-ap yet"),
+        (["config", "--films", "cxr=1,2,3"], "no dataset cxr; it has chexpert, mimic"),
+        (["config", "--films", "mimic=12"], "write DATASET=TRAIN,VAL,TEST"),
+        (["config", "--images-per-second", "0"], "must be more than 0"),
+        (["absent.yaml"], "absent.yaml: there is no such file"),
+        (["few.yaml"], "nobody has counted the films of chexpert"),
+        (["broken.yaml"], "broken.yaml: this is no YAML"),
+    ],
+)
+def test_what_cannot_be_worked_out_is_one_clear_message(elsewhere, capsys, arguments, said):
+    (elsewhere / "few.yaml").write_text("datasets: {chexpert: {limit: 100}}")
+    (elsewhere / "broken.yaml").write_text("title: [")
+    name, *more = arguments
+    with pytest.raises(SystemExit):
+        run(*dict.fromkeys(["config", name]), more=more)
+    assert re.search(re.escape(said), capsys.readouterr().err)
+
+
+def test_without_any_configuration_the_message_says_where_to_go(capsys):
+    with pytest.raises(SystemExit):
+        main(["cost"])
+    assert "there is no config/config.yaml here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["thesis", "demo", "nih"])
+def test_configurations_are_laid_over_one_another_as_snakemake_does(name, elsewhere):
+    expected = yaml.safe_load(FILES["config"].read_text())
+    update_config(expected, yaml.safe_load(FILES[name].read_text()))
+    assert cost.read_configuration([FILES["config"], FILES[name]]) == expected
+    (elsewhere / "config").mkdir()
+    (elsewhere / "config/config.yaml").write_text(FILES["config"].read_text())
+    assert cost.read_configuration([FILES[name]]) == expected

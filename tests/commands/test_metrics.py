@@ -1,0 +1,95 @@
+"""`cxrfmkd metrics` on anybody's tables."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_predictions import logits, records
+from sklearn.metrics import roc_auc_score
+
+from cxrfmkd.cli import main
+from cxrfmkd.vocabulary.findings import FINDINGS
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Truth with numeric-looking keys and scores in another order, one file of each kind."""
+    truth = records(60, 3)
+    truth["image_id"] = [f"{i:05d}" for i in range(len(truth))]
+    scores = pd.DataFrame(logits(truth, 1.0, 4), columns=list(FINDINGS))
+    scores.insert(0, "image_id", truth.image_id)
+    truth = truth[["image_id", "patient_id", "sex", *FINDINGS]].assign(w=np.arange(len(truth)) % 3)
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    scores[::-1].to_parquet(tmp_path / "scores.parquet")
+    return tmp_path, truth, scores
+
+
+def run(folder, *more, truth="truth.csv", scores="scores.parquet") -> pd.DataFrame:
+    main(["metrics", "--truth", str(folder / truth), "--scores", str(folder / scores), "--key", "image_id",
+          "--out", str(folder / "out.csv"), "--replicates", "100", *more])  # fmt: skip
+    return pd.read_csv(folder / "out.csv")
+
+
+def test_rows_are_matched_by_key_and_findings_by_name(files, capsys):
+    folder, truth, scores = files
+    table = run(folder, "--cluster", "patient_id", "--weights", "w")
+    rows = table[table.metric == "auc_roc"].set_index("finding")
+    for name in FINDINGS:
+        expected = roc_auc_score(np.repeat(truth[name], truth.w), np.repeat(scores[name], truth.w))
+        assert rows.estimate[name] == pytest.approx(expected, abs=1e-12)
+        assert rows.low[name] <= expected <= rows.high[name]
+    assert rows.estimate["Macro"] == pytest.approx(rows.estimate[list(FINDINGS)].mean())
+    assert rows.n["Edema"] == (truth.w > 0).sum()
+    assert rows.positives["Edema"] == truth.Edema[truth.w > 0].sum()
+    assert "left out: sex" in capsys.readouterr().err
+
+
+def test_patients_widen_the_interval(files):
+    folder, *_ = files
+    alone, clustered = run(folder), run(folder, "--cluster", "patient_id")
+    assert (clustered.high - clustered.low).mean() > 1.05 * (alone.high - alone.low).mean()
+
+
+def test_few_findings_blanks_and_other_names_do(files):
+    folder, truth, scores = files
+    few = truth[["image_id"]].assign(mine=truth.Edema.where(truth.index % 4 > 0), other=1)
+    few.to_csv(folder / "few.csv", index=False)
+    scores[["image_id"]].assign(mine=scores.Edema).to_csv(folder / "mine.csv", index=False)
+    table = run(folder, truth="few.csv", scores="mine.csv")
+    assert (
+        table.finding.tolist() == ["mine"] * 4 and table.n.tolist() == [few.mine.notna().sum()] * 4
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "said"),
+    [
+        (lambda t, s: (t[1:], s), [], "0 rows of .* have no scores and 1 rows of it no truth"),
+        (lambda t, s: (t, s[2:]), [], "2 rows of .* have no scores"),
+        (lambda t, s: (t, pd.concat([s, s[:1]])), [], "1 values of image_id stand twice"),
+        (lambda t, s: (t, s.rename(columns={"image_id": "id"})), [], "no column image_id; it has id"),
+        (lambda t, s: (t, s[["image_id"]]), [], "no column has the name of one of"),
+        (lambda t, s: (t.assign(Edema="yes"), s), [], "columns Edema have values that are no numbers"),
+        (lambda t, s: (t.assign(Edema=-1), s), [], r"truth must be 0, 1 or missing; found \[-1.0\]"),
+        (lambda t, s: (t, s.assign(Edema=np.nan)), [], "scores are not finite numbers"),
+        (lambda t, s: (t, s), ["--cluster", "patient"], "no column patient; it has"),
+        (lambda t, s: (t.assign(patient_id=None), s), ["--cluster", "patient_id"], "blanks in image_id, patient_id"),
+    ],
+)  # fmt: skip
+def test_tables_that_do_not_fit_are_an_error(files, capsys, change, arguments, said):
+    folder, truth, scores = files
+    truth, scores = change(truth, scores)
+    truth.to_csv(folder / "truth.csv", index=False)
+    scores.to_parquet(folder / "scores.parquet")
+    with pytest.raises(SystemExit):
+        run(folder, *arguments)
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_missing_file_is_an_error(files, capsys):
+    with pytest.raises(SystemExit):
+        run(files[0], truth="absent.csv")
+    assert "there is no such file" in capsys.readouterr().err

@@ -1,0 +1,202 @@
+"""Any table, and the files of the published notebooks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from raw_layouts import chexpert, chexpert_tables, mimic, mimic_tables
+
+from cxrfmkd.datasets import adapters
+from cxrfmkd.datasets.sampling import sample
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Dataset
+from cxrfmkd.vocabulary.findings import FINDINGS
+
+OWN = pd.DataFrame(
+    {
+        "file": ["a/1.png", "b/1.png", "b/2.png"],
+        "person": ["007", "8", "8"],
+        "gender": ["w", "m", "m"],
+        "years": [30, None, 41.5],
+        "origin": ["caucasian", "n/k", "asian"],
+        "effusion": [1, 0, -1],
+        "Edema": [None, 1, 0],
+    }
+)
+COLUMNS = {
+    "path": "file", "patient_id": "person", "sex": "gender", "age": "years", "race": "origin",
+    "Pleural Effusion": "effusion",
+}  # fmt: skip
+VALUES = {
+    "sex": {"w": "Female", "m": "Male"},
+    "race": {"caucasian": "White", "asian": "Asian", "n/k": None},
+}
+
+
+def own(root, table=OWN, columns=COLUMNS, values=VALUES, suffix="csv") -> Dataset:
+    path = root / f"own.{suffix}"
+    table.to_parquet(path) if suffix == "parquet" else table.to_csv(path, index=False)
+    return Dataset("table", {"records": str(path)}, str(root), {}, columns=columns, values=values)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_columns_and_values_are_mapped(tmp_path, suffix):
+    reading = adapters.read("own", own(tmp_path, suffix=suffix))
+    records = reading.records
+    assert records.image_id.tolist() == ["a/1", "b/1", "b/2"]
+    assert records.patient_id.tolist() == ["007", "8", "8"]
+    assert records.sex.tolist() == ["Female", "Male", "Male"]
+    assert records.race.fillna("").tolist() == ["White", "", "Asian"]
+    np.testing.assert_array_equal(records.age, [30, np.nan, 41.5])
+    np.testing.assert_array_equal(records["Pleural Effusion"], [1, 0, -1])
+    np.testing.assert_array_equal(records.Edema, [np.nan, 1, 0])
+    assert records["Support Devices"].isna().all()
+    assert "split" not in records
+    assert "No Finding" in reading.notes[0]
+
+
+def test_own_splits_are_kept_and_may_be_mapped(tmp_path):
+    table = OWN.assign(split=["a", "b", "c"])
+    values = VALUES | {"split": {"a": "train", "b": "val", "c": "test"}}
+    assert adapters.read("own", own(tmp_path, table, values=values)).records.split.tolist() == [
+        "train",
+        "val",
+        "test",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"columns": COLUMNS | {"path": "files"}}, "datasets.own.columns.path is files, which the file does not have"),
+        ({"columns": COLUMNS | {"colour": "file"}}, "columns.colour: there is no such column of ours"),
+        ({"columns": {"path": "file"}}, "columns.patient_id is not set, and the file has no patient_id"),
+        ({"table": OWN.drop(columns=["effusion", "Edema"]), "columns": {"path": "file", "patient_id": "person"}},
+         "none of the 14 findings"),
+        ({"values": {}}, "values.sex: 3 rows hold w, m, which is none of Male, Female"),
+        ({"values": VALUES | {"race": {"caucasian": "White"}}}, "values.race: 2 rows hold n/k, asian"),
+        ({"table": OWN.assign(effusion=[1, 2, 0])}, r"column effusion: labels are 1, 0, -1 .* not 2.0 \(line 3\)"),
+        ({"table": OWN.assign(effusion=["yes", 1, 0])}, r"column Pleural Effusion: 1 values are no numbers, such as yes"),
+        ({"table": OWN.assign(person=["1", None, "2"])}, r"column person is blank \(line 3\)"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(tmp_path, settings, message):
+    with pytest.raises(InputError, match=message):
+        adapters.read("own", own(tmp_path, **settings))
+
+
+def test_an_unknown_adapter_is_refused():
+    with pytest.raises(InputError, match=r"datasets.x.adapter is 'dicom'; choose one of chexpert"):
+        adapters.read("x", Dataset("dicom", {}, "", {}))
+
+
+# --- the notebooks' own files -----------------------------------------------------------------------------
+
+
+def notebook_files(root, name: str, records: pd.DataFrame, own_columns: dict) -> Dataset:
+    """Write records as the notebooks write them: index columns that pile up, `validate`, codes, disease."""
+    root.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame({"Unnamed: 0": range(len(records)), **own_columns}).join(
+        records[["sex", "age", "race", *FINDINGS]].reset_index(drop=True)
+    )
+    table["split"] = records.split.replace({"val": "validate"}).to_numpy()
+    table["disease"] = records.disease.to_numpy()
+    paths = {}
+    for key, side in (("train", "train"), ("val", "validate"), ("test", "test")):
+        paths[key] = str(root / f"{name}.sample.{key}.csv")
+        table[table.split == side].to_csv(paths[key])
+    for path in table.path_preproc:
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).touch()
+    return Dataset("biomedia", paths, str(root), {})
+
+
+def of_chexpert(root) -> tuple[Dataset, pd.DataFrame]:
+    records = sample("chexpert", chexpert(root / "raw", chexpert_tables())).records
+    parts = records.path.str.split("/")
+    preproc = "preproc_224x224/" + parts.str[2] + "_" + parts.str[3] + "_" + parts.str[4]
+    columns = {"patient_id": records.patient_id, "Path": records.path, "AP/PA": records.view,
+               "ethnicity": records.ethnicity, "path_preproc": preproc}  # fmt: skip
+    return notebook_files(root / "notebooks", "chexpert", records, columns), records
+
+
+def of_mimic(root) -> tuple[Dataset, pd.DataFrame]:
+    records = sample("mimic", mimic(root / "raw", mimic_tables(200))).records
+    dicom = records.path.str.split("/").str[-1]
+    columns = {"subject_id": records.patient_id, "study_id": records.study_id, "ViewPosition": records.view,
+               "path": records.path, "path_preproc": "preproc_224x224/s" + records.study_id + "_" + dicom}  # fmt: skip
+    return notebook_files(root / "notebooks", "mimic", records, columns), records
+
+
+@pytest.mark.parametrize("make", [of_chexpert, of_mimic])
+def test_the_notebooks_files_read_as_the_raw_tables_do(tmp_path, make):
+    settings, records = make(tmp_path)
+    read = sample("old", settings).records
+    expected = records.sort_values(
+        "split", key=lambda s: s.map({"train": 0, "val": 1, "test": 2}), kind="stable"
+    )
+    same = [
+        "patient_id",
+        "study_id",
+        "sex",
+        "age",
+        "race",
+        "view",
+        *FINDINGS,
+        "split",
+        "disease",
+        "age_bin",
+    ]
+    pd.testing.assert_frame_equal(read[same], expected[same].reset_index(drop=True))
+    assert read.path.str.startswith("preproc_224x224/").all()
+
+
+def test_unnamed_index_columns_do_not_matter(tmp_path):
+    settings, _ = of_chexpert(tmp_path)
+    once = adapters.read("old", settings).records
+    path = settings.tables["test"]
+    pd.read_csv(path, dtype=str).to_csv(path)
+    pd.read_csv(path, dtype=str).to_csv(path)
+    assert {"Unnamed: 0.1", "Unnamed: 0.2"} <= set(pd.read_csv(path).columns)
+    pd.testing.assert_frame_equal(adapters.read("old", settings).records, once)
+
+
+def test_a_resampled_file_is_refused_with_the_reason(tmp_path):
+    settings, _ = of_chexpert(tmp_path)
+    path = settings.tables["test"]
+    table = pd.read_csv(path, dtype=str)
+    pd.concat([table, table]).to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"`resample` file .* give the `sample` file"):
+        adapters.read("old", settings)
+
+
+def test_a_file_of_another_split_or_dataset_is_refused(tmp_path):
+    settings, _ = of_chexpert(tmp_path / "c")
+    other, _ = of_mimic(tmp_path / "m")
+    settings.tables["val"] = settings.tables["train"]
+    with pytest.raises(InputError, match="rows are not of the split val"):
+        adapters.read("old", settings)
+    settings.tables["val"] = other.tables["val"]
+    with pytest.raises(InputError, match="two datasets: train of chexpert, val of mimic"):
+        adapters.read("old", settings)
+
+
+def test_a_file_name_that_landed_on_another_patients_row_fails_the_gate(tmp_path):
+    """It really happened: the notebooks' loop assigned path_preproc by counter (bug of MIMIC until dbfea58)."""
+    settings, _ = of_chexpert(tmp_path)
+    path = settings.tables["test"]
+    table = pd.read_csv(path, dtype=str)
+    table["path_preproc"] = np.roll(table.path_preproc, 1)
+    table.to_csv(path, index=False)
+    with pytest.raises(InputError, match="paths are of another patient_id than their row"):
+        sample("old", settings)
+
+
+def test_a_published_disease_of_0_is_noted(tmp_path):
+    settings, _ = of_chexpert(tmp_path)
+    path = settings.tables["test"]
+    table = pd.read_csv(path, dtype=str)
+    table.loc[0, ["No Finding", "Pleural Effusion", "disease"]] = ["0.0", "0.0", "0.0"]
+    table.to_csv(path, index=False)
+    assert "says otherwise in 1 rows" in adapters.read("old", settings).notes[0]

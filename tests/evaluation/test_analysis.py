@@ -1,0 +1,441 @@
+"""The whole evaluation: tables from predictions and records, and every way in which they may not fit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from locations import ROOT
+from made_predictions import logits, records, write_predictions
+from scipy import stats
+from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score, roc_curve
+from statsmodels.stats.multitest import multipletests
+
+from cxrfmkd.datasets.splits import HALVES, half
+from cxrfmkd.evaluation.analysis import TABLES, Run, evaluate, runs_of
+from cxrfmkd.evaluation.families import Family, references
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_table, write_table
+from cxrfmkd.statistics.multiple import adjusted, standard_error, wald
+from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+
+SKILLS = {
+    ("cxr-fm-lp", ""): 1.6, ("cxr-model-lp", ""): 0.4, ("cxr-fmkd-direct-lp", "mse"): 1.6,
+    ("cxr-fmkd-direct-lp", "cosine"): 2.6,
+}  # fmt: skip
+SETTINGS = Evaluation(replicates=150, attributes=["sex", "race"])
+
+
+class Study:
+    """Records, weights and predictions of four models and two seeds on a dataset called `here`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.val, self.test = records(70, 1, "val"), records(150, 2, "test")
+        rng = np.random.default_rng(3)
+        self.weights = pd.Series(
+            rng.integers(0, 4, len(self.test)).astype(float), self.test.image_id
+        )
+        self.runs = [
+            Run(Family("here", "own", *model), seed, write_predictions(
+                folder / f"{'.'.join(model)}{seed}.parquet", skill, 10 * seed + i, val=self.val, test=self.test))
+            for i, (model, skill) in enumerate(SKILLS.items()) for seed in (41, 42)
+        ]  # fmt: skip
+
+    def evaluate(self, settings: Evaluation = SETTINGS, **changes) -> dict[str, pd.DataFrame]:
+        given = {
+            "val": self.val,
+            "test": self.test,
+            "weights": self.weights,
+            "runs": self.runs,
+        } | changes
+        return evaluate("here", settings=settings, **given)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    return Study(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def tables(study) -> dict[str, pd.DataFrame]:
+    return study.evaluate()
+
+
+def seed_of(model: tuple[str, str], seed: int) -> int:
+    return 10 * seed + list(SKILLS).index(model)
+
+
+def test_tables_have_their_columns_and_every_row(tables):
+    assert {name: list(table.columns) for name, table in tables.items()} == TABLES
+    assert len(tables["metrics"]) == 4 * 2 * 2 * 17 * 4
+    assert len(tables["summary"]) == 4 * 2 * 17 * 4
+    keys = TABLES["metrics"][:9]
+    assert not tables["metrics"].duplicated(keys).any()
+    assert set(tables["metrics"].finding) == {*FINDINGS, *GROUPS}
+
+
+def test_metrics_are_those_of_scikit_learn_on_duplicated_rows(study, tables):
+    table = tables["metrics"]
+    model = ("cxr-fmkd-direct-lp", "mse")
+    scores = logits(study.test, SKILLS[model], seed_of(model, 42))
+    for population, weights in (
+        ("natural", np.ones(len(study.test))),
+        ("resampled", study.weights),
+    ):
+        rows = np.repeat(np.arange(len(study.test)), np.asarray(weights).astype(int))
+        chosen = table[(table.model == model[0]) & (table.loss == "mse") & (table.seed == 42)
+                       & (table.population == population)]  # fmt: skip
+        found = chosen.pivot(index="finding", columns="metric", values="estimate")
+        expected = []
+        for k, name in enumerate(FINDINGS):
+            truth, score = study.test[name].to_numpy()[rows], scores[rows, k]
+            fpr, tpr, _ = roc_curve(truth, score)
+            expected.append((roc_auc_score(truth, score), average_precision_score(truth, score),
+                             (tpr - fpr).max(), (tpr - fpr)[np.abs(fpr - 0.2).argmin()]))  # fmt: skip
+        order = ["auc_roc", "auc_pr", "youden_j_max", "youden_j_at_fpr20"]
+        np.testing.assert_allclose(found.loc[list(FINDINGS), order], expected, atol=1e-9)
+        np.testing.assert_allclose(found.loc["Macro", order], np.mean(expected, axis=0), atol=1e-9)
+
+
+def test_summary_is_the_mean_and_sd_over_seeds(tables):
+    keys = [*TABLES["summary"][:8]]
+    expected = tables["metrics"].groupby(keys).estimate.agg(["mean", "std"])
+    found = tables["summary"].set_index(keys).loc[expected.index]
+    np.testing.assert_allclose(found["mean"], expected["mean"], atol=1e-12)
+    np.testing.assert_allclose(found.sd, expected["std"], atol=1e-12)
+    assert (found.n_seeds == 2).all() and (found.low <= found.high).all()
+
+
+def test_halves_are_measured_on_their_own_patients_and_stand_in_no_other_table(study, tables):
+    model = ("cxr-fm-lp", "")
+    side, rows = half(study.test.patient_id), np.arange(len(study.test))
+    for population, weights in (("natural", 1), ("resampled", study.weights.astype(int))):
+        for number, name in enumerate(HALVES):
+            own = np.repeat(rows, np.where(side == number, weights, 0))
+            truth = study.test[list(FINDINGS)].to_numpy()[own]
+            expected = [
+                roc_auc_score(truth, logits(study.test, SKILLS[model], seed_of(model, seed))[own])
+                for seed in (41, 42)
+            ]
+            found = tables["halves"].query(
+                "model == 'cxr-fm-lp' and finding == 'Macro' and metric == 'auc_roc'"
+            )
+            found = found[found.population == f"{population} {name}"]
+            assert found["mean"].item() == pytest.approx(np.mean(expected))
+            assert found.n_seeds.item() == 2
+    assert set(tables["halves"].finding) == set(GROUPS)
+    others = pd.concat([table.population for name, table in tables.items() if name != "halves"])
+    assert set(others) == {"natural", "resampled"}
+
+
+def test_counts_say_what_a_number_rests_on(study, tables):
+    rows = tables["summary"].query(
+        "finding == 'Edema' and metric == 'auc_roc' and model == 'cxr-fm-lp'"
+    )
+    natural, resampled = (rows[rows.population == p].iloc[0] for p in ("natural", "resampled"))
+    edema, w = study.test.Edema.to_numpy(), study.weights.to_numpy()
+    assert (natural.n, natural.positives) == (len(edema), edema.sum())
+    assert (resampled.n, resampled.positives) == ((w > 0).sum(), edema[w > 0].sum())
+    assert resampled.prevalence == pytest.approx((edema * w).sum() / w.sum())
+
+
+def test_finding_with_one_class_is_blank_and_counted(study):
+    test = study.test.assign(Fracture=0.0)
+    table = study.evaluate(test=test)["metrics"]
+    assert (
+        table[table.finding == "Fracture"][["estimate", "low", "high", "positives"]]
+        .isna()
+        .all(axis=None)
+    )
+    assert (table[table.finding == "Fracture"].undefined == 1).all()
+    groups = table[table.finding.isin(["Macro", "Others"])]
+    assert groups.estimate.notna().all() and (groups.undefined == 1).all()
+    assert (table[table.finding == "Average Classes 1 to 7"].undefined == 0).all()
+
+
+def test_left_out_uncertain_labels_are_no_part_of_the_set(study):
+    test = study.test.copy()
+    test.loc[test.index[::5], "Edema"] = -1.0
+    left_out = study.evaluate(test=test, uncertain="ignore")["summary"]
+    assert (
+        left_out[left_out.finding == "Edema"].query("population == 'natural'").n
+        == (test.Edema >= 0).sum()
+    ).all()
+
+
+def test_resampled_test_set_of_equal_weights_is_none(study):
+    tables = study.evaluate(weights=study.weights * 0 + 1)
+    halves = tables.pop("halves")
+    assert set(halves.population) == {f"natural {name}" for name in HALVES}
+    assert all(set(table.population) == {"natural"} for table in tables.values())
+
+
+def test_better_model_is_told_apart_and_p_values_are_adjusted_by_family(tables):
+    table = tables["comparisons"]
+    assert set(table.finding) == {"Macro", *GROUPS["Average Classes 1 to 7"]}
+    best = "own/cxr-fmkd-direct-lp.cosine@here"
+    row = table[(table.model_a == best) & (table.model_b == "own/cxr-model-lp@here") & (table.metric == "auc_roc")
+                & (table.finding == "Macro") & (table.population == "natural")].iloc[0]  # fmt: skip
+    assert row.low > 0.05 and row.p < 0.01 and row.family == "baseline: auc_roc"
+    summary = tables["summary"].query(
+        "finding == 'Macro' and metric == 'auc_roc' and population == 'natural'"
+    )
+    means = summary.set_index(["model", "loss"])["mean"]
+    assert row.difference == pytest.approx(
+        means["cxr-fmkd-direct-lp", "cosine"] - means["cxr-model-lp", ""]
+    )
+    for _, family in table.groupby(["population", "family"]):
+        np.testing.assert_allclose(family.p_adjusted, multipletests(family.p, method="fdr_by")[1])
+    assert set(table[table.family.str.startswith("loss")].model_b) == {best}
+
+
+def test_analytic_p_values_check_those_of_the_bootstrap(study):
+    one_seed = [run for run in study.runs if run.seed == 41]
+    table = study.evaluate(replace(SETTINGS, replicates=600), runs=one_seed)["comparisons"]
+    table = table.query("metric == 'auc_roc' and population == 'natural' and finding != 'Macro'")
+    z = [stats.norm.isf(table[name] / 2) for name in ("p", "p_delong")]
+    np.testing.assert_allclose(z[0], z[1], rtol=0.15, atol=0.1)
+
+
+def test_same_predictions_differ_by_nothing(study):
+    twice = [replace(run, predictions=study.runs[run.seed - 41].predictions) for run in study.runs]
+    settings = replace(SETTINGS, comparisons=["teacher"])
+    one_seed = [run for run in twice if run.seed == 41]
+    table = study.evaluate(settings, runs=one_seed)["comparisons"]
+    assert (table[["difference", "low", "high"]] == 0).all(axis=None) and table.p.isna().all()
+
+
+def test_thresholds_from_validation_are_carried_to_the_test_set(study, tables):
+    model = ("cxr-fm-lp", "")
+    expected = []
+    for seed in (41, 42):
+        val, test = (
+            logits(part, SKILLS[model], seed_of(model, seed)) for part in (study.val, study.test)
+        )
+        k = FINDINGS.index("Edema")
+        fpr, _, cuts = roc_curve(study.val.Edema, val[:, k])
+        cut = cuts[np.abs(fpr - 0.2).argmin()]
+        tn, fp, fn, tp = confusion_matrix(study.test.Edema, test[:, k] >= cut).ravel()
+        expected.append(
+            [tp / (tp + fn), tn / (tn + fp), tp / (tp + fp), tn / (tn + fn), 1 / (1 + np.exp(-cut))]
+        )
+    rows = (
+        tables["thresholds"]
+        .query(
+            "model == 'cxr-fm-lp' and finding == 'Edema' and population == 'natural' and rule == 'validation'"
+        )
+        .set_index("metric")
+    )
+    found = [*rows.estimate[["sensitivity", "specificity", "ppv", "npv"]], rows.threshold.iloc[0]]
+    np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=1e-7)
+    assert set(tables["thresholds"].rule) == {"validation", "test"}
+
+
+def test_models_used_directly_carry_their_sources_thresholds(study, tmp_path):
+    source = records(60, 9, "val")
+    runs = []
+    for seed in (41, 42):
+        before = write_predictions(tmp_path / f"before{seed}.parquet", 1.0, seed, val=source)
+        here = write_predictions(
+            tmp_path / f"here{seed}.parquet", 1.0, seed, val=study.val, test=study.test
+        )
+        runs.append(Run(Family("there", "direct", "cxr-fm-lp", ""), seed, here, before))
+    table = study.evaluate(runs=[*study.runs, *runs], sources={"there": source})["thresholds"]
+    rows = table[(table.rule == "source-validation")]
+    assert set(rows.source) == {"there"} and len(rows) == 14 * 5 * 2
+    k = FINDINGS.index("Pleural Effusion")
+    cuts = []
+    for seed in (41, 42):
+        fpr, _, thresholds = roc_curve(source["Pleural Effusion"], logits(source, 1.0, seed)[:, k])
+        cuts.append(1 / (1 + np.exp(-thresholds[np.abs(fpr - 0.2).argmin()])))
+    assert rows[rows.finding == "Pleural Effusion"].threshold.iloc[0] == pytest.approx(
+        np.mean(cuts), abs=1e-7
+    )
+
+
+def test_curves_enclose_the_areas(tables):
+    curves = tables["curves"].query(
+        "population == 'natural' and model == 'cxr-fm-lp' and finding == 'Edema'"
+    )
+    roc, pr = (curves[curves.curve == name] for name in ("roc", "pr"))
+    assert roc.x.tolist() == pytest.approx(np.linspace(0, 1, 51)) and roc.y.is_monotonic_increasing
+    means = tables["summary"].query(
+        "population == 'natural' and model == 'cxr-fm-lp' and finding == 'Edema'"
+    )
+    means = means.set_index("metric")["mean"]
+    assert np.trapezoid(roc.y, roc.x) == pytest.approx(means["auc_roc"], abs=0.02)
+    assert pr.y[pr.x > 0].mean() == pytest.approx(means["auc_pr"], abs=0.03)
+
+
+def test_rare_findings_show_metrics_but_no_counts_and_no_curves(study):
+    test = study.test.assign(Fracture=0.0)
+    few = test.patient_id.unique()[:5]
+    test.loc[test.patient_id.isin(few), "Fracture"] = 1.0
+    tables = study.evaluate(replace(SETTINGS, replicates=20), test=test)
+    rows = {name: table[table.finding == "Fracture"] for name, table in tables.items()}
+    assert rows["metrics"].estimate.notna().all() and rows["metrics"].positives.isna().all()
+    assert rows["metrics"].prevalence.isna().all() and rows["curves"].empty
+    assert set(rows["calibration"].metric) == {
+        "brier",
+        "brier_skill",
+        "mean_error",
+        "ece",
+        "rmsce_debiased",
+    }
+    assert not tables["curves"].empty and (tables["calibration"].metric == "observed").any()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Evaluation(replicates=0), replace(SETTINGS, unit="row", replicates=20),
+     replace(SETTINGS, attributes=[], replicates=5), replace(SETTINGS, comparisons=[], replicates=5)],
+)  # fmt: skip
+def test_every_switch_leads_to_tables(study, settings):
+    tables = study.evaluate(settings)
+    assert {name: list(table.columns) for name, table in tables.items()} == TABLES
+    assert tables["metrics"].estimate.notna().all()
+    assert tables["metrics"].low.notna().all() == (settings.replicates > 0)
+    assert tables["comparisons"].empty == (not settings.comparisons)
+    assert tables["gaps"].empty == (not settings.attributes)
+
+
+def test_intervals_by_row_are_narrower_than_by_patient(tables, study):
+    by_row = study.evaluate(replace(SETTINGS, unit="row"))["metrics"]
+    width = [
+        (t.high - t.low)[t.population == "resampled"].mean() for t in (by_row, tables["metrics"])
+    ]
+    assert width[0] < 0.8 * width[1]
+
+
+def test_no_table_names_an_image_or_a_patient(study, tables):
+    text = "".join(table.to_csv() for table in tables.values())
+    assert not any(one in text for one in [*study.test.image_id, *study.test.patient_id.unique()])
+
+
+def broken(path: Path, change, tmp_path: Path) -> Path:
+    table = change(read_table(path))
+    target = tmp_path / "broken.parquet"
+    write_table(target, table)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.drop(columns="Edema"), "columns Edema are missing"),
+        (lambda t: t.drop(index=t.index[t.split == "test"][0]), "test images 1 are missing"),
+        (lambda t: pd.concat([t, t[t.split == "test"][:2]]), "test images 2 stand twice"),
+        (lambda t: pd.concat([t, t[:1].assign(image_id="?", split="val")]), "1 are not among the records"),
+        (lambda t: t.assign(Edema=t.Edema.where(t.split == "val", np.inf)), "not a finite number"),
+    ],
+)  # fmt: skip
+def test_predictions_that_do_not_fit_the_records_are_an_error(study, tmp_path, change, said):
+    run = replace(study.runs[0], predictions=broken(study.runs[0].predictions, change, tmp_path))
+    with pytest.raises(InputError, match=said):
+        study.evaluate(replace(SETTINGS, replicates=0), runs=[run])
+
+
+def test_missing_predictions_are_an_error(study, tmp_path):
+    with pytest.raises(InputError, match="there is no such file"):
+        study.evaluate(runs=[replace(study.runs[0], predictions=tmp_path / "absent.parquet")])
+
+
+def test_weights_that_do_not_fit_the_test_set_are_an_error(study):
+    with pytest.raises(InputError, match="1 have no weight and 0 have two"):
+        study.evaluate(weights=study.weights[1:])
+    with pytest.raises(InputError, match="0 have no weight and 1 have two"):
+        study.evaluate(weights=pd.concat([study.weights, study.weights[:1]]))
+
+
+def test_runs_and_files_must_be_as_many():
+    one = {"source": "a", "strategy": "direct", "model": "cxr-fm-lp", "loss": "", "seed": 1}
+    assert runs_of([one], [Path("x")], [Path("y")])[1] == ["a"]
+    with pytest.raises(InputError, match="1 runs, of them 1 direct, but 2 predictions"):
+        runs_of([one], [Path("x"), Path("y")], [])
+    with pytest.raises(InputError, match="3 source predictions"):
+        runs_of([one], [Path("x")], [Path("y")] * 3)
+
+
+def test_references_are_of_the_same_source_and_strategy_or_trained_here():
+    own = [
+        Family("here", "own", model, "") for model in ("cxr-fm-lp", "cxr-model-lp", "cxr-model-fft")
+    ]
+    moved = [Family("there", "direct", model, "") for model in ("cxr-fm-lp", "cxr-model-fft")]
+    probed = Family("there", "linear-probe", "cxr-fmkd-fft", "mse")
+    direct = Family("there", "direct", "cxr-fmkd-fft", "mse")
+    families = [*own, *moved, probed, direct, direct._replace(loss="mae")]
+    validated = dict.fromkeys(families, 0.5) | {direct._replace(loss="mae"): 0.7}
+    found = {
+        (kind, a): b
+        for kind, a, b in references(families, "here", validated, ["teacher", "baseline", "loss"])
+    }
+    assert found["teacher", direct] == moved[0] and found["baseline", direct] == moved[1]
+    assert found["teacher", probed] == own[0] and found["baseline", probed] == own[2]
+    assert found["loss", direct] == direct._replace(loss="mae")
+    assert ("teacher", own[0]) not in found and ("loss", probed) not in found
+    assert direct.name == "direct/cxr-fmkd-fft.mse@there" and own[0].name == "own/cxr-fm-lp@here"
+
+
+def test_p_values_of_two_sets_of_seeds_are_welchs():
+    a, b = (
+        np.random.default_rng(0).normal(size=(5, 3)),
+        np.random.default_rng(1).normal(size=(4, 3)) + 1,
+    )
+    error = np.sqrt(a.var(axis=0, ddof=1) / 5 + b.var(axis=0, ddof=1) / 4)
+    found = wald(a.mean(axis=0) - b.mean(axis=0), error, a, b)
+    np.testing.assert_allclose(found, stats.ttest_ind(a, b, equal_var=False).pvalue, rtol=1e-10)
+    one = wald(np.array([1.0, 0.0]), np.array([0.5, 0.0]), a[:1, :2])
+    np.testing.assert_allclose(one, [2 * stats.norm.sf(2), np.nan])
+
+
+def test_adjustment_leaves_blanks_out():
+    p = np.array([0.01, np.nan, 0.03, 0.04])
+    np.testing.assert_allclose(adjusted(p, "holm"), [0.03, np.nan, 0.06, 0.06])
+    np.testing.assert_allclose(adjusted(p, "none"), p)
+    assert np.isnan(adjusted(np.array([np.nan]), "fdr_by")).all()
+
+
+def test_standard_error_is_that_of_the_defined_replicates():
+    values = np.random.default_rng(0).normal(size=(50, 2))
+    values[:20, 0] = np.nan
+    expected = [values[20:, 0].std(ddof=1), values[:, 1].std(ddof=1)]
+    np.testing.assert_allclose(standard_error(values), expected)
+
+
+def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
+    kept = study.test[:-1]
+    spec = {
+        "dataset": "here", "evaluation": asdict(replace(SETTINGS, replicates=20)), "labels": {"uncertain": "zeros"},
+        "runs": [{**run.family._asdict(), "seed": run.seed} for run in study.runs[:2]],
+    }  # fmt: skip
+    for name, table in (("val", study.val), ("test", study.test)):
+        write_table(tmp_path / f"{name}.csv", table)
+    write_table(tmp_path / "weights.csv", study.weights.rename("weight").reset_index())
+    ids = [*study.val.image_id, *kept.image_id]
+    array = KeyedArray(
+        np.zeros((len(ids), 1)),
+        pd.DataFrame({"image_id": ids}),
+        {"excluded": [study.test.image_id.iloc[-1]]},
+    )
+    array.save(tmp_path / "images")
+    files = [
+        write_predictions(tmp_path / f"{i}.parquet", 1.0, i, val=study.val, test=kept)
+        for i in (0, 1)
+    ]
+    command = [sys.executable, ROOT / "workflow/scripts/evaluate.py", "--spec", json.dumps(spec), "--predictions", *files,
+               "--val", tmp_path / "val.csv", "--test", tmp_path / "test.csv", "--resampled", tmp_path / "weights.csv",
+               "--arrays", tmp_path / "images"]  # fmt: skip
+    outputs = {name: tmp_path / "out" / f"{name}.csv" for name in TABLES}
+    command += [part for name, path in outputs.items() for part in (f"--{name}", path)]
+    subprocess.run([str(part) for part in command], check=True)
+    for name, path in outputs.items():
+        assert list(pd.read_csv(path).columns) == TABLES[name]
+    assert pd.read_csv(outputs["metrics"]).query("population == 'natural'").n.max() == len(kept)

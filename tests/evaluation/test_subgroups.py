@@ -1,0 +1,207 @@
+"""Subgroup rates and gaps against fairlearn, and small cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fairlearn.metrics import (
+    MetricFrame,
+    equalized_odds_difference,
+    false_positive_rate,
+    true_positive_rate,
+)
+from made_predictions import logits, records
+from sklearn.metrics import roc_auc_score
+
+from cxrfmkd.evaluation import gaps, subgroups
+from cxrfmkd.evaluation.bootstrap import Sample, measure_names
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.vocabulary.findings import FINDINGS
+
+CUT = -1.2
+EFFUSION = FINDINGS.index("Pleural Effusion")
+NO_FINDING = FINDINGS.index("No Finding")
+
+
+def measured(table, attributes, replicates=0, minimum=1, scores=None, weights=None):
+    """Rates of a model at the threshold CUT, with its groups and cells."""
+    truth = table[list(FINDINGS)].to_numpy(float)
+    scores = logits(table, 1.5, 3) if scores is None else scores
+    weights = np.ones(len(table)) if weights is None else weights
+    patients = table.patient_id.to_numpy()
+    groups = subgroups.groups(table, attributes)
+    cells = subgroups.cells(truth, patients, weights, groups.codes, minimum)
+    sample = Sample(truth, patients, weights, groups.codes, replicates, detail=cells.detail(groups))
+    found = sample.replicate(scores, np.full((14, 2), CUT))
+    return subgroups.with_rates(found, measure_names(2)), groups, cells
+
+
+@pytest.fixture(scope="module")
+def study():
+    table = records(200, 1)
+    return table, measured(table, ["sex", "race", "age", "view"], replicates=60)
+
+
+def test_groups_are_the_attributes_and_their_crossings(study):
+    _, (_, groups, _) = study
+    assert groups.divisions == [
+        "sex",
+        "race",
+        "age",
+        "view",
+        "sex x race",
+        "sex x view",
+        "race x view",
+    ]
+    assert [groups.names[i] for i in groups.of("race")] == ["Asian", "Black", "White"]
+    assert len(groups.of("sex x race")) == 6 and "Female, Black" in groups.names
+    assert [groups.names[i] for i in groups.of("age")] == [
+        "to 20", "21-30", "31-40", "41-50", "51-60", "61-70", "71-80", "over 80"]  # fmt: skip
+
+
+def test_rates_at_the_threshold_of_everyone_are_those_of_fairlearn(study):
+    table, (rates, groups, _) = study
+    called = logits(table, 1.5, 3) >= CUT
+    for attribute in ("sex", "race", "view"):
+        for k in (EFFUSION, NO_FINDING):
+            truth = table[FINDINGS[k]]
+            for name, metric in (("tpr", true_positive_rate), ("fpr", false_positive_rate)):
+                frame = MetricFrame(metrics=metric, y_true=truth, y_pred=called[:, k],
+                                    sensitive_features=table[attribute])  # fmt: skip
+                for i in groups.of(attribute):
+                    expected = frame.by_group[groups.names[i]]
+                    assert rates[name][0, k, i] == pytest.approx(expected, abs=1e-12)
+
+
+def test_equalised_odds_gap_is_that_of_fairlearn(study):
+    table, (rates, groups, cells) = study
+    called = logits(table, 1.5, 3) >= CUT
+    found = gaps.ranges(rates, groups, cells)
+    for attribute in ("sex", "race", "view"):
+        for k in (EFFUSION, NO_FINDING):
+            expected = equalized_odds_difference(
+                table[FINDINGS[k]], called[:, k], sensitive_features=table[attribute]
+            )
+            assert found[attribute, "equalised_odds"][0, k] == pytest.approx(expected, abs=1e-12)
+
+
+def test_area_of_a_crossed_group_is_that_of_its_images(study):
+    table, (rates, groups, _) = study
+    member = ((table.sex == "Female") & (table.race == "Black")).to_numpy()
+    truth, scores = table[FINDINGS[EFFUSION]][member], logits(table, 1.5, 3)[member, EFFUSION]
+    found = rates["auc_roc"][0, EFFUSION, groups.names.index("Female, Black")]
+    assert found == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+
+
+def test_underdiagnosis_is_the_gap_in_false_alarms_of_no_finding(study):
+    _, (rates, groups, cells) = study
+    found = gaps.ranges(rates, groups, cells)["race", "underdiagnosis"][0]
+    fpr = rates["fpr"][0, NO_FINDING, groups.of("race")]
+    assert found[NO_FINDING] == pytest.approx(fpr.max() - fpr.min())
+    assert np.isnan(np.delete(found, NO_FINDING)).all()
+
+
+def test_relative_differences_refer_to_the_mean_over_sexes_and_races(study):
+    _, (rates, groups, cells) = study
+    table = subgroups.table(rates, groups, cells, 0.95)
+    rows = table[(table.finding == "Pleural Effusion") & (table.metric == "auc_roc")].set_index(
+        "group"
+    )
+    five = ["Female", "Male", "Asian", "Black", "White"]
+    mean = rows.estimate[five].mean()
+    np.testing.assert_allclose(rows.relative[five], 100 * (rows.estimate[five] - mean) / mean)
+    views = rows.estimate[["AP", "PA"]]
+    np.testing.assert_allclose(rows.relative[["AP", "PA"]], 100 * (views / views.mean() - 1))
+    assert np.isnan(rows.relative["all"])
+    assert (rows.relative_low[five] <= rows.relative[five]).all()
+
+
+def test_numbers_resting_on_few_patients_are_blank_and_listed():
+    table = records(60, 5)
+    table.loc[table.race == "Black", "Edema"] = 0.0
+    first = table.index[(table.race == "Black")][0]
+    table.loc[table.patient_id == table.patient_id[first], "Edema"] = 1.0
+    rates, groups, cells = measured(table, ["race", "age"], 20, minimum=10)
+    rows = subgroups.table(rates, groups, cells, 0.95)
+    black = rows[(rows.group == "Black") & (rows.finding == "Edema")].set_index("metric")
+    numbers = ["estimate", "low", "high", "positives", "prevalence"]
+    assert black.loc["tpr", numbers].isna().all() and black.loc["auc_roc", numbers].isna().all()
+    assert black.suppressed[["tpr", "auc_roc"]].all() and not black.suppressed["fpr"]
+    member = table[table.race == "Black"]
+    wrong = (logits(table, 1.5, 3)[:, 5] >= CUT)[table.race == "Black"][member.Edema == 0]
+    assert black.estimate["fpr"] == pytest.approx(wrong.mean())
+    assert black.n["fpr"] == len(member) and black.patients["fpr"] == member.patient_id.nunique()
+    small = rows[(rows.attribute == "age") & rows.patients.isna()]
+    assert len(small) and small.suppressed.all() and small.n.isna().all()
+    found = gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95)
+    edema = found[
+        (found.attribute == "race") & (found.finding == "Edema") & (found.metric == "tpr")
+    ]
+    assert "Black" not in edema[["a", "b"]].to_numpy()
+
+
+def test_images_without_a_weight_or_an_attribute_belong_to_no_group():
+    table = records(50, 6)
+    table.loc[table.index[:30], "race"] = None
+    weights = np.ones(len(table))
+    weights[20:40] = 0
+    _, groups, cells = measured(table, ["race"], weights=weights)
+    assert cells.images[0, 0] == len(table) - 20
+    assert cells.images[0, groups.of("race")].sum() == len(table) - 40
+
+
+def test_attribute_that_no_record_has_is_an_error():
+    with pytest.raises(InputError, match="asks for race, but no test record has one"):
+        subgroups.groups(records(20).assign(race=None), ["sex", "race"])
+
+
+def test_without_attributes_there_is_everyone():
+    rates, groups, cells = measured(records(40), [], 5)
+    table = subgroups.table(rates, groups, cells, 0.95)
+    assert set(table.attribute) == {"all"} and len(table) == 14 * len(subgroups.MEASURES)
+    assert gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95).empty
+    assert gaps.pair_table(rates, rates, groups, cells, 0.95).empty
+    assert gaps.versus_table({}, {}, 0.95).empty
+
+
+def test_planted_gap_is_found_and_its_groups_named():
+    table = records(500, 7)
+    scores = logits(table, 2.0, 8)
+    noise = np.random.default_rng(9).normal(size=scores.shape) * 4
+    scores = np.where((table.sex == "Female").to_numpy()[:, None], noise, scores)
+    rates, groups, cells = measured(table, ["sex"], 300, 10, scores)
+    found = gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95)
+    row = found[(found.metric == "auc_roc") & (found.finding == "Pleural Effusion")].iloc[0]
+    assert (row.a, row.b) == ("Male", "Female") and row.low > 0.1 and row.p < 0.01
+    assert row.expected < row.corrected <= row.estimate and row.estimate - row.corrected < 0.03
+    pairs = gaps.pair_table(rates, {k: v[:1] for k, v in rates.items()}, groups, cells, 0.95)
+    pair = pairs[(pairs.metric == "auc_roc") & (pairs.finding == "Pleural Effusion")].iloc[0]
+    assert (pair.a, pair.b) == ("Female", "Male") and pair.high < 0 and pair.p < 1e-4
+    assert pair.estimate == pytest.approx(-row.estimate)
+
+
+def test_gap_by_chance_alone_is_mostly_taken_off():
+    """Three races that the model serves alike: the raw gap is positive every time."""
+    raw, corrected, ps = [], [], []
+    for seed in range(12):
+        table = records(300, 100 + seed)
+        rates, groups, cells = measured(table, ["race"], 100, 10, logits(table, 1.5, seed))
+        found = gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95)
+        found = found[found.metric == "tpr"].dropna(subset="estimate")
+        raw.append(found.estimate.mean())
+        corrected.append(found.corrected.mean())
+        ps.extend(found.p)
+    assert np.mean(corrected) < 0.45 * np.mean(raw)
+    assert 0.3 < np.mean(ps) < 0.7
+
+
+def test_difference_of_gaps_between_two_models_is_paired(study):
+    table, (rates, groups, cells) = study
+    found = gaps.ranges(rates, groups, cells)
+    assert (gaps.versus_table(found, found, 0.95)[["estimate", "low", "high"]] == 0).all(axis=None)
+    other, *_ = measured(table, ["sex", "race", "age", "view"], 60, scores=logits(table, 0.2, 4))
+    there = gaps.ranges(other, groups, cells)
+    rows = gaps.versus_table(found, there, 0.95)
+    row = rows[(rows.attribute == "race") & (rows.metric == "auc_roc")].iloc[EFFUSION]
+    expected = found["race", "auc_roc"][0] - there["race", "auc_roc"][0]
+    assert row.estimate == pytest.approx(expected[EFFUSION]) and row.low <= row.estimate <= row.high

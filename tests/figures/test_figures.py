@@ -1,0 +1,310 @@
+"""Figures: what they show, that they are the same every time, and that they name nobody."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from itertools import combinations
+from pathlib import Path
+
+import made_results
+import made_tables as made
+import numpy as np
+import pandas as pd
+import pytest
+from locations import ROOT
+from matplotlib.colors import to_rgb
+
+from cxrfmkd.figures import (
+    differences,
+    embedding,
+    flow,
+    ks,
+    parallel,
+    performance,
+    resampling,
+    style,
+    subgroups,
+)
+from cxrfmkd.figures.drawing import IDS, MAKERS, make
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.outputs import KINDS, representatives
+from cxrfmkd.vocabulary.models import MODELS
+
+SPEC = {"minimum_cell": 10, "method": "weights"}
+
+# Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
+SIGHT = {
+    "normal": np.eye(3),
+    "protanopia": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+    "deuteranopia": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
+    "tritanopia": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("study") / "results"
+    made_results.write(root)
+    return root
+
+
+def drawn(root: Path, name: str, **shape):
+    paths = made_results.shape(**shape).catalogue()[name]
+    return make(name, SPEC, [root / path for path in paths])
+
+
+def lab(colour: str, sight: np.ndarray) -> np.ndarray:
+    """CIELAB of a colour as seen by `sight`."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(sight @ linear, 0, 1)
+    xyz = np.array(
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
+    )
+    x, y, z = (v if v > 0.008856 else 0 for v in xyz @ seen / [0.95047, 1, 1.08883])
+    x, y, z = np.cbrt([x, y, z])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_colours_of_models_stay_apart_for_every_sight(sight):
+    seen = {model: lab(colour, SIGHT[sight]) for model, colour in style.COLOURS.items()}
+    apart = {(a, b): np.linalg.norm(seen[a] - seen[b]) for a, b in combinations(seen, 2)}
+    closest = min(apart, key=apart.get)
+    assert apart[closest] > 17, closest
+
+
+def test_every_model_has_one_colour_and_every_kind_a_maker_and_a_caption():
+    assert list(style.COLOURS) == list(MODELS)
+    assert set(KINDS) == set(MAKERS)
+    assert {path.stem for path in (ROOT / "workflow/report").glob("*.rst")} >= {*KINDS, "workflow"}
+
+
+def test_the_catalogue_needs_neither_pandas_nor_matplotlib():
+    code = "import sys, cxrfmkd.figures.catalogue; print({'pandas', 'matplotlib', 'numpy'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
+
+
+def test_the_catalogue_leaves_out_what_the_study_does_not_have():
+    everything, less = (
+        made_results.shape().catalogue(),
+        made_results.shape(race=False, transfer=False).catalogue(),
+    )
+    gone = {name.rpartition("/")[2] for name in everything if name not in less}
+    assert gone == {"resampling", "transfer", "flow"}  # the flow is that of the transfer's target
+    assert representatives(["a.mse", "a.cosine", "b"]) == ["a.mse", "b"]
+
+
+@pytest.mark.parametrize("name", ["chexpert/performance", "chexpert/flow", "chexpert/pca"])
+def test_the_same_tables_give_the_same_bytes(study, tmp_path, name):
+    for copy in ("one", "two"):
+        figure, _ = drawn(study, name)
+        style.save(figure, tmp_path / f"{copy}.svg", tmp_path / f"{copy}.png")
+    for kind in ("svg", "png"):
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes(), (
+            kind
+        )
+    text = (tmp_path / "one.svg").read_text()
+    assert "<dc:date>" not in text and "Figure Sans" not in text
+    assert (tmp_path / "one.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("race", [True, False])
+def test_every_figure_of_a_study_is_drawn_and_names_nobody(tmp_path, race):
+    made_results.write(tmp_path, race=race)
+    for name in made_results.shape(race=race).catalogue():
+        figure, data = drawn(tmp_path, name, race=race)
+        style.save(figure, tmp_path / "f.svg", tmp_path / "f.png")
+        text = (tmp_path / "f.svg").read_text()
+        ET.fromstring(text)
+        assert len(data), name
+        assert made_results.SECRET not in text + data.to_csv(index=False), name
+        assert not IDS & set(data.columns), name
+        if not race:
+            assert "Asian" not in text, name
+
+
+def test_a_table_with_ids_is_never_saved(study, monkeypatch):
+    monkeypatch.setitem(MAKERS, "flow", lambda sources: (None, pd.DataFrame({"image_id": ["a"]})))
+    with pytest.raises(ValueError, match="image_id"):
+        drawn(study, "chexpert/flow")
+
+
+def test_an_unknown_figure_or_a_missing_table_is_an_error_that_says_so(study):
+    with pytest.raises(InputError, match="no figure of kind 'pie'"):
+        make("chexpert/pie", SPEC, [])
+    with pytest.raises(InputError, match=r"chexpert/curves: 'thresholds.csv' is not among"):
+        make("chexpert/curves", SPEC, [study / "evaluation/chexpert/curves.csv"])
+
+
+def test_empty_tables_give_a_picture_that_says_so(study, tmp_path):
+    path = tmp_path / "evaluation/chexpert/comparisons.csv"
+    path.parent.mkdir(parents=True)
+    made.comparisons().iloc[:0].to_csv(path, index=False)
+    figure, data = make("chexpert/differences", SPEC, [path])
+    assert data.empty and "Nothing to draw" in figure.axes[0].texts[0].get_text()
+
+
+def test_the_resampled_test_set_leads_where_there_is_one():
+    summary = made.summary(made.metrics())
+    table = performance.select_findings(summary, "chexpert", "auc_roc")
+    assert set(table.population) == {"resampled"} and set(table.strategy) == {"own"}
+    natural = summary[summary.population == "natural"]
+    assert set(performance.select_findings(natural, "chexpert", "auc_roc").population) == {
+        "natural"
+    }
+
+
+def test_parallel_axes_span_all_means_and_sds_and_five_percent_more():
+    table = pd.DataFrame({"finding": ["Edema", "Edema"], "mean": [0.6, 0.8], "sd": [0.05, np.nan]})
+    bounds = parallel.scale(table).loc["Edema"]
+    assert bounds.low == pytest.approx(0.55 - 0.05 * 0.25) and bounds.high == pytest.approx(
+        0.8 + 0.05 * 0.25
+    )
+
+
+def test_names_of_run_families_are_taken_apart():
+    assert differences.name_parts("own/cxr-fmkd-lp.mse-cosine-0.6@mimic") == (
+        "own",
+        "cxr-fmkd-lp",
+        "mse-cosine-0.6",
+        "mimic",
+    )
+    table = differences.tidy(made.comparisons())
+    assert set(table.kind) == {"teacher", "baseline"} and set(table.reference) == {
+        "cxr-fm-lp",
+        "cxr-model-fft",
+        "cxr-model-lp",
+    }
+
+
+def test_bands_of_seeds_are_settled_by_majority_and_ties_go_down():
+    rows = pd.concat(
+        [made.ks("cxr-model-fft", seeds=(seed,)) for seed in (1, 2)], ignore_index=True
+    )
+    rows["loss"] = ""
+    first = (
+        (rows["sample"] == "main") & (rows["mode"] == 1) & (rows.a == "White") & (rows.b == "Asian")
+    )
+    rows.loc[first, "band"] = ["TRUE", "FALSE"]
+    rows.loc[first, "d"] = [0.1, 0.3]
+    table = ks.select(rows, "chexpert").set_index(["a", "b", "mode"])
+    assert table.band["White", "Asian", 1] == "FALSE" and table.d[
+        "White", "Asian", 1
+    ] == pytest.approx(0.2)
+
+
+def test_balance_hides_small_groups_and_the_next_smallest():
+    records = pd.DataFrame({"image_id": [str(i) for i in range(100)], "patient_id": [str(i) for i in range(100)],
+                            "race": ["White"] * 60 + ["Asian"] * 35 + ["Black"] * 5, "disease": "Other", "age_bin": 4})  # fmt: skip
+    weights = pd.DataFrame({"image_id": records.image_id, "weight": 1.0})
+    table = resampling.select(records, weights, 10)
+    race = table[table.attribute == "race"].set_index("level")
+    assert race.before["White"] == 0.6 and race.images["White"] == 60
+    assert (
+        race.loc[["Asian", "Black"], ["patients", "images", "before", "after"]]
+        .isna()
+        .all(axis=None)
+    )
+    assert table[(table.race == "Black")].before.isna().all()
+
+
+def test_balance_is_drawn_where_every_group_is_hidden():
+    patients = [str(i) for i in range(24)]
+    records = pd.DataFrame({"image_id": patients, "patient_id": patients, "race": ["White", "Asian", "Black"] * 8,
+                            "disease": ["Other"] * 24, "age_bin": 4})  # fmt: skip
+    table = resampling.select(records, pd.DataFrame({"image_id": patients, "weight": 1.0}), 10)
+    assert table[table.attribute == "race"].before.isna().all()
+    said = [
+        text.get_text()
+        for panel in resampling.draw(table, "chexpert", "weights").axes
+        for text in panel.texts
+    ]
+    assert said.count("suppressed") == 12
+
+
+def test_the_flow_counts_unreadable_films_without_naming_their_files():
+    summary = {
+        "flow": [{"step": "train.csv", "kept": 10, "excluded": 0, "patients": 5, "reason": ""}],
+        "counts": {},
+    }
+    excluded = pd.DataFrame(
+        {"image_id": ["p1", "p2"], "reason": ["OSError: p1.jpg is cut off", "OSError: p2.jpg"]}
+    )
+    table = flow.select(summary, excluded)
+    assert (
+        table.kept.tolist() == [10, 8]
+        and table.reason.iloc[1] == "the film cannot be read (OSError)"
+    )
+
+
+def test_groups_that_are_too_small_everywhere_are_named_and_not_drawn():
+    table = subgroups.select(made.subgroups(), "chexpert")
+    few = table.group == "Asian"
+    numbers = ["estimate", "low", "high", "relative", "relative_low", "relative_high"]
+    figure = subgroups.draw(
+        table.assign(**{n: table[n].mask(few) for n in numbers}), "chexpert", "subgroups"
+    )
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert "Black" in labels and "Asian" not in labels
+    assert any("too few patients: Asian" in text.get_text() for text in figure.texts)
+    nothing = subgroups.draw(
+        table.assign(**dict.fromkeys(numbers, np.nan)), "chexpert", "subgroups"
+    )
+    assert "Nothing to draw" in nothing.axes[0].texts[0].get_text()
+
+
+def test_a_long_heading_is_broken_and_the_figure_grows_by_its_lines():
+    figure, axes = style.panels(1, 1, (2.0, 1.0))
+    tall, bottom = figure.get_size_inches()[1], axes[0, 0].get_position().y0
+    style.heading(figure, "Title", "many words " * 12)
+    lines = [text.get_text() for text in figure.texts[1:]]
+    assert len(lines) > 1 and all(style.text_width([line], 7.5) < 2.76 for line in lines)
+    grown = figure.get_size_inches()[1]
+    assert grown == pytest.approx(tall + 0.13 * (len(lines) - 1))
+    assert axes[0, 0].get_position().y0 * grown == pytest.approx(bottom * tall)
+
+
+def test_density_integrates_to_one_and_follows_the_data():
+    values = np.random.default_rng(0).normal(2, 1, 4000)
+    grid = np.linspace(-3, 7, 200)
+    height = embedding.density(values, grid)
+    assert np.trapezoid(height, grid) == pytest.approx(1, abs=0.01)
+    assert grid[height.argmax()] == pytest.approx(2, abs=0.3)
+
+
+def test_dots_of_two_groups_on_one_place_mix_their_colours():
+    x = y = np.full(4, 0.5)
+    groups = [np.array([True, True, True, False]), np.array([False, False, False, True])]
+    image = embedding.dots(x, y, groups, ["#ff0000", "#0000ff"], ((0, 1), (0, 1)))
+    red, green, blue, opacity = image[embedding.PIXELS // 2, embedding.PIXELS // 2]
+    assert (red, green, blue) == pytest.approx((0.75, 0, 0.25), abs=0.07) and opacity > 0.9
+    assert image[0, 0].tolist() == [0, 0, 0, 0]
+
+
+def test_pictures_of_embeddings_leave_small_groups_uncoloured():
+    points = made.points().assign(model="cxr-fm-lp", loss="")
+    table = embedding.select(points, "pca", 10)
+    assert set(table.race.dropna()) == {"White", "Asian"} and len(table) == len(points)
+    numbers = embedding.aggregate(table, "pca")
+    assert "Black" not in set(numbers.group) and (numbers.images >= 10).all()
+
+
+def test_the_script_saves_picture_and_numbers(study, tmp_path):
+    outputs = {kind: tmp_path / f"flow.{kind}" for kind in ("svg", "png", "csv")}
+    flags = [part for kind, path in outputs.items() for part in (f"--{kind}", path)]
+    paths = [study / path for path in made_results.shape().catalogue()["chexpert/flow"]]
+    spec = json.dumps(SPEC | {"figure": "chexpert/flow"})
+    script = ROOT / "workflow/scripts/draw_figures.py"
+    subprocess.run([sys.executable, script, "--spec", spec, "--tables", *paths, *flags], check=True)
+    assert all(path.stat().st_size for path in outputs.values())
+    assert pd.read_csv(outputs["csv"]).kept.iloc[0] == 1000

@@ -1,0 +1,63 @@
+"""Frozen means frozen: features are computed once, by key, and change nothing."""
+
+import made_films
+import numpy as np
+import pytest
+import torch
+
+from cxrfmkd.networks.features import extract
+from cxrfmkd.networks.network import Network
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Network as Compute
+
+made_films.add_tiny_body()
+TABLES = made_films.records()
+IMAGES, _ = made_films.arrays(TABLES)
+COMPUTE = Compute(weights="none")
+
+
+@pytest.mark.parametrize("body", ["tiny", "densenet169"])
+def test_not_one_bit_of_the_backbone_changes(body):
+    network = Network(body, 6).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    features = extract(network, IMAGES, TABLES["test"].image_id, COMPUTE)
+    after = network.state_dict()
+    assert list(after) == list(before)
+    for name, value in before.items():
+        assert value.numpy().tobytes() == after[name].contiguous().numpy().tobytes(), name
+    assert not network.training
+    assert all(p.grad is None for p in network.parameters())
+    assert features.data.shape == (10, network.width) and features.data.dtype == np.float32
+
+
+def test_features_are_the_bodys_pooled_output_by_key():
+    network = Network("tiny", 6)
+    ids = TABLES["val"].image_id[::-1]
+    features = extract(network, IMAGES, ids, COMPUTE, {"backbone": "tiny"})
+    with torch.no_grad():
+        expected = network.features(torch.from_numpy(IMAGES.take(["val/030"])))
+    np.testing.assert_allclose(features.take(["val/030"]), expected, rtol=1e-4, atol=1e-5)
+    assert features.index.image_id.tolist() == ids.tolist()
+    assert features.meta["backbone"] == "tiny" and features.meta["dimension"] == network.width
+
+
+def test_the_students_projection_of_kept_features_is_its_embedding():
+    network = Network("tiny", 6)
+    features = extract(network, IMAGES, TABLES["val"].image_id, COMPUTE)
+    weight, bias = (p.detach().numpy() for p in network.projection.parameters())
+    with torch.no_grad():
+        expected = network(torch.from_numpy(IMAGES.take(TABLES["val"].image_id)))
+    np.testing.assert_allclose(features.data @ weight.T + bias, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_features_come_back_from_disk(tmp_path):
+    features = extract(Network("tiny"), IMAGES, TABLES["val"].image_id, COMPUTE)
+    features.save(tmp_path / "features")
+    again = KeyedArray.open(tmp_path / "features")
+    np.testing.assert_array_equal(again.data, features.data)
+
+
+def test_an_image_that_is_not_packed_is_an_error():
+    with pytest.raises(InputError, match="1 of 1 images are not in it"):
+        extract(Network("tiny"), IMAGES, ["elsewhere"], COMPUTE)

@@ -1,0 +1,282 @@
+"""Networks against torchvision's own three-channel ones, and what their files promise."""
+
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from made_films import add_tiny_body, tiny_densenet
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from cxrfmkd.networks.architectures import ARCHITECTURES, first_weights
+from cxrfmkd.networks.network import (
+    Network,
+    create,
+    holds_network,
+    load,
+    load_student,
+)
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.vocabulary import models as zoo
+
+add_tiny_body()
+
+
+def randomised(model: nn.Module) -> nn.Module:
+    """Batch-norm statistics and scales that are not the trivial first ones."""
+    random = torch.Generator().manual_seed(5)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=random)
+            module.running_var.uniform_(0.5, 1.5, generator=random)
+            module.weight.data.uniform_(0.5, 1.5, generator=random)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def films():
+    return torch.randint(0, 256, (2, 64, 64), dtype=torch.uint8, generator=torch.manual_seed(0))
+
+
+def repeated(films, scaled=True):
+    grey = films.float()[:, None]
+    return ((grey / 255 - 0.449) / 0.226 if scaled else grey).expand(-1, 3, -1, -1)
+
+
+@pytest.mark.parametrize("name", sorted(zoo.WIDTHS))
+def test_one_channel_gives_the_same_features_as_three_equal_channels(name, films, tmp_path):
+    torch.manual_seed(0)
+    theirs = randomised(getattr(torchvision.models, name)())
+    save_file(theirs.state_dict(), tmp_path / f"{name}.safetensors")
+    setattr(theirs, ARCHITECTURES[name].classifier, nn.Identity())
+    for mode, scaled in [("normalised", True), ("raw", False)]:
+        ours = create(name, str(tmp_path), None, None, mode).eval()
+        with torch.no_grad():
+            expected, found = theirs(repeated(films, scaled)), ours(films)
+        assert found.shape == (2, zoo.WIDTHS[name]) == (2, ours.width)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max())
+
+
+def test_random_first_weights_are_those_of_the_three_channel_network(films):
+    torch.manual_seed(7)
+    theirs = tiny_densenet()
+    theirs.classifier = nn.Identity()
+    torch.manual_seed(7)
+    ours = Network("tiny")
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(films), theirs.eval()(repeated(films)))
+
+
+def test_adam_moves_one_channel_as_it_moves_three_equal_ones(films):
+    torch.manual_seed(7)
+    theirs = tiny_densenet().double()
+    torch.manual_seed(7)
+    ours = Network("tiny", outputs=1000).double()
+    ours.head.load_state_dict(theirs.classifier.state_dict())
+    three = torch.optim.Adam(theirs.parameters(), lr=1e-2, eps=1e-30)
+    one = torch.optim.Adam(ours.parameter_groups(1e-2), lr=1e-2, eps=1e-30)
+    grey = ((films.double() / 255 - 0.449) / 0.226)[:, None]
+    for _ in range(5):
+        for step, output in [
+            (three, lambda: theirs(grey.expand(-1, 3, -1, -1))),
+            (one, lambda: ours.head(ours.body(grey))),
+        ]:
+            step.zero_grad()
+            output().square().mean().backward()
+            step.step()
+    expected = theirs.features.conv0.weight.sum(1, keepdim=True)
+    torch.testing.assert_close(ours.body.features.conv0.weight, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.head.weight, theirs.classifier.weight, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model, trainable, three_channels",
+    [
+        ("cxr-fmkd-lp", 19_278, None),
+        ("cxr-fmkd-direct-lp", 23_310, None),
+        ("cxr-model-fft", None, 12_484_480 + 23_310),
+        ("cxr-fmkd-fft", None, 12_484_480 + 1664 * 1376 + 1376 + 19_278),
+    ],
+)
+def test_parameters_are_as_many_as_in_the_thesis(model, trainable, three_channels):
+    kind = zoo.MODELS[model]
+    with torch.device("meta"):
+        network = Network(kind.body, 1376 if kind.projection else None, 14)
+    if kind.finetuned:
+        # One channel of 7 x 7 weights for 64 filters, where three equal ones were.
+        assert network.parameter_counts()["trainable"] == three_channels - 2 * 64 * 49
+        assert (
+            round(three_channels / 1e6, 1) == {"cxr-model-fft": 12.5, "cxr-fmkd-fft": 14.8}[model]
+        )
+    else:
+        assert network.freeze().parameter_counts()["trainable"] == trainable
+
+
+def test_a_saved_network_comes_back_bit_by_bit_with_its_header(films, tmp_path):
+    torch.manual_seed(1)
+    network = randomised(Network("tiny", 6, 14, "raw")).to(memory_format=torch.channels_last)
+    path = tmp_path / "weights.safetensors"
+    network.save(path, {"loss": "mse"})
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == {
+            "architecture": "tiny", "projection": "6", "outputs": "14", "input": "raw", "loss": "mse",
+        }  # fmt: skip
+    again = load(path)
+    assert not again.training and again.identity() == network.identity()
+    with torch.no_grad():
+        torch.testing.assert_close(again(films), network(films))
+
+
+def test_a_student_is_a_torchvision_network_whose_classifier_is_the_projection(films, tmp_path):
+    student = randomised(Network("densenet169", 5))
+    student.save(tmp_path / "weights.safetensors")
+
+    model = torchvision.models.densenet169()
+    model.features.conv0 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    model.classifier = nn.Linear(1664, 5)
+    state = load_file(tmp_path / "weights.safetensors")
+    names = {name: name.replace("body.", "").replace("projection", "classifier") for name in state}
+    model.load_state_dict({names[name]: value for name, value in state.items()})
+    model.eval()
+
+    with torch.no_grad():
+        expected = model((films[:, None].float() / 255 - 0.449) / 0.226)
+        torch.testing.assert_close(load_student(tmp_path / "weights.safetensors")(films), expected)
+
+
+def test_a_student_is_found_through_the_choice_of_its_seed(tmp_path):
+    Network("tiny", 6).save(tmp_path / "seed41" / "weights.safetensors")
+    (tmp_path / "selected.json").write_text('{"seed": 41, "weights": "seed41/weights.safetensors"}')
+    assert load_student(tmp_path / "selected.json").projection.out_features == 6
+    assert holds_network(tmp_path / "selected.json")
+
+
+def test_embeddings_come_from_the_projection_and_features_from_the_body(films):
+    network = Network("tiny", 6, 14).eval()
+    with torch.no_grad():
+        features = network.features(films)
+        assert features.shape == (2, network.width)
+        torch.testing.assert_close(network.embed(films), network.projection(features))
+        torch.testing.assert_close(network(films), network.head(network.projection(features)))
+        torch.testing.assert_close(network(films), network(films[:, None].float()))
+
+
+def test_a_new_head_stands_on_the_projection_or_on_the_features():
+    kept = Network("tiny", 6).with_head(14)
+    assert (kept.head.in_features, kept.projection.out_features) == (6, 6)
+    dropped = Network("tiny", 6).with_head(14, keep_projection=False)
+    assert dropped.projection is None and dropped.head.in_features == dropped.width
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "drifting"])
+def test_frozen_is_frozen_and_only_drifting_moves_the_statistics(batch_norm, films):
+    network = Network("tiny", 6, 14).freeze(batch_norm)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    adam = torch.optim.Adam(network.parameter_groups(0.1))
+    network.train()
+    network(films).square().mean().backward()
+    adam.step()
+    moved = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
+    statistics = {n for n in before if "running" in n or "num_batches" in n}
+    assert moved == {"head.weight", "head.bias"} | (
+        statistics if batch_norm == "drifting" else set()
+    )
+
+
+def test_weights_with_torchvisions_old_names_and_no_batch_counts_are_read(films, tmp_path):
+    model = randomised(torchvision.models.densenet121())
+    old = {}
+    for name, value in model.state_dict().items():
+        if "num_batches" not in name:
+            parts = name.split(".")
+            place = [
+                i for i, part in enumerate(parts) if part in ("norm1", "norm2", "conv1", "conv2")
+            ]
+            for i in place:
+                parts[i] = f"{parts[i][:-1]}.{parts[i][-1]}"
+            old[".".join(parts)] = value
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    torch.save(old, tmp_path / "densenet121-a639ec97.pth")
+    network = create("densenet121", str(tmp_path), None, None, "normalised").eval()
+    model.classifier = nn.Identity()
+    with torch.no_grad():
+        torch.testing.assert_close(network(films), model(repeated(films)), rtol=1e-4, atol=1e-5)
+
+
+def test_one_channel_weights_of_a_folder_stay_as_they_are(tmp_path):
+    body = Network("tiny").body
+    save_file(body.state_dict(), tmp_path / "tiny.safetensors")
+    state = first_weights("tiny", str(tmp_path))
+    torch.testing.assert_close(state["features.conv0.weight"], body.features.conv0.weight.data)
+
+
+def test_imagenet_weights_come_from_torchs_cache_without_any_network(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *a, **k: pytest.fail("download"))
+    (tmp_path / "checkpoints").mkdir()
+    model = torchvision.models.resnet50()
+    torch.save(model.state_dict(), tmp_path / "checkpoints" / "resnet50-11ad3fa6.pth")
+    network = create("resnet50", "imagenet", None, 14, "normalised")
+    torch.testing.assert_close(network.body.layer1[0].conv1.weight, model.layer1[0].conv1.weight)
+    assert network.head.out_features == 14
+
+
+def test_offline_the_message_says_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
+    def offline(*args, **options):
+        raise URLError("Temporary failure in name resolution")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(InputError) as error:
+        create("densenet169", "imagenet", 6, None, "normalised")
+    said = str(error.value)
+    assert "https://download.pytorch.org/models/densenet169-b2777c0a.pth" in said
+    assert str(tmp_path / "checkpoints" / "densenet169-b2777c0a.pth") in said
+    assert "network.weights" in said
+
+
+def test_a_folder_without_the_weights_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"neither resnet50\.safetensors nor resnet50\*\.pth"):
+        create("resnet50", str(tmp_path), None, None, "normalised")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    torch.save(tiny_densenet().state_dict(), tmp_path / "resnet50.pth")
+    with pytest.raises(InputError, match=r"weights for resnet50 in .* do not fit it: .* missing"):
+        create("resnet50", str(tmp_path), None, None, "normalised")
+
+
+@pytest.mark.parametrize(
+    "what, message",
+    [
+        (lambda p: load(p / "none.safetensors"), "there are no such weights"),
+        (lambda p: load(p / "head.safetensors"), "names no image network"),
+        (lambda p: load_student(p / "classifier.safetensors"), "not of a student"),
+        (lambda p: Network("vgg"), "there is no network 'vgg'"),
+        (lambda p: Network("tiny", input="grey"), "'grey' input"),
+    ],
+)
+def test_what_is_no_network_or_no_student_is_refused(what, message, tmp_path):
+    save_file({"head.weight": torch.zeros(14, 6)}, tmp_path / "head.safetensors")
+    Network("tiny", 6, 14).save(tmp_path / "classifier.safetensors")
+    assert not holds_network(tmp_path / "head.safetensors")
+    with pytest.raises(InputError, match=message):
+        what(tmp_path)
+
+
+def test_films_of_three_channels_are_refused():
+    with pytest.raises(ValueError, match=r"must be \(n, h, w\)"):
+        Network("tiny")(torch.zeros(2, 3, 32, 32))
+
+
+def test_head_and_projection_stay_exact_under_autocast(films):
+    network = Network("tiny", 6, 14).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        embedded, features = network.embed(films), network.features(films)
+    assert embedded.dtype == features.dtype == torch.float32
+    with torch.no_grad():
+        expected = network.projection(features)
+    np.testing.assert_array_equal(embedded.numpy(), expected.numpy())

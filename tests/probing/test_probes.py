@@ -1,0 +1,303 @@
+"""Linear probes: the optimum, the thesis's training, what a seed means, and what may not matter."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from cxrfmkd.probing.heads import Linear, View, masked_loss
+from cxrfmkd.probing.logistic import principal_axes, solve
+from cxrfmkd.probing.probes import Sample, patient_counts, train_heads
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Labels, Probe
+from cxrfmkd.vocabulary.findings import FINDINGS
+
+torch.set_num_threads(1)
+
+
+def made(n: int, width: int, findings: int = 14, seed: int = 0, noise: float = 1.0):
+    """Correlated features of different scales and means, and labels that are linear in them."""
+    random = np.random.default_rng(seed)
+    mix = np.random.default_rng(99).normal(size=(width, width)) / np.sqrt(width)
+    inputs = random.normal(size=(n, width)) @ mix
+    truth = np.random.default_rng(98).normal(size=(width, findings))
+    scores = inputs @ truth - np.linspace(0, 2, findings)
+    targets = scores + noise * random.logistic(size=scores.shape) > 0
+    scales = np.geomspace(0.1, 10, width)
+    return Sample(
+        (inputs * scales + 5 * scales).astype(np.float32),
+        targets.astype(np.float32),
+        np.array([f"p{i // 2}" for i in range(n)]),
+    )
+
+
+def part(sample: Sample, rows) -> Sample:
+    return Sample(sample.inputs[rows], sample.targets[rows], sample.patients[rows])
+
+
+def relative(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("n", "width"), [(400, 12), (60, 100)])
+def test_solver_finds_the_optimum_that_scikit_learn_finds(n, width):
+    sample = made(n, width, 3)
+    x = (sample.inputs - sample.inputs.mean(0)) / sample.inputs.std(0)
+    weights = np.random.default_rng(1).integers(0, 4, (n, 3)).astype(float)
+    penalties = np.array([1e-3, 1e-2, 1e-1])
+    found = solve(*(torch.as_tensor(a).double() for a in (x, sample.targets, weights, penalties)))
+    assert found.converged.all()
+    for k in range(3):
+        c = 1 / (penalties[k] * weights[:, k].sum())
+        oracle = LogisticRegression(C=c, tol=1e-10, max_iter=10_000, solver="newton-cg")
+        oracle.fit(x.astype(float), sample.targets[:, k], weights[:, k])
+        assert relative(found.weight[k].numpy(), oracle.coef_[0]) < 1e-4
+        assert found.bias[k].item() == pytest.approx(oracle.intercept_[0], abs=1e-4)
+
+
+def test_solver_reaches_the_same_optimum_in_single_precision():
+    sample = made(500, 40, 6)
+    x = torch.as_tensor((sample.inputs - sample.inputs.mean(0)) / sample.inputs.std(0))
+    rest = torch.as_tensor(sample.targets), torch.ones(500, 6), torch.full((6,), 1e-2)
+    single = solve(x, *rest)
+    double = solve(x.double(), *(tensor.double() for tensor in rest))
+    assert single.converged.all()
+    assert (single.weight - double.weight).abs().max() < 5e-4
+
+
+def test_solver_that_runs_out_of_iterations_says_so():
+    sample = made(200, 10, 2)
+    x = torch.as_tensor(sample.inputs - sample.inputs.mean(0))
+    targets, ones = torch.as_tensor(sample.targets), torch.ones(200, 2)
+    found = solve(x, targets, ones, torch.full((2,), 1e-3), limit=2)
+    assert not found.converged.any()
+    assert found.iterations.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(("n", "width"), [(50, 20), (20, 50)])
+def test_principal_axes_reproduce_the_features_with_an_orthonormal_basis(n, width):
+    x = torch.randn(n, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    scores, basis = principal_axes(x)
+    assert torch.allclose(scores @ basis.T, x, atol=1e-10)
+    assert torch.allclose(basis.T @ basis, torch.eye(basis.shape[1], dtype=x.dtype), atol=1e-10)
+
+
+def test_converged_head_is_the_weighted_optimum_of_its_seed_on_raw_features():
+    train, val = made(500, 10), made(200, 10, seed=1)
+    settings = Probe(l2=[1e-2], bootstrap=True)
+    [probed] = train_heads(train, val, [43], settings, "cpu", torch.float64)
+    counts = patient_counts(train.patients, [43])[:, 0]
+    mean, deviation = (getattr(train.inputs.astype(float), name)(0) for name in ("mean", "std"))
+    for k in (0, 7, 13):
+        oracle = LogisticRegression(C=1 / (1e-2 * counts.sum()), tol=1e-10, max_iter=10_000)
+        oracle.fit((train.inputs - mean) / deviation, train.targets[:, k], counts)
+        expected = oracle.decision_function((val.inputs - mean) / deviation)
+        np.testing.assert_allclose(probed.head(val.inputs)[:, k], expected, atol=2e-3)
+
+
+def test_planted_linear_truth_is_recovered():
+    train, val = made(4000, 8, noise=0.2), made(2000, 8, seed=1, noise=0.2)
+    [probed] = train_heads(train, val, [1], Probe(), "cpu")
+    right = (probed.head(val.inputs) > 0) == (val.targets > 0)
+    assert right.mean() > 0.93
+
+
+def test_penalty_of_each_finding_has_the_lowest_validation_loss():
+    train, val = made(120, 60, noise=3), made(400, 60, seed=1, noise=3)
+    [probed] = train_heads(train, val, [1], Probe(), "cpu")
+    best = probed.history.loc[probed.history.groupby("finding").val_loss.idxmin()]
+    assert best.set_index("finding").l2.to_dict() == probed.notes["l2"]
+    assert probed.history.chosen.sum() == 14
+    chosen = probed.history[probed.history.chosen].set_index("finding").val_loss
+    for k, finding in enumerate(FINDINGS):
+        loss = masked_loss(probed.head(val.inputs)[:, [k]], val.targets[:, [k]])
+        assert loss == pytest.approx(chosen[finding], abs=1e-4)
+    assert probed.best["val_loss"] == pytest.approx(chosen.mean(), abs=1e-5)
+
+
+def test_seeds_together_give_what_each_gives_alone():
+    train, val = made(200, 15), made(100, 15, seed=1)
+    settings = Probe(bootstrap=True)
+    together = train_heads(train, val, [1, 2, 3], settings, "cpu", torch.float64)
+    alone = [train_heads(train, val, [s], settings, "cpu", torch.float64)[0] for s in (1, 2, 3)]
+    for a, b in zip(together, alone, strict=True):
+        assert relative(a.head.weight, b.head.weight) < 1e-4
+    assert relative(together[0].head.weight, together[1].head.weight) > 1e-2
+
+
+def test_seed_draws_patients_whole_and_whatever_the_order_of_rows():
+    patients = np.array(["b", "a", "c", "a", "b", "a"])
+    counts = patient_counts(patients, [5, 6])
+    for patient in "abc":
+        assert len({tuple(row) for row in counts[patients == patient]}) == 1
+    assert [counts[[1, 0, 2], s].sum() for s in (0, 1)] == [3, 3]
+    turned = patient_counts(patients[::-1], [5, 6])
+    np.testing.assert_array_equal(turned[::-1], counts)
+
+
+def test_without_bootstrap_every_seed_has_the_one_optimum_on_all_patients():
+    train, val = made(300, 10), made(100, 10, seed=1)
+    heads = train_heads(train, val, [41, 42], Probe(l2=[1e-2]), "cpu", torch.float64)
+    assert [probed.seed for probed in heads] == [41, 42]
+    np.testing.assert_array_equal(heads[0].head.weight, heads[1].head.weight)
+    scaled = (train.inputs - train.inputs.mean(0)) / train.inputs.std(0)
+    oracle = LogisticRegression(C=1 / (1e-2 * 300), tol=1e-10, max_iter=10_000)
+    oracle.fit(scaled, train.targets[:, 3])
+    expected = oracle.decision_function(scaled)
+    np.testing.assert_allclose(heads[0].head(train.inputs)[:, 3], expected, atol=2e-3)
+
+
+def plain_loop(train: Sample, val: Sample, seed: int, settings: Probe):
+    """The thesis's probe of one seed as anyone would write it: the oracle of the batched one."""
+    torch.manual_seed(seed)
+    head = torch.nn.Linear(train.inputs.shape[1], 14).double()
+    adam = torch.optim.Adam(head.parameters(), lr=settings.learning_rate)
+    order = torch.Generator().manual_seed(seed)
+    x, y, vx, vy = (
+        torch.as_tensor(a).double() for a in (train.inputs, train.targets, val.inputs, val.targets)
+    )
+    best = (np.inf, None, None)
+    for epoch in range(settings.epochs):
+        for batch in torch.randperm(len(x), generator=order).split(settings.batch_size):
+            adam.zero_grad()
+            known = ~y[batch].isnan()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                head(x[batch])[known], y[batch][known]
+            )
+            loss.backward()
+            adam.step()
+        known = ~vy.isnan()
+        logits = head(vx)[known]
+        val_loss = float(
+            torch.nn.functional.binary_cross_entropy_with_logits(logits, vy[known]).detach()
+        )
+        if val_loss < best[0]:
+            best = (val_loss, epoch, head.weight.detach().clone().numpy())
+    return best
+
+
+@pytest.mark.parametrize("ignored", [0, 0.2])
+def test_thesis_probe_of_all_seeds_equals_a_plain_loop_per_seed(ignored):
+    train, val = made(150, 9), made(60, 9, seed=1)
+    for sample in (train, val):
+        sample.targets[np.random.default_rng(2).random(sample.targets.shape) < ignored] = np.nan
+    settings = Probe(protocol="thesis", epochs=4, batch_size=32, learning_rate=0.05)
+    heads = train_heads(train, val, [41, 42, 43], settings, "cpu", torch.float64)
+    for probed in heads:
+        val_loss, epoch, weight = plain_loop(train, val, probed.seed, settings)
+        np.testing.assert_allclose(probed.head.weight, weight, atol=1e-6)
+        assert probed.best["epoch"] == epoch
+        assert probed.best["val_loss"] == pytest.approx(val_loss, rel=1e-9)
+        assert len(probed.history) == 4
+
+
+def test_thesis_probe_keeps_the_best_epoch_not_the_last():
+    train, val = made(60, 40, noise=5), made(200, 40, seed=1, noise=5)
+    settings = Probe(protocol="thesis", epochs=12, batch_size=16, learning_rate=0.05)
+    [probed] = train_heads(train, val, [1], settings, "cpu")
+    assert probed.best["epoch"] == probed.history.val_loss.idxmin() < 11
+    assert masked_loss(probed.head(val.inputs), val.targets) == pytest.approx(
+        probed.best["val_loss"], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("protocol", ["converged", "thesis"])
+def test_finding_with_one_class_gets_its_prior_and_is_listed(protocol):
+    train, val = made(100, 6), made(50, 6, seed=1)
+    train.targets[:, 2] = 0
+    train.targets[:, 5] = 1
+    train.targets[:, 9] = np.nan
+    [probed] = train_heads(train, val, [1], Probe(protocol=protocol, epochs=2), "cpu")
+    assert probed.notes["constant"] == [FINDINGS[k] for k in (2, 5, 9)]
+    assert not probed.head.weight[[2, 5, 9]].any()
+    bias = np.log(0.5 / 100.5)
+    np.testing.assert_allclose(probed.head.bias[[2, 5, 9]], [bias, -bias, 0], rtol=1e-5)
+    assert probed.head.weight[[0, 1, 3]].any(1).all()
+
+
+def test_finding_whose_only_positives_a_seed_did_not_draw_is_constant_for_that_seed():
+    train, val = made(40, 3), made(50, 3, seed=1)
+    train.targets[:, 4] = train.patients == "p7"
+    drawn = patient_counts(train.patients, range(8))[14] > 0
+    heads = train_heads(train, val, range(8), Probe(bootstrap=True), "cpu")
+    assert 0 < drawn.sum() < 8
+    assert [FINDINGS[4] not in probed.notes["constant"] for probed in heads] == drawn.tolist()
+
+
+def test_groups_of_seeds_that_fit_into_memory_change_nothing(monkeypatch):
+    train, val = made(60, 5), made(40, 5, seed=1)
+    together = train_heads(train, val, [1, 2, 3], Probe(bootstrap=True), "cpu")
+    monkeypatch.setattr("cxrfmkd.probing.probes.ELEMENTS", 2 * 60 * 14 * 4)
+    grouped = train_heads(train, val, [1, 2, 3], Probe(bootstrap=True), "cpu")
+    assert [probed.seed for probed in grouped] == [1, 2, 3]
+    for a, b in zip(together, grouped, strict=True):
+        np.testing.assert_allclose(a.head(val.inputs), b.head(val.inputs), atol=2e-3)
+
+
+def test_ignored_labels_leave_the_other_findings_alone():
+    train, val = made(150, 8), made(80, 8, seed=1)
+    [full] = train_heads(train, val, [1], Probe(), "cpu", torch.float64)
+    train.targets[::3, 0] = np.nan
+    [masked] = train_heads(train, val, [1], Probe(), "cpu", torch.float64)
+    assert relative(masked.head.weight[1:], full.head.weight[1:]) < 1e-5
+    assert relative(masked.head.weight[0], full.head.weight[0]) > 1e-2
+
+
+def test_feature_that_never_varies_is_not_used():
+    train, val = made(100, 5), made(50, 5, seed=1)
+    train.inputs[:, 3] = 0.1
+    [probed] = train_heads(train, val, [1], Probe(), "cpu")
+    assert not probed.head.weight[:, 3].any()
+
+
+def test_validation_without_any_label_is_refused():
+    train, val = made(20, 3), made(10, 3)
+    val.targets[:] = np.nan
+    with pytest.raises(InputError, match="validation records have no known label"):
+        train_heads(train, val, [1], Probe(), "cpu")
+    with pytest.raises(InputError, match="training records are empty"):
+        train_heads(part(train, slice(0)), made(10, 3), [1], Probe(), "cpu")
+
+
+def table(sample: Sample, split: str) -> tuple[pd.DataFrame, KeyedArray]:
+    records = pd.DataFrame(sample.targets, columns=list(FINDINGS))
+    ids = [f"{split}{i}" for i in range(len(records))]
+    records.insert(0, "image_id", ids)
+    records.insert(1, "patient_id", sample.patients)
+    return records, KeyedArray(sample.inputs, records[["image_id"]], name="features")
+
+
+def test_shuffled_feature_array_gives_the_same_head_bit_for_bit():
+    records, features = table(made(90, 7), "train")
+    order = np.random.default_rng(0).permutation(90)
+    index = features.index.iloc[order].reset_index(drop=True)
+    shuffled = KeyedArray(features.data[order], index, name="shuffled")
+    samples = [Sample.of(records, View(array), Labels()) for array in (features, shuffled)]
+    first, second = (train_heads(s, made(40, 7), [1], Probe(), "cpu")[0] for s in samples)
+    np.testing.assert_array_equal(first.head.weight, second.head.weight)
+    np.testing.assert_array_equal(first.head.bias, second.head.bias)
+
+
+def test_missing_image_and_broken_feature_are_errors():
+    records, features = table(made(30, 4), "train")
+    lacking = KeyedArray(features.data[1:], features.index.iloc[1:], name="features")
+    with pytest.raises(InputError, match="1 of 30 images are not in it"):
+        Sample.of(records, View(lacking), Labels())
+    features.data[3, 2] = np.inf
+    with pytest.raises(InputError, match=r"1 images have features that are not finite \(rows 3"):
+        Sample.of(records, View(features), Labels())
+
+
+def test_view_through_a_projection_is_the_projection_of_the_features():
+    records, features = table(made(30, 4), "train")
+    random = np.random.default_rng(0)
+    layer = Linear(random.normal(size=(6, 4)).astype("f4"), random.normal(size=6).astype("f4"))
+    seen = View(features, layer).of(records.image_id)
+    np.testing.assert_allclose(
+        seen, features.data @ layer.weight.T + layer.bias, rtol=1e-5, atol=1e-4
+    )
+    wrong = Linear(np.zeros((6, 5), "f4"), np.zeros(6, "f4"))
+    with pytest.raises(InputError, match="4 features an image, the projection takes 5"):
+        View(features, wrong)

@@ -1,0 +1,326 @@
+"""The report: every section, numbers that are computed, nobody named, and HTML that a strict reader accepts."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import made_results
+import made_tables as made
+import pandas as pd
+import pytest
+import yaml
+from locations import ROOT
+
+from cxrfmkd.figures import style
+from cxrfmkd.figures.drawing import make
+from cxrfmkd.report import headlines, markup, prose
+from cxrfmkd.report.material import Material
+from cxrfmkd.report.page import facts, findings, write
+from cxrfmkd.report.switches import compare
+from cxrfmkd.study.settings import sections
+
+SCRIPT = ROOT / "workflow/scripts/write_report.py"
+THESIS = yaml.safe_load((ROOT / "config/thesis.yaml").read_text())
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+TITLES = ["Findings", "What was run", "Data", "Distillation", "Performance", "Transfer", "Subgroups", "Bias of the embeddings",
+          "Performance against bias", "Against the thesis", "Methods and switches", "Provenance and cost", "Caveats"]  # fmt: skip
+# A few figures stand for all: drawing each one is what test_figures is for.
+FEW = (
+    "chexpert/flow",
+    "chexpert/performance",
+    "chexpert/pca",
+    "chexpert-to-mimic/transfer",
+    "study/performance-vs-bias",
+    "study/against-thesis",
+)
+
+
+class Strict(HTMLParser):
+    """Tags must close in order, ids must be unique, links within the page must lead somewhere."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open, self.ids, self.links, self.text, self.urls = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        named = dict(attrs)
+        self.ids += [named["id"]] if "id" in named else []
+        for key in ("href", "src", "xlink:href"):
+            if (value := named.get(key)) is not None:
+                (self.links if value.startswith("#") else self.urls).append(value.removeprefix("#"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes <{self.open[-1:]}>"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if "style" not in self.open and "script" not in self.open:
+            self.text.append(data)
+
+
+def parsed(html: str) -> Strict:
+    reader = Strict()
+    reader.feed(html)
+    reader.close()
+    return reader
+
+
+def study(root: Path, few=FEW, **kind) -> tuple[dict, list[Path], list[Path]]:
+    """Settings, result files and figures of a small study, its tables made by the script."""
+    synthetic = kind.pop("synthetic", False)
+    made_results.write(root, **kind)
+    shape = made_results.shape(**kind)
+    inputs = [str(root / path) for path in shape.tables()]
+    script = ROOT / "workflow/scripts/make_tables.py"
+    flags = [
+        "--spec",
+        json.dumps({"minimum_cell": 10}),
+        "--inputs",
+        *inputs,
+        "--out-dir",
+        root / "tables",
+    ]
+    subprocess.run([sys.executable, script, *flags], check=True)
+    figures = []
+    for name, paths in shape.catalogue().items():
+        if name in few:
+            figure, _ = make(
+                name, {"minimum_cell": 10, "method": "weights"}, [root / path for path in paths]
+            )
+            figures.append(root / "figures" / f"{name}.svg")
+            style.save(figure, figures[-1], figures[-1].with_suffix(".png"))
+    return (
+        made_results.settings(synthetic=synthetic, **kind),
+        [root / path for path in shape.report()],
+        figures,
+    )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return study(tmp_path_factory.mktemp("study") / "results")
+
+
+@pytest.fixture(scope="module")
+def html(small) -> str:
+    return write(*small, THESIS, "c0de")
+
+
+def test_every_section_is_there_in_order_and_in_the_contents(html):
+    titles = re.findall(r'<h2 id="[^"]+">([^<]+)</h2>', html)
+    assert titles == TITLES
+    contents = html[html.index("<nav") : html.index("</nav>")]
+    assert re.findall(r'<a href="#[^"]+">([^<]+)</a>', contents) == TITLES
+
+
+def test_the_page_is_balanced_html_with_unique_ids_and_no_address_outside_itself(html):
+    page = parsed(html)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert set(page.links) <= set(page.ids)
+    assert all(url.startswith("data:") for url in page.urls)
+    assert not re.search(r'(?:src|href)="https?:|@import|url\(["\']?http', html)
+
+
+def test_nobody_is_named_and_no_folder_of_the_machine_is_shown(html):
+    assert made_results.SECRET not in html
+    assert "/data" not in parsed(html).text
+
+
+def test_small_cells_are_hidden(small, html):
+    cohort = html[html.index('<table id="cohort"') :]
+    row = re.search(r"<tr><td></td><td>Black</td>(.*?)</tr>", cohort)[1]
+    assert re.findall(r">([^<>]+)</td>", row) == ["hidden"] * 6
+    assert ">7<" not in cohort[: cohort.index("</table>")]
+
+
+def test_the_header_counts_patients_by_dataset_since_two_may_have_the_same(small, tmp_path):
+    assert facts(Material(*small, THESIS))[:2] == [
+        ("900", "images of 450 patients, CheXpert"),
+        ("900", "images of 450 patients, MIMIC-CXR"),
+    ]
+    alone = study(tmp_path, few=(), transfer=False)
+    assert facts(Material(*alone, THESIS))[0] == ("900", "images of 450 patients")
+
+
+def test_findings_are_computed_from_the_tables(small):
+    found = {f.subject: f.text for f in findings(Material(*small, THESIS))}
+    assert list(found) == ["Distillation", "Performance", "Losses", "Transfer", "Subgroups", "Bias", "Performance vs. bias",
+                           "Against the thesis"]  # fmt: skip
+    summary = made.summary(
+        made.metrics("chexpert", made_results.LOSSES, made_results.SEEDS, transfer=False)
+    )
+    best = headlines.macro(summary, "chexpert").iloc[0]
+    expected = f"{best['mean']:.3f} (95 % interval {best.low:.3f} to {best.high:.3f})"
+    assert (
+        expected in found["Performance"]
+        and "highest macro AUC-ROC of 7 models" in found["Performance"]
+    )
+    assert (
+        "differs by +0.012 (+0.004 to +0.020) from CXR-Model-FFT (the same network without"
+        in found["Performance"]
+    )
+    assert (
+        "centred cosine 0.73" in found["Distillation"]
+        and "mean vector alone has 0.970" in found["Distillation"]
+    )
+    assert "6 of 7 embeddings have a bias score for race and sex beyond" in found["Bias"]
+    assert "lowest for CXR-Model-FFT (30 of 150, by chance 2 to 41)" in found["Bias"]
+    assert "+0.31 (−0.42 to +0.78): no relation can be claimed" in found["Performance vs. bias"]
+    assert "median difference is +0.010" in found["Against the thesis"]
+
+
+def test_findings_follow_the_numbers_when_these_change(small):
+    material = Material(*small, THESIS)
+    correlation = material.table("correlation.csv").assign(spearman=-0.7, low=-0.9, high=-0.2)
+    assert "better models reveal less" in headlines.tradeoff(correlation, "chexpert").text
+    assert (
+        "also reveal more"
+        in headlines.tradeoff(correlation.assign(spearman=0.7, low=0.2, high=0.9), "chexpert").text
+    )
+    assert headlines.tradeoff(correlation.assign(spearman=float("nan")), "chexpert") is None
+    unsure = material.table("comparisons.csv").assign(p_adjusted=0.6)
+    assert (
+        "do not tell from 0"
+        in headlines.performance(material.table("summary.csv"), unsure, "chexpert", 0.95).text
+    )
+    scores = material.table("scores.csv").assign(p=0.5)
+    assert "none of 7 embeddings has" in headlines.bias(scores, "chexpert").text
+    assert headlines.bias(scores.assign(score=float("nan")), "chexpert") is None
+
+
+def test_a_study_without_race_or_transfer_says_so_and_shows_the_rest(tmp_path):
+    settings, paths, figures = study(tmp_path, race=False, transfer=False)
+    html = write(settings, paths, figures, THESIS, "")
+    assert re.findall(r'<h2 id="[^"]+">([^<]+)</h2>', html) == TITLES
+    text = " ".join(parsed(html).text)
+    assert "No transfer was asked for" in text and "Race is not analysed in this study" in text
+    assert "The test sets were not balanced" in text and "natural test set" in text
+    assert "Asian" not in text.replace("White, Asian and Black", "")
+    assert parsed(html).open == []
+
+
+def test_a_dataset_without_race_beside_one_with_it_is_named(small):
+    settings, *rest = small
+    settings = copy.deepcopy(settings)
+    settings["datasets"]["mimic"] |= {"attributes": ["sex", "age"], "resampling": "none"}
+    settings["classification"]["datasets"] = ["chexpert", "mimic"]
+    text = " ".join(parsed(write(settings, *rest, THESIS, "")).text)
+    assert "The test sets of MIMIC-CXR were not balanced" in text
+    assert "Race is not among the attributes of MIMIC-CXR" in text
+    assert "Race is not analysed in MIMIC-CXR" in text
+
+
+def test_synthetic_data_are_announced_and_real_data_are_not(small, html):
+    _, *rest = small
+    announced = write(made_results.settings(synthetic=True), *rest, THESIS, "")
+    assert 'class="banner"' in announced and "Synthetic data." in announced
+    assert 'class="banner"' not in html
+
+
+def test_the_same_study_gives_the_same_page(small, html):
+    assert write(*small, THESIS, "c0de") == html
+
+
+def test_figures_are_inlined_with_their_own_ids_and_the_colours_of_the_page(small):
+    path = next(path for path in small[2] if path.stem == "performance")
+    svg = str(markup.inline(path, "figure-7", "A < label"))
+    assert svg.startswith("<svg viewBox=") and "A &lt; label" in svg
+    assert 'id="figure_1"' not in svg and "var(--ink)" in svg and "#1f2328" not in svg
+    for target in re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", svg):
+        assert f'id="{target[0] or target[1]}"' in svg
+
+
+def test_tables_escape_what_they_are_given_and_mark_what_is_missing():
+    html = str(
+        markup.table(
+            {"<b>": ["<i>", None], "n": [1.5, float("nan")]},
+            "A & b",
+            {"n": markup.decimals(2)},
+            name="t",
+        )
+    )
+    assert "&lt;b&gt;" in html and "&lt;i&gt;" in html and "A &amp; b" in html
+    assert '<td class="n" data-v="1.5">1.50</td>' in html and '<td class="n">–</td>' in html
+
+
+def test_numbers_read_as_people_write_them():
+    assert prose.number(-0.0123, 3) == "−0.012" and prose.number(float("nan")) == "–"
+    assert prose.estimate(0.5, float("nan"), float("nan")) == "0.500"
+    assert (prose.p_value(0.0004), prose.p_value(0.0123), prose.p_value(0.5)) == (
+        "p < 0.001",
+        "p = 0.012",
+        "p = 0.50",
+    )
+    assert prose.listing(["a", "b", "c"]) == "a, b and c" and prose.count(1, "seed") == "1 seed"
+    assert prose.count(12000, "image") == "12,000 images"
+
+
+def test_switches_say_whose_practice_a_study_follows():
+    settings = made_results.settings()
+    table = compare(settings, THESIS).set_index("setting")
+    assert (
+        table.follows["network.input"] == "sound practice"
+        and table.thesis["network.input"] == "raw"
+    )
+    assert table.follows["probe.protocol"] == "sound practice"
+    settings["network"]["input"] = "raw"
+    settings["finetuning"]["patience"] = 7
+    table = compare(settings, THESIS).set_index("setting")
+    assert (
+        table.follows["network.input"] == "thesis"
+        and table.follows["finetuning.patience"] == "its own"
+    )
+    assert not {"distillation.losses", "transfer.pairs"} & set(table.index)
+    assert {name.partition(".")[0] for name in table.index} <= {*sections(), "datasets"}
+    assert table.follows["datasets.mimic.inconsistent_race"] == "sound practice"
+
+
+def test_the_script_writes_one_page(small, tmp_path):
+    settings, paths, figures = small
+    spec = json.dumps({"settings": settings, "code": "c0de"})
+    out = tmp_path / "report/index.html"
+    flags = [
+        "--spec",
+        spec,
+        "--tables",
+        *paths,
+        "--figures",
+        *figures,
+        "--thesis",
+        ROOT / "config/thesis.yaml",
+        "--out",
+        out,
+    ]
+    subprocess.run([sys.executable, SCRIPT, *flags], check=True)
+    assert out.read_text().rstrip().endswith("</html>") and list(out.parent.iterdir()) == [out]
+
+
+def test_a_row_bootstrap_is_called_what_it_is(small):
+    settings, *rest = small
+    changed = settings | {"evaluation": settings["evaluation"] | {"unit": "row"}}
+    assert "Intervals resample rows within label strata" in write(changed, *rest, THESIS, "")
+
+
+def test_a_study_with_nothing_but_numbers_that_are_missing_has_no_findings(small):
+    settings, paths, _ = small
+    material = Material(
+        settings, [path for path in paths if path.name == "summary.csv"], [], THESIS
+    )
+    summary = material.table("summary.csv").assign(mean=float("nan"))
+    assert (
+        headlines.performance(summary, pd.DataFrame(columns=["dataset"]), "chexpert", 0.95) is None
+    )

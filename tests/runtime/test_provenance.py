@@ -1,0 +1,71 @@
+"""The hash of a script's code changes with its meaning, and with nothing else."""
+
+import pytest
+
+from cxrfmkd.runtime import provenance
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    source = tmp_path / "src" / "cxrfmkd"
+    (source / "stage").mkdir(parents=True)
+    (source / "__init__.py").write_text("")
+    (source / "errors.py").write_text("MESSAGE = 1\n")
+    (source / "inner.py").write_text("from cxrfmkd import errors\ndef f():\n    return 1\n")
+    (source / "outer.py").write_text("from cxrfmkd.inner import f\n")
+    (source / "stage" / "__init__.py").write_text("from cxrfmkd.inner import f\n")
+    (source / "other.py").write_text("x = 1\n")
+    script = tmp_path / "run.py"
+    script.write_text("import numpy\nfrom cxrfmkd.outer import f\n")
+    monkeypatch.setattr(provenance, "SOURCE", source)
+    provenance._parsed.cache_clear()
+    yield source, script
+    provenance._parsed.cache_clear()
+    provenance.code_hash.cache_clear()
+
+
+def fresh_hash(script):
+    provenance._parsed.cache_clear()
+    provenance.code_hash.cache_clear()
+    return provenance.code_hash(script)
+
+
+def test_only_the_modules_that_a_script_imports_count(package):
+    source, script = package
+    assert provenance.modules(script) == ["cxrfmkd.inner", "cxrfmkd.outer"]
+    before = fresh_hash(script)
+    (source / "other.py").write_text("x = 2\n")
+    assert fresh_hash(script) == before
+
+
+def test_an_edit_deep_in_the_imports_counts(package):
+    source, script = package
+    before = fresh_hash(script)
+    (source / "inner.py").write_text("from cxrfmkd import errors\ndef f():\n    return 2\n")
+    assert fresh_hash(script) != before
+
+
+def test_comments_docstrings_layout_and_messages_do_not_count(package):
+    source, script = package
+    before = fresh_hash(script)
+    (source / "inner.py").write_text(
+        '"""Doc."""\nfrom cxrfmkd import errors\n\n\ndef f():\n    """Doc."""\n    return (1)  # one\n'
+    )
+    (source / "errors.py").write_text("MESSAGE = 2\n")
+    assert fresh_hash(script) == before
+
+
+def test_an_edit_of_the_script_itself_counts(package):
+    _, script = package
+    before = fresh_hash(script)
+    script.write_text(script.read_text() + "f()\n")
+    assert fresh_hash(script) != before
+
+
+def test_equal_settings_have_one_canonical_text():
+    assert provenance.canonical({"b": [1, 2], "a": None}) == provenance.canonical(
+        {"a": None, "b": [1, 2]}
+    )
+    assert provenance.canonical({"lr": 1, "wd": 2}) != provenance.canonical({"lr": 2, "wd": 1})
+    with pytest.raises(ValueError):
+        provenance.canonical({"x": float("nan")})

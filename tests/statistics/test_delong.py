@@ -1,0 +1,123 @@
+"""Analytic variance of AUC against brute force and against the bootstrap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from cxrfmkd.evaluation.bootstrap import Sample
+from cxrfmkd.statistics import delong
+
+
+def made(seed=0, n=240, patients=80, findings=2):
+    rng = np.random.default_rng(seed)
+    patient = rng.integers(0, patients, n)
+    truth = (rng.random((n, findings)) < 0.35).astype(float)
+    shared = rng.normal(size=(patients, findings))[patient]
+    scores = np.round(truth + shared + rng.normal(size=(n, findings)), 1)
+    return truth, scores, patient
+
+
+def components(truth, scores):
+    """Structural components by comparing every pair, as DeLong wrote them."""
+    positive, negative = scores[truth == 1], scores[truth == 0]
+    wins = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    return wins.mean(axis=1), wins.mean(axis=0), wins.mean()
+
+
+def test_areas_are_those_of_scikit_learn():
+    truth, scores, patient = made()
+    truth[::9, 0] = np.nan
+    found = delong.influence(truth, scores, patient).area
+    for k in range(2):
+        known = ~np.isnan(truth[:, k])
+        assert found[k] == pytest.approx(
+            roc_auc_score(truth[known, k], scores[known, k]), abs=1e-12
+        )
+
+
+def test_variance_of_independent_images_is_delongs():
+    truth, scores, _ = made()
+    each = np.arange(len(truth))
+    found = delong.variance(delong.influence(truth, scores, each), truth, each)
+    for k in range(2):
+        v10, v01, _ = components(truth[:, k], scores[:, k])
+        expected = v10.var(ddof=1) / len(v10) + v01.var(ddof=1) / len(v01)
+        assert found[k] == pytest.approx(expected, rel=1e-10)
+
+
+def test_variance_of_images_in_patients_is_obuchowskis():
+    truth, scores, patient = made()
+    found = delong.variance(delong.influence(truth, scores, patient), truth, patient)
+    for k in range(2):
+        v10, v01, area = components(truth[:, k], scores[:, k])
+        with_, without = patient[truth[:, k] == 1], patient[truth[:, k] == 0]
+        s10 = s01 = s11 = 0.0
+        for one in np.unique(patient):
+            a = v10[with_ == one].sum() - (with_ == one).sum() * area
+            b = v01[without == one].sum() - (without == one).sum() * area
+            s10, s01, s11 = s10 + a * a, s01 + b * b, s11 + a * b
+        i10, i01, i = (len(np.unique(part)) for part in (with_, without, patient))
+        m, n = len(with_), len(without)
+        expected = (
+            i10 / ((i10 - 1) * m) * s10 / m
+            + i01 / ((i01 - 1) * n) * s01 / n
+            + 2 * i / (i - 1) * s11 / (m * n)
+        )
+        assert found[k] == pytest.approx(expected, rel=1e-10)
+
+
+def test_difference_of_two_models_is_delongs_paired_test():
+    truth, scores, _ = made()
+    other = scores + np.random.default_rng(1).normal(size=scores.shape)
+    each = np.arange(len(truth))
+    apart = delong.influence(truth, scores, each) - delong.influence(truth, other, each)
+    found = delong.variance(apart, truth, each)
+    for k in range(2):
+        a, b = components(truth[:, k], scores[:, k]), components(truth[:, k], other[:, k])
+        expected = sum((x - y).var(ddof=1) / len(x) for x, y in zip(a[:2], b[:2], strict=True))
+        assert found[k] == pytest.approx(expected, rel=1e-10)
+        assert apart.area[k] == pytest.approx(a[2] - b[2])
+
+
+def test_variance_agrees_with_the_patient_bootstrap():
+    truth, scores, patient = made(3, n=1500, patients=400)
+    analytic = delong.variance(delong.influence(truth, scores, patient), truth, patient)
+    sample = Sample(truth, patient, np.ones(1500), np.zeros((1500, 1), np.int16), 2000)
+    drawn = sample.replicate(scores)[1, 1:, :, 0].var(axis=0)
+    np.testing.assert_allclose(drawn, analytic, rtol=0.12)
+    each = np.arange(1500)
+    assert (delong.variance(delong.influence(truth, scores, each), truth, each) < analytic).all()
+
+
+def test_mean_of_the_same_model_twice_is_itself():
+    truth, scores, patient = made()
+    one = delong.influence(truth, scores, patient)
+    for a, b in zip(delong.mean([one, one]), one, strict=True):
+        np.testing.assert_allclose(a, b)
+
+
+def test_one_class_or_one_patient_has_no_variance():
+    truth, scores, patient = made()
+    truth[:, 0] = 1
+    found = delong.variance(delong.influence(truth, scores, patient), truth, patient)
+    assert np.isnan(found[0]) and found[1] > 0
+    alone = np.zeros(len(truth))
+    assert np.isnan(delong.variance(delong.influence(truth, scores, alone), truth, alone)).all()
+
+
+@pytest.mark.slow
+def test_p_values_of_equal_models_are_uniform():
+    ps = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        truth, _, patient = made(seed)
+        a, b = (
+            truth + rng.normal(size=(80, 2))[patient] + rng.normal(size=truth.shape) for _ in "ab"
+        )
+        apart = delong.influence(truth, a, patient) - delong.influence(truth, b, patient)
+        z = apart.area / np.sqrt(delong.variance(apart, truth, patient))
+        ps.append(2 * stats.norm.sf(np.abs(z[0])))
+    assert stats.kstest(ps, "uniform").pvalue > 0.01

@@ -1,0 +1,214 @@
+"""The grid of runs that a configuration asks for, and the messages for a configuration that cannot be."""
+
+import subprocess
+import sys
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from locations import ROOT
+from snakemake.utils import update_config
+
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study import schema
+from cxrfmkd.study.grid import Study
+from cxrfmkd.study.specs import SPECS
+from cxrfmkd.vocabulary import models as zoo
+
+
+def configuration(name: str | None = None, **changes) -> dict:
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    if name:
+        update_config(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    update_config(config, changes)
+    return config
+
+
+@pytest.mark.parametrize("name", [None, "thesis", "demo", "nih", "nih-distillation"])
+def test_every_shipped_configuration_is_a_study(name):
+    study = Study(configuration(name))
+    assert study.students and study.own_runs
+    assert bool(study.transfer_runs) == (name != "nih-distillation")
+
+
+def test_the_thesis_grid_names_all_of_its_815_runs():
+    # Source: thesis method, section 9.2.
+    study = Study(configuration("thesis"))
+    own = Counter(run.model for run in study.own_runs)
+    strategies = Counter(run.strategy for run in study.transfer_runs)
+    distilled = sum(n for model, n in own.items() if zoo.split_model(model)[1])
+    assert len(study.students) == 110
+    assert (len(study.own_runs) - distilled, distilled) == (50, 440)
+    assert strategies == {"direct": 75, "linear-probe": 70, "full-finetune": 70}
+    assert len(study.students) + len(study.own_runs) + len(study.transfer_runs) == 815
+    assert len(study.models) == 49
+    assert {run.seed for run in study.own_runs} == {41, 42, 43, 44, 45}
+
+
+def test_no_two_runs_share_a_folder():
+    study = Study(configuration("thesis"))
+    folders = [run.folder for run in study.own_runs + study.transfer_runs]
+    assert len(set(folders)) == len(folders)
+
+
+def test_datasets_that_no_stage_names_are_ignored():
+    study = Study(configuration("nih"))
+    assert study.datasets == ["nih-pa", "nih-ap"]
+    assert all("chexpert" not in problem for problem in study.missing_inputs())
+
+
+def test_missing_folders_are_reported_with_the_setting_to_change():
+    problems = Study(configuration()).missing_inputs()
+    assert (
+        "datasets.chexpert.tables.train is /data/chexpert/CheXpert-v1.0/train.csv, which does not exist"
+        in problems
+    )
+    assert any(problem.startswith("datasets.mimic.teacher.path is") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distillation": {"lossses": []}}, "no setting `lossses`. Did you mean `losses`?"),
+        ({"distilation": {}}, "no setting `distilation`. Did you mean `distillation`?"),
+        ({"distillation": {"losses": ["mse", "l1"]}}, "no loss `l1`"),
+        ({"distillation": {"losses": ["mse-cosine-1.5"]}}, "no loss `mse-cosine-1.5`"),
+        ({"distillation": {"losses": ["mse-cosine-0.5"]}}, "Add it, or set distillation.loss"),
+        ({"distillation": {"datasets": ["chexpret"]}}, "no dataset `chexpret`"),
+        ({"distillation": {"datasets": ["mimic"]}}, "distilled models on `chexpert` need its stud"),
+        ({"distillation": {"epochs": "many"}}, "distillation.epochs: 'many' is not of type"),
+        ({"distillation": {"epochs": 0}}, "distillation.epochs: 0 is less than the minimum of 1"),
+        ({"distillation": {"per_loss": {"mse": {"seeds": [1]}}}}, "seeds cannot differ by loss"),
+        ({"classification": {"models": ["cxr-fm"]}}, "'cxr-fm' is not one of"),
+        ({"classification": {"seeds": [41, 41]}}, "must be one or more different seeds"),
+        ({"transfer": {"pairs": [["chexpert"]]}}, "is no [source, target] pair"),
+        ({"transfer": {"losses": ["mse-cosine-0.5"]}}, "is transferred but never trained"),
+        ({"datasets": {"mimic": {"teacher": {"variant": "elixr-c-v2-gap"}}}}, "has embeddings of"),
+        (
+            {"datasets": {"mimic": {"teacher": {"sorce": "dat"}}}},
+            "datasets.mimic.teacher.sorce: no",
+        ),
+        ({"datasets": {"mimic": {"attributes": ["sex", "weight"]}}}, "'weight' is not one of"),
+        ({"datasets": {"mimic": {"resampling": "smote"}}}, "'smote' is not one of"),
+        (
+            {"datasets": {"mimic": {"attributes": ["sex", "age"]}}},
+            "the resampled test set needs race, which the dataset does not have. Set datasets.mimic.resampling: none",
+        ),
+        (
+            {"datasets": {"mimic": {"attributes": []}}},
+            "datasets.mimic.attributes: the resampled test set needs age and",
+        ),
+        ({"labels": {"uncertain": "perhaps"}}, "'perhaps' is not one of"),
+        ({"folders": {"chexpert": 3}, "datasets": {"mimic": {"adapter": "dicom"}}}, "'dicom' is"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_one_clear_message(changes, message):
+    with pytest.raises(InputError) as error:
+        Study(configuration(**changes))
+    assert message in str(error.value)
+
+
+def test_a_path_through_an_unnamed_folder_is_refused():
+    config = configuration()
+    config["datasets"]["chexpert"]["images"] = "{chexprt}/images"
+    with pytest.raises(InputError, match="'chexprt', which `folders` does not name"):
+        Study(config).dataset("chexpert")
+
+
+def test_weights_of_every_backbone_are_the_file_that_its_run_writes():
+    study = Study(configuration())
+    assert study.weights_of("densenet169") is None
+    for model, backbone in [
+        ("cxr-fmkd-lp.mse-cosine-0.6", "chexpert.student.mse-cosine-0.6"),
+        ("cxr-fmkd-fft.mse-cosine-0.6", "chexpert.cxr-fmkd-fft.mse-cosine-0.6.seed43"),
+        ("cxr-model-fft", "chexpert.cxr-model-fft.seed43"),
+        ("cxr-fm-lp", None),
+        ("cxr-model-lp", "densenet169"),
+    ]:
+        assert study.backbone("chexpert", model, 43) == backbone
+    assert (
+        study.weights_of("chexpert.student.mse-cosine-0.6")
+        == "chexpert/students/mse-cosine-0.6/selected.json"
+    )
+    assert (
+        study.weights_of("chexpert.cxr-fmkd-fft.mse-cosine-0.6.seed43")
+        == "chexpert/models/cxr-fmkd-fft.mse-cosine-0.6/seed43/weights.safetensors"
+    )
+
+
+def test_the_thesis_transfers_the_selected_seed_alone():
+    study = Study(configuration("thesis"))
+    backbones = {study.backbone("chexpert", "cxr-model-fft", seed) for seed in (41, 45)}
+    assert backbones == {"chexpert.cxr-model-fft.selected"}
+    assert (
+        study.weights_of("chexpert.cxr-model-fft.selected")
+        == "chexpert/models/cxr-model-fft/selected.json"
+    )
+
+
+def test_one_loss_s_own_settings_touch_that_loss_alone():
+    plain = Study(configuration())
+    changed = Study(configuration(distillation={"per_loss": {"cosine": {"epochs": 60}}}))
+    assert changed.distillation("cosine")["epochs"] == 60
+    assert changed.distillation("mse") == plain.distillation("mse")
+
+
+def test_a_dataset_without_race_is_asked_for_none_and_the_others_are():
+    plain = configuration()
+    mixed = configuration(
+        datasets={"mimic": {"attributes": ["sex", "age", "view"], "resampling": "none"}}
+    )
+    before, after = Study(plain), Study(mixed)
+
+    def specs(study: Study, name: str, dataset: str) -> dict:
+        w = SimpleNamespace(dataset=dataset, model="cxr-fm-lp", figure=f"{dataset}/resampling")
+        return SPECS[name](study, w)
+
+    assert specs(after, "evaluate", "mimic")["evaluation"]["attributes"] == ["sex", "age", "view"]
+    assert specs(after, "analyse_bias", "mimic")["bias"]["attributes"] == ["sex", "age"]
+    assert specs(after, "resample_test", "mimic")["resampling"]["method"] == "none"
+    for name in ("resample_test", "evaluate", "analyse_bias", "draw", "sample_records", "embed"):
+        assert specs(after, name, "chexpert") == specs(before, name, "chexpert")
+    for name in ("sample_records", "embed", "pack_images"):
+        assert specs(after, name, "mimic") == specs(before, name, "mimic")
+    assert after.shape.resampled == ["chexpert"]
+    figures = after.shape.catalogue()
+    assert "chexpert/resampling" in figures and "mimic/resampling" not in figures
+
+
+def test_settings_that_change_no_result_reach_the_jobs_beside_their_specs():
+    plain = Study(configuration("demo"))
+    asked = Study(configuration("demo", network={"device": "cpu", "tensorboard": True}))
+    assert plain.environment == {"CXRFMKD_DEVICE": "auto"}
+    assert asked.environment == {
+        "CXRFMKD_DEVICE": "cpu",
+        "CXRFMKD_TENSORBOARD": "logs/demo/tensorboard",
+    }
+    w = SimpleNamespace(dataset="chexpert", loss="mse", seed=41, model="cxr-model-fft")
+    for name in ("distill", "finetune", "write_report"):
+        assert SPECS[name](asked, w) == SPECS[name](plain, w)
+
+
+def test_schema_and_settings_page_are_up_to_date():
+    written = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    assert written == schema.schema(), "run: python -m cxrfmkd.study.schema"
+    assert (ROOT / "config/README.md").read_text() == schema.reference() + "\n"
+
+
+def test_planning_imports_no_heavy_library():
+    code = "import cxrfmkd.study.grid, cxrfmkd.study.specs, sys; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "pandas", "numpy", "tensorflow", "sklearn"} & set(loaded)
+
+
+def test_losses_have_the_names_that_people_read():
+    assert zoo.title("cxr-fmkd-lp.mse-cosine-0.6") == "CXR-FMKD-LP (MSE + cosine, 0.6 : 0.4)"
+    assert zoo.title("cxr-fm-lp") == "CXR-FM-LP"
+
+
+def test_equal_patient_ids_mean_the_same_person_only_in_the_same_tables():
+    assert Study(configuration("nih")).same_people("nih-pa", "nih-ap")
+    assert not Study(configuration()).same_people("chexpert", "mimic")

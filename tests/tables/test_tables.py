@@ -1,0 +1,261 @@
+"""Tables for people against numbers worked out by hand, and what they must not give away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import made_results
+import made_tables as made
+import pandas as pd
+import pytest
+from locations import SCRIPTS
+
+from cxrfmkd.evaluation.analysis import TABLES as EVALUATED
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.outputs import TABLES
+from cxrfmkd.tables import wide as tables
+from cxrfmkd.tables.costs import costs, elapsed, hours
+from cxrfmkd.tables.gathering import about, documents, gather, read
+from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FINDINGS
+
+SCRIPT = SCRIPTS / "make_tables.py"
+RUN = {
+    "dataset": "d",
+    "source": "d",
+    "strategy": "own",
+    "model": "cxr-fm-lp",
+    "loss": "",
+    "population": "natural",
+}
+
+
+def run_of(values: dict[tuple[str, int], float], metric="auc_roc") -> pd.DataFrame:
+    """metrics.csv of one run family: {(finding, seed): estimate}."""
+    rows = [
+        RUN | {"seed": seed, "finding": f, "metric": metric, "estimate": v}
+        for (f, seed), v in values.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_average_and_sd_over_seeds_are_those_worked_out_by_hand():
+    table = tables.over_seeds(
+        run_of({("Edema", 41): 0.7, ("Edema", 42): 0.8, ("Edema", 43): 0.9}), ["Edema"]
+    )
+    row = table.iloc[0]
+    assert (row.seed41, row.seed42, row.seed43) == (0.7, 0.8, 0.9)
+    assert row.average == pytest.approx(0.8)
+    assert row.sd == pytest.approx(0.1)  # root of (0.01 + 0 + 0.01) / 2
+    assert row.percent_sd == pytest.approx(12.5)
+
+
+def test_percent_sd_of_a_zero_average_is_zero_and_one_seed_has_no_sd():
+    zero = tables.over_seeds(run_of({("Edema", 41): -0.1, ("Edema", 42): 0.1}), ["Edema"]).iloc[0]
+    assert zero.percent_sd == 0
+    one = tables.over_seeds(run_of({("Edema", 41): 0.7}), ["Edema"]).iloc[0]
+    assert one.average == 0.7 and pd.isna(one.sd) and pd.isna(one.percent_sd)
+
+
+def test_a_seed_that_is_missing_leaves_a_blank_and_does_not_count():
+    found = run_of({("Edema", 41): 0.7, ("Edema", 42): 0.9, ("Fracture", 41): 0.6})
+    table = tables.over_seeds(found, ["Edema", "Fracture"]).set_index("finding")
+    assert pd.isna(table.seed42["Fracture"]) and table.average["Fracture"] == 0.6
+
+
+def test_detailed_table_has_the_thesis_order_of_relevance_and_the_macro_last():
+    metrics = made.metrics()
+    table = tables.detailed(metrics, made.summary(metrics))
+    one = table[
+        (table.model == "cxr-fm-lp")
+        & (table.strategy == "own")
+        & (table.population == "resampled")
+        & (table.metric == "auc_pr")
+    ]
+    assert one.finding.tolist() == [*BY_RELEVANCE, "Macro"]
+    assert table.metric.drop_duplicates().tolist() == [
+        "auc_pr",
+        "auc_roc",
+        "youden_j_max",
+        "youden_j_at_fpr20",
+    ]
+    assert {
+        "seed41",
+        "seed42",
+        "seed43",
+        "average",
+        "sd",
+        "percent_sd",
+        "low",
+        "high",
+        "n",
+        "positives",
+    } < set(table)
+    assert not table.duplicated(
+        ["dataset", "source", "strategy", "model", "loss", "population", "metric", "finding"]
+    ).any()
+
+
+def test_focused_averages_are_the_mean_of_their_seven_findings_in_every_seed():
+    metrics = made.metrics()
+    table = tables.focused(metrics, made.summary(metrics))
+    keys = ["strategy", "model", "loss", "population", "metric"]
+    seven = table[table.finding.isin(BY_RELEVANCE[:7])].groupby(keys).seed42.mean()
+    stated = table[table.finding == "Average Classes 1 to 7"].set_index(keys).seed42
+    pd.testing.assert_series_equal(seven.sort_index(), stated.sort_index(), check_names=False)
+    assert set(table.finding) == {*BY_RELEVANCE[:7], "Average Classes 1 to 7", "Others"}
+
+
+def test_transfer_table_sets_strategies_beside_the_model_trained_on_the_target():
+    summary = made.summary(made.metrics("mimic"))
+    table = tables.transfer(summary)
+    assert set(table.source) == {"chexpert"} and set(table.target) == {"mimic"}
+    row = table[(table.model == "cxr-fmkd-direct-fft") & (table.loss == "mse") & (table.population == "resampled")
+                & (table.metric == "auc_roc") & (table.finding == "Macro")].iloc[0]  # fmt: skip
+    for strategy, column in (
+        ("direct", "direct"),
+        ("full-finetune", "full_finetune"),
+        ("own", "own"),
+    ):
+        expected = summary[(summary.strategy == strategy) & (summary.model == "cxr-fmkd-direct-fft") & (summary.loss == "mse")
+                           & (summary.population == "resampled") & (summary.metric == "auc_roc") & (summary.finding == "Macro")]  # fmt: skip
+        assert row[column] == expected["mean"].item() and row[f"{column}_sd"] == expected.sd.item()
+    teacher = table[table.model == "cxr-fm-lp"]
+    assert teacher.full_finetune.isna().all() and teacher.direct.notna().all()
+
+
+def test_students_table_knows_the_chosen_seed_and_the_controls():
+    abouts = [{"dataset": "chexpert", "loss": "mse", "seed": seed} for seed in (41, 42)]
+    runs = [{"about": a, "best": {"epoch": 5, "val_loss": 0.1, "test_loss": 0.2}} for a in abouts]
+    chosen = [{"about": {"dataset": "chexpert", "loss": "mse"}, "seed": 42}]
+    table = tables.students(made.qualities(["mse"]), runs, chosen)
+    best = table[table.chosen.fillna(False)]
+    assert best.seed.tolist() == [42] and best.centred_cosine.tolist() == [0.72]
+    assert table[table.seed == 41].centred_cosine.isna().all()
+    assert table[table.what == "untrained"].r2_overall.item() == -12.5
+
+
+def test_small_groups_of_the_cohort_are_hidden_with_what_would_give_them_away():
+    split = {"images": 300, "patients": 200, "studies": 250, "mean_age": 60.0}
+    split |= {
+        "sex": {"Female": 140, "Male": 157, "blank": 3},
+        "race": {"White": 5, "Black": 4, "Asian": 291},
+    }
+    split |= {
+        "findings": {
+            f: {"positive": 20, "negative": 280, "uncertain": 0, "blank": 0} for f in FINDINGS
+        }
+    }
+    table = tables.cohort([{"dataset": "d", "counts": {"train": split}}], 10).set_index(
+        ["attribute", "level"]
+    )
+    assert pd.isna(table.train["sex", "blank"]) and pd.isna(table.train["sex", "Female"])
+    assert table.train["sex", "Male"] == 157
+    # Two small groups hide one another, so the third may be shown.
+    assert pd.isna(table.train["race", "White"]) and table.train["race", "Asian"] == 291
+    assert table.suppressed["race", "Black"] == "train" and table.suppressed["race", "Asian"] == ""
+    assert table.train["Edema", "uncertain"] == 0
+
+
+TEN, ELEVEN = "2025-01-01T10:00:00+00:00", "2025-01-01T11:00:00+00:00"
+TWELVE, HALF_PAST = "2025-01-01T12:00:00+00:00", "2025-01-01T12:30:00+00:00"
+
+
+def test_probes_that_were_trained_side_by_side_cost_their_hours_once():
+    assert elapsed([(TEN, ELEVEN), (TEN, ELEVEN)]) == 1
+    assert elapsed([(ELEVEN, HALF_PAST), (TEN, ELEVEN)]) == 2.5
+    assert elapsed([(TEN, HALF_PAST), (TEN, ELEVEN)]) == 2.5
+    probe = {"started": TEN, "finished": ELEVEN}
+    assert hours([probe, probe]) == 1
+
+
+def test_networks_that_were_trained_at_the_same_time_cost_their_hours_each():
+    trained = {"started": TEN, "finished": ELEVEN, "seconds": 3000.0, "earlier_seconds": 0.0}
+    assert hours([trained, trained]) == 2
+
+
+def test_a_resumed_run_costs_the_hours_of_all_its_starts():
+    # Trained for 40 minutes, stopped, then an hour from the last start to the end.
+    resumed = {"started": TEN, "finished": ELEVEN, "seconds": 5700.0, "earlier_seconds": 2400.0}
+    assert hours([resumed]) == pytest.approx(1 + 40 / 60)
+
+
+def test_costs_come_from_runs_and_from_benchmarks(tmp_path):
+    run = {"started": TEN, "finished": TWELVE, "device": "L40"}
+    runs = [
+        run | {"about": {"dataset": "d", "model": "cxr-fm-lp", "loss": "", "seed": s}}
+        for s in (1, 2)
+    ]
+    for rule, seconds in (("distill/a", 1800), ("distill/b", 5400), ("evaluate", 36)):
+        path = tmp_path / f"{rule}/x.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"s": seconds, "max_rss": 100}) + "\n")
+    folders = [tmp_path / rule for rule in ("distill", "evaluate", "finetune")]
+    table = costs(runs, folders).set_index("what")
+    assert set(table.index) == {"classifier", "distill", "evaluate"}
+    assert table.hours["classifier"] == 2 and table.jobs["classifier"] == 2
+    assert table.hours["distill"] == 2 and table.jobs["distill"] == 2
+    assert table.hours["evaluate"] == pytest.approx(0.01)
+
+
+def test_a_path_says_what_its_table_does_not(tmp_path):
+    assert about("results/bias/chexpert/cxr-fmkd-lp.mse/ks.csv") == {"dataset": "chexpert", "model": "cxr-fmkd-lp", "loss": "mse"}  # fmt: skip
+    assert about("r/a-to-b/direct/cxr-fm-lp/seed41/run.json") == {"source": "a", "dataset": "b", "strategy": "direct", "model": "cxr-fm-lp", "loss": "", "seed": 41}  # fmt: skip
+    assert about("r/demo/x/students/mse/seed7/history.csv") == {
+        "dataset": "x",
+        "loss": "mse",
+        "seed": 7,
+    }
+    path = tmp_path / "bias/chexpert/cxr-fmkd-lp.mse/ks.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("dataset,model,d\nchexpert,cxr-fmkd-lp.mse,0.1\n")
+    table = read(path)
+    assert table.model.tolist() == ["cxr-fmkd-lp"] and table.loss.tolist() == ["mse"]
+    (tmp_path / "chexpert/students/mse").mkdir(parents=True)
+    (tmp_path / "chexpert/students/mse/quality.json").write_text('{"a": 1}')
+    found = documents([tmp_path / "chexpert/students/mse/quality.json", path], "quality.json")
+    assert found == [{"about": {"dataset": "chexpert", "loss": "mse"}, "a": 1}]
+
+
+def test_a_table_that_is_missing_or_empty_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.csv"):
+        gather([tmp_path / "nowhere.csv"])
+    (tmp_path / "ks.csv").write_text("")
+    with pytest.raises(InputError, match=r"ks\.csv: an empty file"):
+        gather([tmp_path / "ks.csv"])
+
+
+def test_the_made_tables_have_the_columns_that_the_evaluation_writes():
+    curves, thresholds, calibration = made.curves()
+    tables_ = {"metrics": made.metrics(), "summary": made.summary(made.metrics()), "comparisons": made.comparisons(),
+               "thresholds": thresholds, "calibration": calibration, "subgroups": made.subgroups(), "gaps": made.gaps(),
+               "curves": curves}  # fmt: skip
+    for name, table in tables_.items():
+        assert set(table) <= set(EVALUATED[name]), name
+
+
+@pytest.mark.parametrize("transfer", [True, False])
+def test_the_script_writes_every_table_and_names_nobody(tmp_path, transfer):
+    made_results.write(tmp_path, transfer=transfer)
+    shape = made_results.shape(transfer=transfer)
+    inputs = [str(tmp_path / path) for path in shape.tables()]
+    spec = json.dumps({"minimum_cell": 10})
+    subprocess.run(
+        [
+            sys.executable,
+            SCRIPT,
+            "--spec",
+            spec,
+            "--inputs",
+            *inputs,
+            "--out-dir",
+            tmp_path / "tables",
+        ],
+        check=True,
+    )
+    for name in TABLES:
+        text = (tmp_path / "tables" / name).read_text()
+        assert text.strip() and made_results.SECRET not in text, name
+    moved = pd.read_csv(tmp_path / "tables/transfer.csv")
+    assert len(moved) > 0 if transfer else moved.empty

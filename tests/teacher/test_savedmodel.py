@@ -1,0 +1,283 @@
+"""SavedModels as teachers: batches, decoding, devices, and the demo's stand-in. All of TensorFlow's tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_teachers import (
+    DIMENSION,
+    drawing,
+    vectors,
+    write_films,
+    write_qformer,
+    write_tf1_tower,
+    write_tower,
+)  # fmt: skip
+from PIL import Image
+
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Teacher
+from cxrfmkd.teacher import runtime
+from cxrfmkd.teacher.embedding import embed
+from cxrfmkd.teacher.example import example, png
+from cxrfmkd.teacher.model import Model, decoders, model_folder
+from cxrfmkd.teacher.raster import read_film
+from cxrfmkd.teacher.tfrecord import parse_example, records, write_records
+
+pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.tensorflow
+tf = runtime.tensorflow()
+
+
+@pytest.fixture(scope="session")
+def towers(tmp_path_factory) -> dict[str, Path]:
+    """Every stand-in for ELIXR-C, by what it does with a batch or how it decodes."""
+    root = tmp_path_factory.mktemp("towers")
+    made = {
+        batch: write_tower(root / batch, batch)
+        for batch in ("any", "first", "static1", "raise1", "reshape1")
+    }
+    made["uint8"] = write_tower(root / "uint8", decode="uint8")
+    made["tf1"] = write_tf1_tower(root / "tf1")
+    return made  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def qformer(tmp_path_factory) -> Path:
+    return write_qformer(tmp_path_factory.mktemp("qformer"))
+
+
+@pytest.fixture
+def films(tmp_path) -> pd.DataFrame:
+    return write_films(tmp_path / "films", 7)
+
+
+def opened(folder: Path, variant: str = "demo", **settings) -> Model:
+    return Model(tf, folder, variant, **settings)
+
+
+def embedded(
+    tmp_path, films, folder, variant="demo", dimension=DIMENSION, failed=0.0, out="out", **settings
+):
+    settings = {"source": "savedmodel", "path": str(folder), "variant": variant, **settings}
+    teacher = Teacher(dimension=dimension, workers=1, shard=3, failed=failed)
+    return embed(
+        films, tmp_path / "films", settings, teacher, tmp_path / out, tmp_path / f"{out}-shards"
+    )
+
+
+def test_example_is_what_tensorflow_writes_and_reads():
+    content = png(drawing(0))
+    features = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        for name, value in (("image/encoded", content), ("image/format", b"png"))
+    }
+    theirs = tf.train.Example(features=tf.train.Features(feature=features))
+    assert tf.train.Example.FromString(example(content)) == theirs
+    assert parse_example(theirs.SerializeToString()) == parse_example(example(content))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_stored_png_decodes_to_its_pixels(dtype):
+    film = drawing(0).astype(dtype) * (1 if dtype == "uint8" else 257)
+    assert np.array_equal(tf.io.decode_png(png(film), 1, dtype).numpy()[..., 0], film)
+
+
+def test_tfrecords_are_what_tensorflow_writes_and_reads(tmp_path):
+    contents = [b"", b"one", bytes(range(256)) * 9]
+    write_records(tmp_path / "ours", contents)
+    theirs = tf.data.TFRecordDataset(str(tmp_path / "ours"))
+    assert [record.numpy() for record in theirs] == contents
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        for content in contents:
+            writer.write(content)
+    assert [bytes(record) for record in records(tmp_path / "theirs")] == contents
+
+
+def test_floats_and_integers_of_tensorflow_are_read_exactly():
+    values = vectors(1, 1376)[0]
+    feature = {
+        "embedding": tf.train.Feature(float_list=tf.train.FloatList(value=values)),
+        "size": tf.train.Feature(int64_list=tf.train.Int64List(value=[-1, 2**40])),
+    }
+    content = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    parsed = parse_example(content)
+    assert np.array_equal(parsed["embedding"], values) and parsed["size"].tolist() == [-1, 2**40]
+
+
+@pytest.mark.parametrize(
+    ("tower", "takes_two"),
+    [("any", True), ("first", False), ("static1", False), ("raise1", False), ("tf1", False)],
+)
+def test_probe_finds_out_whether_a_batch_can_be_trusted(towers, tower, takes_two):
+    assert opened(towers[tower]).batches is takes_two
+
+
+@pytest.mark.parametrize("tower", ["any", "first", "static1", "raise1", "reshape1", "tf1"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_every_film_gets_its_own_vector_whatever_the_model_does_with_batches(
+    tmp_path, films, towers, tower, batch
+):
+    array = embedded(tmp_path, films, towers[tower], batch=batch)
+    model = opened(towers["any"])
+    for image_id, path in zip(films.image_id, films.path, strict=True):
+        alone = model.vectors([example(png(read_film(tmp_path / "films" / path)))])[0]
+        assert np.allclose(array.take([image_id])[0], alone, atol=1e-5)
+
+
+def test_fewer_rows_than_films_are_an_error_at_any_call(towers):
+    two = [example(png(drawing(i))) for i in range(2)]
+    with pytest.raises(InputError, match=r"2 films went in and an answer of shape \(1, 8, 8, 16\)"):
+        opened(towers["first"]).vectors(two)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_corrupt_image_amid_a_batch_shifts_no_other(tmp_path, films, towers, batch):
+    whole = embedded(tmp_path, films, towers["any"], batch=batch)
+    (tmp_path / "films" / films.path[2]).write_bytes(b"\x89PNG broken")
+    array = embedded(tmp_path, films, towers["any"], failed=0.2, batch=batch, out="again")
+    kept = [name for i, name in enumerate(films.image_id) if i != 2]
+    assert list(array.index.image_id) == kept
+    assert np.array_equal(array.take(kept), whole.take(kept))
+
+
+def test_film_that_the_model_refuses_is_a_row_and_spares_its_batch(
+    tmp_path, films, towers, monkeypatch
+):
+    from cxrfmkd.teacher import feeding
+
+    def pack(path, level=0):
+        film = feeding.Film(example(png(read_film(path))), 48, 40, 8)
+        return feeding.Film(b"no Example", 48, 40, 8) if path.parent.name == "s4" else film
+
+    monkeypatch.setattr(feeding, "pack", pack)
+    array = embedded(tmp_path, films, towers["any"], failed=0.2, batch=3)
+    assert array.meta["excluded"] == [films.image_id[4]]
+    assert "refused by the model" in pd.read_csv(tmp_path / "out/excluded.csv").reason[0]
+
+
+def test_interrupted_extraction_resumes_to_the_same_bytes(tmp_path, films, towers, monkeypatch):
+    from cxrfmkd.teacher import savedmodel
+
+    whole = embedded(tmp_path, films, towers["any"])
+    ask, asked = savedmodel.Model.vectors, []
+
+    def fail_at_the_fifth(self, examples):
+        asked.append(len(examples))
+        if len(asked) == 2 + 5:
+            raise KeyboardInterrupt
+        return ask(self, examples)
+
+    monkeypatch.setattr(savedmodel.Model, "vectors", fail_at_the_fifth)
+    with pytest.raises(KeyboardInterrupt):
+        embedded(tmp_path, films, towers["any"], out="again")
+    again = embedded(tmp_path, films, towers["any"], out="again")
+    assert len(asked) == 7 + 2 + 4  # two canaries a start; the first shard is kept
+    assert np.array_equal(again.data, whole.data)
+    for part in (tmp_path / "out-shards").iterdir():
+        assert part.read_bytes() == (tmp_path / "again-shards" / part.name).read_bytes()
+
+
+def test_low_range_16_bit_is_black_to_an_8_bit_graph_and_is_never_sent(tmp_path, towers):
+    film = drawing(0)
+    content = png(film.astype(np.uint16) * 256)
+    low = tf.io.encode_png(film[..., None].astype(np.uint16)).numpy()  # as newer clients send it
+    for tower, sees_it in (("uint8", False), ("any", True)):
+        model = opened(towers[tower])
+        vector, other, seen = (
+            model.vectors([example(one)])[0] for one in (png(film), content, low)
+        )
+        assert np.allclose(vector, other, atol=1e-5)
+        assert np.allclose(vector, seen, atol=1e-5) is sees_it
+    (tmp_path / "low.png").write_bytes(low)
+    model = opened(towers["uint8"])
+    rescued = model.vectors([example(png(read_film(tmp_path / "low.png")))])[0]
+    assert np.allclose(rescued, model.vectors([example(png(film))])[0], atol=0.05)
+
+
+def test_deep_films_are_seen_alike_by_graphs_of_either_depth(tmp_path, towers):
+    deep = (drawing(0).astype(np.uint16) << 4) + 100
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    content = example(png(read_film(tmp_path / "deep.png")))
+    by_8, by_16 = (opened(towers[name]).vectors([content])[0] for name in ("uint8", "any"))
+    assert np.allclose(by_8, by_16, atol=0.05)
+
+
+def test_model_that_sees_nothing_is_found_by_its_canaries(tmp_path, films, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("blind")
+    module = tf.Module()
+    module.embed = tf.function(
+        lambda input_example: {
+            "feature_maps_0": tf.ones([tf.size(input_example), 8, 8, DIMENSION]) / 3
+        },
+        input_signature=[tf.TensorSpec([None], tf.string, "input_example")],
+    )
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.embed})
+    with pytest.raises(InputError, match="two different films have the same embedding"):
+        embedded(tmp_path, films, folder)
+
+
+@pytest.mark.parametrize(("pooling", "width"), [("mean", 1), ("flatten", 32)])
+@pytest.mark.parametrize(
+    ("variant", "channels"), [("elixr-b-img", 768), ("elixr-b-contrastive", 128)]
+)
+def test_qformer_tokens_are_those_of_its_own_call(
+    tmp_path, films, towers, qformer, variant, channels, pooling, width
+):
+    array = embedded(
+        tmp_path,
+        films,
+        towers["any"],
+        variant,
+        width * channels,
+        qformer=str(qformer),
+        pooling=pooling,
+    )
+    maps = opened(towers["any"]).maps([example(png(read_film(tmp_path / "films" / films.path[2])))])
+    answer = tf.saved_model.load(str(qformer)).signatures["serving_default"](
+        image_feature=tf.constant(maps), ids=tf.zeros([1, 1, 128], tf.int32), paddings=tf.zeros([1, 1, 128])
+    )  # fmt: skip
+    name = {"elixr-b-img": "img_emb", "elixr-b-contrastive": "all_contrastive_img_emb"}[variant]
+    tokens = answer[name].numpy()[0]
+    expected = tokens.ravel() if pooling == "flatten" else tokens.mean(0)
+    assert np.allclose(array.take([films.image_id[2]])[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_settings_that_no_model_can_meet_are_refused(tmp_path, films, towers, qformer):
+    for variant, dimension, more, message in (
+        ("cxrfm-v1", 1376, {}, "its weights were never released"),
+        ("elixr-b-img", 768, {}, "need the Q-Former"),
+        ("elixr-c-v2-gap", 1376, {"qformer": str(qformer)}, "nothing else does"),
+        ("elixr-c-v2-gap", 1376, {}, "gives vectors of 16 numbers, but teacher.dimension is 1376"),
+    ):
+        with pytest.raises(InputError, match=message):
+            embedded(tmp_path, films, towers["any"], variant, dimension, **more)
+    with pytest.raises(InputError, match="there is no SavedModel"):
+        embedded(tmp_path, films, tmp_path / "films")
+    with pytest.raises(InputError, match="Is it the right folder of the download"):
+        embedded(tmp_path, films, qformer)
+
+
+def test_gpu_that_is_asked_for_and_absent_is_an_error(tmp_path, films, towers):
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(InputError, match="device is gpu, but TensorFlow sees no GPU"):
+        embedded(tmp_path, films, towers["any"], device="gpu")
+
+
+def test_numbered_folders_of_tensorflow_serving_are_found(tmp_path, towers):
+    for version in ("2", "10"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "saved_model.pb").touch()
+    assert model_folder(tmp_path) == tmp_path / "10"
+    assert model_folder(towers["any"]) == towers["any"]
+
+
+@pytest.mark.parametrize(
+    ("tower", "dtype"), [("any", "uint16"), ("uint8", "uint8"), ("tf1", "uint8")]
+)
+def test_decoder_of_the_graph_is_told(towers, tower, dtype):
+    assert decoders(opened(towers[tower])) == [("DecodePng", dtype)]

@@ -1,0 +1,208 @@
+"""Performance against bias: the line of numpy, the rank correlation of scipy, and honest uncertainty."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_embeddings import equal_weights, make_embeddings
+from made_predictions import records, write_predictions
+from scipy import stats
+from scripts import run_script
+
+from cxrfmkd.bias.analysis import analyse
+from cxrfmkd.bias.summary import combine
+from cxrfmkd.evaluation.analysis import Run, evaluate
+from cxrfmkd.evaluation.families import Family
+from cxrfmkd.probing.heads import View
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Bias, Evaluation
+from cxrfmkd.tradeoff import correlation as performance
+
+MODELS = [("cxr-fm-lp", ""), ("cxr-model-lp", ""), ("cxr-model-fft", "")] + [
+    (name, loss)
+    for loss in ("mse", "cosine", "mae")
+    for name in ("cxr-fmkd-lp", "cxr-fmkd-fft", "cxr-fmkd-direct-lp")
+]
+
+
+def _tables(slope: float = -0.002, noise: float = 0.01, populations=("resampled",)):
+    rng = np.random.default_rng(0)
+    names = pd.DataFrame(MODELS, columns=["model", "loss"]).assign(dataset="d")
+    bias = rng.uniform(20, 120, len(names))
+    scores = names.assign(score=bias, simulation_low=bias - 5, simulation_high=bias + 5)
+    scores = scores.assign(d_combined=bias / 400, d_combined_low=0.0, d_combined_high=0.4)
+    scores = scores.assign(score_half_1=bias - 3, score_half_2=bias + 3)
+    rows = [
+        names.assign(population=p, finding=f, metric=m, strategy="own", source="d")
+        .assign(mean=0.8 + slope * bias + noise * rng.normal(size=len(names)))
+        .assign(low=0.5, high=0.9, sd=0.01, n_seeds=5)
+        for p in populations
+        for f in ("Average Classes 1 to 7", "Edema")
+        for m in ("auc_pr", "auc_roc")
+    ]
+    return pd.concat(rows, ignore_index=True), scores
+
+
+def test_line_is_numpys_and_rank_correlation_scipys():
+    summaries, scores = _tables()
+    table = performance.points(summaries, scores)
+    found = performance.correlations(table, scores).query(
+        "metric == 'auc_pr' and measure == 'score'"
+    )
+    own = table.query("metric == 'auc_pr' and measure == 'score'")
+    assert len(found) == 1
+    slope, intercept = np.polyfit(own.bias, own.performance, 1)
+    line = found.iloc[0]
+    assert (line.slope, line.intercept) == pytest.approx((slope, intercept))
+    assert line.spearman == pytest.approx(stats.spearmanr(own.bias, own.performance).statistic)
+    assert line.low <= line.spearman <= line.high
+    assert line.p < 0.01
+    assert (line.models, line.families) == (12, 5)
+
+
+def test_models_are_joined_by_name_and_transfers_left_out():
+    summaries, scores = _tables()
+    transferred = summaries.assign(strategy="linear-probe", mean=0.0)
+    shuffled = scores.sample(frac=1, random_state=1)
+    table = performance.points(pd.concat([transferred, summaries]), shuffled)
+    assert set(table.finding) == {"Average Classes 1 to 7"}
+    assert (table.performance > 0).all()
+    own = table.query("metric == 'auc_roc' and measure == 'score'").set_index(["model", "loss"])
+    assert len(own) == len(MODELS)
+    wanted = scores.set_index(["model", "loss"]).score
+    assert (own.bias == wanted.reindex(own.index)).all()
+
+
+def test_models_that_share_a_body_are_one_family():
+    assert performance.family("cxr-fmkd-lp", "mse") == performance.family(
+        "cxr-fmkd-direct-fft", "mse"
+    )
+    assert performance.family("cxr-fmkd-lp", "mse") != performance.family("cxr-fmkd-lp", "cosine")
+    assert performance.family("cxr-model-lp", "") == performance.family("cxr-model-fft", "")
+    assert performance.family("cxr-fm-lp", "") == "teacher"
+
+
+def test_families_widen_the_interval():
+    rng = np.random.default_rng(1)
+    families = np.repeat(np.arange(6), 5)
+    x = rng.normal(size=6)[families] + 0.1 * rng.normal(size=30)
+    y = rng.normal(size=6)[families] + 0.1 * rng.normal(size=30)
+    low, high = performance.clustered(x, y, families, 0)
+    alone = performance.clustered(x, y, np.arange(30), 0)
+    assert high - low > 1.3 * (alone[1] - alone[0])
+
+
+def test_permutation_p_is_uniform_without_association():
+    rng = np.random.default_rng(2)
+    p = [performance.permuted(rng.normal(size=8), rng.normal(size=8), i) for i in range(60)]
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    x = np.arange(7.0)
+    assert performance.permuted(x, x, 0) == pytest.approx(2 / 5040, abs=5e-4)
+
+
+def test_weights_count_pairs_repeatedly():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=12).round(1), rng.normal(size=12).round(1)
+    counts = rng.integers(0, 4, 12)
+    wanted = stats.spearmanr(np.repeat(x, counts), np.repeat(y, counts)).statistic
+    assert performance.spearman(x, y, counts.astype(float)) == pytest.approx(wanted)
+
+
+def test_halves_of_the_patients_are_crossed():
+    populations = ("resampled", "resampled half 1", "resampled half 2")
+    summaries, scores = _tables(noise=0.0, populations=populations)
+    found = performance.correlations(performance.points(summaries, scores), scores)
+    assert set(found.population) == {"resampled"}
+    assert (found.query("measure == 'score'").spearman_split == -1).all()
+    assert found.query("measure == 'D'").spearman_split.isna().all()
+
+
+def test_performance_in_one_half_goes_with_bias_in_the_other():
+    """Half 1's performance falls with half 2's bias; half 2's has another, weaker tie to half 1's bias."""
+    rng = np.random.default_rng(4)
+    populations = ("resampled", "resampled half 1", "resampled half 2")
+    summaries, scores = _tables(populations=populations)
+    scores["score_half_1"], scores["score_half_2"] = rng.permuted(
+        np.tile(np.linspace(20, 90, len(scores)), (2, 1)), axis=1
+    )
+    planted = {
+        "resampled half 1": 1 - scores.score_half_2 / 200,
+        "resampled half 2": 0.5 + scores.score_half_1 / 400 + rng.normal(0, 0.05, len(scores)),
+    }
+    for population, values in planted.items():
+        for _, rows in summaries[summaries.population == population].groupby(["finding", "metric"]):
+            summaries.loc[rows.index, "mean"] = values.to_numpy()
+    weaker = stats.spearmanr(planted["resampled half 2"], scores.score_half_1).statistic
+    assert 0 < weaker < 1
+    found = performance.correlations(performance.points(summaries, scores), scores)
+    split = found.query("measure == 'score'").spearman_split
+    np.testing.assert_allclose(split, (-1 + weaker) / 2)
+
+
+def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlation(
+    tmp_path, monkeypatch
+):
+    """Models that are better are planted to be more biased; both are measured as in a study."""
+    val, test = records(60, 1, "val"), records(260, 2, "test")
+    names = ["cxr-fm-lp", "cxr-model-lp", "cxr-model-fft", "densenet121-fft"]
+    settings = Bias(attributes=["sex", "race"], simulations=0, permutations=0, replicates=0, tsne_points=0)  # fmt: skip
+    runs, tables = [], {"scores": [], "nulls": [], "encodings": [], "effects": []}
+    for i, model in enumerate(names):
+        path = write_predictions(tmp_path / f"{model}.parquet", 0.4 * i, i, val=val, test=test)
+        runs.append(Run(Family("d", "own", model, ""), 41, path))
+        array = make_embeddings(test, 8, i, {("sex", "Female"): 0.6 * i}, clustering=0.5)
+        found = analyse(
+            [View(array)], array, test, equal_weights(test), settings, dataset="d", model=model, seeds=[41]
+        )  # fmt: skip
+        for name, part in zip(tables, ("score", "null", "encoding", "effects"), strict=True):
+            tables[name].append(tmp_path / f"{model}-{part}.csv")
+            found[part].to_csv(tables[name][-1], index=False)
+    weights = equal_weights(test).set_index("image_id").weight
+    evaluated = evaluate("d", runs, val, test, weights, Evaluation(replicates=0, attributes=[]))
+    for name in ("summary", "halves"):
+        evaluated[name].to_csv(tmp_path / f"{name}.csv", index=False)
+    combine(tables, names).to_csv(tmp_path / "scores.csv", index=False)
+    run_script(
+        monkeypatch, "performance_vs_bias", {}, summaries=[tmp_path / "summary.csv"], halves=[tmp_path / "halves.csv"],
+        scores=[tmp_path / "scores.csv"], out=tmp_path / "points.csv", correlation=tmp_path / "correlation.csv",
+    )  # fmt: skip
+    found = pd.read_csv(tmp_path / "correlation.csv").query("measure == 'score'")
+    assert len(found) == 8
+    assert (found.spearman_split > 0.5).all()
+    assert set(pd.read_csv(tmp_path / "points.csv").population) == {"natural"}
+
+
+def test_two_models_or_equal_scores_have_no_correlation():
+    summaries, scores = _tables()
+    few = performance.points(summaries[summaries.model.isin(["cxr-fm-lp", "cxr-model-lp"])], scores)
+    assert performance.correlations(few, scores).spearman.isna().all()
+    flat = scores.assign(score=0.0)
+    found = performance.correlations(performance.points(summaries, flat), flat)
+    assert found.query("measure == 'score'")[["slope", "spearman", "p"]].isna().all(axis=None)
+
+
+def test_tables_without_a_common_model_are_refused():
+    summaries, scores = _tables()
+    with pytest.raises(InputError, match="no model has both"):
+        performance.points(summaries, scores.assign(dataset="other"))
+    with pytest.raises(InputError, match="there are no tables"):
+        performance.read([])
+
+
+def test_script_writes_both_tables(tmp_path, monkeypatch):
+    summaries, scores = _tables(populations=("natural", "natural half 1", "natural half 2"))
+    halves = summaries.population != "natural"
+    summaries[~halves].to_csv(tmp_path / "summary.csv", index=False)
+    columns = ["low", "high", "sd"]
+    summaries[halves].drop(columns=columns).to_csv(tmp_path / "halves.csv", index=False)
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    run_script(
+        monkeypatch, "performance_vs_bias", {}, summaries=[tmp_path / "summary.csv"], halves=[tmp_path / "halves.csv"],
+        scores=[tmp_path / "scores.csv"], out=tmp_path / "points.csv", correlation=tmp_path / "correlation.csv",
+    )  # fmt: skip
+    table = pd.read_csv(tmp_path / "points.csv")
+    assert {"bias", "bias_low", "performance", "performance_low", "family", "measure"} <= set(table)
+    assert set(table.population) == {"natural"}
+    found = pd.read_csv(tmp_path / "correlation.csv")
+    assert {"slope", "intercept", "spearman", "low", "high", "p", "spearman_split"} <= set(found)

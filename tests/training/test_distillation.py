@@ -1,0 +1,282 @@
+"""Students: their splits, their targets, their files."""
+
+import json
+
+import made_films
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import random_split
+
+from cxrfmkd.networks.network import load_student
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Distillation
+from cxrfmkd.study.settings import Network as Compute
+from cxrfmkd.training.checkpoints import Checkpoints
+from cxrfmkd.training.distillation import (
+    distill,
+    embeddings,
+    measure_scales,
+    plateau,
+    split_validation,
+)
+from cxrfmkd.training.standardisation import KINDS, Standardisation, balanced_rotation
+
+made_films.add_tiny_body()
+TABLES = made_films.records({"train": 60, "val": 40, "test": 2})
+IMAGES, TEACHER = made_films.arrays(TABLES)
+
+
+def student(
+    loss="mse", seed=1, scales=None, checkpoints=None, compute=None, teacher=TEACHER, **settings
+):
+    return distill(
+        IMAGES,
+        teacher,
+        TABLES["train"],
+        TABLES["val"],
+        loss=loss,
+        seed=seed,
+        settings=Distillation(**{"epochs": 4, "batch_size": 15} | settings),
+        network=compute or Compute(weights="none"),
+        scales=scales,
+        checkpoints=checkpoints,
+        body="tiny",
+    )
+
+
+# --- the student ---------------------------------------------------------------------------------------
+
+
+def test_a_student_learns_what_the_teacher_says():
+    # Brightness is what a network with pooled features learns at once, whatever the order of its sums.
+    bright = IMAGES.data.mean((1, 2), dtype=np.float32)[:, None]
+    said = (bright - bright.mean()) / bright.std() * np.float32([1, -1, 0.5, 2, -0.5, 1]) + 1
+    done = student(teacher=KeyedArray(said, IMAGES.index, {}, "teacher"), epochs=20, batch_size=6, affine=False)  # fmt: skip
+    _, tested = split_validation(TABLES["val"], "patient", 1)
+    with torch.no_grad():
+        found = done.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
+    wanted = said[IMAGES.rows(tested.image_id)]
+    errors = np.square(found - wanted).mean()
+    assert errors == pytest.approx(done.run["best"]["test_loss"], rel=1e-4)
+    assert errors < 0.5 * np.square(wanted - wanted.mean(0)).mean()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_student_of_standardised_targets_still_speaks_the_teachers_language(kind):
+    done = student(standardise_teacher=kind, epochs=2)
+    _, tested = split_validation(TABLES["val"], "patient", 1)
+    standard = Standardisation.fit(TEACHER.take(TABLES["train"].image_id), kind)
+    with torch.no_grad():
+        found = done.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
+    # The reported loss is that of standardised outputs against standardised targets.
+    there = np.square(standard.apply(found) - standard.apply(TEACHER.take(tested.image_id))).mean()
+    assert there == pytest.approx(done.run["best"]["test_loss"], rel=1e-3)
+
+
+def test_the_run_says_what_was_done():
+    done = student("mse-cosine-0.6", scales={"mse": 0.5, "cosine": 0.1})
+    assert done.run["best"].keys() == {"epoch", "val_loss", "test_loss"}
+    assert done.run["scales"] == {"mse": 0.5, "cosine": 0.1}
+    assert done.run["images"] == {"train": 60, "val": 28, "test": 12}
+    assert done.run["terms"]["val"]["loss"] == pytest.approx(done.run["best"]["val_loss"], rel=1e-6)
+    assert set(done.run["plateau"]) == {"loss", "mse", "cosine"}
+    assert done.run["parameters"]["trainable"] == done.run["parameters"]["total"]
+    json.dumps(done.run, allow_nan=False)
+
+
+def test_scales_of_the_settings_win_over_measured_ones():
+    done = student("mse-cosine-0.5", scales={"mse": 9, "cosine": 9}, epochs=1,
+                   loss_scales={"mse": 1.0, "cosine": 2.0})  # fmt: skip
+    assert done.run["scales"] == {"mse": 1.0, "cosine": 2.0}
+
+
+def test_the_relational_term_is_added_and_reported():
+    done = student(relational_weight=0.5, epochs=1)
+    row = done.history.iloc[0]
+    assert row.val_loss == pytest.approx(row.val_mse + 0.5 * row.val_relational, rel=1e-6)
+
+
+def test_raw_input_is_a_switch_that_the_weights_remember(tmp_path):
+    done = student(compute=Compute(weights="none", input="raw"), epochs=1)
+    done.network.save(tmp_path / "weights.safetensors")
+    assert load_student(tmp_path / "weights.safetensors").input == "raw"
+
+
+def test_flips_and_affine_moves_happen_only_where_asked_for():
+    plain, same = (student(flip=False, affine=False).network.identity() for _ in range(2))
+    assert plain == same
+    assert plain != student(flip=True, affine=False).network.identity()
+    assert plain != student(flip=False, affine=True).network.identity()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 2},
+        {"loss": "mae"},
+        {"learning_rate": 0.02},
+        {"flip": True},
+        {"compute": Compute(weights="none", input="raw")},
+    ],
+)
+def test_another_distillation_does_not_go_on_from_this_ones_checkpoint(change, tmp_path, caplog):
+    with pytest.raises(SystemExit), Checkpoints(tmp_path / "c", minutes=0) as kept:
+        student(checkpoints=kept)
+    with Checkpoints(tmp_path / "c") as kept:
+        done = student(checkpoints=kept, **change)
+    assert done.run["resumed"] == 0 and "starting afresh" in caplog.text
+    assert done.network.identity() == student(**change).network.identity()
+
+
+# --- its validation and test parts ---------------------------------------------------------------------
+
+
+def table(images, patients, seed=0):
+    owners = np.random.default_rng(seed).integers(0, patients, images)
+    return pd.DataFrame(
+        {"image_id": [f"i{i}" for i in range(images)], "patient_id": [f"p{o}" for o in owners]}
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_by_patient_no_patient_is_in_both_parts_and_the_seed_does_not_matter(seed):
+    records = table(500, 120, seed)
+    chosen, tested = split_validation(records, "patient", seed)
+    assert not set(chosen.patient_id) & set(tested.patient_id)
+    assert sorted([*chosen.image_id, *tested.image_id]) == sorted(records.image_id)
+    assert 0.65 < len(chosen) / 500 <= 0.7
+    again, _ = split_validation(records.sample(frac=1, random_state=1), "patient", seed + 1)
+    assert set(again.image_id) == set(chosen.image_id)
+
+
+@pytest.mark.parametrize("n", [10, 31, 12_673, 17_665])
+def test_by_image_the_parts_are_those_of_torchs_random_split(n):
+    records = table(n, n)
+    chosen, tested = split_validation(records, "image-by-seed", 42)
+    expected, _ = random_split(range(n), [0.7, 0.3], torch.Generator().manual_seed(42))
+    assert set(chosen.image_id) == {f"i{i}" for i in expected.indices}
+    assert len(chosen) + len(tested) == n
+    sizes = {12_673: (8_872, 3_801), 17_665: (12_366, 5_299)}  # the thesis's, from its logs
+    assert (len(chosen), len(tested)) == sizes.get(n, (len(chosen), len(tested)))
+    assert set(split_validation(records, "image-by-seed", 43)[0].image_id) != set(chosen.image_id)
+
+
+def test_a_validation_set_of_one_patient_cannot_be_divided():
+    with pytest.raises(InputError, match="More validation patients are needed"):
+        split_validation(table(9, 1), "patient", 1)
+
+
+# --- targets -------------------------------------------------------------------------------------------
+
+
+def test_a_teacher_with_a_broken_vector_is_refused():
+    vectors = np.ones((3, 4), np.float32)
+    vectors[1, 2] = np.nan
+    broken = KeyedArray(vectors, pd.DataFrame({"image_id": ["a", "b", "c"]}), {}, "teacher")
+    assert len(embeddings(broken, ["a", "c"])) == 2
+    with pytest.raises(InputError, match=r"teacher: 1 embeddings are not finite \(rows 1 of"):
+        embeddings(broken, ["c", "b"])
+
+
+@pytest.fixture
+def targets():
+    random = np.random.default_rng(0)
+    correlated = random.standard_normal((300, 3)) @ random.standard_normal((3, 20)) * 4
+    noise = random.standard_normal((300, 20)) * np.linspace(0.1, 5, 20)
+    targets = (correlated + noise + 12).astype(np.float32)
+    targets[:, 7] = 2.5
+    return targets
+
+
+def test_per_dimension_every_dimension_has_mean_zero_and_variance_one(targets):
+    found = Standardisation.fit(targets, "per-dimension").apply(targets)
+    alive = np.arange(20) != 7
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(found[:, alive].var(0), 1, rtol=1e-4)
+    assert not found[:, 7].any()
+
+
+def test_phi_s_is_one_scale_and_a_rotation_with_equal_variance_everywhere(targets):
+    standard = Standardisation.fit(targets, "phi-s")
+    found = standard.apply(targets)
+    np.testing.assert_allclose(found.var(0), 1, rtol=1e-4)
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-5)
+    scale = np.linalg.norm(standard.forward[0])
+    np.testing.assert_allclose(
+        standard.forward @ standard.forward.T, np.eye(20) * scale**2, atol=1e-9
+    )
+    before = np.linalg.norm(targets[:, None] - targets[None], axis=-1)
+    after = np.linalg.norm(found[:, None] - found[None], axis=-1)
+    np.testing.assert_allclose(after, before * scale, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folding_undoes_the_standardisation(kind, targets):
+    standard = Standardisation.fit(targets, kind)
+    layer = nn.Linear(5, 20)
+    inputs = torch.randn(9, 5, generator=torch.manual_seed(0))
+    with torch.no_grad():
+        there = layer(inputs).numpy()
+        standard.fold(layer)
+        back = layer(inputs).numpy()
+    np.testing.assert_allclose(standard.apply(back), there, atol=2e-4)
+
+
+def test_a_rotation_balances_any_variances():
+    for variances in ([1.0], [3.0, 0.0], [5.0, 5.0, 5.0], np.geomspace(1e-6, 1e3, 45)):
+        variances = np.asarray(variances)
+        rotation = balanced_rotation(variances)
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(len(variances)), atol=1e-12)
+        diagonal = np.diag(rotation * variances @ rotation.T)
+        np.testing.assert_allclose(diagonal, variances.mean(), rtol=1e-9)
+
+
+def test_an_unknown_standardisation_is_refused(targets):
+    with pytest.raises(InputError, match="standardise_teacher is 'whitening'"):
+        Standardisation.fit(targets, "whitening")
+
+
+# --- plateaus ------------------------------------------------------------------------------------------
+
+
+def test_a_plateau_is_the_mean_of_the_last_tenth_of_the_epochs():
+    history = pd.DataFrame({"epoch": range(40), "val_loss": range(40), "val_mse": range(40, 80)})
+    assert plateau(history) == {"loss": 37.5, "mse": 77.5}
+    assert plateau(history.head(3)) == {"loss": 2.0, "mse": 42.0}
+
+
+def write(path, name, **levels):
+    path.write_text(json.dumps({"loss": name, "plateau": levels}))
+    return path
+
+
+def test_scales_are_the_mean_plateaus_of_the_mse_and_of_the_cosine_students(tmp_path):
+    mse = [write(tmp_path / f"m{s}.json", "mse", mse=0.07 + s / 100, loss=9) for s in (0, 1)]
+    cosine = [write(tmp_path / "c.json", "cosine", cosine=0.008, loss=9)]
+    assert measure_scales(mse, cosine) == pytest.approx({"mse": 0.075, "cosine": 0.008})
+
+
+def test_scales_measured_by_students_are_those_of_their_histories(tmp_path):
+    runs = {loss: student(loss, epochs=2) for loss in ("mse", "cosine")}
+    paths = {
+        loss: [write(tmp_path / f"{loss}.json", loss, **done.run["plateau"])]
+        for loss, done in runs.items()
+    }
+    expected = {loss: done.history[f"val_{loss}"].iloc[-1] for loss, done in runs.items()}
+    assert measure_scales(**paths) == pytest.approx(expected)
+
+
+def test_students_of_another_loss_or_none_give_no_scale(tmp_path):
+    mse, cosine = (
+        write(tmp_path / f"{loss}.json", loss, **{loss: 0.1}) for loss in ("mse", "cosine")
+    )
+    with pytest.raises(InputError, match="plateau of cosine needs at least one student"):
+        measure_scales([mse], [])
+    with pytest.raises(InputError, match=r"mse\.json: a student of loss 'mse', where 'cosine'"):
+        measure_scales([mse], [mse])
+    with pytest.raises(InputError, match=r"the plateau of mse is 0\.0"):
+        measure_scales([write(tmp_path / "zero.json", "mse", mse=0.0)], [cosine])

@@ -1,0 +1,60 @@
+"""Every training script of the reference has its place here, and the place exists in the thesis's study."""
+
+import re
+
+import pytest
+import yaml
+from locations import ROOT
+from snakemake.utils import update_config
+
+from cxrfmkd.study.grid import Study
+from cxrfmkd.vocabulary import models as zoo
+
+
+@pytest.fixture(scope="module")
+def rows():
+    page = (ROOT / "docs" / "training.md").read_text()
+    table = page.split("## The thesis's 36 training scripts")[1]
+    return re.findall(r"^\| `(\w+\.py)`.* \| (.+) \|$", table, flags=re.M)
+
+
+@pytest.fixture(scope="module")
+def study():
+    config: dict = {}
+    for name in ("config", "thesis"):
+        update_config(config, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
+    return Study(config)
+
+
+def test_all_thirty_six_scripts_are_there(rows):
+    stages = [
+        re.match("kd|disease|zero_shot|linear_probing|full_finetuning", name)[0] for name, _ in rows
+    ]
+    counts = {stage: stages.count(stage) for stage in stages}
+    assert counts == {
+        "kd": 8,
+        "disease": 9,
+        "zero_shot": 7,
+        "linear_probing": 6,
+        "full_finetuning": 6,
+    }
+    assert len({name for name, _ in rows}) == 36
+
+
+def test_every_named_file_is_one_of_the_thesis_study(rows, study):
+    files = {f"{d}/students/{loss}/seed{s}/weights.safetensors" for d, loss, s in study.students}
+    files |= {f"{run.folder}/predictions.parquet" for run in study.own_runs + study.transfer_runs}
+    for name, place in rows:
+        if "CustomNormKL" in name:
+            assert place.startswith("none:")
+            continue
+        pattern = place.strip("`").replace("{d}", "chexpert").replace("{s}", "41")
+        assert pattern.replace("{loss}", "mse-cosine-0.6") in files, name
+
+
+def test_every_loss_of_the_vocabulary_is_explained():
+    page = (ROOT / "docs" / "training.md").read_text()
+    explained = re.findall(
+        r"^\| `([a-z0-9.-]+)`", page.split("## Losses")[1].split("## Students")[0], re.M
+    )
+    assert {name for name in explained if zoo.loss_share(name) is None} == set(zoo.LOSS_TITLES)

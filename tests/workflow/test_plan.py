@@ -1,0 +1,324 @@
+"""What a user of the workflow relies on: plans, reruns, messages, and a profile that names real rules.
+
+The reruns are tested on the whole demo study with a stand-in for `python` that makes every script's outputs in an
+instant, so that planning, provenance and dependencies are real while nothing is computed.
+"""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from locations import ROOT
+
+from cxrfmkd.commands.cost import read_configuration
+from cxrfmkd.study.forecast import Films, works
+from cxrfmkd.study.grid import Study
+from cxrfmkd.study.outputs import KINDS
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+
+# Makes the files that a script would write: every path among the arguments that is not there yet.
+INSTANT = """#!{python}
+import sys
+from pathlib import Path
+
+ARRAY = ("data.npy", "index.parquet", "meta.json", "excluded.csv")
+RUN = ("weights.safetensors", "history.csv", "predictions.parquet", "run.json")
+RAW = (
+    "train.csv", "CHEXPERT DEMO.xlsx", "chexpert_split_2021_08_20.csv", "images/film.jpg",
+    "mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-2.0.0-chexpert.csv.gz", "hosp/patients.csv.gz",
+    "hosp/admissions.csv.gz", "saved_model.pb", "variables/variables.index",
+)
+TABLES = (
+    "cohort.csv", "performance_detailed.csv", "performance_focused.csv", "transfer.csv", "students.csv",
+    "subgroups.csv", "bias.csv", "costs.csv",
+)
+script, *rest = sys.argv[1:]
+raw = any(name in script for name in ("synthesize", "build_demo_teacher"))
+flag = ""
+for text in rest:
+    if text.startswith("--"):
+        flag = text
+        continue
+    path = Path(text)
+    if flag in ("--spec", "--checkpoints", "--shards", "--workers", "--time-budget", "--benchmarks"):
+        continue
+    names = RAW if raw else RUN if flag == "--runs" else TABLES if flag == "--out-dir" else ARRAY
+    beside = [path.with_suffix(".csv")] if "check_pixels" in script and flag == "--out" else []
+    for made in beside + [path] if path.suffix in SUFFIXES else [path / name for name in names]:
+        if not made.exists():
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_text(str(made))
+""".replace(
+    "SUFFIXES",
+    '(".csv", ".json", ".parquet", ".safetensors", ".svg", ".png", ".html", ".gz", ".yaml")',
+)
+
+
+def snakemake(*arguments: str, folder: Path = ROOT, instant: Path | None = None):
+    """Run Snakemake and return (exit status, everything that it said)."""
+    places = [str(instant)] if instant else []
+    environment = os.environ | {
+        "PATH": ":".join([*places, str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": str(folder / "src"),
+        "XDG_CACHE_HOME": str(folder / ".cache"),
+    }
+    done = subprocess.run(
+        [*SNAKEMAKE, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def jobs(said: str) -> dict[str, int]:
+    """Job counts of a plan, by rule."""
+    table = said.split("Job stats:")[1].split("total")[0] if "Job stats:" in said else ""
+    return {rule: int(n) for rule, n in re.findall(r"^(\w+)\s+(\d+)$", table, re.MULTILINE)}
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory) -> Path:
+    """A copy of the workflow without results."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("workflow", "config", "src", "profiles"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(checkout) -> tuple[Path, Path]:
+    """The demo study run to its end by the stand-in; its folder and the stand-in's."""
+    instant = checkout / "instant"
+    instant.mkdir()
+    (instant / "python").write_text(INSTANT.replace("{python}", sys.executable))
+    (instant / "python").chmod(stat.S_IRWXU)
+    status, said = snakemake(
+        "--cores", "2", "--configfile", "config/demo.yaml", folder=checkout, instant=instant
+    )
+    assert status == 0, said[-3000:]
+    return checkout, instant
+
+
+def plan(finished, *arguments: str) -> dict[str, int]:
+    """Jobs that the finished demo would run again."""
+    folder, instant = finished
+    status, said = snakemake(
+        "-n", "--configfile", "config/demo.yaml", *arguments, folder=folder, instant=instant
+    )
+    assert status == 0, said[-3000:]
+    assert jobs(said) or "Nothing to be done" in said
+    return jobs(said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["config", "thesis", "demo", "nih", "nih-distillation"])
+def test_every_shipped_configuration_can_be_planned(checkout, name):
+    status, said = snakemake("-n", "--configfile", f"config/{name}.yaml", folder=checkout)
+    assert status == 0, said[-3000:]
+    counts = jobs(said)
+    if name == "thesis":
+        assert counts["distill"] == 110
+        assert counts["finetune"] == 250
+        assert counts["drifting_probe"] == 230
+        assert counts["transfer_finetune"] == 70
+        assert counts["transfer_drifting"] == 70
+    assert counts["write_report"] == 1
+    forecast = Counter()
+    study = Study(read_configuration([checkout / f"config/{n}.yaml" for n in ("config", name)]))
+    for work in works(study, dict.fromkeys(study.datasets, Films(1, 1, 1))):
+        forecast[work.rule] += work.jobs
+    # Reading embeddings from files is a job of rule embed as well, but none that the forecast counts.
+    named = set(forecast) - {"embed"}
+    assert {rule: forecast[rule] for rule in named} == {rule: counts.get(rule) for rule in named}
+    networks = {"distill", "finetune", "drifting_probe", "transfer_finetune", "extract_features"}
+    assert networks & set(counts) <= named
+
+
+@pytest.mark.slow
+def test_a_finished_study_has_nothing_to_do(finished):
+    assert plan(finished) == {}
+
+
+@pytest.mark.slow
+def test_a_finished_study_may_be_watched_or_run_elsewhere_without_a_rerun(finished, tmp_path):
+    more = tmp_path / "more.yaml"
+    more.write_text("network: {tensorboard: true, device: cpu}")
+    assert plan(finished, str(more)) == {}
+
+
+@pytest.mark.slow
+def test_the_tables_are_told_where_every_measured_rule_was_measured(finished):
+    folder, instant = finished
+    _, said = snakemake(
+        "-n", "-p", "--forcerun", "make_tables", "--configfile", "config/demo.yaml",
+        folder=folder, instant=instant,
+    )  # fmt: skip
+    told = re.search(r"make_tables\.py .*? --benchmarks (.*?) --out-dir", said)[1].split()
+    top = "benchmarks/results/demo"
+    files = (folder / top).rglob("*.jsonl")
+    measured = {path.relative_to(folder / top).parts[0] for path in files}
+    assert {"distill", "embed", "evaluate"} <= measured
+    assert {f"{top}/{rule}" for rule in measured} <= set(told)
+    rules = [file.read_text() for file in ROOT.glob("workflow/rules/*.smk")]
+    assert len(told) == sum(text.count("\n    benchmark:") for text in rules)
+
+
+@pytest.mark.slow
+def test_snakemake_s_report_shows_every_figure_under_its_caption(finished):
+    folder, instant = finished
+    status, said = snakemake(
+        "--configfile", "config/demo.yaml", "--report", "report.zip", folder=folder, instant=instant
+    )
+    assert status == 0, said[-3000:]
+    drawn = [path.name for path in (folder / "results/demo/figures").rglob("*.svg")]
+    with zipfile.ZipFile(folder / "report.zip") as report:
+        kept = [Path(name).name for name in report.namelist()]
+        page = report.read("report/report.html").decode()
+    assert len(drawn) > 20
+    assert sorted(kept) == sorted([*drawn, "index.html", "report.html"])
+    for kind in KINDS.keys() & {Path(name).stem for name in drawn}:
+        first = (ROOT / f"workflow/report/{kind}.rst").read_text().split(".")[0]
+        assert first.split("'")[0] in page, kind  # an apostrophe is written otherwise in HTML
+
+
+@pytest.mark.slow
+def test_touching_every_source_file_reruns_nothing(finished):
+    folder, _ = finished
+    for file in [folder / "Snakefile", *folder.glob("workflow/**/*"), *folder.glob("src/**/*.py")]:
+        if file.is_file():
+            file.touch()
+    for file in folder.glob("config/*.yaml"):
+        file.touch()
+    assert plan(finished) == {}
+
+
+@pytest.mark.slow
+def test_one_loss_s_setting_reruns_its_branch_alone(finished):
+    own = 'distillation={"per_loss": {"cosine": {"epochs": 9}}}'
+    counts = plan(finished, "--config", own)
+    study = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    seeds = len(study["distillation"]["seeds"])
+    assert counts["distill"] == seeds
+    assert counts["probe"] == 2  # cxr-fmkd-lp and cxr-fmkd-direct-lp of that loss
+    for untouched in ("embed", "pack_images", "sample_records", "build_demo_teacher"):
+        assert untouched not in counts
+
+
+@pytest.mark.slow
+def test_a_changed_probe_setting_trains_no_network_again(finished):
+    counts = plan(finished, "--config", 'probe={"l2": [0.5]}')
+    assert counts["probe"] > 0
+    assert not {"distill", "finetune", "extract_features", "embed"} & set(counts)
+
+
+@pytest.mark.slow
+def test_plotting_code_redraws_figures_alone(finished):
+    folder, _ = finished
+    module = folder / "src/cxrfmkd/figures/style.py"
+    before = module.read_text()
+    try:
+        module.write_text(before + "\n\nEXTRA = 1\n")
+        assert set(plan(finished)) <= {"all", "draw", "write_report"}
+        assert plan(finished)["draw"] > 0
+    finally:
+        module.write_text(before)
+
+
+@pytest.mark.slow
+def test_code_of_the_network_retrains_but_does_not_sample_again(finished):
+    folder, _ = finished
+    module = folder / "src/cxrfmkd/networks/network.py"
+    before = module.read_text()
+    try:
+        module.write_text(before + "\n\nEXTRA = 1\n")
+        counts = plan(finished)
+        assert counts["distill"] > 0 and counts["finetune"] > 0
+        assert not {"embed", "pack_images", "sample_records", "resample_test"} & set(counts)
+    finally:
+        module.write_text(before)
+
+
+@pytest.mark.slow
+def test_rules_pass_the_workflow_linter():
+    status, said = snakemake("--lint")
+    assert status == 0, said[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", 'distillation={"epoch": 3}'], "Did you mean `epochs`?"),
+        (["--config", 'distillation={"losses": ["l1"]}'], "there is no loss `l1`"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_message(checkout, arguments, message):
+    status, said = snakemake("-n", *arguments, folder=checkout)
+    assert status == 1
+    assert message in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_missing_data_are_reported_before_anything_runs(checkout):
+    status, said = snakemake("--cores", "1", folder=checkout)
+    assert status == 1
+    assert "datasets.chexpert.images is /data/chexpert, which does not exist" in said
+    assert not (checkout / "results" / "chexpert").exists()
+
+
+def test_the_profile_names_real_rules_and_every_rule():
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    named = set(profile["set-resources"]) | set(profile.get("set-threads", {}))
+    files = [*ROOT.glob("workflow/rules/*.smk")]
+    rules = set(re.findall(r"^rule (\w+):", "\n".join(f.read_text() for f in files), re.M))
+    assert named == rules
+    heavy = {r for r, s in profile["set-resources"].items() if s["slurm_partition"] == "gpus48"}
+    gpu = {
+        name
+        for text in (f.read_text() for f in files)
+        for name, body in re.findall(r"^rule (\w+):(.*?)(?=^rule |\Z)", text, re.M | re.S)
+        if "gpu=1" in body
+    }
+    assert heavy == gpu
+
+
+def test_partitions_are_named_in_the_profile_alone():
+    files = [ROOT / "Snakefile", *ROOT.glob("workflow/**/*.smk"), *ROOT.glob("src/**/*.py")]
+    assert not [f for f in files if "gpus48" in f.read_text() or "gpus24" in f.read_text()]
+
+
+def test_conda_environments_have_the_locked_versions():
+    lock = (ROOT / "requirements.lock").read_text()
+    locked = {}  # the first of two versions is the one for Python 3.11
+    for name, version in re.findall(r"^([a-z0-9_.-]+)==([^ ;\\]+)", lock, re.MULTILINE):
+        locked.setdefault(name, version)
+    for file in ROOT.glob("workflow/envs/*.yaml"):
+        wanted = yaml.safe_load(file.read_text())["dependencies"][-1]["pip"]
+        for line in wanted:
+            name, version = line.split("==")
+            assert locked[name] == version, f"{file.name}: {line}"
+
+
+def test_every_rule_has_a_log_an_environment_and_a_message():
+    for file in ROOT.glob("workflow/rules/*.smk"):
+        for name, body in re.findall(
+            r"^rule (\w+):(.*?)(?=^rule |\Z)", file.read_text(), re.M | re.S
+        ):
+            for directive in ("log:", "conda:", "threads:", "resources:", "message:", "shell:"):
+                assert directive in body, f"{file.name}, rule {name} has no {directive}"
+
+
+def test_scripts_are_thin():
+    for file in ROOT.glob("workflow/scripts/*.py"):
+        lines = [line for line in file.read_text().splitlines() if line.strip()]
+        assert len(lines) <= 60, f"{file.name} has {len(lines)} lines"
