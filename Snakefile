@@ -1,4 +1,4 @@
-# From raw chest films to a finished knowledge-distillation study.
+# From raw chest images to a finished knowledge-distillation study.
 #
 #   snakemake --profile profiles/slurm                                        the whole study, on a cluster
 #   snakemake --cores all students                                            up to the distilled students

@@ -1,6 +1,6 @@
-"""Linear probes: the thesis's way (the network runs over every film in every epoch of every seed) and ours.
+"""Linear probes: the thesis's way (the network runs over every image in every epoch of every seed) and ours.
 
-Both see the same slice of films, a thousandth of CheXpert's sizes. The thesis's way is run for one epoch of one
+Both see the same slice of images, a thousandth of CheXpert's sizes. The thesis's way is run for one epoch of one
 seed and multiplied by 20 epochs and 5 seeds, plus one prediction of the test part a seed; ours is run whole:
 features once, then 5 seeds x 20 epochs of heads. Frozen batch norm and no augmentation on both sides, so that
 the heads must agree. The second row compares converged heads with scikit-learn, one regression after the other.
@@ -36,15 +36,15 @@ def family(device: torch.device) -> dict:
     """All seeds of one probe on images."""
     network = Network("densenet169").to(device).eval().requires_grad_(False)
     random = np.random.default_rng(0)
-    films = {
+    images = {
         name: torch.as_tensor(random.integers(0, 256, (n, 224, 224), np.uint8))
         for name, n in SIZES.items()
     }
     targets = {name: (random.random((n, 14)) < 0.3).astype("f4") for name, n in SIZES.items()}
-    seen(network, films["val"], device)  # warm up
+    seen(network, images["val"], device)  # warm up
 
-    plain, epoch = timed(lambda: one_epoch(network, films, targets, SEEDS[0], device), device)
-    _, test = timed(lambda: seen(network, films["test"], device), device)
+    plain, epoch = timed(lambda: one_epoch(network, images, targets, SEEDS[0], device), device)
+    _, test = timed(lambda: seen(network, images["test"], device), device)
     baseline = len(SEEDS) * (EPOCHS * epoch + test)
 
     def heads(epochs: int, features: dict) -> list:
@@ -55,7 +55,9 @@ def family(device: torch.device) -> dict:
         return train_heads(*samples, SEEDS, Probe(protocol="thesis", epochs=epochs), device)
 
     def whole_family() -> dict:
-        features = {name: seen(network, part, device).cpu().numpy() for name, part in films.items()}
+        features = {
+            name: seen(network, part, device).cpu().numpy() for name, part in images.items()
+        }
         for probed in heads(EPOCHS, features):
             probed.head(features["test"])
         return features
@@ -67,7 +69,7 @@ def family(device: torch.device) -> dict:
     )
 
 
-def one_epoch(network, films, targets, seed, device) -> np.ndarray:
+def one_epoch(network, images, targets, seed, device) -> np.ndarray:
     """The thesis's loop: network and head on every batch, then on the validation part."""
     torch.manual_seed(seed)
     head = torch.nn.Linear(network.width, 14).to(device)
@@ -75,18 +77,18 @@ def one_epoch(network, films, targets, seed, device) -> np.ndarray:
     truth = torch.as_tensor(targets["train"]).to(device)
     order = torch.randperm(len(truth), generator=torch.Generator().manual_seed(seed))
     for batch in order.split(128):
-        logits = head(network(films["train"][batch].to(device)))
+        logits = head(network(images["train"][batch].to(device)))
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth[batch.to(device)])
         adam.zero_grad()
         loss.backward()
         adam.step()
-    head(seen(network, films["val"], device))
+    head(seen(network, images["val"], device))
     return head.weight.detach().cpu().numpy()
 
 
 @torch.no_grad()
-def seen(network, films: torch.Tensor, device) -> torch.Tensor:
-    return torch.cat([network(batch.to(device)) for batch in films.split(128)])
+def seen(network, images: torch.Tensor, device) -> torch.Tensor:
+    return torch.cat([network(batch.to(device)) for batch in images.split(128)])
 
 
 def converged(device: torch.device, n: int = 1500, width: int = 200) -> dict:

@@ -1,8 +1,8 @@
 """Feeding the teacher, and reading its ready vectors, beside what Google's clients and tf.data do.
 
-Feeding is all that happens to a film in front of the model: JPEG decoding, PNG writing, wrapping. The baseline is the
+Feeding is all that happens to an image in front of the model: JPEG decoding, PNG writing, wrapping. The baseline is the
 official clients' way: rows as Python lists through zlib at its default level, as pypng does it, and TensorFlow's
-Example. Both must hold the same pixels. Vectors are read from one TFRecord a film, checksums verified on both sides.
+Example. Both must hold the same pixels. Vectors are read from one TFRecord an image, checksums verified on both sides.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cxrfmkd.teacher.feeding import pack
 from cxrfmkd.teacher.files import tfrecords
 from cxrfmkd.teacher.tfrecord import parse_example, write_records
 
-FILMS = 4
+IMAGES = 4
 SIZE = (2828, 2320)
 RECORDS = 4000
 DIMENSION = 1376
@@ -48,10 +48,10 @@ def timed(work: Callable):
 
 
 def feeding(folder: Path) -> dict:
-    """Full-size JPEG films to serialized Examples, one process."""
-    paths = [folder / f"{i}.jpg" for i in range(FILMS)]
+    """Full-size JPEG images to serialized Examples, one process."""
+    paths = [folder / f"{i}.jpg" for i in range(IMAGES)]
     for i, path in enumerate(paths):
-        Image.fromarray(film(i)).save(path, quality=95)
+        Image.fromarray(image(i)).save(path, quality=95)
     ours, seconds = timed(lambda: [pack(path).example for path in paths])
     theirs, baseline = timed(lambda: [as_official_clients(path) for path in paths])
     for pair in zip(ours, theirs, strict=True):
@@ -59,11 +59,11 @@ def feeding(folder: Path) -> dict:
         assert np.array_equal(
             np.asarray(Image.open(io.BytesIO(a))), np.asarray(Image.open(io.BytesIO(b)))
         )
-    return row("teacher feeding: JPEG to Example", baseline, seconds, 10, FILMS)
+    return row("teacher feeding: JPEG to Example", baseline, seconds, 10, IMAGES)
 
 
-def film(seed: int) -> np.ndarray:
-    """Smooth shapes with a little noise, which compresses about as well as a film."""
+def image(seed: int) -> np.ndarray:
+    """Smooth shapes with a little noise, which compresses about as well as an image."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 255, (14, 12), np.uint8))
     smooth = np.asarray(coarse.resize(SIZE[::-1], Image.Resampling.BICUBIC), np.float32)
@@ -96,7 +96,7 @@ def as_official_clients(path: Path) -> bytes:
 
 
 def importing(folder: Path) -> dict:
-    """One TFRecord a film, as on PhysioNet, to vectors by key; files in the cache on both sides."""
+    """One TFRecord an image, as on PhysioNet, to vectors by key; files in the cache on both sides."""
     vectors = np.random.default_rng(0).standard_normal((RECORDS, DIMENSION)).astype("<f4")
     for i, vector in enumerate(vectors):
         listed = field(2, field(1, vector.tobytes()))
@@ -107,8 +107,8 @@ def importing(folder: Path) -> dict:
         settings = Settings.read({"source": "tfrecord", "path": str(folder), "variant": "cxrfm-v1"})
         source = tfrecords(settings, Teacher())
         found = np.empty((RECORDS, DIMENSION), np.float32)
-        films = pd.DataFrame({"image_id": source.keys, "key": source.keys})
-        for got in source.rows(films):
+        images = pd.DataFrame({"image_id": source.keys, "key": source.keys})
+        for got in source.rows(images):
             found[int(got.image_id)] = got.vector
         return found
 

@@ -1,9 +1,9 @@
 """Training: feeding it, one step of it, and how much of the step's speed is left when real data are fed.
 
-The plain way is the thesis's loop: each film a JPEG and a `.dat` file, read and augmented one by one, copied to three
-channels, fp32 in NCHW, Adam. Ours is what `cxrfmkd.training.loop` does. Both hold the same weights and see the same films in
-the same process; films and losses must agree before anything is timed. On a CPU a single thread is used and few
-films; a GPU gets batches of 128 films of 224 pixels.
+The plain way is the thesis's loop: each image a JPEG and a `.dat` file, read and augmented one by one, copied to three
+channels, fp32 in NCHW, Adam. Ours is what `cxrfmkd.training.loop` does. Both hold the same weights and see the same images in
+the same process; images and losses must agree before anything is timed. On a CPU a single thread is used and few
+images; a GPU gets batches of 128 images of 224 pixels.
 """
 
 from __future__ import annotations
@@ -93,15 +93,15 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def films(n: int, size: int) -> tuple[KeyedArray, np.ndarray]:
-    """Smooth random films, (n, size, size) uint8, keyed, and teacher vectors, (n, 1376) float32."""
+def images(n: int, size: int) -> tuple[KeyedArray, np.ndarray]:
+    """Smooth random images, (n, size, size) uint8, keyed, and teacher vectors, (n, 1376) float32."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (n, 1, 14, 14), dtype=np.uint8)
     smooth = nn.functional.interpolate(torch.from_numpy(coarse).float(), size=size, mode="bilinear")
     pixels = smooth[:, 0].round().to(torch.uint8).numpy()
-    index = pd.DataFrame({"image_id": [f"film{i}" for i in range(n)]})
+    index = pd.DataFrame({"image_id": [f"image{i}" for i in range(n)]})
     vectors = random.standard_normal((n, DIMENSION), dtype=np.float32)
-    return KeyedArray(pixels, index, {}, "films"), vectors
+    return KeyedArray(pixels, index, {}, "images"), vectors
 
 
 class OneByOne(Dataset):
@@ -110,28 +110,28 @@ class OneByOne(Dataset):
     def __init__(self, folder: Path, n: int, augment: bool) -> None:
         moved = [RandomHorizontalFlip(0.5), RandomApply([RandomAffine(15, scale=(0.9, 1.1))], 0.5)]
         self.folder, self.n = folder, n
-        self.augment = Compose(moved) if augment else lambda film: film
+        self.augment = Compose(moved) if augment else lambda image: image
 
     def __len__(self) -> int:
         return self.n
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
-        pixels = np.asarray(Image.open(self.folder / f"film{i}.jpg")).astype(np.float32)
-        vector = np.fromfile(self.folder / f"film{i}.dat", dtype=np.float32)
-        film = self.augment(torch.from_numpy(pixels)[None]).repeat(3, 1, 1)
-        return {"cxr": film, "embedding": torch.from_numpy(vector)}
+        pixels = np.asarray(Image.open(self.folder / f"image{i}.jpg")).astype(np.float32)
+        vector = np.fromfile(self.folder / f"image{i}.dat", dtype=np.float32)
+        image = self.augment(torch.from_numpy(pixels)[None]).repeat(3, 1, 1)
+        return {"cxr": image, "embedding": torch.from_numpy(vector)}
 
 
 def feeding(folder: Path, device: torch.device, n: int) -> dict:
-    """Films and targets brought to the device and augmented, one CPU core, no network."""
-    made, vectors = films(n, SIZE)
+    """Images and targets brought to the device and augmented, one CPU core, no network."""
+    made, vectors = images(n, SIZE)
     for i, (pixels, vector) in enumerate(zip(made.data, vectors, strict=True)):
-        Image.fromarray(pixels).save(folder / f"film{i}.jpg", quality=95)
-        vector.tofile(folder / f"film{i}.dat")
+        Image.fromarray(pixels).save(folder / f"image{i}.jpg", quality=95)
+        vector.tofile(folder / f"image{i}.dat")
     # What is packed is what the files hold: the two ways see the same pixels.
-    packed = np.stack([np.asarray(Image.open(folder / f"film{i}.jpg")) for i in range(n)])
+    packed = np.stack([np.asarray(Image.open(folder / f"image{i}.jpg")) for i in range(n)])
     np.save(folder / "packed.npy", packed)
-    kept = KeyedArray(np.load(folder / "packed.npy", mmap_mode="r"), made.index, {}, "films")
+    kept = KeyedArray(np.load(folder / "packed.npy", mmap_mode="r"), made.index, {}, "images")
     feed = Feed(kept, kept.index.image_id, vectors, device)
     first = next(iter(DataLoader(OneByOne(folder, n, False), BATCH)))
     ours, targets = next(feed.batches(BATCH))
@@ -162,7 +162,7 @@ class Plain(nn.Module):
         self.model = torchvision.models.densenet169()
         self.model.classifier = nn.Linear(1664, DIMENSION)
         state = {f"classifier.{k}": v for k, v in ours.projection.state_dict().items()}
-        state |= ours.body.state_dict()
+        state |= ours.backbone.state_dict()
         stem = state["features.conv0.weight"]
         state["features.conv0.weight"] = (stem / 3).expand(-1, 3, -1, -1)
         self.model.load_state_dict(state)
@@ -177,7 +177,7 @@ def pair(device: torch.device, batch: int, size: int) -> tuple:
     ours = Network("densenet169", DIMENSION, input="raw")
     plain = Plain(ours).to(device)
     ours.to(device, memory_format=torch.channels_last)
-    made, vectors = films(batch, size)
+    made, vectors = images(batch, size)
     pixels, targets = torch.from_numpy(made.data).to(device), torch.from_numpy(vectors).to(device)
     copied = pixels[:, None].float().repeat(1, 3, 1, 1)
     with torch.no_grad():
@@ -191,7 +191,7 @@ def pair(device: torch.device, batch: int, size: int) -> tuple:
 def step(
     device: torch.device, batch: int, size: int, steps: int, goal: float, compiled: bool = False
 ) -> dict:
-    """One training step on films that are there already."""
+    """One training step on images that are there already."""
     plain, ours, copied, pixels, targets = pair(device, batch, size)
     facts = {}
     baseline = plain_steps(plain, copied, targets, steps, device)
@@ -294,26 +294,26 @@ def measure(
 
 
 def fed(device: torch.device, resident: bool) -> dict:
-    """An epoch of `training.train` on packed films against the same steps on a batch that never changes."""
+    """An epoch of `training.train` on packed images against the same steps on a batch that never changes."""
     n = 40 * BATCH
     _, ours, _, pixels, targets = pair(device, BATCH, SIZE)
     settings = Compute()
     baseline = our_steps(ours, pixels, targets, 40, device, settings)
     with tempfile.TemporaryDirectory() as folder:
-        made, vectors = films(n, SIZE)
+        made, vectors = images(n, SIZE)
         np.save(Path(folder) / "packed.npy", made.data)
         packed = np.load(Path(folder) / "packed.npy", mmap_mode="r")
-        kept = KeyedArray(packed, made.index, {}, "films")
+        kept = KeyedArray(packed, made.index, {}, "images")
         feed = Feed(kept, kept.index.image_id, vectors, device)
         if not resident:
-            feed.films = None
+            feed.images = None
         val = Feed(kept, kept.index.image_id[:BATCH], vectors[:BATCH], device)
         plan = Plan(3, BATCH, 1e-4, "one-cycle", 0, augmentation=AUGMENT)
         history = train(ours, Objective("mse"), feed, val, plan, settings).history
     own = n / history.images_per_second.iloc[1:].max()
     kind = "resident on the device" if resident else "read ahead from the file"
     facts = {"memory_mb": int(history.memory_mb.max())}
-    return row(f"training fed with films {kind}", baseline, own, 0.9, n, device, **facts)
+    return row(f"training fed with images {kind}", baseline, own, 0.9, n, device, **facts)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import made_films
+import made_images
 import torch
 
 from cxrfmkd.study.settings import Distillation, Network
@@ -16,9 +16,9 @@ from cxrfmkd.training.distillation import distill
 def distilled(checkpoints: Path | None, out: Path, seed: int = 3) -> None:
     """Distil, with a checkpoint after every step, and write weights and history to `out`."""
     torch.set_num_threads(1)
-    made_films.add_tiny_body()
-    tables = made_films.records()
-    images, teacher = made_films.arrays(tables)
+    made_images.add_tiny_backbone()
+    tables = made_images.records()
+    images, teacher = made_images.arrays(tables)
     settings = Distillation(epochs=14, batch_size=5, flip=True, affine=True)
     with Checkpoints(checkpoints, every=0) as kept:
         done = distill(
@@ -31,7 +31,7 @@ def distilled(checkpoints: Path | None, out: Path, seed: int = 3) -> None:
             settings=settings,
             network=Network(weights="none"),
             checkpoints=kept,
-            body="tiny",
+            backbone="tiny",
         )
         partial = out.with_name(f"{out.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)

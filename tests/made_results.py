@@ -158,7 +158,7 @@ def _records(folder: Path, name: str, race: bool) -> None:
     )
     write_json(
         folder / "records/pixels.json",
-        [{"name": "films in one split", "status": "passed", "found": "none"}],
+        [{"name": "images in one split", "status": "passed", "found": "none"}],
     )
     write_json(
         folder / "teacher/meta.json",

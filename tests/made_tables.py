@@ -416,7 +416,7 @@ def gaps(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFram
 
 
 def points(race=True, images=240) -> pd.DataFrame:
-    """Coordinates of single films with their groups; five films of the group Black, which is too few."""
+    """Coordinates of single images with their groups; five images of the group Black, which is too few."""
     rng = np.random.default_rng(11)
     table = pd.DataFrame({f"mode_{mode}": rng.normal(size=images) for mode in range(1, 5)})
     table[["tsne_1", "tsne_2"]] = rng.normal(size=(images, 2))

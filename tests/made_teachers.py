@@ -1,4 +1,4 @@
-"""Films, vectors and stand-in teachers, made where a test needs them. Nothing here is a real film or vector."""
+"""Images, vectors and stand-in teachers, made where a test needs them. Nothing here is a real image or vector."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import pandas as pd
 from PIL import Image
 
 from cxrfmkd.study.settings import Teacher
-from cxrfmkd.teacher.raster import read_film
+from cxrfmkd.teacher.raster import read_image
 from cxrfmkd.teacher.sources import Row
 
 DIMENSION = 16
 
 
 def drawing(seed: int, height: int = 48, width: int = 40) -> np.ndarray:
-    """A film of smooth blobs: uint8 (height, width)."""
+    """An image of smooth blobs: uint8 (height, width)."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
-    film = np.zeros((height, width))
+    grey = np.zeros((height, width))
     for _ in range(4):
         cy, cx = random.uniform(0, 1, 2) * (height, width)
-        film += random.uniform(0.3, 1) * np.exp(
+        grey += random.uniform(0.3, 1) * np.exp(
             -((y - cy) ** 2 + (x - cx) ** 2) / random.uniform(20, 200)
         )
-    return (255 * film / film.max()).astype(np.uint8)  # fmt: skip
+    return (255 * grey / grey.max()).astype(np.uint8)  # fmt: skip
 
 
-def write_films(root: Path, count: int, suffix: str = ".png") -> pd.DataFrame:
-    """Films of `count` patients below `root`, and their records: image_id, path."""
+def write_images(root: Path, count: int, suffix: str = ".png") -> pd.DataFrame:
+    """Images of `count` patients below `root`, and their records: image_id, path."""
     paths = [f"p{i // 3}/s{i}/view1_frontal{suffix}" for i in range(count)]
     for i, path in enumerate(paths):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def vectors(count: int, dimension: int = DIMENSION) -> np.ndarray:
 
 
 class BlockMeans:
-    """A teacher in ten lines: the film's mean in 4 x 4 blocks. Each film takes `seconds`."""
+    """A teacher in ten lines: the image's mean in 4 x 4 blocks. Each image takes `seconds`."""
 
     keys = None
 
@@ -56,19 +56,19 @@ class BlockMeans:
         self.facts: dict = {"variant": "demo"}
         self.seen: list[str] = []
 
-    def rows(self, films: pd.DataFrame) -> Iterator[Row]:
-        for image_id, path in zip(films.image_id, films.path, strict=True):
+    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
+        for image_id, path in zip(images.image_id, images.path, strict=True):
             self.seen.append(image_id)
             if self.mark:
                 self.mark.write_text(str(len(self.seen)))
             time.sleep(self.seconds)
             try:
-                film = read_film(self.images_root / path).astype(np.float32)
+                grey = read_image(self.images_root / path).astype(np.float32)
             except (OSError, ValueError) as error:
                 yield Row(image_id, error=f"unreadable image: {type(error).__name__}")
                 continue
-            height, width = film.shape
-            blocks = film[: height // 4 * 4, : width // 4 * 4].reshape(
+            height, width = grey.shape
+            blocks = grey[: height // 4 * 4, : width // 4 * 4].reshape(
                 4, height // 4, 4, width // 4
             )
             yield Row(image_id, blocks.mean((1, 3)).ravel() / 17, "", height, width, 8)
@@ -78,15 +78,15 @@ class BlockMeans:
 
 
 def embed_slowly(root: Path, seconds: float) -> None:
-    """Embed the films below `root`/films into `root`/out, in a process that a test may kill."""
+    """Embed the images below `root`/images into `root`/out, in a process that a test may kill."""
     from cxrfmkd.teacher import embedding
 
-    source = BlockMeans(root / "films", seconds, root / "mark")
+    source = BlockMeans(root / "images", seconds, root / "mark")
     records = pd.read_csv(root / "records.csv")
     settings = {"source": "savedmodel", "variant": "demo", "path": "stand-in"}
     with patch.object(embedding, "open_source", lambda *_: source):
         embedding.embed(
-            records, root / "films", settings, Teacher(dimension=DIMENSION, shard=4), root / "out", root / "shards"
+            records, root / "images", settings, Teacher(dimension=DIMENSION, shard=4), root / "out", root / "shards"
         )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def write_tower(
 ) -> Path:
     """A SavedModel with ELIXR-C's signature and input stage, 40 pixels a side, seeded random inside.
 
-    batch: what it does with several films: `any` embeds all; `first` and `static1` silently answer with the first
+    batch: what it does with several images: `any` embeds all; `first` and `static1` silently answer with the first
     alone; `raise1` refuses; `reshape1` ends in a reshape to one row. decode: type that its graph decodes PNG to.
     """  # fmt: skip
     import tensorflow as tf
@@ -111,10 +111,10 @@ def write_tower(
             feature = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
             png = tf.io.parse_single_example(serialized, feature)["image/encoded"]
             pixels = tf.io.decode_png(png, channels=1, dtype=tf.as_dtype(decode))
-            film = tf.compat.v1.image.resize_bilinear(pixels[None], [40, 40])
-            low, high = tf.reduce_min(film), tf.reduce_max(film)
-            film = (film - low) / tf.maximum(high - low, 1e-6)
-            return tf.tensordot(tf.nn.space_to_depth(film, 5), self.weights, 1)[0] + 1.5
+            grey = tf.compat.v1.image.resize_bilinear(pixels[None], [40, 40])
+            low, high = tf.reduce_min(grey), tf.reduce_max(grey)
+            grey = (grey - low) / tf.maximum(high - low, 1e-6)
+            return tf.tensordot(tf.nn.space_to_depth(grey, 5), self.weights, 1)[0] + 1.5
 
         @tf.function(
             input_signature=[
@@ -147,14 +147,14 @@ def write_tf1_tower(folder: Path, channels: int = DIMENSION) -> Path:
         examples = v1.placeholder(tf.string, [None], name="Placeholder")
         feature = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
         png = tf.io.parse_single_example(examples[0], feature)["image/encoded"]
-        film = v1.image.resize_bilinear(tf.io.decode_png(png, channels=1)[None], [40, 40])
-        low, high = tf.reduce_min(film), tf.reduce_max(film)
-        film = (film - low) / tf.maximum(high - low, 1e-6)
+        grey = v1.image.resize_bilinear(tf.io.decode_png(png, channels=1)[None], [40, 40])
+        low, high = tf.reduce_min(grey), tf.reduce_max(grey)
+        grey = (grey - low) / tf.maximum(high - low, 1e-6)
         weights = v1.get_variable(
             "w", initializer=random.standard_normal((25, channels)).astype("f4")
         )
         maps = tf.reshape(
-            tf.tensordot(tf.nn.space_to_depth(film, 5), weights, 1), [1, 8, 8, channels]
+            tf.tensordot(tf.nn.space_to_depth(grey, 5), weights, 1), [1, 8, 8, channels]
         )
         session.run(v1.global_variables_initializer())
         v1.saved_model.simple_save(

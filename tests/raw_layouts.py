@@ -183,7 +183,7 @@ NIH_ROWS = [
 
 
 def nih(root: Path, rows=NIH_ROWS, **settings) -> Dataset:
-    """Write the entry table and touch the films in one folder."""
+    """Write the entry table and touch the images in one folder."""
     columns = [
         "Image Index",
         "Finding Labels",

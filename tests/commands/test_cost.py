@@ -1,4 +1,4 @@
-"""`cxrfmkd cost`: a study's runs, films and hours, worked out before it runs."""
+"""`cxrfmkd cost`: a study's runs, images and hours, worked out before it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snakemake.utils import update_config
 
 from cxrfmkd.cli import main
 from cxrfmkd.commands import cost
-from cxrfmkd.study.forecast import PUBLISHED, Films, works
+from cxrfmkd.study.forecast import PUBLISHED, Images, works
 from cxrfmkd.study.grid import Study
 
 FILES = {name: ROOT / f"config/{name}.yaml" for name in ("config", "thesis", "demo", "nih")}
@@ -49,11 +49,11 @@ def write_run(path: Path, rate: float, trainable: int = 9) -> None:
 
 def write_summary(path: Path, *counts: int) -> None:
     path.parent.mkdir(parents=True)
-    splits = zip(Films._fields, counts, strict=True)
+    splits = zip(Images._fields, counts, strict=True)
     path.write_text(json.dumps({"counts": {name: {"images": n} for name, n in splits}}))
 
 
-def test_the_thesis_is_815_runs_and_its_films_are_those_worked_out_by_hand(capsys):
+def test_the_thesis_is_815_runs_and_its_images_are_those_worked_out_by_hand(capsys):
     table = run("config", "thesis", more=["--images-per-second", "100"])
     assert table.runs.sum() == 815
     students = row(table, rule="distill", dataset="chexpert")
@@ -73,7 +73,7 @@ def test_twice_the_speed_is_half_the_hours():
     pd.testing.assert_frame_equal(slow.drop(columns="hours"), fast.drop(columns="hours"))
 
 
-def test_films_go_backward_only_where_weights_below_the_head_are_trained():
+def test_images_go_backward_only_where_weights_below_the_head_are_trained():
     table = run("config", "thesis")
     assert (table[table.rule.isin(["drifting_probe", "transfer_drifting"])].images_trained == 0).all()  # fmt: skip
     tuned = table[table.rule == "transfer_finetune"]
@@ -82,14 +82,14 @@ def test_films_go_backward_only_where_weights_below_the_head_are_trained():
     assert tuned.images_seen.max() - tuned.images_seen.min() == 7 * 5 * 20 * 110_280
 
 
-def test_own_epochs_of_a_loss_and_one_film_a_backbone_count():
+def test_own_epochs_of_a_loss_and_one_image_a_backbone_count():
     config = cost.read_configuration([FILES["config"]])
     config["distillation"] |= {
         "losses": ["mse", "cosine"], "seeds": [1, 2], "epochs": 10, "per_loss": {"cosine": {"epochs": 3}},
     }  # fmt: skip
     config["transfer"] |= {"losses": ["mse"], "pairs": [["chexpert", "mimic"]]}
     study = Study(config)
-    found = works(study, {"chexpert": Films(100, 10, 20), "mimic": Films(50, 5, 10)})
+    found = works(study, {"chexpert": Images(100, 10, 20), "mimic": Images(50, 5, 10)})
     students = next(w for w in found if w.rule == "distill" and w.dataset == "chexpert")
     assert students.trained == (10 + 3) * 2 * 100
     kept = next(w for w in found if w.rule == "extract_features" and w.dataset == "chexpert")
@@ -111,7 +111,7 @@ def test_rates_are_the_medians_of_finished_runs_by_network(elsewhere, capsys):
     assert "measured in done on L40" in capsys.readouterr().out
 
 
-def test_without_a_rate_films_are_counted_and_hours_left_blank(capsys):
+def test_without_a_rate_images_are_counted_and_hours_left_blank(capsys):
     table = run("config")
     assert table[table.images_trained > 0].hours.isna().all()
     assert table.images_trained.sum() > 0
@@ -119,13 +119,13 @@ def test_without_a_rate_films_are_counted_and_hours_left_blank(capsys):
 
 
 def test_the_teacher_counts_where_a_savedmodel_is_asked(capsys):
-    films = ["--films", "synthetic-chexpert=100,10,20", "--films", "synthetic-mimic=10,1,2"]
-    table = run("config", "demo", more=[*films, "--teacher-seconds", "36"])
+    images = ["--images", "synthetic-chexpert=100,10,20", "--images", "synthetic-mimic=10,1,2"]
+    table = run("config", "demo", more=[*images, "--teacher-seconds", "36"])
     assert row(table, rule="embed", dataset="synthetic-chexpert").hours == pytest.approx(1.3)
     assert "embed" not in set(run("config").rule)
 
 
-def test_films_are_as_stated_else_as_sampled_else_as_published(elsewhere):
+def test_images_are_as_stated_else_as_sampled_else_as_published(elsewhere):
     def trained(*more):
         return row(run("config", more=more), rule="distill", dataset="chexpert").images_trained
 
@@ -133,18 +133,18 @@ def test_films_are_as_stated_else_as_sampled_else_as_published(elsewhere):
     assert trained() == runs * CHEXPERT.train
     write_summary(elsewhere / "results/chexpert/records/summary.json", 1000, 100, 500)
     assert trained() == runs * 1000
-    assert trained("--films", "chexpert=10,2,3") == runs * 10
+    assert trained("--images", "chexpert=10,2,3") == runs * 10
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nih"], "nobody has counted the films of nih-pa, nih-ap yet"),
-        (["config", "--films", "cxr=1,2,3"], "no dataset cxr; it has chexpert, mimic"),
-        (["config", "--films", "mimic=12"], "write DATASET=TRAIN,VAL,TEST"),
+        (["nih"], "nobody has counted the images of nih-pa, nih-ap yet"),
+        (["config", "--images", "cxr=1,2,3"], "no dataset cxr; it has chexpert, mimic"),
+        (["config", "--images", "mimic=12"], "write DATASET=TRAIN,VAL,TEST"),
         (["config", "--images-per-second", "0"], "must be more than 0"),
         (["absent.yaml"], "absent.yaml: there is no such file"),
-        (["few.yaml"], "nobody has counted the films of chexpert"),
+        (["few.yaml"], "nobody has counted the images of chexpert"),
         (["broken.yaml"], "broken.yaml: this is no YAML"),
     ],
 )

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-import made_films
+import made_images
 import numpy as np
 import pytest
 import torch
@@ -17,7 +17,7 @@ from cxrfmkd.networks.network import Network, load_student
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_json
 
-made_films.add_tiny_body()
+made_images.add_tiny_backbone()
 
 # Uses torch and numpy alone, as whoever got the file would.
 OUTSIDE = """
@@ -25,15 +25,15 @@ import sys
 import numpy, torch
 assert not any("cxrfmkd" in name for name in sys.modules)
 program = torch.export.load(sys.argv[1])
-films = torch.from_numpy(numpy.load(sys.argv[2]))
-numpy.save(sys.argv[3], program.module()(films).detach().numpy())
+images = torch.from_numpy(numpy.load(sys.argv[2]))
+numpy.save(sys.argv[3], program.module()(images).detach().numpy())
 assert not any("cxrfmkd" in name for name in sys.modules)
 """
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A student of a loss with its chosen seed, and packed films of 48 pixels beside the students."""
+    """A student of a loss with its chosen seed, and packed images of 48 pixels beside the students."""
     torch.manual_seed(0)
     chosen = tmp_path / "results/chexpert/students/mse/seed41"
     student = Network("tiny", 6).train()
@@ -47,17 +47,17 @@ def folder(tmp_path):
     return chosen
 
 
-def films(n: int, size: int = 48) -> np.ndarray:
+def images(n: int, size: int = 48) -> np.ndarray:
     return np.random.default_rng(n).integers(0, 256, (n, size, size), np.uint8)
 
 
 def test_the_file_gives_the_student_s_numbers_without_this_package(folder, tmp_path, capsys):
     main(["export", str(folder), "--out", str(tmp_path / "student.pt2")])
-    np.save(tmp_path / "films.npy", films(5))
-    command = [sys.executable, "-c", OUTSIDE, "student.pt2", "films.npy", "found.npy"]
+    np.save(tmp_path / "images.npy", images(5))
+    command = [sys.executable, "-c", OUTSIDE, "student.pt2", "images.npy", "found.npy"]
     subprocess.run(command, check=True, cwd=tmp_path, env={})
     with torch.no_grad():
-        wanted = load_student(folder / "weights.safetensors")(torch.from_numpy(films(5)))
+        wanted = load_student(folder / "weights.safetensors")(torch.from_numpy(images(5)))
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), wanted, rtol=1e-5, atol=1e-6)
     assert "uint8 (n, 48, 48)" in capsys.readouterr().out
 
@@ -77,12 +77,12 @@ def test_the_file_says_what_it_is_and_names_no_place(folder, tmp_path):
     )
     assert about["run"] == {"loss": "mse", "seed": 41, "images": {"train": 9}}
     assert str(tmp_path) not in inside["about.json"]
-    assert program(torch.from_numpy(films(1, 64))).shape == (1, 6)
+    assert program(torch.from_numpy(images(1, 64))).shape == (1, 6)
 
 
-def test_without_packed_films_the_thesis_s_size_counts(folder):
+def test_without_packed_images_the_thesis_s_size_counts(folder):
     (folder.parents[2] / "images/meta.json").unlink()
-    assert export.films_size(folder / "weights.safetensors") == 224
+    assert export.images_size(folder / "weights.safetensors") == 224
 
 
 def test_a_program_that_gives_other_numbers_is_not_written(folder, tmp_path, monkeypatch):

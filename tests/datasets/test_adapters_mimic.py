@@ -179,7 +179,7 @@ def test_a_date_of_another_form_is_named_with_its_line(tmp_path):
 @pytest.mark.skipif(not DEMO.is_dir(), reason="the MIMIC-IV demo tables are not here")
 @pytest.mark.parametrize(("switch", "white"), [("strict", 0), ("informative", 2)])
 def test_the_real_demo_tables_of_mimic_iv(tmp_path, switch, white):
-    """100 real patients, an invented film each; two of them are WHITE and UNKNOWN in turn, one WHITE and OTHER."""
+    """100 real patients, an invented image each; two of them are WHITE and UNKNOWN in turn, one WHITE and OTHER."""
     people = pd.read_csv(DEMO / "patients.csv", dtype=str)
     documented = pd.read_csv(DEMO / "admissions.csv", dtype=str).groupby("subject_id").race.agg(set)
     n = len(people)

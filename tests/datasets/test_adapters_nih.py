@@ -105,8 +105,8 @@ def test_patient_sex_is_read_under_its_other_name(tmp_path):
 def test_the_official_twelve_folders_are_found(tmp_path):
     settings = nih(tmp_path)
     root = tmp_path / "official"
-    films = [row[0] for row in NIH_ROWS]
-    touch(root, [f"images_00{1 + i % 3}/images/{film}" for i, film in enumerate(films)])
+    names = [row[0] for row in NIH_ROWS]
+    touch(root, [f"images_00{1 + i % 3}/images/{name}" for i, name in enumerate(names)])
     records = adapters.read("nih", replace(settings, images=str(root))).records
     assert records.path[1] == "images_002/images/00000001_001.png"
     assert records.image_id[1] == "images_002/images/00000001_001"
@@ -115,16 +115,16 @@ def test_the_official_twelve_folders_are_found(tmp_path):
 
 def test_the_official_lists_decide_the_test_set_and_train_patients_are_divided(tmp_path):
     settings = nih(tmp_path, rows=many())
-    films = [row[0] for row in many()]
-    (tmp_path / "train_val_list.txt").write_text("\n".join(films[:56]))
-    (tmp_path / "test_list.txt").write_text("\n".join(films[56:76]))
+    names = [row[0] for row in many()]
+    (tmp_path / "train_val_list.txt").write_text("\n".join(names[:56]))
+    (tmp_path / "test_list.txt").write_text("\n".join(names[56:76]))
     settings.tables.update(
         train_list=str(tmp_path / "train_val_list.txt"), test_list=str(tmp_path / "test_list.txt")
     )
     made = sample("nih", settings)
     sides = made.records.set_index("path").split
-    assert set(sides[films[56:76]]) == {"test"}
-    assert sides[films[:56]].value_counts().to_dict() == {"train": 48, "val": 8}
+    assert set(sides[names[56:76]]) == {"test"}
+    assert sides[names[:56]].value_counts().to_dict() == {"train": 48, "val": 8}
     assert [step["excluded"] for step in made.summary["flow"]] == [0, 0, 4]
     del settings.tables["test_list"]
     with pytest.raises(InputError, match=r"tables.test_list is not set"):
@@ -146,8 +146,8 @@ def test_keep_restricts_to_a_view_and_a_view_that_never_occurs_is_refused(tmp_pa
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real NIH films are not here")
-def test_the_real_films_become_records():
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real NIH images are not here")
+def test_the_real_images_become_records():
     tables = {"entries": str(REAL / "Data_Entry_2017_v2020.csv")}
     made = sample("nih", Dataset("nih-cxr14", tables, str(REAL / "images"), {}))
     records = made.records

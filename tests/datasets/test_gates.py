@@ -124,7 +124,7 @@ def index(records, hashes) -> pd.DataFrame:
     )
 
 
-def test_a_film_in_two_splits_under_two_names_is_found():
+def test_a_image_in_two_splits_under_two_names_is_found():
     records = made(9)
     hashes = [f"h{i}" for i in range(9)]
     assert gates.identical(records, index(records, hashes)).empty
@@ -135,7 +135,7 @@ def test_a_film_in_two_splits_under_two_names_is_found():
     gate = gates.pixels(twins)
     assert gate.status == "failed"
     assert gate.found.startswith(
-        "2 images are 1 films that stand in more than one split: 1 in val and test"
+        "2 images are 1 images that stand in more than one split: 1 in val and test"
     )
 
 
@@ -233,7 +233,7 @@ def sides(settings: Dataset, **changes) -> pd.DataFrame:
 def test_two_datasets_of_the_same_people_agree_on_every_patients_side(tmp_path):
     settings = nih(tmp_path, rows=many(80))
     source, target = (sides(settings, keep={"view": [view]}) for view in ("PA", "AP"))
-    both = source.merge(target, on="patient_id")  # one film of each view, so one row a patient
+    both = source.merge(target, on="patient_id")  # one image of each view, so one row a patient
     assert len(both) == 80 and both.split_x.nunique() == 3
     assert (both.split_x == both.split_y).all()
     assert gates.patients_of_both(source, target).status == "passed"
@@ -241,7 +241,7 @@ def test_two_datasets_of_the_same_people_agree_on_every_patients_side(tmp_path):
     other = sides(settings, keep={"view": ["AP"]}, split={"train": 0.6, "val": 0.1, "seed": 7})
     gate = gates.patients_of_both(source, other)
     assert gate.status == "failed"
-    pair = source.merge(other, on="patient_id")  # one film of each view, so one row a patient
+    pair = source.merge(other, on="patient_id")  # one image of each view, so one row a patient
     wrong = (pair.split_x != pair.split_y).sum()
     assert gate.found.startswith(f"{wrong} of {len(pair)} patients of both datasets stand in")
 
@@ -259,7 +259,7 @@ def script(name: str, spec: dict, **paths) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-def test_the_three_scripts_from_raw_tables_to_checked_films(tmp_path):
+def test_the_three_scripts_from_raw_tables_to_checked_images(tmp_path):
     settings = asdict(chexpert(tmp_path / "raw", chexpert_tables(seed=2)))
     out = {name: tmp_path / "records" / f"{name}.csv" for name in ("train", "val", "test")}
     summary = tmp_path / "records" / "summary.json"
@@ -293,7 +293,7 @@ def test_the_three_scripts_from_raw_tables_to_checked_films(tmp_path):
     words["out"].unlink()
     ended = script("check_pixels", {"dataset": "chexpert"}, **words)
     assert ended.returncode == 2
-    assert "failed  films in one split" in ended.stderr
+    assert "failed  images in one split" in ended.stderr
     assert not words["out"].exists()
     assert not any(key in ended.stderr for key in records.image_id)
     assert len(pd.read_csv(tmp_path / "records" / "pixels.csv")) == len(records)

@@ -1,4 +1,4 @@
-"""Packing: every kind of film, the geometry, what is listed, and what a killed job leaves."""
+"""Packing: every kind of image, the geometry, what is listed, and what a killed job leaves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cxrfmkd.study.settings import Images
 SIZE = 64
 
 
-def film(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
+def radiograph(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
     """A smooth grey picture, uint8 (height, width), that is neither symmetric nor constant."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (7, 9)).astype(np.uint8)
@@ -38,11 +38,11 @@ def records_of(paths) -> pd.DataFrame:
 
 
 def written(root, number: int, suffix: str = "png", **shape) -> pd.DataFrame:
-    """Records of `number` different films stored below `root`."""
+    """Records of `number` different images stored below `root`."""
     paths = [f"p{k // 3}/view{k}.{suffix}" for k in range(number)]
     for k, path in enumerate(paths):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(film(seed=k, **shape)).save(root / path)
+        Image.fromarray(radiograph(seed=k, **shape)).save(root / path)
     return records_of(paths)
 
 
@@ -62,7 +62,7 @@ def content(folder) -> dict[str, str]:
 
 
 def test_deep_png_uses_the_whole_range_of_its_own_values(tmp_path):
-    shallow = film()
+    shallow = radiograph()
     deep = shallow.astype(np.uint16) * 16 + 300  # 12 bits in a 16-bit file, never 0
     Image.fromarray(deep).save(tmp_path / "deep.png")
     Image.fromarray(shallow).save(tmp_path / "shallow.png")
@@ -74,13 +74,13 @@ def test_deep_png_uses_the_whole_range_of_its_own_values(tmp_path):
     assert len(np.unique(packed.pixels)) > 100
 
 
-def test_constant_deep_film_is_black_and_not_a_number(tmp_path):
+def test_constant_deep_image_is_black_and_not_a_number(tmp_path):
     Image.fromarray(np.full((50, 50), 1234, np.uint16)).save(tmp_path / "flat.png")
     assert not decode(tmp_path / "flat.png", SIZE, "squash").pixels.any()
 
 
-def test_palette_film_has_the_palettes_greys(tmp_path):
-    grey = film()
+def test_palette_image_has_the_palettes_greys(tmp_path):
+    grey = radiograph()
     coded = Image.fromarray((255 - grey).astype(np.uint8), "P")
     coded.putpalette([value for k in range(256) for value in (255 - k,) * 3])
     coded.save(tmp_path / "palette.png")
@@ -102,8 +102,8 @@ def test_colour_becomes_luma(tmp_path, suffix, colour, luma):
 
 
 def test_alpha_is_ignored(tmp_path):
-    grey = Image.fromarray(film())
-    see_through = Image.merge("LA", (grey, Image.fromarray(film(seed=1))))
+    grey = Image.fromarray(radiograph())
+    see_through = Image.merge("LA", (grey, Image.fromarray(radiograph(seed=1))))
     see_through.save(tmp_path / "alpha.png")
     grey.save(tmp_path / "grey.png")
     np.testing.assert_array_equal(
@@ -112,15 +112,15 @@ def test_alpha_is_ignored(tmp_path):
     )
 
 
-def test_one_bit_film_is_black_and_white(tmp_path):
-    Image.fromarray(film() > 128).save(tmp_path / "one.png")
+def test_one_bit_image_is_black_and_white(tmp_path):
+    Image.fromarray(radiograph() > 128).save(tmp_path / "one.png")
     packed = decode(tmp_path / "one.png", SIZE, "squash")
     assert packed.bits == 1
     assert (packed.pixels.min(), packed.pixels.max()) == (0, 255)
 
 
 def test_large_jpeg_is_packed_like_its_full_decode(tmp_path):
-    Image.fromarray(film(1501, 1203)).save(tmp_path / "large.jpg", quality=95)
+    Image.fromarray(radiograph(1501, 1203)).save(tmp_path / "large.jpg", quality=95)
     with Image.open(tmp_path / "large.jpg") as image:
         full = image.convert("F").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     difference = decode(tmp_path / "large.jpg", SIZE, "squash").pixels - np.asarray(full)
@@ -129,7 +129,7 @@ def test_large_jpeg_is_packed_like_its_full_decode(tmp_path):
 
 
 def test_animated_file_is_refused(tmp_path):
-    frames = [Image.fromarray(film(seed=k)) for k in range(2)]
+    frames = [Image.fromarray(radiograph(seed=k)) for k in range(2)]
     frames[0].save(tmp_path / "two.png", save_all=True, append_images=frames[1:])
     with pytest.raises(UnreadableError, match="2 pictures in one file"):
         decode(tmp_path / "two.png", SIZE, "squash")
@@ -143,22 +143,27 @@ def dicom(path, pixels: np.ndarray, photometric: str, **fields) -> None:
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-    film = pydicom.Dataset()
-    film.file_meta = FileMetaDataset()
-    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    film.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-    film.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    film.Rows, film.Columns = pixels.shape
-    film.SamplesPerPixel, film.PhotometricInterpretation = 1, photometric
-    film.BitsAllocated, film.BitsStored, film.HighBit, film.PixelRepresentation = 16, 12, 11, 0
-    film.PixelData = pixels.astype("<u2").tobytes()
+    dataset = pydicom.Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = (
+        16,
+        12,
+        11,
+        0,
+    )
+    dataset.PixelData = pixels.astype("<u2").tobytes()
     for name, value in fields.items():
-        setattr(film, name, value)
-    film.save_as(path, enforce_file_format=True)
+        setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
 
 
 def test_monochrome1_is_inverted(tmp_path):
-    pixels = film().astype(np.uint16) * 16
+    pixels = radiograph().astype(np.uint16) * 16
     dicom(tmp_path / "bright.dcm", pixels, "MONOCHROME2")
     dicom(tmp_path / "dark.dcm", pixels, "MONOCHROME1")
     bright = decode(tmp_path / "bright.dcm", SIZE, "squash")
@@ -185,10 +190,10 @@ def test_dicom_rescale_then_first_window(tmp_path):
 
 
 def test_dicom_without_pydicom_says_what_to_install(tmp_path, monkeypatch):
-    (tmp_path / "film.dcm").write_bytes(bytes(200))
+    (tmp_path / "image.dcm").write_bytes(bytes(200))
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(UnreadableError, match="pip install pydicom"):
-        decode(tmp_path / "film.dcm", SIZE, "squash")
+        decode(tmp_path / "image.dcm", SIZE, "squash")
 
 
 # Geometry
@@ -238,13 +243,13 @@ def test_nothing_is_left_of_the_shards(tmp_path):
     assert not list((tmp_path / "shards").iterdir())
 
 
-def test_unreadable_films_are_listed_and_counted(tmp_path):
+def test_unreadable_images_are_listed_and_counted(tmp_path):
     root = tmp_path / "root"
     records = written(root, 6)
     (root / records.path[1]).write_bytes(b"this is no picture")
     (root / records.path[3]).unlink()
     whole = io.BytesIO()
-    Image.fromarray(film()).save(whole, "JPEG")
+    Image.fromarray(radiograph()).save(whole, "JPEG")
     (root / records.path[4]).write_bytes(whole.getvalue()[:-200])
     packed = pack(records, root, tmp_path / "packed", unreadable=0.5)
     excluded = pd.read_csv(tmp_path / "packed" / "excluded.csv")
@@ -258,12 +263,12 @@ def test_unreadable_films_are_listed_and_counted(tmp_path):
         assert str(tmp_path) not in reason
 
 
-def test_too_many_unreadable_films_stop_the_study_and_are_tried_again(tmp_path):
+def test_too_many_unreadable_images_stop_the_study_and_are_tried_again(tmp_path):
     root = tmp_path / "root"
     records = written(root, 4)
     good = (root / records.path[2]).read_bytes()
     (root / records.path[2]).write_bytes(b"")
-    with pytest.raises(InputError, match=r"1 of 4 films .* images.unreadable = 0.001 .*identify"):
+    with pytest.raises(InputError, match=r"1 of 4 images .* images.unreadable = 0.001 .*identify"):
         pack(records, root, tmp_path / "packed")
     assert not (tmp_path / "packed").exists()
     (root / records.path[2]).write_bytes(good)
@@ -349,8 +354,8 @@ REAL = SHARED / "data" / "nih" / "images"
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not REAL.is_dir(), reason="the open NIH films are not beside the repository")
-def test_real_films_are_packed_as_pillow_reads_them(tmp_path):
+@pytest.mark.skipif(not REAL.is_dir(), reason="the open NIH images are not beside the repository")
+def test_real_images_are_packed_as_pillow_reads_them(tmp_path):
     names = sorted(path.name for path in REAL.glob("*.png"))[:20]
     packed = pack(records_of(names), REAL, tmp_path / "packed")
     assert len(packed) == 20

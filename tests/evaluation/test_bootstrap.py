@@ -193,7 +193,7 @@ def test_strata_of_a_finding_without_labels_are_empty():
 
 @pytest.mark.slow
 def test_patient_intervals_cover_where_row_intervals_do_not():
-    """1,200 studies of 250 patients with up to six films each, whose labels and most of whose scores they share."""
+    """1,200 studies of 250 patients with up to six images each, whose labels and most of whose scores they share."""
     rng = np.random.default_rng(11)
     studies, patients, shift = 1200, 250, 1.2
     patient = np.repeat(np.arange(patients), rng.integers(1, 7, patients))

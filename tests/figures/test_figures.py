@@ -232,7 +232,7 @@ def test_balance_is_drawn_where_every_group_is_hidden():
     assert said.count("suppressed") == 12
 
 
-def test_the_flow_counts_unreadable_films_without_naming_their_files():
+def test_the_flow_counts_unreadable_images_without_naming_their_files():
     summary = {
         "flow": [{"step": "train.csv", "kept": 10, "excluded": 0, "patients": 5, "reason": ""}],
         "counts": {},
@@ -243,7 +243,7 @@ def test_the_flow_counts_unreadable_films_without_naming_their_files():
     table = flow.select(summary, excluded)
     assert (
         table.kept.tolist() == [10, 8]
-        and table.reason.iloc[1] == "the film cannot be read (OSError)"
+        and table.reason.iloc[1] == "the image cannot be read (OSError)"
     )
 
 

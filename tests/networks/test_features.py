@@ -1,6 +1,6 @@
 """Frozen means frozen: features are computed once, by key, and change nothing."""
 
-import made_films
+import made_images
 import numpy as np
 import pytest
 import torch
@@ -11,15 +11,15 @@ from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Network as Compute
 
-made_films.add_tiny_body()
-TABLES = made_films.records()
-IMAGES, _ = made_films.arrays(TABLES)
+made_images.add_tiny_backbone()
+TABLES = made_images.records()
+IMAGES, _ = made_images.arrays(TABLES)
 COMPUTE = Compute(weights="none")
 
 
-@pytest.mark.parametrize("body", ["tiny", "densenet169"])
-def test_not_one_bit_of_the_backbone_changes(body):
-    network = Network(body, 6).train()
+@pytest.mark.parametrize("backbone", ["tiny", "densenet169"])
+def test_not_one_bit_of_the_backbone_changes(backbone):
+    network = Network(backbone, 6).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     features = extract(network, IMAGES, TABLES["test"].image_id, COMPUTE)
     after = network.state_dict()

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from made_films import add_tiny_body, tiny_densenet
+from made_images import add_tiny_backbone, tiny_densenet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from cxrfmkd.networks.architectures import ARCHITECTURES, first_weights
+from cxrfmkd.networks.architectures import ARCHITECTURES, initial_weights
 from cxrfmkd.networks.network import (
     Network,
     create,
@@ -22,7 +22,7 @@ from cxrfmkd.networks.network import (
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary import models as zoo
 
-add_tiny_body()
+add_tiny_backbone()
 
 
 def randomised(model: nn.Module) -> nn.Module:
@@ -37,17 +37,17 @@ def randomised(model: nn.Module) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def films():
+def images():
     return torch.randint(0, 256, (2, 64, 64), dtype=torch.uint8, generator=torch.manual_seed(0))
 
 
-def repeated(films, scaled=True):
-    grey = films.float()[:, None]
+def repeated(images, scaled=True):
+    grey = images.float()[:, None]
     return ((grey / 255 - 0.449) / 0.226 if scaled else grey).expand(-1, 3, -1, -1)
 
 
 @pytest.mark.parametrize("name", sorted(zoo.WIDTHS))
-def test_one_channel_gives_the_same_features_as_three_equal_channels(name, films, tmp_path):
+def test_one_channel_gives_the_same_features_as_three_equal_channels(name, images, tmp_path):
     torch.manual_seed(0)
     theirs = randomised(getattr(torchvision.models, name)())
     save_file(theirs.state_dict(), tmp_path / f"{name}.safetensors")
@@ -55,22 +55,22 @@ def test_one_channel_gives_the_same_features_as_three_equal_channels(name, films
     for mode, scaled in [("normalised", True), ("raw", False)]:
         ours = create(name, str(tmp_path), None, None, mode).eval()
         with torch.no_grad():
-            expected, found = theirs(repeated(films, scaled)), ours(films)
+            expected, found = theirs(repeated(images, scaled)), ours(images)
         assert found.shape == (2, zoo.WIDTHS[name]) == (2, ours.width)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max())
 
 
-def test_random_first_weights_are_those_of_the_three_channel_network(films):
+def test_random_first_weights_are_those_of_the_three_channel_network(images):
     torch.manual_seed(7)
     theirs = tiny_densenet()
     theirs.classifier = nn.Identity()
     torch.manual_seed(7)
     ours = Network("tiny")
     with torch.no_grad():
-        torch.testing.assert_close(ours.eval()(films), theirs.eval()(repeated(films)))
+        torch.testing.assert_close(ours.eval()(images), theirs.eval()(repeated(images)))
 
 
-def test_adam_moves_one_channel_as_it_moves_three_equal_ones(films):
+def test_adam_moves_one_channel_as_it_moves_three_equal_ones(images):
     torch.manual_seed(7)
     theirs = tiny_densenet().double()
     torch.manual_seed(7)
@@ -78,17 +78,17 @@ def test_adam_moves_one_channel_as_it_moves_three_equal_ones(films):
     ours.head.load_state_dict(theirs.classifier.state_dict())
     three = torch.optim.Adam(theirs.parameters(), lr=1e-2, eps=1e-30)
     one = torch.optim.Adam(ours.parameter_groups(1e-2), lr=1e-2, eps=1e-30)
-    grey = ((films.double() / 255 - 0.449) / 0.226)[:, None]
+    grey = ((images.double() / 255 - 0.449) / 0.226)[:, None]
     for _ in range(5):
         for step, output in [
             (three, lambda: theirs(grey.expand(-1, 3, -1, -1))),
-            (one, lambda: ours.head(ours.body(grey))),
+            (one, lambda: ours.head(ours.backbone(grey))),
         ]:
             step.zero_grad()
             output().square().mean().backward()
             step.step()
     expected = theirs.features.conv0.weight.sum(1, keepdim=True)
-    torch.testing.assert_close(ours.body.features.conv0.weight, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.backbone.features.conv0.weight, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(ours.head.weight, theirs.classifier.weight, rtol=1e-5, atol=1e-5)
 
 
@@ -104,7 +104,7 @@ def test_adam_moves_one_channel_as_it_moves_three_equal_ones(films):
 def test_parameters_are_as_many_as_in_the_thesis(model, trainable, three_channels):
     kind = zoo.MODELS[model]
     with torch.device("meta"):
-        network = Network(kind.body, 1376 if kind.projection else None, 14)
+        network = Network(kind.backbone, 1376 if kind.projection else None, 14)
     if kind.finetuned:
         # One channel of 7 x 7 weights for 64 filters, where three equal ones were.
         assert network.parameter_counts()["trainable"] == three_channels - 2 * 64 * 49
@@ -115,7 +115,7 @@ def test_parameters_are_as_many_as_in_the_thesis(model, trainable, three_channel
         assert network.freeze().parameter_counts()["trainable"] == trainable
 
 
-def test_a_saved_network_comes_back_bit_by_bit_with_its_header(films, tmp_path):
+def test_a_saved_network_comes_back_bit_by_bit_with_its_header(images, tmp_path):
     torch.manual_seed(1)
     network = randomised(Network("tiny", 6, 14, "raw")).to(memory_format=torch.channels_last)
     path = tmp_path / "weights.safetensors"
@@ -127,10 +127,10 @@ def test_a_saved_network_comes_back_bit_by_bit_with_its_header(films, tmp_path):
     again = load(path)
     assert not again.training and again.identity() == network.identity()
     with torch.no_grad():
-        torch.testing.assert_close(again(films), network(films))
+        torch.testing.assert_close(again(images), network(images))
 
 
-def test_a_student_is_a_torchvision_network_whose_classifier_is_the_projection(films, tmp_path):
+def test_a_student_is_a_torchvision_network_whose_classifier_is_the_projection(images, tmp_path):
     student = randomised(Network("densenet169", 5))
     student.save(tmp_path / "weights.safetensors")
 
@@ -138,13 +138,15 @@ def test_a_student_is_a_torchvision_network_whose_classifier_is_the_projection(f
     model.features.conv0 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     model.classifier = nn.Linear(1664, 5)
     state = load_file(tmp_path / "weights.safetensors")
-    names = {name: name.replace("body.", "").replace("projection", "classifier") for name in state}
+    names = {
+        name: name.replace("backbone.", "").replace("projection", "classifier") for name in state
+    }
     model.load_state_dict({names[name]: value for name, value in state.items()})
     model.eval()
 
     with torch.no_grad():
-        expected = model((films[:, None].float() / 255 - 0.449) / 0.226)
-        torch.testing.assert_close(load_student(tmp_path / "weights.safetensors")(films), expected)
+        expected = model((images[:, None].float() / 255 - 0.449) / 0.226)
+        torch.testing.assert_close(load_student(tmp_path / "weights.safetensors")(images), expected)
 
 
 def test_a_student_is_found_through_the_choice_of_its_seed(tmp_path):
@@ -154,14 +156,14 @@ def test_a_student_is_found_through_the_choice_of_its_seed(tmp_path):
     assert holds_network(tmp_path / "selected.json")
 
 
-def test_embeddings_come_from_the_projection_and_features_from_the_body(films):
+def test_embeddings_come_from_the_projection_and_features_from_the_body(images):
     network = Network("tiny", 6, 14).eval()
     with torch.no_grad():
-        features = network.features(films)
+        features = network.features(images)
         assert features.shape == (2, network.width)
-        torch.testing.assert_close(network.embed(films), network.projection(features))
-        torch.testing.assert_close(network(films), network.head(network.projection(features)))
-        torch.testing.assert_close(network(films), network(films[:, None].float()))
+        torch.testing.assert_close(network.embed(images), network.projection(features))
+        torch.testing.assert_close(network(images), network.head(network.projection(features)))
+        torch.testing.assert_close(network(images), network(images[:, None].float()))
 
 
 def test_a_new_head_stands_on_the_projection_or_on_the_features():
@@ -172,12 +174,12 @@ def test_a_new_head_stands_on_the_projection_or_on_the_features():
 
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "drifting"])
-def test_frozen_is_frozen_and_only_drifting_moves_the_statistics(batch_norm, films):
+def test_frozen_is_frozen_and_only_drifting_moves_the_statistics(batch_norm, images):
     network = Network("tiny", 6, 14).freeze(batch_norm)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     adam = torch.optim.Adam(network.parameter_groups(0.1))
     network.train()
-    network(films).square().mean().backward()
+    network(images).square().mean().backward()
     adam.step()
     moved = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
     statistics = {n for n in before if "running" in n or "num_batches" in n}
@@ -186,7 +188,7 @@ def test_frozen_is_frozen_and_only_drifting_moves_the_statistics(batch_norm, fil
     )
 
 
-def test_weights_with_torchvisions_old_names_and_no_batch_counts_are_read(films, tmp_path):
+def test_weights_with_torchvisions_old_names_and_no_batch_counts_are_read(images, tmp_path):
     model = randomised(torchvision.models.densenet121())
     old = {}
     for name, value in model.state_dict().items():
@@ -203,14 +205,14 @@ def test_weights_with_torchvisions_old_names_and_no_batch_counts_are_read(films,
     network = create("densenet121", str(tmp_path), None, None, "normalised").eval()
     model.classifier = nn.Identity()
     with torch.no_grad():
-        torch.testing.assert_close(network(films), model(repeated(films)), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(network(images), model(repeated(images)), rtol=1e-4, atol=1e-5)
 
 
 def test_one_channel_weights_of_a_folder_stay_as_they_are(tmp_path):
-    body = Network("tiny").body
-    save_file(body.state_dict(), tmp_path / "tiny.safetensors")
-    state = first_weights("tiny", str(tmp_path))
-    torch.testing.assert_close(state["features.conv0.weight"], body.features.conv0.weight.data)
+    backbone = Network("tiny").backbone
+    save_file(backbone.state_dict(), tmp_path / "tiny.safetensors")
+    state = initial_weights("tiny", str(tmp_path))
+    torch.testing.assert_close(state["features.conv0.weight"], backbone.features.conv0.weight.data)
 
 
 def test_imagenet_weights_come_from_torchs_cache_without_any_network(monkeypatch, tmp_path):
@@ -220,7 +222,9 @@ def test_imagenet_weights_come_from_torchs_cache_without_any_network(monkeypatch
     model = torchvision.models.resnet50()
     torch.save(model.state_dict(), tmp_path / "checkpoints" / "resnet50-11ad3fa6.pth")
     network = create("resnet50", "imagenet", None, 14, "normalised")
-    torch.testing.assert_close(network.body.layer1[0].conv1.weight, model.layer1[0].conv1.weight)
+    torch.testing.assert_close(
+        network.backbone.layer1[0].conv1.weight, model.layer1[0].conv1.weight
+    )
     assert network.head.out_features == 14
 
 
@@ -267,15 +271,15 @@ def test_what_is_no_network_or_no_student_is_refused(what, message, tmp_path):
         what(tmp_path)
 
 
-def test_films_of_three_channels_are_refused():
+def test_images_of_three_channels_are_refused():
     with pytest.raises(ValueError, match=r"must be \(n, h, w\)"):
         Network("tiny")(torch.zeros(2, 3, 32, 32))
 
 
-def test_head_and_projection_stay_exact_under_autocast(films):
+def test_head_and_projection_stay_exact_under_autocast(images):
     network = Network("tiny", 6, 14).eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        embedded, features = network.embed(films), network.features(films)
+        embedded, features = network.embed(images), network.features(images)
     assert embedded.dtype == features.dtype == torch.float32
     with torch.no_grad():
         expected = network.projection(features)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cxrfmkd.runtime.arrays import KeyedArray, write_meta
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import read_json, whole, whole_folder, write_json
+from cxrfmkd.runtime.files import atomic_folder, atomic_write, read_json, write_json
 
 
 def keyed(ids):
@@ -69,7 +69,7 @@ def test_a_folder_without_its_parts_is_refused(tmp_path):
 
 def test_a_file_whose_writer_fails_does_not_appear(tmp_path):
     (tmp_path / "x.json").write_text("old")
-    with pytest.raises(RuntimeError), whole(tmp_path / "x.json") as partial:
+    with pytest.raises(RuntimeError), atomic_write(tmp_path / "x.json") as partial:
         partial.write_text("half")
         raise RuntimeError
     assert (tmp_path / "x.json").read_text() == "old"
@@ -77,11 +77,11 @@ def test_a_file_whose_writer_fails_does_not_appear(tmp_path):
 
 
 def test_a_folder_whose_writer_fails_does_not_appear(tmp_path):
-    with pytest.raises(RuntimeError), whole_folder(tmp_path / "x") as partial:
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "x") as partial:
         (partial / "y").write_text("half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
-    with whole_folder(tmp_path / "x") as partial:
+    with atomic_folder(tmp_path / "x") as partial:
         (partial / "y").write_text("all")
     assert (tmp_path / "x/y").read_text() == "all"
 

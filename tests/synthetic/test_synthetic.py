@@ -27,10 +27,10 @@ from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.synthetic import anatomy, chexpert, mimic
-from cxrfmkd.synthetic.films import Film, draw
+from cxrfmkd.synthetic.images import Exposure, draw
 from cxrfmkd.synthetic.population import PRESENTABLE, population, stream
 from cxrfmkd.synthetic.truth import CHEXPERT, MIMIC, PATHOLOGIES, planted
-from cxrfmkd.synthetic.writing import film
+from cxrfmkd.synthetic.writing import image
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 WRITERS = {"chexpert": chexpert.write, "mimic": mimic.write}
@@ -55,7 +55,7 @@ PATIENTS = 50
 def sites(tmp_path_factory) -> dict[str, tuple[Path, dict]]:
     """Folder and counts of each site, small."""
     root = tmp_path_factory.mktemp("sites")
-    small = {"films": (64, 72)}
+    small = {"images": (64, 72)}
     return {
         site: (root / site, write(root / site, planted(site, **small), PATIENTS, 3, 1))
         for site, write in WRITERS.items()
@@ -145,7 +145,7 @@ def test_adapter_finds_what_was_counted(sites, site):
 def test_adapter_and_population_agree_on_every_patient(sites):
     folder, _ = sites["mimic"]
     records = sample("mimic", dataset("mimic", folder)).records
-    truth = planted("mimic", films=(64, 72))
+    truth = planted("mimic", images=(64, 72))
     rows = population(truth, PATIENTS, 3)
     kept = rows[rows.included & (rows["view"] != "LATERAL")]
     for column in ("sex", "race", "view", "age"):
@@ -174,7 +174,7 @@ def content(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("site", WRITERS)
 def test_the_seed_decides_every_byte(sites, tmp_path, site):
     folder, _ = sites[site]
-    truth = planted(site, films=(64, 72))
+    truth = planted(site, images=(64, 72))
     WRITERS[site](tmp_path / "again", truth, PATIENTS, 3, 1)
     assert content(tmp_path / "again") == content(folder)
     WRITERS[site](tmp_path / "other", truth, 3, 4, 1)
@@ -183,11 +183,11 @@ def test_the_seed_decides_every_byte(sites, tmp_path, site):
 
 def test_processes_and_clock_do_not_matter(tmp_path):
     script = SCRIPTS / "synthesize.py"
-    spec = {"site": "mimic", "patients": 20, "seed": 3, "films": [64, 64]}
+    spec = {"site": "mimic", "patients": 20, "seed": 3, "images": [64, 64]}
     command = [sys.executable, script, "--spec", json.dumps(spec), "--out", tmp_path / "two"]
     command += ["--truth", tmp_path / "truth.json", "--workers", "2"]
     subprocess.run(command, check=True)
-    mimic.write(tmp_path / "one", planted("mimic", films=(64, 64)), 20, 3, 1)
+    mimic.write(tmp_path / "one", planted("mimic", images=(64, 64)), 20, 3, 1)
     assert content(tmp_path / "two") == content(tmp_path / "one")
     table = (tmp_path / "two" / "hosp" / "patients.csv.gz").read_bytes()
     assert table[4:8] == bytes(4) and gzip.decompress(table).startswith(b"subject_id")
@@ -262,9 +262,9 @@ def test_ceiling_of_age_equals_a_simulation():
     assert CHEXPERT.ceilings()["sex"] == pytest.approx(norm.cdf(1.15 / np.sqrt(2)))
 
 
-def plain(**changes) -> Film:
+def plain(**changes) -> Exposure:
     nothing = dict.fromkeys(PRESENTABLE, 0.0)
-    shown = Film("PA", nothing, 0.0, 0.0, (0.0, 0.0), 1, 2, 0, 0)
+    shown = Exposure("PA", nothing, 0.0, 0.0, (0.0, 0.0), 1, 2, 0, 0)
     findings = nothing | changes.pop("findings", {})
     return dataclasses.replace(shown, findings=findings, **changes)
 
@@ -280,7 +280,7 @@ def test_every_finding_shows_at_64_pixels(truth, finding):
     fainter = np.abs(seen(0.4) - seen(0.0))
     assert (change > 20).sum() >= 6, "strong in several pixels"
     assert change.mean() > fainter.mean() > 0.1, "and the stronger the more visible"
-    assert (change < 10).mean() > 0.5, "but not all over the film"
+    assert (change < 10).mean() > 0.5, "but not all over the image"
 
 
 @pytest.mark.parametrize(
@@ -304,23 +304,23 @@ def test_traces_show_as_documented(trace, side):
         assert after[lung].mean(1).std() < before[lung].mean(1).std()
 
 
-def test_views_and_films_of_one_patient_differ():
+def test_views_and_images_of_one_patient_differ():
     first = draw(plain(), CHEXPERT)
     assert (first != draw(plain(view="AP"), CHEXPERT)).any()
-    assert (first != draw(plain(film=1), CHEXPERT)).any()
+    assert (first != draw(plain(image=1), CHEXPERT)).any()
     np.testing.assert_array_equal(first, draw(plain(), CHEXPERT))
-    assert first.shape == CHEXPERT.films and first.dtype == np.uint8
+    assert first.shape == CHEXPERT.images and first.dtype == np.uint8
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("truth", [CHEXPERT, MIMIC], ids=lambda truth: truth.site)
 def test_a_linear_probe_finds_what_is_planted_and_nothing_else(truth):
-    """Patient-wise cross-validated logistic regression on 64-pixel films; bounds leave room for 4 standard errors."""
+    """Patient-wise cross-validated logistic regression on 64-pixel images; bounds leave room for 4 standard errors."""
     rows = population(truth, 450, 5)
     rows = rows[rows.included & (rows["view"] != "LATERAL")].reset_index(drop=True)
-    films = np.stack(
+    images = np.stack(
         [
-            np.asarray(Image.fromarray(draw(film(row, 5), truth)).resize((64, 64)), np.float32)
+            np.asarray(Image.fromarray(draw(image(row, 5), truth)).resize((64, 64)), np.float32)
             for _, row in rows.iterrows()
         ]
     ).reshape(len(rows), -1)
@@ -331,7 +331,7 @@ def test_a_linear_probe_finds_what_is_planted_and_nothing_else(truth):
         )
         scores = cross_val_predict(
             probe,
-            films[chosen],
+            images[chosen],
             truths[chosen],
             groups=rows.patient[chosen],
             cv=GroupKFold(4),

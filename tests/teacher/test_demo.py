@@ -1,4 +1,4 @@
-"""The demo's stand-in teacher: the real signature, reproducible, fast, and true to what is on a film."""
+"""The demo's stand-in teacher: the real signature, reproducible, fast, and true to what is on an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from locations import SHARED
-from made_teachers import drawing, write_films
+from made_teachers import drawing, write_images
 from PIL import Image
 
 from cxrfmkd import cli
@@ -43,8 +43,8 @@ def model(demo):
     return Model(runtime.tensorflow(), demo, "demo")
 
 
-def vector(model, film: np.ndarray) -> np.ndarray:
-    return model.vectors([example(png(film))])[0]
+def vector(model, image: np.ndarray) -> np.ndarray:
+    return model.vectors([example(png(image))])[0]
 
 
 def ridge_auc(
@@ -78,18 +78,18 @@ def test_same_seed_gives_the_same_embeddings(model, tmp_path):
 
     build(tmp_path / "again", seed=42)
     build(tmp_path / "other", seed=1)
-    film = drawing(0)
+    image = drawing(0)
     again, other = (Model(model.tf, tmp_path / name, "demo") for name in ("again", "other"))
-    assert np.array_equal(vector(again, film), vector(model, film))
-    assert not np.allclose(vector(other, film), vector(model, film))
+    assert np.array_equal(vector(again, image), vector(model, image))
+    assert not np.allclose(vector(other, image), vector(model, image))
 
 
 def test_contrast_and_brightness_do_not_matter_as_in_the_real_graph(model):
-    film = drawing(0) // 3
-    assert np.allclose(vector(model, film), vector(model, 2 * film + 9), atol=1e-3)
+    image = drawing(0) // 3
+    assert np.allclose(vector(model, image), vector(model, 2 * image + 9), atol=1e-3)
 
 
-def test_films_share_a_dominant_vector_with_spikes(model):
+def test_images_share_a_dominant_vector_with_spikes(model):
     vectors = np.stack([vector(model, drawing(i, 120, 100)) for i in range(12)])
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert 0.8 < (unit @ unit.T)[np.triu_indices(12, 1)].mean() < 0.99
@@ -98,7 +98,7 @@ def test_films_share_a_dominant_vector_with_spikes(model):
 
 
 def blob(y: float, x: float, seed: int) -> np.ndarray:
-    """A noisy film with a bright disc at (y, x)."""
+    """A noisy image with a bright disc at (y, x)."""
     noise = np.random.default_rng(seed).normal(90, 25, (96, 80))
     rows, columns = np.mgrid[0:96, 0:80]
     return np.clip(noise + 90 * (np.hypot(rows - y, columns - x) < 9), 0, 255).astype(np.uint8)
@@ -110,11 +110,11 @@ def test_what_is_where_survives_the_mean_over_the_map(model):
     count = 160
     truth = random.random((count, 3)) < 0.5
     places = random.normal(0, 4, (count, 2)) + np.where(truth[:, 1:], 24, 64) * [1, 0.85]
-    films = [
+    images = [
         blob(*(place if there else (-99, -99)), i)
         for i, (there, place) in enumerate(zip(truth[:, 0], places, strict=True))
     ]
-    vectors = np.stack([vector(model, film) for film in films])
+    vectors = np.stack([vector(model, image) for image in images])
     there = truth[:, 0]
     assert ridge_auc(vectors, truth[:, :1].astype(float), np.arange(count))[0] > 0.95
     assert (
@@ -123,21 +123,21 @@ def test_what_is_where_survives_the_mean_over_the_map(model):
 
 
 @pytest.mark.slow
-def test_film_of_the_demo_takes_few_milliseconds(model, tmp_path):
-    Image.fromarray(drawing(0, 256, 256)).save(tmp_path / "film.png")
-    model.vectors([pack(tmp_path / "film.png").example])
+def test_image_of_the_demo_takes_few_milliseconds(model, tmp_path):
+    Image.fromarray(drawing(0, 256, 256)).save(tmp_path / "image.png")
+    model.vectors([pack(tmp_path / "image.png").example])
     start = time.process_time()
     for _ in range(50):
-        model.vectors([pack(tmp_path / "film.png").example])
+        model.vectors([pack(tmp_path / "image.png").example])
     assert (time.process_time() - start) / 50 < 0.03
 
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_real_films_are_told_apart_above_the_floor_of_any_embedding(demo, tmp_path):
-    """The floors are those of 48 x 48 pixels through PCA, given with the films."""
+def test_real_images_are_told_apart_above_the_floor_of_any_embedding(demo, tmp_path):
+    """The floors are those of 48 x 48 pixels through PCA, given with the images."""
     if not NIH.exists():
-        pytest.skip("the 999 real films of NIH ChestX-ray14 are not here")
+        pytest.skip("the 999 real images of NIH ChestX-ray14 are not here")
     table = pd.read_csv(NIH / "Data_Entry_2017_v2020.csv")
     records = pd.DataFrame(
         {"image_id": table["Image Index"].str[:-4], "path": table["Image Index"]}
@@ -158,37 +158,37 @@ def test_real_films_are_told_apart_above_the_floor_of_any_embedding(demo, tmp_pa
 
 
 @pytest.fixture
-def films(tmp_path) -> pd.DataFrame:
-    return write_films(tmp_path / "films", 5)
+def images(tmp_path) -> pd.DataFrame:
+    return write_images(tmp_path / "images", 5)
 
 
 def command(*words: object) -> None:
     cli.main([str(word) for word in words])
 
 
-def test_embed_command_writes_a_folder_or_a_table_that_a_study_reads(tmp_path, films, demo):
+def test_embed_command_writes_a_folder_or_a_table_that_a_study_reads(tmp_path, images, demo):
     model = ("--source", "savedmodel", "--path", demo, "--variant", "demo", "--workers", 1)
-    command("embed", tmp_path / "films", *model, "--out", tmp_path / "array")
+    command("embed", tmp_path / "images", *model, "--out", tmp_path / "array")
     array = KeyedArray.open(tmp_path / "array")
-    assert set(array.index.image_id) == set(films.image_id) and array.meta["variant"] == "demo"
-    films.to_csv(tmp_path / "films.csv", index=False)
-    command("embed", tmp_path / "films.csv", "--images", tmp_path / "films", *model,
+    assert set(array.index.image_id) == set(images.image_id) and array.meta["variant"] == "demo"
+    images.to_csv(tmp_path / "images.csv", index=False)
+    command("embed", tmp_path / "images.csv", "--images", tmp_path / "images", *model,
             "--out", tmp_path / "table.parquet")  # fmt: skip
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"films", "array", "films.csv", "table.parquet", "table.excluded.csv"}
+    assert left == {"images", "array", "images.csv", "table.parquet", "table.excluded.csv"}
     settings = {"source": "parquet", "path": str(tmp_path / "table.parquet"), "variant": "demo"}
-    again = embed(films, tmp_path / "films", settings, Teacher(), tmp_path / "again", tmp_path)
-    assert np.array_equal(again.take(films.image_id), array.take(films.image_id))
+    again = embed(images, tmp_path / "images", settings, Teacher(), tmp_path / "again", tmp_path)
+    assert np.array_equal(again.take(images.image_id), array.take(images.image_id))
 
 
-def test_embed_command_refuses_what_it_cannot_read(tmp_path, films, capsys):
+def test_embed_command_refuses_what_it_cannot_read(tmp_path, images, capsys):
     source = ("--source", "npy", "--path", "x", "--variant", "demo", "--out", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    films.rename(columns={"path": "file"}).to_csv(tmp_path / "columns.csv", index=False)
-    films.iloc[[0, 0]].to_csv(tmp_path / "twice.csv", index=False)
+    images.rename(columns={"path": "file"}).to_csv(tmp_path / "columns.csv", index=False)
+    images.iloc[[0, 0]].to_csv(tmp_path / "twice.csv", index=False)
     for name, message in (
-        ("none", "no such folder or file"), ("empty", "no film in it"),
-        ("columns.csv", "no column path"), ("twice.csv", "1 films have the image_id of another"),
+        ("none", "no such folder or file"), ("empty", "no image in it"),
+        ("columns.csv", "no column path"), ("twice.csv", "1 images have the image_id of another"),
     ):  # fmt: skip
         with pytest.raises(SystemExit):
             command("embed", tmp_path / name, *source)
@@ -196,12 +196,12 @@ def test_embed_command_refuses_what_it_cannot_read(tmp_path, films, capsys):
 
 
 def test_doctor_tells_what_a_model_is(demo, capsys):
-    command("doctor", "--model", demo, "--variant", "demo", "--films", 1000)
+    command("doctor", "--model", demo, "--variant", "demo", "--images", 1000)
     said = capsys.readouterr().out
     for line in (
         r"takes +input_example: string", r"gives +feature_maps_0: float32 \(1, 8, 8, 1376\)",
-        r"decodes with +DecodePng to uint16", r"batches +one film a call", r"embedding +1376 numbers",
-        r"8-bit values in 16 bits +seen as they are", r"time for 1,000 films +\d", r"tensorflow +\d",
+        r"decodes with +DecodePng to uint16", r"batches +one image a call", r"embedding +1376 numbers",
+        r"8-bit values in 16 bits +seen as they are", r"time for 1,000 images +\d", r"tensorflow +\d",
     ):  # fmt: skip
         assert pd.Series([said]).str.contains(line).all(), line
     with pytest.raises(SystemExit):
@@ -209,7 +209,7 @@ def test_doctor_tells_what_a_model_is(demo, capsys):
     assert "there is no SavedModel" in capsys.readouterr().err
 
 
-def test_doctor_tells_a_graph_to_which_low_range_films_are_black(tmp_path, capsys):
+def test_doctor_tells_a_graph_to_which_low_range_images_are_black(tmp_path, capsys):
     from made_teachers import write_tower
 
     command("doctor", "--model", write_tower(tmp_path / "uint8", decode="uint8"))

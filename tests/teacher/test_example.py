@@ -1,4 +1,4 @@
-"""Films as the teacher's input: every depth, no clipping, no re-encoding that changes a pixel."""
+"""Images as the teacher's input: every depth, no clipping, no re-encoding that changes a pixel."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from PIL import Image
 
 from cxrfmkd.teacher.example import example, png
 from cxrfmkd.teacher.feeding import Feeder, pack
-from cxrfmkd.teacher.raster import read_film
+from cxrfmkd.teacher.raster import read_image
 from cxrfmkd.teacher.tfrecord import parse_example
 
 
 def deep(seed: int = 0) -> np.ndarray:
-    """A film with 12 of 16 bits in use."""
+    """An image with 12 of 16 bits in use."""
     return drawing(seed).astype(np.uint16) * 16 + 5
 
 
 @pytest.mark.parametrize("level", [0, 6])
-@pytest.mark.parametrize("film", [drawing(0), drawing(1, 1, 7), deep(), deep().astype(">u2")])
-def test_png_holds_exactly_the_pixels(film, level):
-    decoded = np.asarray(Image.open(io.BytesIO(png(film, level))))
-    assert np.array_equal(decoded, film)
+@pytest.mark.parametrize("image", [drawing(0), drawing(1, 1, 7), deep(), deep().astype(">u2")])
+def test_png_holds_exactly_the_pixels(image, level):
+    decoded = np.asarray(Image.open(io.BytesIO(png(image, level))))
+    assert np.array_equal(decoded, image)
 
 
 def test_png_with_8_bit_values_in_16_bits_is_refused():
@@ -45,23 +45,23 @@ def test_example_holds_image_and_format_and_nothing_else():
     assert parsed == {"image/encoded": [content], "image/format": [b"png"]}
 
 
-def test_8_bit_films_pass_as_they_are(tmp_path):
+def test_8_bit_images_pass_as_they_are(tmp_path):
     Image.fromarray(drawing(0)).save(tmp_path / "a.png")
-    assert np.array_equal(read_film(tmp_path / "a.png"), drawing(0))
+    assert np.array_equal(read_image(tmp_path / "a.png"), drawing(0))
 
 
 def test_16_bit_png_is_stretched_not_clipped_as_by_pil(tmp_path):
-    film = np.linspace(4000, 60000, 48 * 40).astype(np.uint16).reshape(48, 40)
-    Image.fromarray(film).save(tmp_path / "deep.png")
+    grey = np.linspace(4000, 60000, 48 * 40).astype(np.uint16).reshape(48, 40)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
     assert (np.asarray(Image.open(tmp_path / "deep.png").convert("L")) == 255).all()
-    read = read_film(tmp_path / "deep.png")
+    read = read_image(tmp_path / "deep.png")
     assert (read.dtype, read.min(), read.max()) == (np.uint16, 0, 65535)
-    assert np.abs(read / 65535 - (film - 4000) / 56000).max() < 1e-4
+    assert np.abs(read / 65535 - (grey - 4000) / 56000).max() < 1e-4
 
 
 def test_low_range_16_bit_png_becomes_full_range(tmp_path):
     Image.fromarray(drawing(0).astype(np.uint16)).save(tmp_path / "low.png")
-    read = read_film(tmp_path / "low.png")
+    read = read_image(tmp_path / "low.png")
     assert read.max() == 65535
     seen_by_an_8_bit_graph = read >> 8
     assert len(np.unique(seen_by_an_8_bit_graph)) == len(np.unique(drawing(0)))
@@ -71,26 +71,26 @@ def test_low_range_16_bit_png_becomes_full_range(tmp_path):
 def test_colour_palette_and_alpha_become_luma(tmp_path, mode):
     image = Image.fromarray(np.stack([drawing(0), drawing(1), drawing(2)], 2)).convert(mode)
     image.save(tmp_path / "a.png")
-    assert np.array_equal(read_film(tmp_path / "a.png"), np.asarray(image.convert("L")))
+    assert np.array_equal(read_image(tmp_path / "a.png"), np.asarray(image.convert("L")))
 
 
 def test_float_tiff_is_read_as_numbers(tmp_path):
     Image.fromarray(drawing(0).astype(np.float32) / 1000).save(tmp_path / "a.tiff")
-    read = read_film(tmp_path / "a.tiff")
+    read = read_image(tmp_path / "a.tiff")
     assert (read.dtype, read.max()) == (np.uint16, 65535)
 
 
-def test_black_or_otherwise_blank_film_is_refused(tmp_path):
+def test_black_or_otherwise_blank_image_is_refused(tmp_path):
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "black.png")
-    with pytest.raises(ValueError, match="blank film: every pixel is 0"):
-        read_film(tmp_path / "black.png")
+    with pytest.raises(ValueError, match="blank image: every pixel is 0"):
+        read_image(tmp_path / "black.png")
 
 
 def test_several_frames_are_refused(tmp_path):
     frames = [Image.fromarray(drawing(i)) for i in range(2)]
     frames[0].save(tmp_path / "a.tiff", save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match="2 frames"):
-        read_film(tmp_path / "a.tiff")
+        read_image(tmp_path / "a.tiff")
 
 
 def test_whatever_is_wrong_with_a_file_is_a_reason_not_a_crash(tmp_path):
@@ -104,18 +104,18 @@ def test_whatever_is_wrong_with_a_file_is_a_reason_not_a_crash(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_feeder_keeps_the_order_and_every_film(tmp_path, workers):
+def test_feeder_keeps_the_order_and_every_image(tmp_path, workers):
     paths = []
     for i in range(11):
         paths.append(tmp_path / f"{i}.png")
         Image.fromarray(drawing(i, 20 + i, 16)).save(paths[-1])
     paths[4].write_bytes(b"broken")
     feeder = Feeder(workers)
-    films = list(feeder.films(paths))
+    images = list(feeder.images(paths))
     feeder.close()
-    assert [film.height for film in films] == [20 + i if i != 4 else 0 for i in range(11)]
-    assert [bool(film.error) for film in films] == [i == 4 for i in range(11)]
-    assert films[3] == pack(paths[3])
+    assert [image.height for image in images] == [20 + i if i != 4 else 0 for i in range(11)]
+    assert [bool(image.error) for image in images] == [i == 4 for i in range(11)]
+    assert images[3] == pack(paths[3])
 
 
 def test_dicom_is_rescaled_windowed_by_its_first_window_and_inverted(tmp_path):
@@ -124,17 +124,22 @@ def test_dicom_is_rescaled_windowed_by_its_first_window_and_inverted(tmp_path):
     from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
     raw = drawing(0).astype(np.uint16) * 8
-    film = pydicom.Dataset()
-    film.file_meta = FileMetaDataset()
-    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    film.file_meta.MediaStorageSOPClassUID = film.SOPClassUID = SecondaryCaptureImageStorage
-    film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID = generate_uid()
-    film.Rows, film.Columns = raw.shape
-    film.SamplesPerPixel, film.BitsAllocated, film.BitsStored, film.HighBit = 1, 16, 12, 11
-    film.PixelRepresentation, film.PhotometricInterpretation = 0, "MONOCHROME1"
-    film.RescaleSlope, film.RescaleIntercept = 2, 100
-    film.WindowCenter, film.WindowWidth = [1000, 50], [1200, 20]
-    film.PixelData = raw.tobytes()
-    film.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    dataset = pydicom.Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+    dataset.Rows, dataset.Columns = raw.shape
+    dataset.SamplesPerPixel, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (
+        1,
+        16,
+        12,
+        11,
+    )
+    dataset.PixelRepresentation, dataset.PhotometricInterpretation = 0, "MONOCHROME1"
+    dataset.RescaleSlope, dataset.RescaleIntercept = 2, 100
+    dataset.WindowCenter, dataset.WindowWidth = [1000, 50], [1200, 20]
+    dataset.PixelData = raw.tobytes()
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     expected = 65535 - 65535 * (np.clip(2.0 * raw + 100, 400, 1599) - 400) / 1199
-    assert np.abs(read_film(tmp_path / "a.dcm") - expected).max() <= 2
+    assert np.abs(read_image(tmp_path / "a.dcm") - expected).max() <= 2

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from locations import TESTS
-from made_teachers import DIMENSION, BlockMeans, drawing, embed_slowly, write_films
+from made_teachers import DIMENSION, BlockMeans, drawing, embed_slowly, write_images
 from PIL import Image
 
 from cxrfmkd.runtime.errors import InputError
@@ -25,8 +25,8 @@ SETTINGS = {"source": "savedmodel", "variant": "demo", "path": "stand-in"}
 
 
 @pytest.fixture
-def films(tmp_path) -> pd.DataFrame:
-    return write_films(tmp_path / "films", 11)
+def images(tmp_path) -> pd.DataFrame:
+    return write_images(tmp_path / "images", 11)
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def teach(tmp_path, monkeypatch):
     """Embed with a stand-in that needs no TensorFlow; returns the array and what the stand-in was asked for."""
 
     def run(records, failed=0.0, out="out", **facts):
-        source = BlockMeans(tmp_path / "films")
+        source = BlockMeans(tmp_path / "images")
         source.facts |= facts
         monkeypatch.setattr(embedding, "open_source", lambda *_: source)
         teacher = Teacher(dimension=DIMENSION, shard=4, failed=failed)
         array = embedding.embed(
-            records, tmp_path / "films", SETTINGS, teacher, tmp_path / out, tmp_path / "shards"
+            records, tmp_path / "images", SETTINGS, teacher, tmp_path / out, tmp_path / "shards"
         )
         return array, source.seen
 
@@ -50,20 +50,20 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_every_film_has_its_own_row_with_its_size(films, teach):
-    array, seen = teach(films)
-    assert seen == list(films.image_id) == list(array.index.image_id)
+def test_every_image_has_its_own_row_with_its_size(images, teach):
+    array, seen = teach(images)
+    assert seen == list(images.image_id) == list(array.index.image_id)
     assert array.index[["height", "width", "bits"]].drop_duplicates().values.tolist() == [
         [48, 40, 8]
     ]
     expected = drawing(5).reshape(4, 12, 4, 10).mean((1, 3)).ravel() / 17
-    assert np.allclose(array.take([films.image_id[5]])[0], expected)
+    assert np.allclose(array.take([images.image_id[5]])[0], expected)
 
 
 def test_killed_extraction_resumes_to_the_same_bytes(tmp_path):
     for name in ("whole", "killed"):
-        write_films(tmp_path / name / "films", 11).to_csv(tmp_path / name / "records.csv")
-        for path in (tmp_path / name / "films").rglob("*.png"):
+        write_images(tmp_path / name / "images", 11).to_csv(tmp_path / name / "records.csv")
+        for path in (tmp_path / name / "images").rglob("*.png"):
             os.utime(path, (1e9, 1e9))  # so that both runs are of the same making
     embed_slowly(tmp_path / "whole", 0)
 
@@ -81,51 +81,51 @@ def test_killed_extraction_resumes_to_the_same_bytes(tmp_path):
     assert [path.name for path in (tmp_path / "killed/shards").iterdir()] == ["part-00000.parquet"]
 
     embed_slowly(tmp_path / "killed", 0)
-    assert mark.read_text() == "7"  # the four films of the finished shard are not asked for again
+    assert mark.read_text() == "7"  # the four images of the finished shard are not asked for again
     for folder in ("shards", "out"):
         assert content(tmp_path / "killed" / folder) == content(tmp_path / "whole" / folder)
 
 
-def test_finished_shards_are_not_made_again(films, teach):
-    first, _ = teach(films)
-    second, seen = teach(films, out="again")
+def test_finished_shards_are_not_made_again(images, teach):
+    first, _ = teach(images)
+    second, seen = teach(images, out="again")
     assert seen == [] and np.array_equal(first.data, second.data)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "other bytes"])
-def test_damaged_shard_is_made_again(films, teach, tmp_path, damage):
-    first, _ = teach(films)
+def test_damaged_shard_is_made_again(images, teach, tmp_path, damage):
+    first, _ = teach(images)
     part = tmp_path / "shards/part-00001.parquet"
     whole = part.read_bytes()
     part.write_bytes({"truncated": whole[:-50], "empty": b"", "other bytes": b"PAR1" * 20}[damage])
-    second, seen = teach(films)
-    assert seen == list(films.image_id[4:8]) and part.read_bytes() == whole
+    second, seen = teach(images)
+    assert seen == list(images.image_id[4:8]) and part.read_bytes() == whole
     assert np.array_equal(first.data, second.data)
 
 
-def test_shards_of_another_model_are_made_again(films, teach):
-    teach(films)
-    _, seen = teach(films, model="another")
-    assert len(seen) == len(films)
+def test_shards_of_another_model_are_made_again(images, teach):
+    teach(images)
+    _, seen = teach(images, model="another")
+    assert len(seen) == len(images)
 
 
-def test_shard_of_a_changed_film_is_made_again(films, teach, tmp_path):
-    teach(films)
-    Image.fromarray(drawing(99)).save(tmp_path / "films" / films.path[9])
-    array, seen = teach(films)
-    assert seen == list(films.image_id[8:])
+def test_shard_of_a_changed_image_is_made_again(images, teach, tmp_path):
+    teach(images)
+    Image.fromarray(drawing(99)).save(tmp_path / "images" / images.path[9])
+    array, seen = teach(images)
+    assert seen == list(images.image_id[8:])
     expected = drawing(99).reshape(4, 12, 4, 10).mean((1, 3)).ravel() / 17
-    assert np.allclose(array.take([films.image_id[9]])[0], expected)
+    assert np.allclose(array.take([images.image_id[9]])[0], expected)
 
 
-def test_corrupt_film_in_a_shard_is_a_listed_row_and_shifts_no_other(films, teach, tmp_path):
-    whole, _ = teach(films)
-    (tmp_path / "films" / films.path[5]).write_bytes(b"\x89PNG broken")
-    (tmp_path / "films" / films.path[6]).unlink()
-    array, _ = teach(films, failed=0.2, out="again")
-    lost = list(films.image_id[[5, 6]])
+def test_corrupt_image_in_a_shard_is_a_listed_row_and_shifts_no_other(images, teach, tmp_path):
+    whole, _ = teach(images)
+    (tmp_path / "images" / images.path[5]).write_bytes(b"\x89PNG broken")
+    (tmp_path / "images" / images.path[6]).unlink()
+    array, _ = teach(images, failed=0.2, out="again")
+    lost = list(images.image_id[[5, 6]])
     assert sorted(array.meta["excluded"]) == sorted(lost)
-    kept = [name for name in films.image_id if name not in lost]
+    kept = [name for name in images.image_id if name not in lost]
     assert list(array.index.image_id) == kept
     assert np.array_equal(array.take(kept), whole.take(kept))
     part = pq.read_table(tmp_path / "shards/part-00001.parquet").to_pandas()
@@ -133,28 +133,28 @@ def test_corrupt_film_in_a_shard_is_a_listed_row_and_shifts_no_other(films, teac
     assert part.embedding[1] is None and "unreadable" in part.error[1]
 
 
-def test_too_many_failures_stop_the_extraction_early(films, teach, tmp_path):
-    for path in films.path[:3]:
-        (tmp_path / "films" / path).write_bytes(b"")
+def test_too_many_failures_stop_the_extraction_early(images, teach, tmp_path):
+    for path in images.path[:3]:
+        (tmp_path / "images" / path).write_bytes(b"")
     with pytest.raises(
         InputError,
-        match=r"3 of 11 films have no embedding.*3 x unreadable image.*part-00000.parquet list them",
+        match=r"3 of 11 images have no embedding.*3 x unreadable image.*part-00000.parquet list them",
     ):
-        teach(films, failed=0.1)
+        teach(images, failed=0.1)
     assert len(list((tmp_path / "shards").iterdir())) == 1
     assert not (tmp_path / "out/meta.json").exists()
 
 
-def test_shards_say_what_they_hold_and_are_a_source(films, teach, tmp_path, monkeypatch):
-    array, _ = teach(films)
+def test_shards_say_what_they_hold_and_are_a_source(images, teach, tmp_path, monkeypatch):
+    array, _ = teach(images)
     monkeypatch.undo()
     again = embedding.embed(
-        films, tmp_path, {"source": "parquet", "path": str(tmp_path / "shards"), "variant": "demo"},
+        images, tmp_path, {"source": "parquet", "path": str(tmp_path / "shards"), "variant": "demo"},
         Teacher(dimension=DIMENSION), tmp_path / "again", tmp_path,
     )  # fmt: skip
-    assert np.array_equal(again.take(films.image_id), array.data)
+    assert np.array_equal(again.take(images.image_id), array.data)
     with pytest.raises(InputError, match="holds embeddings of demo"):
         embedding.embed(
-            films, tmp_path, {"source": "parquet", "path": str(tmp_path / "shards"), "variant": "cxrfm-v1"},
+            images, tmp_path, {"source": "parquet", "path": str(tmp_path / "shards"), "variant": "cxrfm-v1"},
             Teacher(), tmp_path / "again", tmp_path,
         )  # fmt: skip

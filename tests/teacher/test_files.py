@@ -55,7 +55,7 @@ WRITERS = {"dat": as_dat, "npy": as_npy, "npz": as_npz, "tfrecord": as_tfrecord}
 
 
 def store(folder: Path, source: str, values=VECTORS, ids=IDS) -> Path:
-    """The vectors in the container of `source`, written last film first."""
+    """The vectors in the container of `source`, written last image first."""
     for name, vector in reversed(list(zip(ids, values, strict=True))):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         WRITERS[source](folder / name, vector)
@@ -80,7 +80,7 @@ def embedded(
 
 
 @pytest.mark.parametrize("source", WRITERS)
-def test_every_container_gives_each_film_its_own_vector(tmp_path, source):
+def test_every_container_gives_each_image_its_own_vector(tmp_path, source):
     array = embedded(store(tmp_path / "vectors", source), source)
     assert np.array_equal(array.take(IDS), VECTORS)
     assert array.data.dtype == np.float32
@@ -90,7 +90,7 @@ def test_every_container_gives_each_film_its_own_vector(tmp_path, source):
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "float16", "float64", "list"])
-def test_tables_of_any_order_give_each_film_its_own_vector(tmp_path, kind):
+def test_tables_of_any_order_give_each_image_its_own_vector(tmp_path, kind):
     (tmp_path / "vectors").mkdir()
     halves = [table(VECTORS[:5], IDS[:5]), table(VECTORS[5:], IDS[5:])]
     precision = 1e-2 if kind == "float16" else 0
@@ -193,14 +193,14 @@ def test_impossible_vectors_are_listed_up_to_the_allowed_share_and_fatal_above(t
 def test_missing_vectors_are_listed_up_to_the_allowed_share_and_fatal_above(tmp_path):
     folder = store(tmp_path / "vectors", "dat", VECTORS[:-1], IDS[:-1])
     with pytest.raises(
-        InputError, match=r"1 of 12 films have no usable embedding.*no vector in the source"
+        InputError, match=r"1 of 12 images have no usable embedding.*no vector in the source"
     ):
         embedded(folder, "dat")  # fmt: skip
     array = embedded(folder, "dat", failed=0.1)
     assert array.meta["missing"] == 1 and array.meta["excluded"] == IDS[-1:]
 
 
-def test_vectors_of_no_film_are_counted(tmp_path):
+def test_vectors_of_no_image_are_counted(tmp_path):
     folder = store(tmp_path / "vectors", "dat")
     assert embedded(folder, "dat", RECORDS[:9]).meta["extra"] == 3
 
@@ -209,7 +209,7 @@ def test_wrong_key_is_an_error_that_shows_both_sides(tmp_path):
     folder = store(tmp_path / "vectors", "dat")
     records = RECORDS.assign(path="train/" + RECORDS.path)
     with pytest.raises(
-        InputError, match=r"none of 12 films.*train/p#/s#/.*the source has p#.*Set teacher.key"
+        InputError, match=r"none of 12 images.*train/p#/s#/.*the source has p#.*Set teacher.key"
     ):
         embedded(folder, "dat", records)  # fmt: skip
 
@@ -223,9 +223,9 @@ def test_basename_collision_is_an_error(tmp_path):
         embedded(folder, "dat", key="basename")
 
 
-def test_one_film_with_two_vectors_is_an_error(tmp_path):
+def test_one_image_with_two_vectors_is_an_error(tmp_path):
     first, second = store(tmp_path / "a", "dat"), store(tmp_path / "b", "dat", VECTORS[:1], IDS[:1])
-    with pytest.raises(InputError, match="1 films have more than one vector"):
+    with pytest.raises(InputError, match="1 images have more than one vector"):
         embedded(first, "dat", path=[str(first), str(second)])
 
 
@@ -278,7 +278,7 @@ def test_damaged_tfrecord_is_listed(tmp_path):
 def test_tfrecord_with_several_records_is_listed(tmp_path):
     folder = store(tmp_path / "vectors", "tfrecord")
     write_records((folder / IDS[2]).with_suffix(".tfrecord"), [b"", b""])
-    with pytest.raises(InputError, match="2 records in a file that stands for one film"):
+    with pytest.raises(InputError, match="2 records in a file that stands for one image"):
         embedded(folder, "tfrecord")
 
 
@@ -289,7 +289,7 @@ def test_many_equal_vectors_are_refused_and_a_few_listed(tmp_path):
     assert array.meta["repeated"] == 1
     assert pd.read_csv(tmp_path / "out/repeated.csv").values.tolist() == [[IDS[7], IDS[1]]]
     values[:] = values[1]
-    with pytest.raises(InputError, match="11 of 12 vectors equal another film's"):
+    with pytest.raises(InputError, match="11 of 12 vectors equal another image's"):
         embedded(store(tmp_path / "b", "npy", values), "npy")
 
 

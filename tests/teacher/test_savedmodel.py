@@ -11,7 +11,7 @@ from made_teachers import (
     DIMENSION,
     drawing,
     vectors,
-    write_films,
+    write_images,
     write_qformer,
     write_tf1_tower,
     write_tower,
@@ -24,7 +24,7 @@ from cxrfmkd.teacher import runtime
 from cxrfmkd.teacher.embedding import embed
 from cxrfmkd.teacher.example import example, png
 from cxrfmkd.teacher.model import Model, decoders, model_folder
-from cxrfmkd.teacher.raster import read_film
+from cxrfmkd.teacher.raster import read_image
 from cxrfmkd.teacher.tfrecord import parse_example, records, write_records
 
 pytest.importorskip("tensorflow")
@@ -51,8 +51,8 @@ def qformer(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def films(tmp_path) -> pd.DataFrame:
-    return write_films(tmp_path / "films", 7)
+def images(tmp_path) -> pd.DataFrame:
+    return write_images(tmp_path / "images", 7)
 
 
 def opened(folder: Path, variant: str = "demo", **settings) -> Model:
@@ -60,12 +60,12 @@ def opened(folder: Path, variant: str = "demo", **settings) -> Model:
 
 
 def embedded(
-    tmp_path, films, folder, variant="demo", dimension=DIMENSION, failed=0.0, out="out", **settings
+    tmp_path, images, folder, variant="demo", dimension=DIMENSION, failed=0.0, out="out", **settings
 ):
     settings = {"source": "savedmodel", "path": str(folder), "variant": variant, **settings}
     teacher = Teacher(dimension=dimension, workers=1, shard=3, failed=failed)
     return embed(
-        films, tmp_path / "films", settings, teacher, tmp_path / out, tmp_path / f"{out}-shards"
+        images, tmp_path / "images", settings, teacher, tmp_path / out, tmp_path / f"{out}-shards"
     )
 
 
@@ -82,8 +82,8 @@ def test_example_is_what_tensorflow_writes_and_reads():
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_stored_png_decodes_to_its_pixels(dtype):
-    film = drawing(0).astype(dtype) * (1 if dtype == "uint8" else 257)
-    assert np.array_equal(tf.io.decode_png(png(film), 1, dtype).numpy()[..., 0], film)
+    image = drawing(0).astype(dtype) * (1 if dtype == "uint8" else 257)
+    assert np.array_equal(tf.io.decode_png(png(image), 1, dtype).numpy()[..., 0], image)
 
 
 def test_tfrecords_are_what_tensorflow_writes_and_reads(tmp_path):
@@ -118,51 +118,53 @@ def test_probe_finds_out_whether_a_batch_can_be_trusted(towers, tower, takes_two
 
 @pytest.mark.parametrize("tower", ["any", "first", "static1", "raise1", "reshape1", "tf1"])
 @pytest.mark.parametrize("batch", [1, 4])
-def test_every_film_gets_its_own_vector_whatever_the_model_does_with_batches(
-    tmp_path, films, towers, tower, batch
+def test_every_image_gets_its_own_vector_whatever_the_model_does_with_batches(
+    tmp_path, images, towers, tower, batch
 ):
-    array = embedded(tmp_path, films, towers[tower], batch=batch)
+    array = embedded(tmp_path, images, towers[tower], batch=batch)
     model = opened(towers["any"])
-    for image_id, path in zip(films.image_id, films.path, strict=True):
-        alone = model.vectors([example(png(read_film(tmp_path / "films" / path)))])[0]
+    for image_id, path in zip(images.image_id, images.path, strict=True):
+        alone = model.vectors([example(png(read_image(tmp_path / "images" / path)))])[0]
         assert np.allclose(array.take([image_id])[0], alone, atol=1e-5)
 
 
-def test_fewer_rows_than_films_are_an_error_at_any_call(towers):
+def test_fewer_rows_than_images_are_an_error_at_any_call(towers):
     two = [example(png(drawing(i))) for i in range(2)]
-    with pytest.raises(InputError, match=r"2 films went in and an answer of shape \(1, 8, 8, 16\)"):
+    with pytest.raises(
+        InputError, match=r"2 images went in and an answer of shape \(1, 8, 8, 16\)"
+    ):
         opened(towers["first"]).vectors(two)
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_corrupt_image_amid_a_batch_shifts_no_other(tmp_path, films, towers, batch):
-    whole = embedded(tmp_path, films, towers["any"], batch=batch)
-    (tmp_path / "films" / films.path[2]).write_bytes(b"\x89PNG broken")
-    array = embedded(tmp_path, films, towers["any"], failed=0.2, batch=batch, out="again")
-    kept = [name for i, name in enumerate(films.image_id) if i != 2]
+def test_corrupt_image_amid_a_batch_shifts_no_other(tmp_path, images, towers, batch):
+    whole = embedded(tmp_path, images, towers["any"], batch=batch)
+    (tmp_path / "images" / images.path[2]).write_bytes(b"\x89PNG broken")
+    array = embedded(tmp_path, images, towers["any"], failed=0.2, batch=batch, out="again")
+    kept = [name for i, name in enumerate(images.image_id) if i != 2]
     assert list(array.index.image_id) == kept
     assert np.array_equal(array.take(kept), whole.take(kept))
 
 
-def test_film_that_the_model_refuses_is_a_row_and_spares_its_batch(
-    tmp_path, films, towers, monkeypatch
+def test_image_that_the_model_refuses_is_a_row_and_spares_its_batch(
+    tmp_path, images, towers, monkeypatch
 ):
     from cxrfmkd.teacher import feeding
 
     def pack(path, level=0):
-        film = feeding.Film(example(png(read_film(path))), 48, 40, 8)
-        return feeding.Film(b"no Example", 48, 40, 8) if path.parent.name == "s4" else film
+        image = feeding.Image(example(png(read_image(path))), 48, 40, 8)
+        return feeding.Image(b"no Example", 48, 40, 8) if path.parent.name == "s4" else image
 
     monkeypatch.setattr(feeding, "pack", pack)
-    array = embedded(tmp_path, films, towers["any"], failed=0.2, batch=3)
-    assert array.meta["excluded"] == [films.image_id[4]]
+    array = embedded(tmp_path, images, towers["any"], failed=0.2, batch=3)
+    assert array.meta["excluded"] == [images.image_id[4]]
     assert "refused by the model" in pd.read_csv(tmp_path / "out/excluded.csv").reason[0]
 
 
-def test_interrupted_extraction_resumes_to_the_same_bytes(tmp_path, films, towers, monkeypatch):
+def test_interrupted_extraction_resumes_to_the_same_bytes(tmp_path, images, towers, monkeypatch):
     from cxrfmkd.teacher import savedmodel
 
-    whole = embedded(tmp_path, films, towers["any"])
+    whole = embedded(tmp_path, images, towers["any"])
     ask, asked = savedmodel.Model.vectors, []
 
     def fail_at_the_fifth(self, examples):
@@ -173,8 +175,8 @@ def test_interrupted_extraction_resumes_to_the_same_bytes(tmp_path, films, tower
 
     monkeypatch.setattr(savedmodel.Model, "vectors", fail_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):
-        embedded(tmp_path, films, towers["any"], out="again")
-    again = embedded(tmp_path, films, towers["any"], out="again")
+        embedded(tmp_path, images, towers["any"], out="again")
+    again = embedded(tmp_path, images, towers["any"], out="again")
     assert len(asked) == 7 + 2 + 4  # two canaries a start; the first shard is kept
     assert np.array_equal(again.data, whole.data)
     for part in (tmp_path / "out-shards").iterdir():
@@ -182,31 +184,31 @@ def test_interrupted_extraction_resumes_to_the_same_bytes(tmp_path, films, tower
 
 
 def test_low_range_16_bit_is_black_to_an_8_bit_graph_and_is_never_sent(tmp_path, towers):
-    film = drawing(0)
-    content = png(film.astype(np.uint16) * 256)
-    low = tf.io.encode_png(film[..., None].astype(np.uint16)).numpy()  # as newer clients send it
+    image = drawing(0)
+    content = png(image.astype(np.uint16) * 256)
+    low = tf.io.encode_png(image[..., None].astype(np.uint16)).numpy()  # as newer clients send it
     for tower, sees_it in (("uint8", False), ("any", True)):
         model = opened(towers[tower])
         vector, other, seen = (
-            model.vectors([example(one)])[0] for one in (png(film), content, low)
+            model.vectors([example(one)])[0] for one in (png(image), content, low)
         )
         assert np.allclose(vector, other, atol=1e-5)
         assert np.allclose(vector, seen, atol=1e-5) is sees_it
     (tmp_path / "low.png").write_bytes(low)
     model = opened(towers["uint8"])
-    rescued = model.vectors([example(png(read_film(tmp_path / "low.png")))])[0]
-    assert np.allclose(rescued, model.vectors([example(png(film))])[0], atol=0.05)
+    rescued = model.vectors([example(png(read_image(tmp_path / "low.png")))])[0]
+    assert np.allclose(rescued, model.vectors([example(png(image))])[0], atol=0.05)
 
 
-def test_deep_films_are_seen_alike_by_graphs_of_either_depth(tmp_path, towers):
+def test_deep_images_are_seen_alike_by_graphs_of_either_depth(tmp_path, towers):
     deep = (drawing(0).astype(np.uint16) << 4) + 100
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    content = example(png(read_film(tmp_path / "deep.png")))
+    content = example(png(read_image(tmp_path / "deep.png")))
     by_8, by_16 = (opened(towers[name]).vectors([content])[0] for name in ("uint8", "any"))
     assert np.allclose(by_8, by_16, atol=0.05)
 
 
-def test_model_that_sees_nothing_is_found_by_its_canaries(tmp_path, films, tmp_path_factory):
+def test_model_that_sees_nothing_is_found_by_its_canaries(tmp_path, images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("blind")
     module = tf.Module()
     module.embed = tf.function(
@@ -216,8 +218,8 @@ def test_model_that_sees_nothing_is_found_by_its_canaries(tmp_path, films, tmp_p
         input_signature=[tf.TensorSpec([None], tf.string, "input_example")],
     )
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.embed})
-    with pytest.raises(InputError, match="two different films have the same embedding"):
-        embedded(tmp_path, films, folder)
+    with pytest.raises(InputError, match="two different images have the same embedding"):
+        embedded(tmp_path, images, folder)
 
 
 @pytest.mark.parametrize(("pooling", "width"), [("mean", 1), ("flatten", 32)])
@@ -225,28 +227,30 @@ def test_model_that_sees_nothing_is_found_by_its_canaries(tmp_path, films, tmp_p
     ("variant", "channels"), [("elixr-b-img", 768), ("elixr-b-contrastive", 128)]
 )
 def test_qformer_tokens_are_those_of_its_own_call(
-    tmp_path, films, towers, qformer, variant, channels, pooling, width
+    tmp_path, images, towers, qformer, variant, channels, pooling, width
 ):
     array = embedded(
         tmp_path,
-        films,
+        images,
         towers["any"],
         variant,
         width * channels,
         qformer=str(qformer),
         pooling=pooling,
     )
-    maps = opened(towers["any"]).maps([example(png(read_film(tmp_path / "films" / films.path[2])))])
+    maps = opened(towers["any"]).maps(
+        [example(png(read_image(tmp_path / "images" / images.path[2])))]
+    )
     answer = tf.saved_model.load(str(qformer)).signatures["serving_default"](
         image_feature=tf.constant(maps), ids=tf.zeros([1, 1, 128], tf.int32), paddings=tf.zeros([1, 1, 128])
     )  # fmt: skip
     name = {"elixr-b-img": "img_emb", "elixr-b-contrastive": "all_contrastive_img_emb"}[variant]
     tokens = answer[name].numpy()[0]
     expected = tokens.ravel() if pooling == "flatten" else tokens.mean(0)
-    assert np.allclose(array.take([films.image_id[2]])[0], expected, rtol=1e-4, atol=1e-4)
+    assert np.allclose(array.take([images.image_id[2]])[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_settings_that_no_model_can_meet_are_refused(tmp_path, films, towers, qformer):
+def test_settings_that_no_model_can_meet_are_refused(tmp_path, images, towers, qformer):
     for variant, dimension, more, message in (
         ("cxrfm-v1", 1376, {}, "its weights were never released"),
         ("elixr-b-img", 768, {}, "need the Q-Former"),
@@ -254,18 +258,18 @@ def test_settings_that_no_model_can_meet_are_refused(tmp_path, films, towers, qf
         ("elixr-c-v2-gap", 1376, {}, "gives vectors of 16 numbers, but teacher.dimension is 1376"),
     ):
         with pytest.raises(InputError, match=message):
-            embedded(tmp_path, films, towers["any"], variant, dimension, **more)
+            embedded(tmp_path, images, towers["any"], variant, dimension, **more)
     with pytest.raises(InputError, match="there is no SavedModel"):
-        embedded(tmp_path, films, tmp_path / "films")
+        embedded(tmp_path, images, tmp_path / "images")
     with pytest.raises(InputError, match="Is it the right folder of the download"):
-        embedded(tmp_path, films, qformer)
+        embedded(tmp_path, images, qformer)
 
 
-def test_gpu_that_is_asked_for_and_absent_is_an_error(tmp_path, films, towers):
+def test_gpu_that_is_asked_for_and_absent_is_an_error(tmp_path, images, towers):
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("this machine has a GPU")
     with pytest.raises(InputError, match="device is gpu, but TensorFlow sees no GPU"):
-        embedded(tmp_path, films, towers["any"], device="gpu")
+        embedded(tmp_path, images, towers["any"], device="gpu")
 
 
 def test_numbered_folders_of_tensorflow_serving_are_found(tmp_path, towers):

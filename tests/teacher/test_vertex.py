@@ -10,14 +10,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pandas as pd
 import pytest
-from made_teachers import write_films
+from made_teachers import write_images
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher import vertex
 from cxrfmkd.teacher.embedding import embed
 from cxrfmkd.teacher.example import png
-from cxrfmkd.teacher.raster import read_film
+from cxrfmkd.teacher.raster import read_image
 from cxrfmkd.teacher.tfrecord import parse_example
 
 
@@ -86,97 +86,97 @@ def server(monkeypatch):
 
 
 @pytest.fixture
-def films(tmp_path) -> pd.DataFrame:
-    return write_films(tmp_path / "films", 5)
+def images(tmp_path) -> pd.DataFrame:
+    return write_images(tmp_path / "images", 5)
 
 
-def ask(tmp_path, films, server, variant, dimension, failed=0.0, **settings):
+def ask(tmp_path, images, server, variant, dimension, failed=0.0, **settings):
     return embed(
-        films, tmp_path / "films",
+        images, tmp_path / "images",
         {"source": "vertex", "variant": variant, "url": server.url, **settings},
         Teacher(dimension=dimension, shard=2, failed=failed), tmp_path / "out", tmp_path / "shards",
     )  # fmt: skip
 
 
-def test_first_foundation_model_takes_examples_one_at_a_time(tmp_path, films, server):
-    array = ask(tmp_path, films, server, "cxrfm-v1", 1376, batch=4)
+def test_first_foundation_model_takes_examples_one_at_a_time(tmp_path, images, server):
+    array = ask(tmp_path, images, server, "cxrfm-v1", 1376, batch=4)
     assert [len(request["instances"]) for request in server.requests] == [1] * 5
-    film = png(read_film(tmp_path / "films" / films.path[3]), level=6)
-    assert np.allclose(array.take([films.image_id[3]])[0], vector_of(film, 1376))
+    image = png(read_image(tmp_path / "images" / images.path[3]), level=6)
+    assert np.allclose(array.take([images.image_id[3]])[0], vector_of(image, 1376))
     assert server.tokens == ["Bearer a-token"] * 5
 
 
 @pytest.mark.parametrize(
     ("variant", "dimension"), [("elixr-b-img", 768), ("elixr-b-contrastive", 128)]
 )
-def test_model_garden_takes_the_image_file_itself(tmp_path, films, server, variant, dimension):
-    array = ask(tmp_path, films, server, variant, dimension, batch=2)
+def test_model_garden_takes_the_image_file_itself(tmp_path, images, server, variant, dimension):
+    array = ask(tmp_path, images, server, variant, dimension, batch=2)
     assert [len(request["instances"]) for request in server.requests] == [2, 2, 1]
-    content = (tmp_path / "films" / films.path[4]).read_bytes()
+    content = (tmp_path / "images" / images.path[4]).read_bytes()
     assert base64.b64decode(server.requests[2]["instances"][0]["input_bytes"]) == content
     tokens = vector_of(content, 32 * 768).reshape(32, 768)[:, :dimension]
-    assert np.allclose(array.take([films.image_id[4]])[0], tokens.mean(0), atol=1e-6)
+    assert np.allclose(array.take([images.image_id[4]])[0], tokens.mean(0), atol=1e-6)
 
 
 @pytest.mark.parametrize("code", vertex.BUSY)
-def test_busy_endpoint_is_asked_again(tmp_path, films, server, code):
+def test_busy_endpoint_is_asked_again(tmp_path, images, server, code):
     server.moods = [code, code]
-    assert len(ask(tmp_path, films, server, "cxrfm-v1", 1376)) == 5
+    assert len(ask(tmp_path, images, server, "cxrfm-v1", 1376)) == 5
     assert len(server.requests) == 7
 
 
-def test_endpoint_that_stays_busy_stops_and_later_goes_on(tmp_path, films, server):
+def test_endpoint_that_stays_busy_stops_and_later_goes_on(tmp_path, images, server):
     server.moods = [None, None, None] + [503] * vertex.TRIES
     with pytest.raises(InputError, match=r"did not answer 6 times, last: 503.*start again"):
-        ask(tmp_path, films, server, "cxrfm-v1", 1376)
+        ask(tmp_path, images, server, "cxrfm-v1", 1376)
     before = len(server.requests)
-    assert len(ask(tmp_path, films, server, "cxrfm-v1", 1376)) == 5
-    assert len(server.requests) == before + 3  # the first shard's two films are kept
+    assert len(ask(tmp_path, images, server, "cxrfm-v1", 1376)) == 5
+    assert len(server.requests) == before + 3  # the first shard's two images are kept
 
 
-def test_refused_access_is_not_tried_again(tmp_path, films, server):
+def test_refused_access_is_not_tried_again(tmp_path, images, server):
     server.moods = [403]
     with pytest.raises(InputError, match=r"answers 403.*access token"):
-        ask(tmp_path, films, server, "cxrfm-v1", 1376)
+        ask(tmp_path, images, server, "cxrfm-v1", 1376)
     assert len(server.requests) == 1
 
 
-def test_error_of_one_film_with_status_200_is_its_reason(tmp_path, films, server):
+def test_error_of_one_image_with_status_200_is_its_reason(tmp_path, images, server):
     server.moods = [None, "refusal"]
-    array = ask(tmp_path, films, server, "elixr-b-img", 768, failed=0.2, batch=2)
-    assert array.meta["excluded"] == [films.image_id[2]]
+    array = ask(tmp_path, images, server, "elixr-b-img", 768, failed=0.2, batch=2)
+    assert array.meta["excluded"] == [images.image_id[2]]
     assert "no chest in it" in pd.read_csv(tmp_path / "out/excluded.csv").reason[0]
 
 
 @pytest.mark.parametrize("code", vertex.REFUSED)
-def test_refused_request_is_taken_apart_to_find_the_film(tmp_path, films, server, code):
-    server.moods = [None, code, None, code]  # the batch of films 2 and 3, then film 3 alone
-    array = ask(tmp_path, films, server, "elixr-b-img", 768, failed=0.2, batch=2)
-    assert array.meta["excluded"] == [films.image_id[3]]
+def test_refused_request_is_taken_apart_to_find_the_image(tmp_path, images, server, code):
+    server.moods = [None, code, None, code]  # the batch of images 2 and 3, then image 3 alone
+    array = ask(tmp_path, images, server, "elixr-b-img", 768, failed=0.2, batch=2)
+    assert array.meta["excluded"] == [images.image_id[3]]
     assert (
         f"refused by the endpoint: {code}" in pd.read_csv(tmp_path / "out/excluded.csv").reason[0]
     )
 
 
-def test_fewer_predictions_than_films_are_an_error(tmp_path, films, server):
+def test_fewer_predictions_than_images_are_an_error(tmp_path, images, server):
     server.moods = ["short"]
-    with pytest.raises(InputError, match="2 films were sent and 1 predictions came back"):
-        ask(tmp_path, films, server, "elixr-b-img", 768, batch=2)
+    with pytest.raises(InputError, match="2 images were sent and 1 predictions came back"):
+        ask(tmp_path, images, server, "elixr-b-img", 768, batch=2)
 
 
-def test_corrupt_film_is_never_sent(tmp_path, films, server):
-    (tmp_path / "films" / films.path[1]).write_bytes(b"broken")
-    array = ask(tmp_path, films, server, "elixr-b-img", 768, failed=0.2, batch=2)
-    assert array.meta["excluded"] == [films.image_id[1]]
+def test_corrupt_image_is_never_sent(tmp_path, images, server):
+    (tmp_path / "images" / images.path[1]).write_bytes(b"broken")
+    array = ask(tmp_path, images, server, "elixr-b-img", 768, failed=0.2, batch=2)
+    assert array.meta["excluded"] == [images.image_id[1]]
     assert sum(len(request["instances"]) for request in server.requests) == 4
 
 
-def test_settings_that_no_endpoint_can_meet_are_refused(tmp_path, films, server):
+def test_settings_that_no_endpoint_can_meet_are_refused(tmp_path, images, server):
     with pytest.raises(InputError, match="no endpoint gives: the 8 x 8 map"):
-        ask(tmp_path, films, server, "elixr-c-v2-gap", 1376)
+        ask(tmp_path, images, server, "elixr-c-v2-gap", 1376)
     with pytest.raises(InputError, match=r"needs teacher.project and teacher.endpoint"):
         embed(
-            films,
+            images,
             tmp_path,
             {"source": "vertex", "variant": "cxrfm-v1"},
             Teacher(),

@@ -9,7 +9,7 @@ from torchvision.transforms import RandomAffine, functional
 from cxrfmkd.training.augmentation import Augmentation, affine, move
 
 
-def films(n, height=40, width=40):
+def batch(n, height=40, width=40):
     random = torch.Generator().manual_seed(0)
     return torch.randint(1, 256, (n, height, width), dtype=torch.uint8, generator=random)
 
@@ -19,7 +19,7 @@ def test_an_image_is_moved_as_torchvision_moves_it(shape):
     random = torch.Generator().manual_seed(1)
     degrees = (2 * torch.rand(20, generator=random) - 1) * 15
     scales = 0.9 + 0.2 * torch.rand(20, generator=random)
-    images = films(20, *shape)
+    images = batch(20, *shape)
     moved = affine(images, degrees, scales)
     for image, found, degree, scale in zip(images, moved, degrees, scales, strict=True):
         expected = functional.affine(
@@ -31,17 +31,17 @@ def test_an_image_is_moved_as_torchvision_moves_it(shape):
 
 
 def test_nothing_moves_at_zero_degrees_and_scale_one():
-    images = films(9)
+    images = batch(9)
     assert torch.equal(affine(images, torch.zeros(9), torch.ones(9)), images)
 
 
 def test_what_comes_from_outside_is_black():
-    moved = affine(films(1), torch.tensor([15.0]), torch.tensor([0.9]))
+    moved = affine(batch(1), torch.tensor([15.0]), torch.tensor([0.9]))
     assert moved[0, 0, 0] == 0 and moved[0, 20, 20] > 0
 
 
 def test_batches_of_any_size_are_moved_image_by_image():
-    images = films(21)
+    images = batch(21)
     degrees, scales = torch.linspace(-15, 15, 21), torch.linspace(0.9, 1.1, 21)
     one_by_one = [
         affine(images[i : i + 1], degrees[i : i + 1], scales[i : i + 1]) for i in range(21)
@@ -51,7 +51,7 @@ def test_batches_of_any_size_are_moved_image_by_image():
 
 
 def test_flips_mirror_half_of_the_images_and_touch_no_other():
-    images = films(2000, 8, 8)
+    images = batch(2000, 8, 8)
     found = Augmentation(flip=True)(images, torch.Generator().manual_seed(2))
     mirrored = (found == images.flip(-1)).all(-1).all(-1)
     kept = (found == images).all(-1).all(-1)
@@ -85,7 +85,7 @@ def test_flips_and_moves_are_drawn_independently():
 @pytest.mark.parametrize("shape", [(224, 224), (33, 64), (17, 8)])
 def test_the_compiled_loop_and_the_device_move_images_alike(shape):
     """The loop for CPUs against the operations for any other device, image by image."""
-    images = films(40, *shape)
+    images = batch(40, *shape)
     moves = Augmentation(True, True).draw(40, torch.Generator().manual_seed(7))
     expected = torch.where(moves.mirrored[:, None, None], images.flip(-1), images)
     expected[moves.turned] = affine(expected[moves.turned], moves.degrees, moves.scales)
@@ -96,14 +96,14 @@ def test_the_compiled_loop_and_the_device_move_images_alike(shape):
 
 
 def test_images_that_are_augmented_stay_as_they_were():
-    images = films(12)
+    images = batch(12)
     before = images.clone()
     Augmentation(True, True)(images, torch.Generator().manual_seed(8))
     assert torch.equal(images, before)
 
 
 def test_the_generator_alone_decides_and_goes_on_where_it_was():
-    images, augment = films(30), Augmentation(True, True)
+    images, augment = batch(30), Augmentation(True, True)
     random = torch.Generator().manual_seed(6)
     first = augment(images, random)
     state = random.get_state()
@@ -115,5 +115,5 @@ def test_the_generator_alone_decides_and_goes_on_where_it_was():
 
 
 def test_without_any_augmentation_images_stay_as_they_are():
-    images = films(5)
+    images = batch(5)
     assert torch.equal(Augmentation()(images, torch.Generator()), images)

@@ -2,7 +2,7 @@
 
 import json
 
-import made_films
+import made_images
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,9 +25,9 @@ from cxrfmkd.training.distillation import (
 )
 from cxrfmkd.training.standardisation import KINDS, Standardisation, balanced_rotation
 
-made_films.add_tiny_body()
-TABLES = made_films.records({"train": 60, "val": 40, "test": 2})
-IMAGES, TEACHER = made_films.arrays(TABLES)
+made_images.add_tiny_backbone()
+TABLES = made_images.records({"train": 60, "val": 40, "test": 2})
+IMAGES, TEACHER = made_images.arrays(TABLES)
 
 
 def student(
@@ -44,7 +44,7 @@ def student(
         network=compute or Compute(weights="none"),
         scales=scales,
         checkpoints=checkpoints,
-        body="tiny",
+        backbone="tiny",
     )
 
 

@@ -15,7 +15,7 @@ SIZES = {"train": 10, "val": 4, "test": 4}
 
 
 @pytest.fixture(scope="module")
-def films():
+def dataset():
     random = np.random.default_rng(0)
     index = pd.DataFrame({"image_id": [f"{s}{i}" for s, n in SIZES.items() for i in range(n)]})
     data = random.integers(0, 256, (len(index), 32, 32), np.uint8)
@@ -28,8 +28,8 @@ def films():
 
 
 @pytest.mark.parametrize("batch_norm", ["drifting", "frozen"])
-def test_probe_moves_the_head_and_at_most_the_statistics(films, batch_norm):
-    images, tables = films
+def test_probe_moves_the_head_and_at_most_the_statistics(dataset, batch_norm):
+    images, tables = dataset
     compute = Compute(weights="none", precision="fp32", device="cpu")
     probe = Probe(protocol="thesis", epochs=2, batch_size=5, batch_norm=batch_norm)
     settings = as_thesis_probe(probe, Finetuning(patience=1, learning_rate=9.0, schedule="cosine"))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import made_films
+import made_images
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,19 +28,19 @@ from cxrfmkd.training.finetuning import as_thesis_probe, finetune, start, start_
 from cxrfmkd.vocabulary import models as zoo
 from cxrfmkd.vocabulary.findings import FINDINGS
 
-made_films.add_tiny_body()
-TABLES = made_films.records()
-IMAGES, _ = made_films.arrays(TABLES)
+made_images.add_tiny_backbone()
+TABLES = made_images.records()
+IMAGES, _ = made_images.arrays(TABLES)
 COMPUTE = Compute(weights="none")
 KEEP = {"projection": "keep", "probed_source": "finetune"}
 
 
 @pytest.fixture(autouse=True)
 def tiny_zoo(monkeypatch):
-    """The zoo's models on the tiny body."""
+    """The zoo's models on the tiny backbone."""
     small = {
         name: zoo.Model(
-            "tiny" if kind.body != "teacher" else "teacher", *list(vars(kind).values())[1:]
+            "tiny" if kind.backbone != "teacher" else "teacher", *list(vars(kind).values())[1:]
         )
         for name, kind in zoo.MODELS.items()
     }
@@ -98,8 +98,8 @@ def test_every_fine_tuned_model_trains_every_weight(model, student):
 def test_a_student_brings_its_body_and_its_projection(student):
     theirs = load(student).state_dict()
     for model, layers in [
-        ("cxr-fmkd-fft", {"body", "projection"}),
-        ("cxr-fmkd-direct-fft", {"body"}),
+        ("cxr-fmkd-fft", {"backbone", "projection"}),
+        ("cxr-fmkd-direct-fft", {"backbone"}),
     ]:
         ours = start(f"{model}.mse", 1, COMPUTE, student).state_dict()
         brought = {name for name in ours if name.split(".")[0] in layers}
@@ -118,7 +118,7 @@ def test_heads_differ_by_seed_and_by_nothing_else(student):
     "model, given, message",
     [
         ("cxr-fmkd-fft.mse", False, "starts from a student, but none"),
-        ("cxr-model-fft", True, "starts from first weights, but .*student"),
+        ("cxr-model-fft", True, "starts from initial weights, but .*student"),
         ("cxr-fm-lp", False, "the teacher cannot be fine-tuned"),
     ],
 )
@@ -135,10 +135,10 @@ def test_predictions_and_embeddings_are_the_networks_own_by_key():
     assert list(done.predictions) == ["image_id", "split", *FINDINGS]
     assert done.predictions.split.value_counts().to_dict() == {"val": 12, "test": 10}
     shuffled = done.predictions.sample(frac=1, random_state=0)
-    films = torch.from_numpy(IMAGES.take(shuffled.image_id))
+    images = torch.from_numpy(IMAGES.take(shuffled.image_id))
     with torch.no_grad():
-        embedded = done.network.embed(films)
-        logits = done.network(films)
+        embedded = done.network.embed(images)
+        logits = done.network(images)
     np.testing.assert_allclose(shuffled[list(FINDINGS)], logits, rtol=1e-3, atol=1e-4)
     kept = done.embeddings.take(shuffled.image_id)
     np.testing.assert_allclose(kept, embedded, rtol=1e-3, atol=1e-4)
@@ -226,7 +226,7 @@ def source(tmp_path):
 def test_a_transfer_takes_the_sources_body_and_a_new_head(projection, source):
     theirs = load(source)
     ours = start_transfer("cxr-fmkd-fft.mse", 1, COMPUTE, KEEP | {"projection": projection}, source)
-    assert torch.equal(ours.body.features.conv0.weight, theirs.body.features.conv0.weight)
+    assert torch.equal(ours.backbone.features.conv0.weight, theirs.backbone.features.conv0.weight)
     assert ours.parameter_counts()["trainable"] == ours.parameter_counts()["total"]
     if projection == "keep":
         assert torch.equal(ours.projection.weight, theirs.projection.weight)
@@ -256,7 +256,7 @@ def test_a_probed_source_is_fine_tuned_from_what_it_looked_through(probe, studen
     assert torch.equal(ours.projection.weight, load(student).projection.weight)
     assert ours.parameter_counts()["trainable"] == ours.parameter_counts()["total"]
     first = start_transfer("cxr-model-lp", 1, COMPUTE, KEEP, probe)
-    assert first.projection is None and first.body.features.conv0.weight.requires_grad
+    assert first.projection is None and first.backbone.features.conv0.weight.requires_grad
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -270,9 +270,9 @@ def test_head_only_trains_the_head_of_a_probed_source_as_the_thesis_did(
     )
     trained = [name for name, p in ours.named_parameters() if p.requires_grad]
     assert trained == ["head.weight", "head.bias"]
-    before = ours.body.features.norm0.running_mean.clone()
+    before = ours.backbone.features.norm0.running_mean.clone()
     run(ours, epochs=1)
-    drifted = not torch.equal(before, ours.body.features.norm0.running_mean)
+    drifted = not torch.equal(before, ours.backbone.features.norm0.running_mean)
     assert drifted == whole, "statistics drift on where they had drifted in the source"
 
 
@@ -314,8 +314,8 @@ def script(name, folder, spec, code=0, **options):
 
 
 @pytest.mark.slow
-def test_the_scripts_lead_from_films_to_a_transferred_classifier(tmp_path):
-    data = made_films.on_disk(tmp_path, size=64)
+def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
+    data = made_images.on_disk(tmp_path, size=64)
     network = {"network": {"weights": "none"}}
     both = {name: data[name] for name in ("images", "train", "val")}
     files = {

@@ -13,7 +13,7 @@ import types
 from pathlib import Path
 
 import killed
-import made_films
+import made_images
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,9 +35,9 @@ from cxrfmkd.training.loop import DivergedError, Plan, evaluate, predict, train
 from cxrfmkd.training.losses import Objective
 from cxrfmkd.training.schedules import SCHEDULES
 
-made_films.add_tiny_body()
-TABLES = made_films.records()
-IMAGES, TEACHER = made_films.arrays(TABLES)
+made_images.add_tiny_backbone()
+TABLES = made_images.records()
+IMAGES, TEACHER = made_images.arrays(TABLES)
 COMPUTE = Compute(weights="none")
 CLOCKS = ["images_per_second", "seconds", "memory_mb"]
 
@@ -199,7 +199,7 @@ def test_a_validation_loss_that_is_no_number_stops_too():
         train(network(), Objective("mse"), feed(), feed("val", broken), plan(), COMPUTE)
 
 
-def test_a_last_batch_of_one_small_film_is_refused_before_anything_is_trained():
+def test_a_last_batch_of_one_small_image_is_refused_before_anything_is_trained():
     with pytest.raises(InputError, match="leave a last batch of one"):
         trained(batch_size=23)
 
@@ -264,11 +264,11 @@ def test_the_constant_schedule_is_constant_and_cosine_warms_up_then_falls_to_not
 # --- feeding -------------------------------------------------------------------------------------------
 
 
-def test_films_and_targets_meet_by_key_in_any_order():
+def test_images_and_targets_meet_by_key_in_any_order():
     order = shuffled(24, 1, 0)
     ids = TABLES["train"].image_id.to_numpy()
     pairs = list(feed().batches(7, order))
-    assert [len(films) for films, _ in pairs] == [7, 7, 7, 3]
+    assert [len(images) for images, _ in pairs] == [7, 7, 7, 3]
     np.testing.assert_array_equal(torch.cat([f for f, _ in pairs]), IMAGES.take(ids[order]))
     np.testing.assert_array_equal(torch.cat([t for _, t in pairs]), TEACHER.take(ids[order]))
     rest = list(feed().batches(7, order, start=2))
@@ -285,8 +285,8 @@ def test_an_epochs_order_is_a_permutation_of_its_own():
 def test_batches_read_ahead_are_the_same_and_their_thread_ends(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     fed, parts = feed(), shuffled(24, 1, 0).split(5)
-    for part, films in zip(parts, fed._ahead(parts), strict=True):
-        np.testing.assert_array_equal(films, fed._read(part))
+    for part, images in zip(parts, fed._ahead(parts), strict=True):
+        np.testing.assert_array_equal(images, fed._read(part))
     begun = fed._ahead(parts)
     next(begun)
     begun.close()

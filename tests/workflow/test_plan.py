@@ -19,7 +19,7 @@ import yaml
 from locations import ROOT
 
 from cxrfmkd.commands.cost import read_configuration
-from cxrfmkd.study.forecast import Films, works
+from cxrfmkd.study.forecast import Images, works
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import KINDS
 
@@ -33,7 +33,7 @@ from pathlib import Path
 ARRAY = ("data.npy", "index.parquet", "meta.json", "excluded.csv")
 RUN = ("weights.safetensors", "history.csv", "predictions.parquet", "run.json")
 RAW = (
-    "train.csv", "CHEXPERT DEMO.xlsx", "chexpert_split_2021_08_20.csv", "images/film.jpg",
+    "train.csv", "CHEXPERT DEMO.xlsx", "chexpert_split_2021_08_20.csv", "images/image.jpg",
     "mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-2.0.0-chexpert.csv.gz", "hosp/patients.csv.gz",
     "hosp/admissions.csv.gz", "saved_model.pb", "variables/variables.index",
 )
@@ -135,7 +135,7 @@ def test_every_shipped_configuration_can_be_planned(checkout, name):
     assert counts["write_report"] == 1
     forecast = Counter()
     study = Study(read_configuration([checkout / f"config/{n}.yaml" for n in ("config", name)]))
-    for work in works(study, dict.fromkeys(study.datasets, Films(1, 1, 1))):
+    for work in works(study, dict.fromkeys(study.datasets, Images(1, 1, 1))):
         forecast[work.rule] += work.jobs
     # Reading embeddings from files is a job of rule embed as well, but none that the forecast counts.
     named = set(forecast) - {"embed"}

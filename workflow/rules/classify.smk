@@ -61,7 +61,7 @@ rule probe:
     benchmark:
         "<benchmarks>/probe/{dataset}/{model}.jsonl"
     wildcard_constraints:
-        model=one_of(model for model in study.models if not study.owns_body(model)),
+        model=one_of(model for model in study.models if not study.owns_backbone(model)),
     conda:
         "../envs/torch.yaml"
     threads: 2

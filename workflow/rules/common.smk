@@ -103,7 +103,7 @@ def raw_tables(wildcards):
 
 
 def raw_images(wildcards):
-    """The folder of raw films where a rule makes it; a real one is too large to watch."""
+    """The folder of raw images where a rule makes it; a real one is too large to watch."""
     made = wildcards.dataset in study.settings.synthetic
     return study.dataset(wildcards.dataset)["images"] if made else []
 
@@ -155,7 +155,7 @@ def student(dataset, loss):
 
 
 def backbone_weights(backbone):
-    """What a backbone is loaded from, first the file to name; empty for first weights."""
+    """What a backbone is loaded from, first the file to name; empty for initial weights."""
     name = study.weights_of(backbone)
     if name is None:
         return []
@@ -179,14 +179,14 @@ def projection(source, model):
     name, loss = split_model(model)
     if not MODELS[name].projection:
         return []
-    if study.owns_body(model):
+    if study.owns_backbone(model):
         return source_runs(source, model)
     return [f"<results>/{source}/students/{loss}/selected.json"]
 
 
 def probe_projection(dataset, model):
     """The projection that a probe's kept features have not passed yet; a run's own embeddings have."""
-    return [] if study.owns_body(model) else projection(dataset, model)
+    return [] if study.owns_backbone(model) else projection(dataset, model)
 
 
 def start(dataset, model):
@@ -218,7 +218,7 @@ def source_runs(source, model):
 
 def probed_student(source, model):
     """The student below a source that was probed: its run holds the head alone."""
-    return [] if study.owns_body(model) else start(source, model)
+    return [] if study.owns_backbone(model) else start(source, model)
 
 
 def kept_projection(source, model):
@@ -228,7 +228,7 @@ def kept_projection(source, model):
 
 def penultimate(dataset, model):
     """The embeddings just before the head, one array for every seed that has its own."""
-    if study.owns_body(model):
+    if study.owns_backbone(model):
         folder = f"<results>/{dataset}/models/{model}"
         return [f"{folder}/seed{seed}/embeddings/meta.json" for seed in SEEDS]
     return [seen_by(dataset, dataset, model)]

@@ -22,7 +22,7 @@ rule synthesize_chexpert:
         spec=spec("synthesize"),
         out=subpath(output.train, parent=True),
     message:
-        "Drawing synthetic films and tables in CheXpert's layout: {wildcards.dataset}"
+        "Drawing synthetic images and tables in CheXpert's layout: {wildcards.dataset}"
     shell:
         "python workflow/scripts/synthesize.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
         " --workers {threads} &> {log}"
@@ -50,7 +50,7 @@ rule synthesize_mimic:
         spec=spec("synthesize"),
         out=subpath(output.metadata, parent=True),
     message:
-        "Drawing synthetic films and tables in MIMIC-CXR's layout: {wildcards.dataset}"
+        "Drawing synthetic images and tables in MIMIC-CXR's layout: {wildcards.dataset}"
     shell:
         "python workflow/scripts/synthesize.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
         " --workers {threads} &> {log}"
@@ -132,7 +132,7 @@ rule pack_images:
         out=subpath(output.meta, parent=True),
         shards=checkpoints("pack_images"),
     message:
-        "Packing the films of {wildcards.dataset}"
+        "Packing the images of {wildcards.dataset}"
     shell:
         "python workflow/scripts/pack_images.py --spec {params.spec:q} --train {input.train} --val {input.val}"
         " --test {input.test} --out {params.out} --shards {params.shards} --workers {threads} &> {log}"
@@ -158,7 +158,7 @@ rule check_pixels:
     params:
         spec=spec("check_pixels"),
     message:
-        "Looking for the same film in two splits of {wildcards.dataset}"
+        "Looking for the same image in two splits of {wildcards.dataset}"
     shell:
         "python workflow/scripts/check_pixels.py --spec {params.spec:q} --train {input.train} --val {input.val}"
         " --test {input.test} --images {input.images} --out {output.report} &> {log}"

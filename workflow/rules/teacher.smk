@@ -1,4 +1,4 @@
-# The teacher's embedding of every film, from wherever it comes.
+# The teacher's embedding of every image, from wherever it comes.
 
 
 rule build_demo_teacher:

@@ -1,4 +1,4 @@
-"""Make sure that no patient and no film stands in two splits."""
+"""Make sure that no patient and no image stands in two splits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> None:
     listing = args.out.with_suffix(".csv")
     write_table(listing, twins)
     found = [gates.patients(records), gates.splits(records), gates.pixels(twins)]
-    gates.enforce(found, f"datasets.{args.spec.get('dataset')}, films listed in {listing}")
+    gates.enforce(found, f"datasets.{args.spec.get('dataset')}, images listed in {listing}")
     write_json(args.out, [asdict(gate) for gate in found])
 
 

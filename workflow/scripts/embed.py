@@ -1,4 +1,4 @@
-"""The teacher's embeddings of one dataset's films, as a checked keyed array.
+"""The teacher's embeddings of one dataset's images, as a checked keyed array.
 
 --spec {"dataset": name, "images": root, "teacher": its section of the dataset, "common": the config's teacher section}
 """

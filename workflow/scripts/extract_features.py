@@ -1,4 +1,4 @@
-"""Pass every film of a dataset through a frozen network once and keep what it sees."""
+"""Pass every image of a dataset through a frozen network once and keep what it sees."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.networks.features import extract
-from cxrfmkd.networks.network import frozen_body, load
+from cxrfmkd.networks.network import frozen_backbone, load
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.study.settings import Network
@@ -21,7 +21,7 @@ def main() -> None:
     network = (
         load(args.weights)
         if args.weights
-        else frozen_body(backbone, settings.weights, settings.input)
+        else frozen_backbone(backbone, settings.weights, settings.input)
     )
     tables = [present(table, args.images) for table in (args.train, args.val, args.test)]
     meta = {"backbone": backbone, "spec": args.spec}

@@ -1,4 +1,4 @@
-"""Train every weight of one classifier, and predict the validation and test films with it."""
+"""Train every weight of one classifier, and predict the validation and test images with it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Decode and resize every film of a dataset once, into one packed array."""
+"""Decode and resize every image of a dataset once, into one packed array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a synthetic site's raw tables and films, and the truth that is planted in them."""
+"""Write a synthetic site's raw tables and images, and the truth that is planted in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train on a target dataset what a source dataset has brought forth: its body, and a new head."""
+"""Train on a target dataset what a source dataset has brought forth: its backbone, and a new head."""
 
 from pathlib import Path
 

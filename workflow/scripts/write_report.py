@@ -6,7 +6,7 @@ import yaml
 
 from cxrfmkd.report.page import write
 from cxrfmkd.runtime.arguments import parse, run
-from cxrfmkd.runtime.files import whole
+from cxrfmkd.runtime.files import atomic_write
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     spec = args.spec
     thesis = yaml.safe_load(args.thesis.read_text())
     text = write(spec["settings"], args.tables, args.figures, thesis, args.code)
-    with whole(args.out) as partial:
+    with atomic_write(args.out) as partial:
         partial.write_text(text)
 
 

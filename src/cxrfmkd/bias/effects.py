@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cxrfmkd.runtime.threads import share
+from cxrfmkd.runtime.threads import parallel_for
 
 MEASURES = ("D", "W1", "Cliff's delta")
 RANGES = ((0.0, 1.0), (0.0, np.inf), (-1.0, 1.0))
@@ -60,7 +60,7 @@ def effects(
     def work(start: int, stop: int) -> None:
         _sweep(*arguments, draws[start:stop], gaps, np.empty_like(gaps), errors[start:stop])
 
-    share(work, len(draws), 50)
+    parallel_for(work, len(draws), 50)
     scale = np.array([1.0, unit, 1.0])
     errors[:, 2] = abs(errors[:, 2] - estimate[0, 2])
     return estimate[0] / scale, errors / scale

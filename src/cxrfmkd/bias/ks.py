@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from cxrfmkd.runtime.threads import share
+from cxrfmkd.runtime.threads import parallel_for
 from cxrfmkd.statistics.smirnov import p_values
 
 TRUE, TRUE_PLUS = 0.05, 0.001  # bounds of the thesis's bands (method, section 7.1)
@@ -86,7 +86,7 @@ def statistics(order: Order, codes: np.ndarray, pairs: np.ndarray, draws: np.nda
             order.images, order.ranks, places, own, pairs, numerators[start:stop], sizes[start:stop]
         )
 
-    share(work, samples, 16)
+    parallel_for(work, samples, 16)
     return Statistics(numerators, sizes)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cxrfmkd.runtime.threads import share
+from cxrfmkd.runtime.threads import parallel_for
 
 WORDS, SHIFT = 624, 397  # of MT19937 (Matsumoto and Nishimura 1998)
 HIGH = 21  # bits of a uniform that come from the first of its two words; the other 32 are from the second
@@ -36,7 +36,7 @@ def multinomial(weights: list[np.ndarray], size: int, seeds: list[int]) -> np.nd
                 nothing_passed = np.full(len(limits), np.inf)
                 _draw(_candidates(seed, everything), flat, ends, nothing_passed, result[place])
 
-    share(work, len(seeds), 16)
+    parallel_for(work, len(seeds), 16)
     return result
 
 

@@ -1,15 +1,15 @@
-"""What a study will cost before it runs: runs, films through networks, and hours on one GPU.
+"""What a study will cost before it runs: runs, images through networks, and hours on one GPU.
 
 The study is planned from its configuration, which is laid over config/config.yaml as Snakemake lays it; nothing else is
-read but, where they are there, the numbers of films (records/summary.json of each dataset) and the images a second that
-finished runs recorded. Otherwise say them: --films for a dataset that is not yet sampled (CheXpert and MIMIC-CXR are
+read but, where they are there, the numbers of images (records/summary.json of each dataset) and the images a second that
+finished runs recorded. Otherwise say them: --images for a dataset that is not yet sampled (CheXpert and MIMIC-CXR are
 known), --images-per-second for a GPU on which nothing has run. Epochs that a fine-tune may leave out are counted.
 
     cxrfmkd cost --configfile config/thesis.yaml --images-per-second 750
-    cxrfmkd cost --configfile config/nih.yaml --measured results/nih --films nih-pa=40000,7000,20000 --films nih-ap=26000,4000,13000
+    cxrfmkd cost --configfile config/nih.yaml --measured results/nih --images nih-pa=40000,7000,20000 --images nih-ap=26000,4000,13000
 
 images_trained go forward and backward through the network, images_seen forward alone, at a third of the cost. Heads on
-kept features take seconds and count as nothing. A rate holds for films of its size: measure at the images.size you plan.
+kept features take seconds and count as nothing. A rate holds for images of its size: measure at the images.size you plan.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, write_table
-from cxrfmkd.study.forecast import STUDENT, Films, Work, published, works
+from cxrfmkd.study.forecast import STUDENT, Images, Work, published, works
 from cxrfmkd.study.grid import Study
 from cxrfmkd.tables.gathering import about
 from cxrfmkd.vocabulary.models import MODELS, WIDTHS
@@ -39,17 +39,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="configurations, each laid over those before it; config/config.yaml lies below them all",
     )  # fmt: skip
     parser.add_argument(
-        "--images-per-second", type=float, help="films that one GPU trains on in a second"
+        "--images-per-second", type=float, help="images that one GPU trains on in a second"
     )
     parser.add_argument(
         "--measured", type=Path, help="results of a finished study to take the rates from; its own if not given"
     )  # fmt: skip
     parser.add_argument(
-        "--teacher-seconds", type=float, help="seconds a film takes in the teacher (cxrfmkd doctor tells)"
+        "--teacher-seconds", type=float, help="seconds an image takes in the teacher (cxrfmkd doctor tells)"
     )  # fmt: skip
     parser.add_argument(
-        "--films", action="append", default=[], metavar="DATASET=TRAIN,VAL,TEST",
-        help="films of a dataset that is not yet sampled",
+        "--images", action="append", default=[], metavar="DATASET=TRAIN,VAL,TEST",
+        help="images of a dataset that is not yet sampled",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, help="CSV or Parquet to write the table to as well")
 
@@ -57,7 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     study = Study(read_configuration(args.configfile))
     results = Path(study.settings.pathvars.get("results", "results"))
-    films = count_films(study, results, dict(map(_films, args.films)))
+    images = count_images(study, results, dict(map(_images, args.images)))
     for flag in ("images_per_second", "teacher_seconds"):
         if (value := getattr(args, flag)) is not None and value <= 0:
             raise InputError(f"--{flag.replace('_', '-')} {value:g}: it must be more than 0.")
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
         rates, said = measured(args.measured or results)
     if args.teacher_seconds:
         rates["teacher"] = 1 / args.teacher_seconds
-    found = table(works(study, films), rates)
+    found = table(works(study, images), rates)
     if args.out:
         write_table(args.out, found)
     print(found.to_string(index=False, na_rep="?", formatters=FORMATS))
@@ -121,19 +121,19 @@ def read_configuration(paths: list[Path]) -> dict:
     return config
 
 
-def _films(text: str) -> tuple[str, Films]:
+def _images(text: str) -> tuple[str, Images]:
     name, equals, counts = text.partition("=")
     parts = counts.split(",")
     if not equals or len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
-        raise InputError(f"--films {text}: write DATASET=TRAIN,VAL,TEST, such as mine=8000,1000,3000.")  # fmt: skip
-    return name, Films(*map(int, parts))
+        raise InputError(f"--images {text}: write DATASET=TRAIN,VAL,TEST, such as mine=8000,1000,3000.")  # fmt: skip
+    return name, Images(*map(int, parts))
 
 
-def count_films(study: Study, results: Path, stated: dict[str, Films]) -> dict[str, Films]:
-    """Films of every dataset: as stated, else as sampled, else as published. Raises InputError where none is known."""
+def count_images(study: Study, results: Path, stated: dict[str, Images]) -> dict[str, Images]:
+    """Images of every dataset: as stated, else as sampled, else as published. Raises InputError where none is known."""
     if wrong := set(stated) - set(study.datasets):
         raise InputError(
-            f"--films: the study has no dataset {', '.join(sorted(wrong))}; it has {', '.join(study.datasets)}."
+            f"--images: the study has no dataset {', '.join(sorted(wrong))}; it has {', '.join(study.datasets)}."
         )
     found = {}
     for name in study.datasets:
@@ -141,12 +141,12 @@ def count_films(study: Study, results: Path, stated: dict[str, Films]) -> dict[s
         counted = published(study, name)
         if summary.is_file():
             counts = read_json(summary)["counts"]
-            counted = Films(*(counts[split]["images"] for split in Films._fields))
+            counted = Images(*(counts[split]["images"] for split in Images._fields))
         found[name] = stated.get(name, counted)
     if unknown := [name for name, counted in found.items() if counted is None]:
         raise InputError(
-            f"nobody has counted the films of {', '.join(unknown)} yet ({results}/<dataset>/records/summary.json). Give "
-            f"--films {unknown[0]}=TRAIN,VAL,TEST, or sample them: snakemake records."
+            f"nobody has counted the images of {', '.join(unknown)} yet ({results}/<dataset>/records/summary.json). Give "
+            f"--images {unknown[0]}=TRAIN,VAL,TEST, or sample them: snakemake records."
         )
     return found
 
@@ -164,7 +164,7 @@ def measured(results: Path) -> tuple[dict[str, float], list[str]]:
         if "images_per_second" not in run or counts.get("trainable") != counts.get("total"):
             continue
         model = about(path).get("model")
-        network = MODELS[str(model)].body if model else STUDENT
+        network = MODELS[str(model)].backbone if model else STUDENT
         rates.setdefault(network, []).append(run["images_per_second"])
         devices.add(run["device"])
     if not rates:

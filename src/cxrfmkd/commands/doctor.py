@@ -1,11 +1,11 @@
-"""Check what a study depends on: software, GPUs, and a teacher's SavedModel before it embeds 200,000 films.
+"""Check what a study depends on: software, GPUs, and a teacher's SavedModel before it embeds 200,000 images.
 
 Without --model it tells the versions and what torch and TensorFlow see of the GPU. With --model it loads the teacher and
-tells its signature, how its graph decodes films, whether it can be trusted with a batch, whether it sees what it is
-given, and how long your films will take.
+tells its signature, how its graph decodes images, whether it can be trusted with a batch, whether it sees what it is
+given, and how long your images will take.
 
     cxrfmkd doctor
-    cxrfmkd doctor --model models/elixr-c-v2-pooled --variant elixr-c-v2-gap --device gpu --films 220000
+    cxrfmkd doctor --model models/elixr-c-v2-pooled --variant elixr-c-v2-gap --device gpu --images 220000
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from cxrfmkd.runtime.provenance import PACKAGES
 from cxrfmkd.study.teachers import VARIANTS
 from cxrfmkd.teacher import runtime
 from cxrfmkd.teacher.example import example, png
-from cxrfmkd.teacher.model import TOKENS, Model, canary_films, decoders, model_folder
+from cxrfmkd.teacher.model import TOKENS, Model, canary_images, decoders, model_folder
 from cxrfmkd.teacher.savedmodel import folder_fingerprint
 
 TOOLS = (*PACKAGES, "tensorflow-text", "protobuf", "snakemake", "pydicom")
-SIZE = (2828, 2320)  # a film of CheXpert or MIMIC-CXR, height and width
+SIZE = (2828, 2320)  # an image of CheXpert or MIMIC-CXR, height and width
 CALLS = 5
 
 
@@ -44,7 +44,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=["cpu", "gpu"], default="cpu", help="where to run it (default cpu)"
     )
     parser.add_argument(
-        "--films", type=int, default=220_000, help="films to estimate the time of (default 220,000)"
+        "--images",
+        type=int,
+        default=220_000,
+        help="images to estimate the time of (default 220,000)",
     )
 
 
@@ -98,37 +101,40 @@ def examine(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
         yield "gives", f"{name}: {kind.dtype.name} {kind.shape}"
     for operation, kind in decoders(model):
         yield "decodes with", f"{operation} to {kind}"
-    yield "embedding", f"{len(model.canaries[0])} numbers; two different films differ, as they must"
+    yield (
+        "embedding",
+        f"{len(model.canaries[0])} numbers; two different images differ, as they must",
+    )
     yield (
         "batches",
-        "any size" if model.batches else "one film a call (asked for two, it does not give both)",
+        "any size" if model.batches else "one image a call (asked for two, it does not give both)",
     )
     yield "8-bit values in 16 bits", _low_range(model)
     seconds = _seconds(model)
-    yield "time per film", f"{seconds:.3f} s at {SIZE[1]} x {SIZE[0]} pixels on the {args.device}"
+    yield "time per image", f"{seconds:.3f} s at {SIZE[1]} x {SIZE[0]} pixels on the {args.device}"
     yield (
-        f"time for {args.films:,} films",
-        f"{seconds * args.films / 3600:.1f} h on one {args.device}",
+        f"time for {args.images:,} images",
+        f"{seconds * args.images / 3600:.1f} h on one {args.device}",
     )
 
 
 def _low_range(model: Model) -> str:
-    """What the model makes of films as newer clients send them. This package never does."""
-    film = canary_films()[1]
-    low = model.tf.io.encode_png(film[..., None].astype(np.uint16)).numpy()
+    """What the model makes of images as newer clients send them. This package never does."""
+    image = canary_images()[1]
+    low = model.tf.io.encode_png(image[..., None].astype(np.uint16)).numpy()
     if np.allclose(model.vectors([example(low)])[0], model.canaries[1], rtol=1e-3, atol=1e-3):
         return "seen as they are"
     return "black to this graph: do not use files or clients that write them (this package stretches them)"
 
 
 def _seconds(model: Model) -> float:
-    """Median time of a call with one film of full size."""
+    """Median time of a call with one image of full size."""
     y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
-    film = example(png(((x // 9 + y // 11) % 256).astype(np.uint8)))
-    model.vectors([film])
+    image = example(png(((x // 9 + y // 11) % 256).astype(np.uint8)))
+    model.vectors([image])
     times = []
     for _ in range(CALLS):
         start = time.perf_counter()
-        model.vectors([film])
+        model.vectors([image])
         times.append(time.perf_counter() - start)
     return float(np.median(times))

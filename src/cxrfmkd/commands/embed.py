@@ -1,11 +1,11 @@
-"""The teacher's embeddings of any films, from any source, as a keyed array or a Parquet table.
+"""The teacher's embeddings of any images, from any source, as a keyed array or a Parquet table.
 
-FILMS is a folder, searched for JPEG, PNG, TIFF and DICOM files, or a CSV or Parquet with the columns image_id and path
-(relative to --images). What is made is checked as in the study, and resumes after a kill; films without a vector are listed in excluded.csv. A table whose name ends
+IMAGES is a folder, searched for JPEG, PNG, TIFF and DICOM files, or a CSV or Parquet with the columns image_id and path
+(relative to --images). What is made is checked as in the study, and resumes after a kill; images without a vector are listed in excluded.csv. A table whose name ends
 in .parquet has the columns image_id and embedding, and says in its metadata which variant it holds; a study reads it with
 `source: parquet`, a folder with `source: npy`.
 
-    cxrfmkd embed films/ --source savedmodel --path models/elixr-c-v2-pooled --variant elixr-c-v2-gap \\
+    cxrfmkd embed images/ --source savedmodel --path models/elixr-c-v2-pooled --variant elixr-c-v2-gap \\
         --device gpu --out embeddings.parquet
     cxrfmkd embed records.csv --images CheXpert-v1.0 --source dat --path dats/ --variant cxrfm-v1 \\
         --key chexpert-flat --out embeddings/
@@ -26,19 +26,22 @@ import pandas as pd
 from cxrfmkd.datasets.decoding import DICOM
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import read_table, whole
+from cxrfmkd.runtime.files import atomic_write, read_table
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher.embedding import embed
 
-FILMS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
 ROWS = 2048  # a Parquet row group
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("films", type=Path, help="folder of films, or table of image_id and path")
+    parser.add_argument("images", type=Path, help="folder of images, or table of image_id and path")
     parser.add_argument(
-        "--images", type=Path, help="folder that the table's paths start from; its own if not given"
+        "--images",
+        dest="root",
+        type=Path,
+        help="folder that the table's paths start from; its own if not given",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder, or file named .parquet, to write"
@@ -60,22 +63,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--dimension", type=int, help="length of a vector; the variant's own if not given"
     )
     parser.add_argument(
-        "--workers", type=int, default=min(4, os.cpu_count() or 1), help="processes that read films"
+        "--workers",
+        type=int,
+        default=min(4, os.cpu_count() or 1),
+        help="processes that read images",
     )
     parser.add_argument(
-        "--shard", type=int, default=Teacher.shard, help="films per resumable shard"
+        "--shard", type=int, default=Teacher.shard, help="images per resumable shard"
     )
     parser.add_argument(
         "--failed",
         type=float,
         default=Teacher.failed,
-        help="share of films that may have no vector",
+        help="share of images that may have no vector",
     )
 
 
 def main(args: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    records, root = find_films(args.films, args.images)
+    records, root = find_images(args.images, args.root)
     settings = {entry.name: getattr(args, entry.name) for entry in fields(Settings)}
     dimension = args.dimension or Settings.read(settings).dimension() or Teacher.dimension
     teacher = Teacher(
@@ -92,34 +98,34 @@ def main(args: argparse.Namespace) -> None:
     shutil.rmtree(shards, ignore_errors=True)
 
 
-def find_films(films: Path, images: Path | None = None) -> tuple[pd.DataFrame, Path]:
+def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, Path]:
     """Records (image_id, path) of a folder or table, and the folder that the paths start from.
 
     Raises InputError if there are none, or two have one image_id.
     """
-    if films.is_dir():
-        root = films
+    if images.is_dir():
+        root = images
         paths = sorted(
-            str(path.relative_to(films)) for path in films.rglob("*") if path.suffix.lower() in FILMS
+            str(path.relative_to(images)) for path in images.rglob("*") if path.suffix.lower() in SUFFIXES
         )  # fmt: skip
         records = pd.DataFrame(
             {"image_id": [os.path.splitext(path)[0] for path in paths], "path": paths}
         )
-    elif films.is_file():
-        root = images or films.parent
-        records = read_table(films)
+    elif images.is_file():
+        root = root or images.parent
+        records = read_table(images)
         if missing := [name for name in ("image_id", "path") if name not in records]:
             raise InputError(
-                f"{films}: no column {' or '.join(missing)}; it has {some(records, 30)}."
+                f"{images}: no column {' or '.join(missing)}; it has {some(records, 30)}."
             )
         records = records[["image_id", "path"]].astype(str)
     else:
-        raise InputError(f"{films}: there is no such folder or file.")
+        raise InputError(f"{images}: there is no such folder or file.")
     if records.empty:
-        raise InputError(f"{films}: no film in it ({', '.join(FILMS)}).")
+        raise InputError(f"{images}: no image in it ({', '.join(SUFFIXES)}).")
     if twice := int(records.image_id.duplicated().sum()):
         raise InputError(
-            f"{films}: {twice} films have the image_id of another. Rename them, or give a table."
+            f"{images}: {twice} images have the image_id of another. Rename them, or give a table."
         )
     return records, root
 
@@ -134,7 +140,7 @@ def write_parquet(path: Path, array: KeyedArray) -> None:
         metadata={"cxrfmkd": json.dumps(array.meta)},
     )
     with (
-        whole(path) as partial,
+        atomic_write(path) as partial,
         pq.ParquetWriter(partial, schema, write_statistics=["image_id"]) as writer,
     ):
         for start in range(0, len(array), ROWS):

@@ -1,15 +1,15 @@
-"""A student as one portable file: films in, embeddings out, with torch alone and without this package.
+"""A student as one portable file: images in, embeddings out, with torch alone and without this package.
 
 STUDENT is the folder of a run (weights.safetensors, run.json), the folder of its loss or selected.json (the chosen seed).
-What is written is a program of torch.export that takes uint8 films of one size, any number at a time, and scales them
-itself; before the file appears, it is read back and compared with the student on films of noise.
+What is written is a program of torch.export that takes uint8 images of one size, any number at a time, and scales them
+itself; before the file appears, it is read back and compared with the student on images of noise.
 
     cxrfmkd export results/chexpert/students/mse --out student.pt2
 
-Elsewhere, with the films packed as in the study (0-255, squashed or padded to the same size):
+Elsewhere, with the images packed as in the study (0-255, squashed or padded to the same size):
 
     program = torch.export.load("student.pt2", extra_files={"about.json": ""})
-    embeddings = program.module()(films)  # uint8 (n, 224, 224) -> float32 (n, 1376)
+    embeddings = program.module()(images)  # uint8 (n, 224, 224) -> float32 (n, 1376)
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from cxrfmkd import __version__
 from cxrfmkd.probing.heads import chosen_weights
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import read_json, whole
+from cxrfmkd.runtime.files import atomic_write, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cxrfmkd.networks.network import Network
 
-SIZE = 224  # the thesis's, where no packed films say another
+SIZE = 224  # the thesis's, where no packed images say another
 CLOSE = 1e-5  # largest difference to the student, relative to its largest number
 FACTS = ("loss", "seed", "finished", "images", "scales", "best", "versions", "code")
 
@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("student", type=Path, help="a student's folder, weights or selected.json")
     parser.add_argument("--out", type=Path, required=True, help="file to write, named .pt2")
     parser.add_argument(
-        "--size", type=int, help=f"height and width of its films; the study's if they are there, else {SIZE}"
+        "--size", type=int, help=f"height and width of its images; the study's if they are there, else {SIZE}"
     )  # fmt: skip
 
 
@@ -51,9 +51,9 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"--out {args.out}: a program of torch.export is named .pt2.")
     weights = find_weights(args.student)
     student = load_student(weights)
-    size = args.size or films_size(weights)
+    size = args.size or images_size(weights)
     about = describe(weights, student, size)
-    with whole(args.out) as partial:
+    with atomic_write(args.out) as partial:
         apart = write(partial, student, size, about)
     print(
         f"{args.out}: {about['takes']} -> {about['gives']}; largest difference to {weights}: {apart:.1g}"
@@ -72,8 +72,8 @@ def find_weights(student: Path) -> Path:
     return chosen_weights(student)
 
 
-def films_size(weights: Path) -> int:
-    """Size of the packed films that lie in the same dataset's folder, else SIZE."""
+def images_size(weights: Path) -> int:
+    """Size of the packed images that lie in the same dataset's folder, else SIZE."""
     folders = weights.resolve().parents
     packed = folders[3] / "images" / "meta.json" if len(folders) > 3 else None
     found = read_json(packed) if packed is not None and packed.is_file() else {}
@@ -86,7 +86,7 @@ def describe(weights: Path, student: Network, size: int) -> dict:
     facts = read_json(run) if run.is_file() else {}
     return {
         "what": "a student that reproduces a teacher's embeddings",
-        "takes": f"uint8 (n, {size}, {size}), films of 0-255",
+        "takes": f"uint8 (n, {size}, {size}), images of 0-255",
         "gives": f"float32 (n, {student.projection.out_features}), embeddings",
         "architecture": student.architecture,
         "weights": provenance.sha256(weights),
@@ -102,7 +102,7 @@ def write(path: Path, student: Network, size: int, about: dict) -> float:
     example = torch.zeros(2, size, size, dtype=torch.uint8)
     with torch.no_grad():
         program = torch.export.export(
-            _portable(student), (example,), dynamic_shapes={"films": {0: torch.export.Dim("n")}}
+            _portable(student), (example,), dynamic_shapes={"images": {0: torch.export.Dim("n")}}
         )
     torch.export.save(program, path, extra_files={"about.json": json.dumps(about, indent=2)})
     with warnings.catch_warnings():
@@ -111,9 +111,9 @@ def write(path: Path, student: Network, size: int, about: dict) -> float:
     noise = torch.Generator().manual_seed(0)
     apart = 0.0
     for n in (1, 3):
-        films = torch.randint(0, 256, (n, size, size), dtype=torch.uint8, generator=noise)
+        images = torch.randint(0, 256, (n, size, size), dtype=torch.uint8, generator=noise)
         with torch.no_grad():
-            wanted, found = student(films), again(films)
+            wanted, found = student(images), again(images)
         apart = max(apart, float((found - wanted).abs().max() / wanted.abs().max()))
     if not apart <= CLOSE:
         raise InputError(
@@ -132,7 +132,7 @@ def _portable(student: Network) -> nn.Module:
             super().__init__()
             self.student = student
 
-        def forward(self, films: Tensor) -> Tensor:
-            return self.student.projection(self.student.features(films))
+        def forward(self, images: Tensor) -> Tensor:
+            return self.student.projection(self.student.features(images))
 
     return Portable().eval()

@@ -1,1 +1,1 @@
-"""From raw files to records and packed films."""
+"""From raw files to records and packed images."""

@@ -1,9 +1,9 @@
-"""One raw film into a square of 8-bit pixels.
+"""One raw image into a square of 8-bit pixels.
 
 JPEG and PNG with 1, 8 or 16 bits, grey, colour (ITU-R 601 luma), palette or alpha (ignored, as by the teacher's
-own client), and DICOM where pydicom is installed. Films deeper than 8 bits are stretched from their own darkest
+own client), and DICOM where pydicom is installed. Images deeper than 8 bits are stretched from their own darkest
 to their brightest pixel, because their files do not say which part of the range they use; the teacher's client
-and graph do the same. Orientation tags are not followed; no film is flipped or turned.
+and graph do the same. Orientation tags are not followed; no image is flipped or turned.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ BITS = {"1": 1, "I": 32, "F": 32}
 
 
 class UnreadableError(ValueError):
-    """A film that cannot be used, and why."""
+    """An image that cannot be used, and why."""
 
 
 @dataclass(frozen=True)
 class Square:
-    """A packed film: pixels uint8 (size, size); height, width and bits per sample of the file it came from."""
+    """A packed image: pixels uint8 (size, size); height, width and bits per sample of the file it came from."""
 
     pixels: np.ndarray
     height: int
@@ -34,7 +34,7 @@ class Square:
 
 
 def decode(path: Path, size: int, aspect: str) -> Square:
-    """Read the film at `path` and bring it to (size, size).
+    """Read the image at `path` and bring it to (size, size).
 
     aspect: `squash`, or `pad` with black, centred. The filter is a triangle as wide as the shrinkage (bilinear
     with antialiasing) after whole-number reductions: of JPEG in the decoder, of anything by averaging.
@@ -53,7 +53,7 @@ def decode(path: Path, size: int, aspect: str) -> Square:
             return Square(fit(_grey(image), size, aspect, box), height, width, bits)
     except MemoryError:
         raise
-    except Exception as error:  # whatever a decoder stumbles over, the film is listed with it
+    except Exception as error:  # whatever a decoder stumbles over, the image is listed with it
         if isinstance(error, UnreadableError):
             raise
         reason = str(error).replace(str(path), path.name).splitlines() or [""]
@@ -61,7 +61,7 @@ def decode(path: Path, size: int, aspect: str) -> Square:
 
 
 def shape(width: float, height: float, size: int, aspect: str) -> tuple[int, int]:
-    """Width and height of the film within the square."""
+    """Width and height of the image within the square."""
     if aspect == "squash":
         return size, size
     longer = max(width, height)
@@ -73,7 +73,7 @@ def fit(
 ) -> np.ndarray:
     """A grey image (mode L, or F with values 0-255) as uint8 (size, size).
 
-    box: the part of it that holds the film, in pixels; a JPEG that was shrunk by its decoder ends in the middle
+    box: the part of it that holds the image, in pixels; a JPEG that was shrunk by its decoder ends in the middle
     of one.
     """
     left, top, right, bottom = box or (0, 0, *image.size)
@@ -91,7 +91,7 @@ def fit(
 
 
 def stretch(pixels: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
-    """Values from `low` to `high` (default: their own range) on 0-255, clipped; float32. A constant film is 0."""
+    """Values from `low` to `high` (default: their own range) on 0-255, clipped; float32. A constant image is 0."""
     values = pixels.astype(np.float32)
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
@@ -101,9 +101,9 @@ def stretch(pixels: np.ndarray, low: float | None = None, high: float | None = N
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, int]:
-    """A DICOM film, bright where it attenuates: float32 (h, w) with values 0-255, and its bits stored.
+    """A DICOM image, bright where it attenuates: float32 (h, w) with values 0-255, and its bits stored.
 
-    Modality rescale, then the first window if there is one (else the film's own range), then MONOCHROME1 is
+    Modality rescale, then the first window if there is one (else the image's own range), then MONOCHROME1 is
     inverted: the order of the teacher's first client.
     """
     try:
@@ -111,21 +111,21 @@ def read_dicom(path: Path) -> tuple[np.ndarray, int]:
         from pydicom.pixels import apply_modality_lut
     except ImportError:
         raise UnreadableError("DICOM needs pydicom: pip install pydicom") from None
-    film = pydicom.dcmread(path)
-    raw = film.pixel_array
+    dicom = pydicom.dcmread(path)
+    raw = dicom.pixel_array
     if raw.ndim != 2:
         raise UnreadableError(f"not one grey image: its pixels have shape {raw.shape}")
-    values = apply_modality_lut(raw, film)
+    values = apply_modality_lut(raw, dicom)
     low = high = None
-    if "WindowCenter" in film and "WindowWidth" in film:
+    if "WindowCenter" in dicom and "WindowWidth" in dicom:
         centre, width = (
-            float(np.atleast_1d(film[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
+            float(np.atleast_1d(dicom[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
         )
         low, high = centre - width / 2, centre - 1 + width / 2
     pixels = stretch(values, low, high)
-    if film.PhotometricInterpretation == "MONOCHROME1":
+    if dicom.PhotometricInterpretation == "MONOCHROME1":
         pixels = 255 - pixels
-    return pixels, int(film.BitsStored)
+    return pixels, int(dicom.BitsStored)
 
 
 def _grey(image: Image.Image) -> Image.Image:

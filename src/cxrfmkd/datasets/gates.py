@@ -187,13 +187,13 @@ def identical(records: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
 
 
 def pixels(twins: pd.DataFrame) -> Gate:
-    """No film stands in two splits under two names. twins: as from `identical`."""
+    """No image stands in two splits under two names. twins: as from `identical`."""
     groups = _shared(twins, "sha256")
     found = (
-        f"{len(twins)} images are {groups.sum()} films that stand in more than one split: {_pairs(groups)}. Leave them "
+        f"{len(twins)} images are {groups.sum()} images that stand in more than one split: {_pairs(groups)}. Leave them "
         "out by naming a CSV with their image_id as datasets.<name>.tables.exclude"
     )
-    return _gate("films in one split", len(twins), found, "no film stands in two splits")
+    return _gate("images in one split", len(twins), found, "no image stands in two splits")
 
 
 def _shared(rows: pd.DataFrame, column: str) -> pd.Series:

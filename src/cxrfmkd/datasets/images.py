@@ -1,4 +1,4 @@
-"""Raw films into one packed array: decoded and resized once, sharded, resumable.
+"""Raw images into one packed array: decoded and resized once, sharded, resumable.
 
 Shards live outside the output, in a folder named after everything that decides their content, so a stopped job
 goes on where it was and a changed setting never meets old shards. Their rows are the records' rows in order,
@@ -23,8 +23,8 @@ from cxrfmkd.datasets import decoding
 from cxrfmkd.datasets.decoding import UnreadableError, decode
 from cxrfmkd.runtime.arrays import KeyedArray, write_meta
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import whole, write_table
-from cxrfmkd.runtime.processes import spread
+from cxrfmkd.runtime.files import atomic_write, write_table
+from cxrfmkd.runtime.processes import parallel_map
 from cxrfmkd.runtime.provenance import code_hash, fingerprint
 from cxrfmkd.study.settings import Images
 
@@ -51,11 +51,11 @@ def pack(
     shards: str | Path,
     workers: int,
 ) -> KeyedArray:
-    """Pack the films of `records` (image_id, path below `root`) into the keyed array `out`, uint8 (n, size, size).
+    """Pack the images of `records` (image_id, path below `root`) into the keyed array `out`, uint8 (n, size, size).
 
-    The index says height, width and bits of each file and the sha256 of its packed pixels. Films that cannot be
+    The index says height, width and bits of each file and the sha256 of its packed pixels. Images that cannot be
     read are not in the array: `excluded.csv` beside it says which and why, and `meta["excluded"]` lists them.
-    Raises InputError if the root is missing or more than `settings.unreadable` of the films cannot be read.
+    Raises InputError if the root is missing or more than `settings.unreadable` of the images cannot be read.
     """
     root, out = Path(root), Path(out)
     if not root.is_dir():
@@ -74,7 +74,7 @@ def pack(
     write_table(out / "excluded.csv", excluded)
     write_table(out / "index.parquet", facts)
     meta = {
-        "what": "packed films",
+        "what": "packed images",
         "dataset": dataset,
         "settings": asdict(settings),
         "code": code_hash(decoding.__file__),
@@ -110,43 +110,45 @@ def _decode_all(work: list[Shard], settings: Images, root: Path, workers: int, t
     waiting = [shard for shard in work if not shard.file.exists()]
     done = total - sum(len(shard.paths) for shard in waiting)
     if done:
-        log.info("%d of %d films are in shards already; going on from there", done, total)
+        log.info("%d of %d images are in shards already; going on from there", done, total)
     before, start, said = done, time.monotonic(), time.monotonic()
     make = partial(_make, root, settings.size, settings.aspect)
-    for films in spread(make, waiting, min(workers, max(1, len(waiting)))):
-        done += films
+    for images in parallel_map(make, waiting, min(workers, max(1, len(waiting)))):
+        done += images
         if time.monotonic() - said > 60 or done == total:
             said = time.monotonic()
-            log.info("%d of %d films, %.0f a second", done, total, (done - before) / (said - start))
+            log.info(
+                "%d of %d images, %.0f a second", done, total, (done - before) / (said - start)
+            )
 
 
 def _make(root: Path, size: int, aspect: str, shard: Shard) -> int:
-    """Decode one shard's films and write its file; returns how many films it has."""
+    """Decode one shard's images and write its file; returns how many images it has."""
     squares, facts = [], []
     for image_id, path in zip(shard.image_ids, shard.paths, strict=True):
         try:
-            film = decode(root / path, size, aspect)
+            image = decode(root / path, size, aspect)
         except UnreadableError as error:
             facts.append({"image_id": image_id, "reason": str(error)})
             continue
-        squares.append(film.pixels)
+        squares.append(image.pixels)
         facts.append(
             {
                 "image_id": image_id,
-                "height": film.height,
-                "width": film.width,
-                "bits": film.bits,
-                "sha256": hashlib.sha256(film.pixels.tobytes()).hexdigest(),
+                "height": image.height,
+                "width": image.width,
+                "bits": image.bits,
+                "sha256": hashlib.sha256(image.pixels.tobytes()).hexdigest(),
             }
         )
     pixels = np.stack(squares) if squares else np.empty((0, size, size), np.uint8)
-    with whole(shard.file) as partial_file:
+    with atomic_write(shard.file) as partial_file:
         np.savez(partial_file, pixels=pixels, facts=np.array(json.dumps(facts)))
     return len(shard.paths)
 
 
 def _facts(work: list[Shard]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The index of the packed films, and the list of the excluded ones with their reasons."""
+    """The index of the packed images, and the list of the excluded ones with their reasons."""
     rows = []
     for shard in work:
         with np.load(shard.file) as content:
@@ -165,11 +167,11 @@ def _judge(
     dataset: str,
     root: Path,
 ) -> None:
-    """Refuse too many unreadable films, and forget their shards, so that they are tried again next time."""
+    """Refuse too many unreadable images, and forget their shards, so that they are tried again next time."""
     total = len(facts) + len(excluded)
     if excluded.empty:
         return
-    log.warning("%d of %d films cannot be read", len(excluded), total)
+    log.warning("%d of %d images cannot be read", len(excluded), total)
     if len(excluded) <= settings.unreadable * total and len(facts):
         return
     lost = set(excluded.image_id)
@@ -179,7 +181,7 @@ def _judge(
     reasons = excluded.reason.value_counts()
     listed = "; ".join(f"{n} x {reason}" for reason, n in reasons.head(5).items())
     raise InputError(
-        f"{dataset}: {len(excluded)} of {total} films below {root} cannot be read, more than images.unreadable = "
+        f"{dataset}: {len(excluded)} of {total} images below {root} cannot be read, more than images.unreadable = "
         f"{settings.unreadable:g} allows: {listed}. Check datasets.{dataset}.images, repair the files, or raise "
         "images.unreadable."
     )
@@ -189,7 +191,7 @@ def _join(work: list[Shard], facts: pd.DataFrame, size: int, out: Path) -> None:
     """Write data.npy shard by shard, so that memory does not grow with the dataset."""
     for stale in out.glob(".*.data.npy"):
         stale.unlink()
-    with whole(out / "data.npy") as partial_file:
+    with atomic_write(out / "data.npy") as partial_file:
         data = np.lib.format.open_memmap(partial_file, "w+", np.uint8, (len(facts), size, size))
         row = 0
         for shard in work:

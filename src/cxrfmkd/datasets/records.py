@@ -41,7 +41,7 @@ def disease(records: pd.DataFrame) -> pd.Series:
 
     "Pleural Effusion" where that label is 1, which wins; else "No Finding" where that label is 1; else "Other".
     The published rule speaks only of a No Finding of 1 or blank; where it is 0 or -1 it leaves the number in place,
-    and 0 is then read as the class "No Finding". Here both are "Other": the label does not say that the film is
+    and 0 is then read as the class "No Finding". Here both are "Other": the label does not say that the image is
     clear. On CheXpert and MIMIC-CXR, whose No Finding is 1 or blank, the two rules agree on every row.
     Source: chexpert.sample and mimic.sample notebooks.
     """

@@ -41,7 +41,7 @@ def sample(name: str, settings: Dataset) -> Sample:
     records = _limit(reading.records, settings, flow)
     drawn = "split" not in records
     if drawn:
-        # Before any image is left out: two datasets of the same people (PA films, AP films) then agree on their sides.
+        # Before any image is left out: two datasets of the same people (PA images, AP images) then agree on their sides.
         records = records.assign(split=splits.draw(records.patient_id, **settings.split))
     records = _select(records, raw, flow)
     if drawn:

@@ -129,6 +129,6 @@ def draw_calibration(table: pd.DataFrame, dataset: str) -> Figure:
     style.heading(
         figure,
         f"Calibration on {style.dataset_title(dataset)}",
-        f"Ten bins of equal size, {population} test set; on the line a prediction of 20 % is right in 20 % of films; every panel has its own scale",
+        f"Ten bins of equal size, {population} test set; on the line a prediction of 20 % is right in 20 % of images; every panel has its own scale",
     )
     return figure

@@ -1,4 +1,4 @@
-"""What the students kept of the teacher, beside controls that know nothing of the single film; training curves."""
+"""What the students kept of the teacher, beside controls that know nothing of the single image; training curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEASURES = {
 }
 CONTROLS = {
     "mean_vector": "Teacher’s mean vector",
-    "shuffled": "Student, films shuffled",
+    "shuffled": "Student, images shuffled",
     "untrained": "Undistilled network, random map",
     "untrained_linear": "Undistilled network, best linear map",
 }
@@ -88,7 +88,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     style.heading(
         figure,
         f"What the students of {style.dataset_title(dataset)} kept of the teacher",
-        "Chosen seed of each loss on validation films (blue) and controls (grey); dashed: a probe on the teacher itself. "
+        "Chosen seed of each loss on validation images (blue) and controls (grey); dashed: a probe on the teacher itself. "
         "A mean vector alone already has the raw cosine shown.",
     )
     return figure

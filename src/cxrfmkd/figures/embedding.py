@@ -1,6 +1,6 @@
-"""Embeddings as pictures: films as dots in two dimensions, coloured by what is known of the patient.
+"""Embeddings as pictures: images as dots in two dimensions, coloured by what is known of the patient.
 
-The dots are single films and carry no ids; what is saved beside the picture is one line per group.
+The dots are single images and carry no ids; what is saved beside the picture is one line per group.
 """
 
 from __future__ import annotations
@@ -89,10 +89,10 @@ def limits(values: np.ndarray) -> tuple[float, float]:
 def dots(
     x: np.ndarray, y: np.ndarray, groups: Sequence[np.ndarray], colours: Sequence[str], bounds
 ) -> np.ndarray:
-    """The films as an image, float (PIXELS, PIXELS, 4), first row at the bottom.
+    """The images as an image, float (PIXELS, PIXELS, 4), first row at the bottom.
 
-    groups: bool (n,) each. Where films of several groups meet, their colours mix by number, so that no group
-    hides another; opacity grows with the number of films.
+    groups: bool (n,) each. Where images of several groups meet, their colours mix by number, so that no group
+    hides another; opacity grows with the number of images.
     """
     edges = [np.linspace(*bound, PIXELS + 1) for bound in bounds]
     total, mixed = np.zeros((PIXELS, PIXELS)), np.zeros((PIXELS, PIXELS, 3))
@@ -179,7 +179,7 @@ def draw(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     style.heading(
         figure,
         f"Embeddings of {style.dataset_title(dataset)} in {what}",
-        "Each dot a film of the main sample, colours mixed where films meet; curves along the edges: distribution of each group"
+        "Each dot an image of the main sample, colours mixed where images meet; curves along the edges: distribution of each group"
         + ("; for looking, distances and densities mean little" if space == "tsne" else ""),
     )
     return figure

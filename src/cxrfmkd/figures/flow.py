@@ -104,7 +104,7 @@ def draw(steps: pd.DataFrame, dataset: str) -> Figure:
 def select(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataFrame:
     """The steps and splits of a dataset's `summary.json` as the table that `draw` takes; counts alone.
 
-    excluded: `image_id` and `reason` of the films that could not be packed. The splits are those of the records.
+    excluded: `image_id` and `reason` of the images that could not be packed. The splits are those of the records.
     """
     steps = [{"kind": "step", **step} for step in summary["flow"]]
     kept = steps[-1]["kept"]
@@ -113,7 +113,7 @@ def select(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataFrame:
         for kind, count in excluded.reason.str.split(":").str[0].value_counts().items():
             kept -= count
             steps.append({"kind": "step", "step": "packed", "kept": kept, "excluded": count, "patients": float("nan"),
-                          "reason": f"the film cannot be read ({kind})"})  # fmt: skip
+                          "reason": f"the image cannot be read ({kind})"})  # fmt: skip
     splits = [
         {"kind": "split", "step": name, "kept": found["images"], "excluded": 0,
          "patients": found["patients"], "reason": ""}

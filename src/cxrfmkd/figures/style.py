@@ -22,7 +22,7 @@ from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import ScaledTranslation
 
-from cxrfmkd.runtime.files import whole
+from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.vocabulary.models import LOSS_TITLES, MODELS, loss_title
 
 HERE = Path(__file__).parent
@@ -313,9 +313,9 @@ def rows_of(
 
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
     """Write both files, byte for byte the same for the same figure; each whole or not at all."""
-    with whole(svg) as partial:
+    with atomic_write(svg) as partial:
         figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
         text = partial.read_text().replace("'Figure Sans', 'DejaVu Sans', sans-serif", FONTS)
         partial.write_text(text)
-    with whole(png) as partial:
+    with atomic_write(png) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})

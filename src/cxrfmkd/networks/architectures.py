@@ -1,6 +1,6 @@
-"""Bodies of torchvision with one input channel, and the weights that they start from.
+"""Backbones of torchvision with one input channel, and the weights that they start from.
 
-The first convolution holds the sum of the three channels' weights, which gives the numbers that a film copied to
+The first convolution holds the sum of the three channels' weights, which gives the numbers that an image copied to
 three channels would give. Source: thesis method, sections 1.2 and 3.3.
 """
 
@@ -36,8 +36,8 @@ ARCHITECTURES = {
 }
 
 
-def first_weights(architecture: str, weights: str) -> dict[str, Tensor]:
-    """Weights of a body under torchvision's names, its classifier left out, its stem with one channel.
+def initial_weights(architecture: str, weights: str) -> dict[str, Tensor]:
+    """Weights of a backbone under torchvision's names, its classifier left out, its stem with one channel.
 
     weights: `imagenet` for torchvision's default ones (downloaded once into torch's cache), or a folder with
     <architecture>.safetensors or <architecture>*.pth, of three channels or one.
@@ -98,17 +98,17 @@ def _present_name(name: str) -> str:
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
 
 
-def one_channel_body(name: str) -> tuple[nn.Module, int]:
+def one_channel_backbone(name: str) -> tuple[nn.Module, int]:
     """A torchvision network without its classifier and with a one-channel stem; width of its pooled output."""
     kind = ARCHITECTURES[name]
-    body = kind.build()
-    width = getattr(body, kind.classifier).in_features
-    setattr(body, kind.classifier, nn.Identity())
-    three = body.get_submodule(kind.stem)
+    backbone = kind.build()
+    width = getattr(backbone, kind.classifier).in_features
+    setattr(backbone, kind.classifier, nn.Identity())
+    three = backbone.get_submodule(kind.stem)
     stem = nn.Conv2d(
         1, three.out_channels, three.kernel_size, three.stride, three.padding, bias=False
     )
     stem.weight = nn.Parameter(three.weight.detach().sum(1, keepdim=True))
     parent, _, last = kind.stem.rpartition(".")
-    setattr(body.get_submodule(parent), last, stem)
-    return body, width
+    setattr(backbone.get_submodule(parent), last, stem)
+    return backbone, width

@@ -1,4 +1,4 @@
-"""Batches of films and targets on the device: packed bytes, kept there if they fit, else read ahead."""
+"""Batches of images and targets on the device: packed bytes, kept there if they fit, else read ahead."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch import Tensor
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 
-# Share of a GPU's free memory that films may fill; a training step needs the rest.
+# Share of a GPU's free memory that images may fill; a training step needs the rest.
 RESIDENT = 0.4
 
-# Batches that are read ahead, and films that are read at once to fill a device.
+# Batches that are read ahead, and images that are read at once to fill a device.
 AHEAD, BLOCK = 3, 4096
 
 
 class Feed:
-    """The films of some records, with their targets, in batches.
+    """The images of some records, with their targets, in batches.
 
-    images: packed films, uint8 (n, h, w). image_ids: which of them, by key. targets: (len(image_ids), d) float32
-    in the same order, or None. Films lie on a GPU if they fit there; else a thread reads them ahead into pinned
+    images: packed images, uint8 (n, h, w). image_ids: which of them, by key. targets: (len(image_ids), d) float32
+    in the same order, or None. Images lie on a GPU if they fit there; else a thread reads them ahead into pinned
     memory. On a CPU they stay in the file's memory map.
     """
 
@@ -45,33 +45,33 @@ class Feed:
         if targets is not None and len(targets) != len(self.rows):
             raise ValueError(f"{len(targets)} targets for {len(self.rows)} images")
         self.targets = None if targets is None else torch.as_tensor(targets, device=self.device)
-        self.films = self._fill() if self._fits() else None
+        self.resident = self._fill() if self._fits() else None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Height and width of a film."""
+        """Height and width of an image."""
         return self.images.data.shape[1:]
 
     def batches(
         self, size: int, order: Tensor | None = None, start: int = 0
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """(films, targets) of batches `start`, `start + 1`, …; the last may be smaller.
+        """(images, targets) of batches `start`, `start + 1`, …; the last may be smaller.
 
         order: positions (len(self),) int64 on the CPU; as given by default.
         """
         order = torch.arange(len(self)) if order is None else order
         parts = order.split(size)[start:]
         there = order.to(self.device).split(size)[start:]
-        if self.films is not None:
-            films = (self.films[part] for part in there)
+        if self.resident is not None:
+            batches = (self.resident[part] for part in there)
         elif self.device.type == "cuda":
-            films = self._ahead(parts)
+            batches = self._ahead(parts)
         else:
-            films = (self._read(part) for part in parts)
-        for part, batch in zip(there, films, strict=True):
+            batches = (self._read(part) for part in parts)
+        for part, batch in zip(there, batches, strict=True):
             yield batch, None if self.targets is None else self.targets[part]
 
     def identity(self) -> str:
@@ -90,11 +90,11 @@ class Feed:
         return len(self.rows) * int(np.prod(self.shape)) <= RESIDENT * free
 
     def _fill(self) -> Tensor:
-        films = torch.empty((len(self.rows), *self.shape), dtype=torch.uint8, device=self.device)
+        batches = torch.empty((len(self.rows), *self.shape), dtype=torch.uint8, device=self.device)
         for start in range(0, len(self.rows), BLOCK):
             block = self.images.data[self.rows[start : start + BLOCK]]
-            films[start : start + len(block)] = torch.from_numpy(block)
-        return films
+            batches[start : start + len(block)] = torch.from_numpy(block)
+        return batches
 
     def _read(self, positions: Tensor) -> Tensor:
         return torch.from_numpy(np.asarray(self.images.data[self.rows[positions.numpy()]]))

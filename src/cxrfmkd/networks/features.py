@@ -1,4 +1,4 @@
-"""What a frozen network sees: its pooled features of every film, computed once and kept."""
+"""What a frozen network sees: its pooled features of every image, computed once and kept."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def extract(
     compute: configuration.Network,
     meta: dict | None = None,
 ) -> KeyedArray:
-    """The body's pooled output of each film, float32 (len(image_ids), width), by key.
+    """The backbone's pooled output of each image, float32 (len(image_ids), width), by key.
 
     Full precision, eval mode, no gradient: nothing of the network changes, batch-norm statistics included.
     A projection that the network has is not applied; it is one matrix product on these features.
     """
     feed = Feed(images, image_ids, device=pick_device(compute.device))
     with algorithms(compute):
-        (features,) = predict(network, lambda films: (network.features(films),), feed, BATCH)
+        (features,) = predict(network, lambda batch: (network.features(batch),), feed, BATCH)
     index = pd.DataFrame({"image_id": list(image_ids)})
     facts = {"what": "pooled features", "architecture": network.architecture}
     about = facts | {"dimension": features.shape[1], "input": network.input} | (meta or {})

@@ -2,7 +2,7 @@
 
     student = load_student("results/chexpert/students/mse/selected.json")
     with torch.no_grad():
-        embeddings = student(films)  # (n, 224, 224) uint8 -> (n, 1376)
+        embeddings = student(images)  # (n, 224, 224) uint8 -> (n, 1376)
 
 Source: thesis method, sections 1.2 and 2.1.
 """
@@ -17,10 +17,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cxrfmkd.networks.architectures import ARCHITECTURES, first_weights, one_channel_body
+from cxrfmkd.networks.architectures import ARCHITECTURES, initial_weights, one_channel_backbone
 from cxrfmkd.probing.heads import chosen_weights
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import whole
+from cxrfmkd.runtime.files import atomic_write
 
 # Mean over the three channels of ImageNet's mean and standard deviation.
 GREY_MEAN, GREY_SD = 0.449, 0.226
@@ -29,9 +29,9 @@ INPUTS = ("normalised", "raw")
 
 
 class Network(nn.Module):
-    """Body, optional projection, optional head; films in, logits (or embeddings without a head) out.
+    """Backbone, optional projection, optional head; images in, logits (or embeddings without a head) out.
 
-    body: a name in `ARCHITECTURES`; its weights are torchvision's random ones until others are loaded.
+    backbone: a name in `ARCHITECTURES`; its weights are torchvision's random ones until others are loaded.
     projection: outputs of a linear layer on the pooled features; None for no such layer.
     outputs: logits of a linear head on top; None for no head.
     input: `normalised` scales 0-255 to ImageNet's grey mean and deviation, `raw` leaves it as it is.
@@ -39,45 +39,45 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        body: str,
+        backbone: str,
         projection: int | None = None,
         outputs: int | None = None,
         input: str = "normalised",
     ) -> None:
         super().__init__()
-        if body not in ARCHITECTURES or input not in INPUTS:
+        if backbone not in ARCHITECTURES or input not in INPUTS:
             raise InputError(
-                f"there is no network {body!r} with {input!r} input; networks are {some(ARCHITECTURES)}, "
+                f"there is no network {backbone!r} with {input!r} input; networks are {some(ARCHITECTURES)}, "
                 f"inputs {some(INPUTS)}."
             )
-        self.architecture, self.input = body, input
-        self.body, self.width = one_channel_body(body)
+        self.architecture, self.input = backbone, input
+        self.backbone, self.width = one_channel_backbone(backbone)
         self.projection = nn.Linear(self.width, projection) if projection else None
         self.head = nn.Linear(projection or self.width, outputs) if outputs else None
         self._still = False
 
-    def forward(self, films: Tensor) -> Tensor:
-        """films: (n, h, w) or (n, 1, h, w), uint8 or float of 0-255 -> (n, outputs) float32."""
-        return self.classify(self.embed(films))
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (n, h, w) or (n, 1, h, w), uint8 or float of 0-255 -> (n, outputs) float32."""
+        return self.classify(self.embed(images))
 
-    def embed(self, films: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         """What the head sees: the projection's output where there is one, else the pooled features; (n, d) float32."""
-        features = self.features(films)
+        features = self.features(images)
         return features if self.projection is None else self._exactly(self.projection, features)
 
     def classify(self, embedded: Tensor) -> Tensor:
         """The head's logits of what `embed` returned; that itself where there is no head."""
         return embedded if self.head is None else self._exactly(self.head, embedded)
 
-    def features(self, films: Tensor) -> Tensor:
-        """The body's pooled output, (n, width) float32."""
-        films = films.unsqueeze(1) if films.ndim == 3 else films
-        if films.ndim != 4 or films.shape[1] != 1:
-            raise ValueError(f"films must be (n, h, w) or (n, 1, h, w), not {tuple(films.shape)}")
-        films = films.float()
+    def features(self, images: Tensor) -> Tensor:
+        """The backbone's pooled output, (n, width) float32."""
+        images = images.unsqueeze(1) if images.ndim == 3 else images
+        if images.ndim != 4 or images.shape[1] != 1:
+            raise ValueError(f"images must be (n, h, w) or (n, 1, h, w), not {tuple(images.shape)}")
+        images = images.float()
         if self.input == "normalised":
-            films = (films / 255 - GREY_MEAN) / GREY_SD
-        return self.body(films).float()
+            images = (images / 255 - GREY_MEAN) / GREY_SD
+        return self.backbone(images).float()
 
     @staticmethod
     def _exactly(layer: nn.Module, inputs: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class Network(nn.Module):
     def train(self, mode: bool = True) -> Network:
         super().train(mode)
         if self._still:
-            self.body.eval()
+            self.backbone.eval()
         return self
 
     def parameter_groups(self, rate: float) -> list[dict]:
@@ -112,7 +112,7 @@ class Network(nn.Module):
         Each of three equal channels gets the sum's gradient and, under Adam, the same step; their sum therefore
         moves three steps.
         """
-        stem = self.body.get_submodule(ARCHITECTURES[self.architecture].stem).weight
+        stem = self.backbone.get_submodule(ARCHITECTURES[self.architecture].stem).weight
         rest = [p for p in self.parameters() if p.requires_grad and p is not stem]
         groups = [{"params": rest, "lr": rate}]
         return [*groups, {"params": [stem], "lr": 3 * rate}] if stem.requires_grad else groups
@@ -140,7 +140,7 @@ class Network(nn.Module):
         state = {
             name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()
         }
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             save_file(state, partial, metadata=facts | (about or {}))
 
 
@@ -174,7 +174,7 @@ def holds_network(path: str | Path) -> bool:
 
 
 def load_student(path: str | Path, device: str = "cpu") -> Network:
-    """A distilled student: films (n, h, w) of 0-255 in, teacher-like embeddings (n, dimension) out.
+    """A distilled student: images (n, h, w) of 0-255 in, teacher-like embeddings (n, dimension) out.
 
     path: `weights.safetensors` of a student, or the `selected.json` of its loss.
     """
@@ -187,31 +187,31 @@ def load_student(path: str | Path, device: str = "cpu") -> Network:
 
 
 def create(
-    body: str, weights: str, projection: int | None, outputs: int | None, input: str
+    backbone: str, weights: str, projection: int | None, outputs: int | None, input: str
 ) -> Network:
-    """A new network whose body starts from `weights` (see `first_weights`), its linear layers from random ones."""
+    """A new network whose backbone starts from `weights` (see `initial_weights`), its linear layers from random ones."""
     if weights == "none":
-        return Network(body, projection, outputs, input)
-    state = first_weights(body, weights)
+        return Network(backbone, projection, outputs, input)
+    state = initial_weights(backbone, weights)
     with torch.device("meta"):
-        network = Network(body, None, None, input)
-    missing, unexpected = network.body.load_state_dict(state, strict=False, assign=True)
+        network = Network(backbone, None, None, input)
+    missing, unexpected = network.backbone.load_state_dict(state, strict=False, assign=True)
     absent = [name for name in missing if not name.endswith("num_batches_tracked")]
     if absent or unexpected:
         raise InputError(
-            f"network.weights: the weights for {body} in {weights} do not fit it: {len(absent)} are missing "
+            f"network.weights: the weights for {backbone} in {weights} do not fit it: {len(absent)} are missing "
             f"({some(absent, 3)}), {len(unexpected)} are unknown ({some(unexpected, 3)})."
         )
     for name in missing:
         layer, _, buffer = name.rpartition(".")
-        setattr(network.body.get_submodule(layer), buffer, torch.tensor(0))
+        setattr(network.backbone.get_submodule(layer), buffer, torch.tensor(0))
     if projection:
         network.projection = nn.Linear(network.width, projection)
     return network.with_head(outputs) if outputs else network
 
 
-def frozen_body(body: str, weights: str, input: str) -> Network:
-    """What a probe looks through where it has no student: first weights; if random, the same for every seed."""
+def frozen_backbone(backbone: str, weights: str, input: str) -> Network:
+    """What a probe looks through where it has no student: initial weights; if random, the same for every seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return create(body, weights, None, None, input)
+        return create(backbone, weights, None, None, input)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import read_json, whole, write_json, write_table
+from cxrfmkd.runtime.files import atomic_write, read_json, write_json, write_table
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
@@ -51,7 +51,7 @@ class Linear:
 
         layers = {"head.weight": self.weight, "head.bias": self.bias}
         layers = {name: np.ascontiguousarray(value, np.float32) for name, value in layers.items()}
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             save_file(layers, partial, metadata={"findings": json.dumps(FINDINGS)} | (about or {}))
 
 

@@ -199,7 +199,7 @@ def _converged(
 
 
 def _thesis(train, val, seeds, settings, device, dtype) -> list[Probed]:
-    """Adam from PyTorch's own first weights, every seed with its own order of the same rows."""
+    """Adam from PyTorch's own initial weights, every seed with its own order of the same rows."""
     inputs, truth, val_inputs, val_truth = (
         torch.as_tensor(array).to(device, dtype)
         for array in (train.inputs, train.targets, val.inputs, val.targets)

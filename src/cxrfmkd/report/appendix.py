@@ -37,8 +37,8 @@ METHODS = """
 <dl class="methods">
 <dt>AUC-ROC, AUC-PR</dt><dd>Area under the ROC curve; average precision (steps, no interpolation). Macro: unweighted mean of the 14 findings.</dd>
 <dt>Youden’s J</dt><dd>Sensitivity + specificity − 1: its maximum over thresholds, and at the ROC vertex nearest to the target false-positive rate.</dd>
-<dt>Intervals</dt><dd>Percentiles over bootstrap replicates; a replicate draws patients with all their films, and seeds.</dd>
-<dt>Populations</dt><dd>Natural: every test film once. Resampled: films weighted so that races have equal shares, prevalence and ages.</dd>
+<dt>Intervals</dt><dd>Percentiles over bootstrap replicates; a replicate draws patients with all their images, and seeds.</dd>
+<dt>Populations</dt><dd>Natural: every test image once. Resampled: images weighted so that races have equal shares, prevalence and ages.</dd>
 <dt>Bias score</dt><dd>Two-sample Kolmogorov-Smirnov tests of the first PCA modes, adjusted by Benjamini and Yekutieli; 100 points below 0.05 and 150 below 0.001, weighted by the modes’ share of variance; mean of race and sex.</dd>
 <dt>By chance</dt><dd>Central 95 % of the score when race and sex are exchanged between patients of the same disease, age and view.</dd>
 </dl>
@@ -93,7 +93,7 @@ def caveats(m: Material) -> Section:
     ]
     if s["synthetic"]:
         items.append(
-            "The films are synthetic: the numbers show that the workflow runs, and nothing about patients."
+            "The images are synthetic: the numbers show that the workflow runs, and nothing about patients."
         )
     stand_in = [n for n in m.datasets if s["datasets"][n]["teacher"].get("variant") == "demo"]
     if stand_in:

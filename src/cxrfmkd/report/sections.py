@@ -98,7 +98,7 @@ def distillation(m: Material, plates: Plates) -> Section:
     made = Section(
         "distillation",
         "Distillation",
-        "Teacher vectors share a large common part, which any student reproduces. What counts is the part that differs from film to film, beside controls that know nothing of it.",
+        "Teacher vectors share a large common part, which any student reproduces. What counts is the part that differs from image to image, beside controls that know nothing of it.",
     )
     known = set(m.table("students.csv").get("dataset", []))
     if not known:
@@ -118,7 +118,7 @@ def performance(m: Material, plates: Plates) -> Section:
         "Intervals resample patients and seeds; differences are paired. Hollow dots are linear probes, filled ones full fine-tunes.",
     )
     if m.settings["evaluation"]["unit"] == "row":
-        made.lead = "Intervals resample rows within label strata, as in the thesis, and are too narrow where a patient has several films. Hollow dots are linear probes, filled ones full fine-tunes."
+        made.lead = "Intervals resample rows within label strata, as in the thesis, and are too narrow where a patient has several images. Hollow dots are linear probes, filled ones full fine-tunes."
     made.parts += [views.performance(m, name) for name in m.trained]
     plates.of(made, "performance")
     return made
@@ -189,7 +189,7 @@ def tradeoff(m: Material, plates: Plates) -> Section:
     made = Section(
         "tradeoff",
         "Performance against bias",
-        "One point a model. Models that share a body are no independent witnesses, so the interval draws whole families.",
+        "One point a model. Models that share a backbone are no independent witnesses, so the interval draws whole families.",
     )
     if not m.of_section("tradeoff"):
         made.parts.append(

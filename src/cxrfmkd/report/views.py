@@ -121,7 +121,7 @@ def students(m: Material, dataset: str) -> Markup:
                "neighbour_overlap": "shared neighbours", "retrieval_top1": "found first", "probe_auc": "probe AUC-ROC",
                "teacher_probe_auc": "teacher’s probe"}  # fmt: skip
     shown = {"distilled with": names} | {title: both[c].tolist() for c, title in columns.items()}
-    caption = f"Agreement with the teacher on validation films of {dataset_title(dataset)}: the chosen seed of each loss, and controls (mean over losses)"
+    caption = f"Agreement with the teacher on validation images of {dataset_title(dataset)}: the chosen seed of each loss, and controls (mean over losses)"
     return table(
         shown, caption, dict.fromkeys(columns.values(), decimals(3)), name=f"students-{dataset}"
     )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import read_json, whole, write_json, write_table
+from cxrfmkd.runtime.files import atomic_write, read_json, write_json, write_table
 from cxrfmkd.runtime.provenance import sha256
 
 PARTS = ("data.npy", "index.parquet", "meta.json")
@@ -71,7 +71,7 @@ class KeyedArray:
     def save(self, folder: str | Path) -> None:
         """Write the three files; each appears whole or not at all, `meta.json` last (see `write_meta`)."""
         folder = Path(folder)
-        with whole(folder / "data.npy") as partial:
+        with atomic_write(folder / "data.npy") as partial:
             np.save(partial, self.data, allow_pickle=False)
         write_table(folder / "index.parquet", self.index)
         write_meta(folder, self.meta)

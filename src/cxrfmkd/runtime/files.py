@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
     The temporary name keeps the suffix of `path`, since many writers choose the format by it.
@@ -30,7 +30,7 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder that replaces `path` when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
 
 def write_json(path: str | Path, content: object) -> None:
     """Write `content` as indented JSON; NaN is refused, since it is not JSON."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
@@ -58,7 +58,7 @@ def read_json(path: str | Path) -> dict:
 
 def write_table(path: str | Path, table) -> None:
     """Write a pandas DataFrame as CSV or Parquet, by the suffix of `path`, without its row index."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         if partial.suffix == ".parquet":
             table.to_parquet(partial, index=False)
         else:

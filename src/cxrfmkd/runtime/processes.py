@@ -13,7 +13,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def spread(
+def parallel_map(
     function: Callable[[Job], Result], jobs: Iterable[Job], workers: int
 ) -> Iterator[Result]:
     """`function(job)` of every job, in the order in which they finish; in this process where `workers` is 1.

@@ -13,7 +13,7 @@ def cores() -> int:
     return int(wanted) if wanted.isdigit() and int(wanted) else len(os.sched_getaffinity(0))
 
 
-def share(work: Callable[[int, int], None], count: int, block: int) -> None:
+def parallel_for(work: Callable[[int, int], None], count: int, block: int) -> None:
     """Call `work(start, stop)` for the consecutive blocks of range(count), several at a time.
 
     `work` must release the interpreter's lock (numba's nogil, torch) and write to places of its own, so that

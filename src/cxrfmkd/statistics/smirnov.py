@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cxrfmkd.runtime.threads import share
+from cxrfmkd.runtime.threads import parallel_for
 
 LARGEST_EXACT = 10_000  # scipy.stats.ks_2samp's MAX_AUTO_N
 TINY = (
@@ -37,7 +37,7 @@ def p_values(numerators: np.ndarray, n_a: np.ndarray, n_b: np.ndarray) -> np.nda
     new = keys[np.isnan(distinct)]
     exact = np.empty(len(new))
     parts = new >> 41, new >> 27 & (1 << 14) - 1, new & (1 << 27) - 1
-    share(
+    parallel_for(
         lambda start, stop: _exact(*(part[start:stop] for part in parts), exact[start:stop]),
         len(new),
         32,

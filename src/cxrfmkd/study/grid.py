@@ -133,7 +133,9 @@ class Study:
     def strategies(self, model: str) -> list[str]:
         """Transfer strategies that mean something for `model`: a probe on the teacher has no network to train."""
         kept = self.settings.transfer.strategies
-        return [s for s in kept if s == "direct" or MODELS[split_model(model)[0]].body != "teacher"]
+        return [
+            s for s in kept if s == "direct" or MODELS[split_model(model)[0]].backbone != "teacher"
+        ]
 
     @cached_property
     def own_runs(self) -> list[Run]:
@@ -180,9 +182,9 @@ class Study:
     def drifts(self, model: str) -> bool:
         """Whether `model` is such a probe."""
         kind = MODELS[split_model(model)[0]]
-        return self.drifting and kind.body != "teacher" and not kind.finetuned
+        return self.drifting and kind.backbone != "teacher" and not kind.finetuned
 
-    def owns_body(self, model: str) -> bool:
+    def owns_backbone(self, model: str) -> bool:
         """Whether each run of `model` has an image network of its own, trained or with drifting statistics."""
         return MODELS[split_model(model)[0]].finetuned or self.drifts(model)
 
@@ -217,15 +219,15 @@ class Study:
     def backbone(self, source: str, model: str, seed: int) -> str | None:
         """Name of the frozen network that `model` of `source` looks through; None for the teacher itself."""
         name, loss = split_model(model)
-        if MODELS[name].body == "teacher":
+        if MODELS[name].backbone == "teacher":
             return None
-        if self.owns_body(model):
+        if self.owns_backbone(model):
             chosen = self.settings.transfer.start == "selected-seed"
             return f"{source}.{model}." + ("selected" if chosen else f"seed{seed}")
-        return f"{source}.student.{loss}" if MODELS[name].student else MODELS[name].body
+        return f"{source}.student.{loss}" if MODELS[name].student else MODELS[name].backbone
 
     def weights_of(self, backbone: str) -> str | None:
-        """File below the results that holds the weights of a backbone; None for first weights."""
+        """File below the results that holds the weights of a backbone; None for initial weights."""
         if backbone in zoo.WIDTHS:
             return None
         source, _, rest = backbone.partition(".")

@@ -41,7 +41,7 @@ KINDS = {
     "flow": Kind("data", "Flow of images", "How the raw files became the study’s records, and what was left out."),
     "resampling": Kind("data", "Balanced test set", "Shares of race, disease and age before and after balancing."),
     "distillation": Kind(
-        "distillation", "What the students kept", "Agreement with the teacher on validation data, beside controls that know nothing of the single film.",
+        "distillation", "What the students kept", "Agreement with the teacher on validation data, beside controls that know nothing of the single image.",
     ),
     "training": Kind("distillation", "Training of the students", "Loss by epoch, every seed a line."),
     "performance": Kind("performance", "Performance", "Mean of the 14 findings by model, with intervals over patients and seeds."),
@@ -59,9 +59,9 @@ KINDS = {
     "ks": Kind("bias", "Kolmogorov-Smirnov distances", "Largest distance between two groups’ distributions along each PCA mode."),
     "score": Kind("bias", "Bias score", "The thesis’s score with the range that it has when nothing is encoded."),
     "encoding": Kind("bias", "Encoding of attributes", "How well the whole embedding tells a patient’s group."),
-    "pca": Kind("bias", "Embeddings, first two PCA modes", "Every dot a film; curves: distribution of each group."),
-    "pca-3-4": Kind("bias", "Embeddings, PCA modes 3 and 4", "Every dot a film; curves: distribution of each group."),
-    "tsne": Kind("bias", "Embeddings, t-SNE", "Every dot a film; for looking, not for testing."),
+    "pca": Kind("bias", "Embeddings, first two PCA modes", "Every dot an image; curves: distribution of each group."),
+    "pca-3-4": Kind("bias", "Embeddings, PCA modes 3 and 4", "Every dot an image; curves: distribution of each group."),
+    "tsne": Kind("bias", "Embeddings, t-SNE", "Every dot an image; for looking, not for testing."),
     "performance-vs-bias": Kind("tradeoff", "Performance against bias", "One point a model, with the rank correlation."),
     "against-thesis": Kind("thesis", "Against the thesis", "Our means beside the thesis’s logged ones."),
 }  # fmt: skip

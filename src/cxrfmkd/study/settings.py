@@ -76,7 +76,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Images:
-    """How raw films become the packed array."""
+    """How raw images become the packed array."""
 
     size: int = setting("height and width in pixels", 224, minimum=32)
     aspect: str = setting(
@@ -138,7 +138,7 @@ class Network:
     """What students and classifiers have in common."""
 
     weights: str = setting(
-        "first weights: `imagenet` (torchvision's), `none` (random), or a folder with <architecture>.safetensors "
+        "initial weights: `imagenet` (torchvision's), `none` (random), or a folder with <architecture>.safetensors "
         "or .pth files",
         "imagenet",
     )

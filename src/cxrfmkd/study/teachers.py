@@ -15,7 +15,7 @@ KEYS = ("image-id", "path", "basename", "chexpert-flat", "mimic-dicom")
 class Variant:
     """One embedding space. Two variants may have equally long vectors and have nothing else in common.
 
-    shape: of one film's output before pooling; empty where any length is right.
+    shape: of one image's output before pooling; empty where any length is right.
     licence: tag kept beside every embedding.
     """
 
@@ -50,7 +50,7 @@ class Settings:
     key: str = setting("how a record names its vector", "", choices=("", *KEYS))
     feature: str = setting("name of the vector inside a TFRecord, NPZ or table", "embedding")
     column: str = setting("table: column with the keys", "image_id")
-    batch: int = setting("savedmodel, vertex: films per call, where the model can", 1, minimum=1)
+    batch: int = setting("savedmodel, vertex: images per call, where the model can", 1, minimum=1)
     device: str = setting("savedmodel: `cpu` or `gpu`", "cpu", choices=("cpu", "gpu"))
     qformer: str = setting("savedmodel: folder of the Q-Former, for elixr-b-*", "")
     pooling: str = setting("elixr-b-*: `mean` of the 32 tokens, or all of them", "mean", choices=("mean", "flatten"))  # fmt: skip

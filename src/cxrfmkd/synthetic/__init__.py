@@ -1,7 +1,7 @@
 """Synthetic raw files of CheXpert and MIMIC-CXR with a planted truth: the demo's input, and the tests' oracle.
 
-Nothing here is a patient and no film is real. Two made-up sites are written in the exact raw layouts of the
-two datasets, so that everything from the adapters onwards runs as it would on the real files. What the films
+Nothing here is a patient and no image is real. Two made-up sites are written in the exact raw layouts of the
+two datasets, so that everything from the adapters onwards runs as it would on the real files. What the images
 and tables hide is known (`truth.py`) and written beside them as `truth.json`.
 
 The layout, below the folder given as `--out`:

@@ -1,6 +1,6 @@
-"""A chest without findings: shapes in film coordinates, drawn as X-ray attenuation.
+"""A chest without findings: shapes in image coordinates, drawn as X-ray attenuation.
 
-Coordinates: x from -1 (left of the film, the patient's right) to 1, y from -1 (top) to 1. Attenuation is in
+Coordinates: x from -1 (left of the image, the patient's right) to 1, y from -1 (top) to 1. Attenuation is in
 arbitrary units: about 0 for air beside the patient, 0.25 in the lung, 0.9 in the heart and abdomen.
 """
 
@@ -35,10 +35,10 @@ class Chest:
 
 @dataclass
 class Canvas:
-    """A film in the making.
+    """An image in the making.
 
     x, y: coordinates of every pixel, shape (h, w), float32; lung: 0-1, where air-filled lung is;
-    side: -1 for the patient's right (left of the film), 1 for the left; attenuation: what the film will show.
+    side: -1 for the patient's right (left of the image), 1 for the left; attenuation: what the image will show.
     """
 
     x: np.ndarray
@@ -118,7 +118,7 @@ def smooth_noise(shape: tuple[int, int], cells: int, rng: np.random.Generator) -
 
 
 def draw(chest: Chest, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Canvas:
-    """The chest's attenuation, without noise and without the film's exposure."""
+    """The chest's attenuation, without noise and without the image's exposure."""
     x = x - np.float32(chest.shift) * edge(0.9 - np.abs(y), 0.4)
     side = np.where(x < 0, np.float32(-1), np.float32(1))
     across = np.abs(x)

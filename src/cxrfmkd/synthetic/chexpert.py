@@ -1,7 +1,7 @@
-"""The synthetic site in CheXpert's raw layout: train.csv, the demographics spreadsheet, the split file, the films.
+"""The synthetic site in CheXpert's raw layout: train.csv, the demographics spreadsheet, the split file, the images.
 
 Layout as described in the reference notebooks of the bias study: the spreadsheet's rows are in another order
-than train.csv's, it knows patients without films, and the split file names rows of train.csv by position.
+than train.csv's, it knows patients without images, and the split file names rows of train.csv by position.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.synthetic.population import population, stream
 from cxrfmkd.synthetic.truth import Truth
-from cxrfmkd.synthetic.writing import labels, write_films, write_xlsx
+from cxrfmkd.synthetic.writing import labels, write_images, write_xlsx
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 RACE_TEXTS = {
@@ -30,7 +30,7 @@ REASONS = ("race", "ethnicity", "not in the spreadsheet")
 
 
 def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> dict:
-    """Write all tables and films below `out`; returns what can be counted in them."""
+    """Write all tables and images below `out`; returns what can be counted in them."""
     rows = population(truth, patients, seed)
     rng = stream("tables", truth, seed)
     people = rows.drop_duplicates("patient").set_index("patient")
@@ -40,10 +40,10 @@ def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> di
     write_table(out / "train.csv", table)
     write_xlsx(out / "CHEXPERT DEMO.xlsx", demographics(people, rng))
     write_table(out / "chexpert_split_2021_08_20.csv", split)
-    write_films(out / "images", table.Path, rows, truth, seed, workers)
+    write_images(out / "images", table.Path, rows, truth, seed, workers)
     return {
-        "films": len(rows),
-        "frontal films": int((rows["view"] != "LATERAL").sum()),
+        "images": len(rows),
+        "frontal images": int((rows["view"] != "LATERAL").sum()),
         "records": len(split),
         "patients": {
             "in the split": int(people.included.sum()),
@@ -65,7 +65,7 @@ def train(rows: pd.DataFrame, people: pd.DataFrame, truth: Truth, seed: int) -> 
     if len(left_out):
         sex[rows.patient == left_out[0]] = "Unknown"
     paths = [
-        f"CheXpert-v1.0/train/{name(row.patient)}/study{row.study + 1}/view{row.film + 1}_{kind.lower()}.jpg"
+        f"CheXpert-v1.0/train/{name(row.patient)}/study{row.study + 1}/view{row.image + 1}_{kind.lower()}.jpg"
         for row, kind in zip(rows.itertuples(), frontal, strict=True)
     ]
     facts = {
@@ -79,7 +79,7 @@ def train(rows: pd.DataFrame, people: pd.DataFrame, truth: Truth, seed: int) -> 
 
 
 def demographics(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The spreadsheet, in its own order, with a few patients who have no film in train.csv."""
+    """The spreadsheet, in its own order, with a few patients who have no image in train.csv."""
     listed = people[people.reason != REASONS[2]]
     table = pd.DataFrame(
         {
@@ -104,7 +104,7 @@ def demographics(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame
 
 
 def split_file(rows: pd.DataFrame, people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The split of the included patients' frontal films, 60 : 10 : 30 by patient and within each race."""
+    """The split of the included patients' frontal images, 60 : 10 : 30 by patient and within each race."""
     shares = np.array(["train"] * 6 + ["validate"] + ["test"] * 3)
     parts = {}
     for _, group in people[people.included].groupby("race"):

@@ -1,6 +1,6 @@
 """The synthetic site in the raw layout of MIMIC-CXR-JPG 2.0.0 and MIMIC-IV 2.2.
 
-Race stands in the admissions, so it can be absent, unknown or contradictory; the films of such patients exist
+Race stands in the admissions, so it can be absent, unknown or contradictory; the images of such patients exist
 as they do in the original.
 """
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from cxrfmkd.synthetic.population import population, stream
 from cxrfmkd.synthetic.truth import Truth
-from cxrfmkd.synthetic.writing import labels, write_films, write_gz
+from cxrfmkd.synthetic.writing import labels, write_gz, write_images
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 RACE_TEXTS = {"White": "WHITE", "Asian": "ASIAN", "Black": "BLACK/AFRICAN AMERICAN"}
@@ -37,7 +37,7 @@ VIEW_CODES = {"AP": "antero-posterior", "PA": "postero-anterior", "LATERAL": "la
 
 
 def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> dict:
-    """Write all tables and films below `out`; returns what can be counted in them."""
+    """Write all tables and images below `out`; returns what can be counted in them."""
     rows = population(truth, patients, seed)
     rng = stream("tables", truth, seed)
     people = _people(rows, rng)
@@ -50,11 +50,11 @@ def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> di
         f"p{str(row.subject_id)[:2]}/p{row.subject_id}/s{row.study_id}/{row.dicom_id}.jpg"
         for row in rows.itertuples()
     ]
-    write_films(out / "images", paths, rows, truth, seed, workers)
+    write_images(out / "images", paths, rows, truth, seed, workers)
     frontal = rows["view"] != "LATERAL"
     return {
-        "films": len(rows),
-        "frontal films": int(frontal.sum()),
+        "images": len(rows),
+        "frontal images": int(frontal.sum()),
         "records": int((frontal & rows.included).sum()),
         "patients": {case: int(n) for case, n in people.case.value_counts().items()},
     }
@@ -96,8 +96,8 @@ def _identified(rows: pd.DataFrame, people: pd.DataFrame, rng: np.random.Generat
 
 
 def metadata(rows: pd.DataFrame, truth: Truth) -> pd.DataFrame:
-    """mimic-cxr-2.0.0-metadata.csv.gz, one row a film."""
-    height, width = truth.films
+    """mimic-cxr-2.0.0-metadata.csv.gz, one row an image."""
+    height, width = truth.images
     procedure = rows["view"].map(PROCEDURES)
     table = {
         "dicom_id": rows.dicom_id,

@@ -1,6 +1,6 @@
-"""The findings as they look on a film: each distinct, each stronger with its visibility (0-1).
+"""The findings as they look on an image: each distinct, each stronger with its visibility (0-1).
 
-Those that change the shape of the chest act before it is drawn (`reshape`), the others on the drawn film (`add`).
+Those that change the shape of the chest act before it is drawn (`reshape`), the others on the drawn image (`add`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Patients, studies and films of a synthetic site: who they are and what their films show.
+"""Patients, studies and images of a synthetic site: who they are and what their images show.
 
-One row a film. Everything is drawn from the site, the seed and the patient's number alone, so a larger population
+One row an image. Everything is drawn from the site, the seed and the patient's number alone, so a larger population
 begins with the same patients.
 """
 
@@ -25,9 +25,9 @@ LEFT_OUT = 0.1
 
 
 def population(truth: Truth, patients: int, seed: int) -> pd.DataFrame:
-    """Draw `patients` patients with all their films, in order.
+    """Draw `patients` patients with all their images, in order.
 
-    Columns: patient, study, film (numbers from 0), included (bool: race is one of the three and nothing in
+    Columns: patient, study, image (numbers from 0), included (bool: race is one of the three and nothing in
     the patient's records speaks against it), sex, age (years, at this study), race (also of those left out),
     view (AP, PA, LATERAL), one column per finding but "No Finding" with its visibility (0: absent),
     trace_sex, trace_age, trace_race_1, trace_race_2.
@@ -69,14 +69,14 @@ def _patient(truth: Truth, number: int, rng: np.random.Generator) -> list[dict]:
         views = ["AP" if portable else "PA"] * (1 + (rng.random() < 0.12))
         if not portable and rng.random() < 0.4:
             views.append("LATERAL")
-        for film, view in enumerate(views):
+        for image, view in enumerate(views):
             noise = math.sqrt(0.7) * lasting_trace + math.sqrt(0.3) * rng.normal(size=4)
             code = np.array(RACE_CODES[race]) * truth.traces["race"]
             rows.append(
                 {
                     "patient": number,
                     "study": study,
-                    "film": film,
+                    "image": image,
                     "included": included,
                     "sex": sex,
                     "age": age,

@@ -1,7 +1,7 @@
-"""What is planted in the synthetic films and tables, as one object per site.
+"""What is planted in the synthetic images and tables, as one object per site.
 
 Every number that a study of these files should find again is here: how often each finding occurs, what it
-goes together with, how strongly sex, age and race show in the films, and how the two sites differ.
+goes together with, how strongly sex, age and race show in the images, and how the two sites differ.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ class Truth:
     causes: loadings of the findings on common causes (a Gaussian copula); two findings correlate by the
         products of their shared loadings.
     traces: distance between the sexes, or between any two races, in standard deviations of the planted
-        quantity that the film shows (0: no trace at all); for age, the slope per standard deviation of age
+        quantity that the image shows (0: no trace at all); for age, the slope per standard deviation of age
         against noise of 1. The best possible classifier of a trace is known: see `ceilings`.
     fainter: finding -> {group: factor} by which its visibility is multiplied in that group.
     severity: range of the visibility of a present finding.
     uncertain: chance that the label of a present, and of an absent, finding is -1.
     mentioned: chance that an absent finding is labelled 0 rather than left blank.
     ap: share of AP among frontal studies without support devices, and with them.
-    films: height and width in pixels; exposure: the gamma's mean and spread; noise: standard deviation in
+    images: height and width in pixels; exposure: the gamma's mean and spread; noise: standard deviation in
         grey levels; marker: corner of the side marker.
     """
 
@@ -74,7 +74,7 @@ class Truth:
     traces: dict[str, float]
     fainter: dict[str, dict[str, float]]
     ap: tuple[float, float]
-    films: tuple[int, int]
+    images: tuple[int, int]
     exposure: tuple[float, float]
     noise: float
     marker: str
@@ -139,7 +139,7 @@ CHEXPERT = Truth(
     traces={"sex": 1.15, "age": 0.9, "race": 1.1},
     fainter={"Pleural Effusion": {"Female": 0.6}},
     ap=(0.7, 0.95),
-    films=(272, 320),
+    images=(272, 320),
     exposure=(1.0, 0.12),
     noise=5.0,
     marker="top right",
@@ -170,7 +170,7 @@ MIMIC = Truth(
     traces={"sex": 1.15, "age": 0.9, "race": 0.0},
     fainter={},
     ap=(0.4, 0.9),
-    films=(320, 264),
+    images=(320, 264),
     exposure=(0.8, 0.15),
     noise=8.0,
     marker="top left",

@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxrfmkd.runtime.files import whole, whole_folder
-from cxrfmkd.runtime.processes import spread
-from cxrfmkd.synthetic.films import Film, draw
+from cxrfmkd.runtime.files import atomic_folder, atomic_write
+from cxrfmkd.runtime.processes import parallel_map
+from cxrfmkd.synthetic.images import Exposure, draw
 from cxrfmkd.synthetic.population import PRESENTABLE, stream
 from cxrfmkd.synthetic.truth import PATHOLOGIES, Truth
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
-def film(row: pd.Series, seed: int) -> Film:
-    """What the film of one row of the population shows."""
-    return Film(
+def image(row: pd.Series, seed: int) -> Exposure:
+    """What the image of one row of the population shows."""
+    return Exposure(
         view=row.view,
         findings={name: float(row[name]) for name in PRESENTABLE},
         sex=float(row.trace_sex),
@@ -33,24 +33,24 @@ def film(row: pd.Series, seed: int) -> Film:
         seed=seed,
         patient=int(row.patient),
         study=int(row.study),
-        film=int(row.film),
+        image=int(row.image),
     )
 
 
-def write_films(
+def write_images(
     root: Path, paths: Sequence[str], rows: pd.DataFrame, truth: Truth, seed: int, workers: int
 ) -> None:
-    """Draw every row's film and store it as JPEG at its path below `root`, which appears complete or not at all."""
-    jobs = [(path, film(row, seed)) for path, (_, row) in zip(paths, rows.iterrows(), strict=True)]
-    with whole_folder(root) as folder:
+    """Draw every row's image and store it as JPEG at its path below `root`, which appears complete or not at all."""
+    jobs = [(path, image(row, seed)) for path, (_, row) in zip(paths, rows.iterrows(), strict=True)]
+    with atomic_folder(root) as folder:
         store = partial(_store, folder, truth)
-        for _ in spread(
+        for _ in parallel_map(
             store, [jobs[start : start + 16] for start in range(0, len(jobs), 16)], workers
         ):
             pass
 
 
-def _store(folder: Path, truth: Truth, jobs: Sequence[tuple[str, Film]]) -> None:
+def _store(folder: Path, truth: Truth, jobs: Sequence[tuple[str, Exposure]]) -> None:
     for path, shown in jobs:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def _store(folder: Path, truth: Truth, jobs: Sequence[tuple[str, Film]]) -> None
 
 
 def labels(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
-    """Each film's 14 raw labels (1, 0, -1, blank) as a report's labeller would give them to the whole study.
+    """Each image's 14 raw labels (1, 0, -1, blank) as a report's labeller would give them to the whole study.
 
     "No Finding" is 1 where no pathology is present, and blank otherwise; such a study has no uncertain label.
     """
@@ -88,7 +88,7 @@ def _label(present: bool, nothing: bool, truth: Truth, unsure: float, mentioned:
 def write_gz(path: Path, table: pd.DataFrame) -> None:
     """Write a gzipped CSV without a time or a name in its header."""
     content = gzip.compress(table.to_csv(index=False).encode(), mtime=0)
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
@@ -99,7 +99,10 @@ def write_xlsx(path: Path, table: pd.DataFrame) -> None:
     with zipfile.ZipFile(raw) as source:
         parts = {name: source.read(name) for name in source.namelist()}
     times = re.compile(rb">\d{4}-\d\d-\d\dT[^<]*<")
-    with whole(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target:
+    with (
+        atomic_write(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
         for name, content in parts.items():
             content = times.sub(b">2000-01-01T00:00:00Z<", content)
             target.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), content)

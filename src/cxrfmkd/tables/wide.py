@@ -93,7 +93,7 @@ def transfer(summary: pd.DataFrame) -> pd.DataFrame:
 def students(
     qualities: Sequence[dict], runs: Sequence[dict], chosen: Sequence[dict]
 ) -> pd.DataFrame:
-    """A row per student and per control: training in numbers, and agreement with the teacher on validation films.
+    """A row per student and per control: training in numbers, and agreement with the teacher on validation images.
 
     qualities, runs, chosen: contents of `quality.json`, `run.json` of every seed and `selected.json`, each with what
     its path says under `about`. Agreement is known of the chosen seed alone.

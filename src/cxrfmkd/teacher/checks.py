@@ -1,7 +1,7 @@
 """What makes a vector impossible, and a table of them suspect.
 
-Each of these has happened to users of CXR Foundation without an error: zero vectors for failed films, embeddings cast to
-integers, files read in the wrong number format, one vector for all films, two variants in one table.
+Each of these has happened to users of CXR Foundation without an error: zero vectors for failed images, embeddings cast to
+integers, files read in the wrong number format, one vector for all images, two variants in one table.
 Source: teacher extraction notes, sections 3, 4 and 6.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from cxrfmkd.runtime.errors import InputError, some
 
 LARGEST = 65504.0  # of a float16; CXR-FM's own values stay within 15 of zero
-REPEATED = 0.01  # share of rows that may equal an earlier row: the same film under two names
+REPEATED = 0.01  # share of rows that may equal an earlier row: the same image under two names
 BLOCK = 256  # rows in memory at a time
 
 
@@ -43,7 +43,7 @@ def fault(vector: np.ndarray, dimension: int) -> str:
 def check_faults(
     reasons: dict[str, str], total: int, failed: float, where: str, listed: Path
 ) -> None:
-    """Raises InputError if more than the share `failed` of `total` films have a reason to have no vector.
+    """Raises InputError if more than the share `failed` of `total` images have a reason to have no vector.
 
     reasons: image_id -> why it has none. listed: the file in which a user finds them.
     """
@@ -52,14 +52,14 @@ def check_faults(
             f"{n} x {reason}" for reason, n in Counter(reasons.values()).most_common(3)
         )
         raise InputError(
-            f"{where}: {len(reasons)} of {total} films have no usable embedding, more than teacher.failed ({failed:g}) "
+            f"{where}: {len(reasons)} of {total} images have no usable embedding, more than teacher.failed ({failed:g}) "
             f"allows: {counts}. {listed} lists them. Correct teacher.path, key or variant, repair the "
             "source, or raise teacher.failed."
         )  # fmt: skip
 
 
 def repeats(data: np.ndarray, image_ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Films whose vector an earlier film has too, bit for bit: (film, earlier film)."""
+    """Images whose vector an earlier image has too, bit for bit: (image, earlier image)."""
     seen: dict[bytes, str] = {}
     found = []
     for vector, image_id in zip(data, image_ids, strict=True):
@@ -72,11 +72,11 @@ def repeats(data: np.ndarray, image_ids: Iterable[str]) -> list[tuple[str, str]]
 
 
 def check_repeats(found: list[tuple[str, str]], total: int, where: str, listed: Path) -> None:
-    """Raises InputError if more vectors repeat than films can be in a dataset twice; `listed` names them."""
+    """Raises InputError if more vectors repeat than images can be in a dataset twice; `listed` names them."""
     if len(found) > max(1, REPEATED * total):
         raise InputError(
-            f"{where}: {len(found)} of {total} vectors equal another film's, bit for bit ({listed} lists them). Either "
-            "many films were saved under one name, or the teacher did not see its films (black images?)."
+            f"{where}: {len(found)} of {total} vectors equal another image's, bit for bit ({listed} lists them). Either "
+            "many images were saved under one name, or the teacher did not see its images (black images?)."
         )
 
 

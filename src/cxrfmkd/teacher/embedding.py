@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.files import whole, write_json, write_table
+from cxrfmkd.runtime.files import atomic_write, write_json, write_table
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import VARIANTS, Settings
 from cxrfmkd.teacher import checks, keys
@@ -36,23 +36,23 @@ def embed(
 
     records: columns image_id (unique) and path (relative to images_root).
     settings: a dataset's `teacher` section. shards: folder for what must survive a kill; used where embeddings are made.
-    Films without a usable vector are not in the array; they are in `excluded.csv` and in meta's `excluded`.
+    Images without a usable vector are not in the array; they are in `excluded.csv` and in meta's `excluded`.
     Raises InputError for settings or a source that cannot be right, and if more than the share teacher.failed of the
-    films have no vector.
+    images have no vector.
     """
     chosen = Settings.read(settings)
     with closing(open_source(chosen, teacher, Path(images_root))) as source:
         where = ", ".join(map(str, chosen.path)) or chosen.source
-        films, counts, reasons = _find(records, chosen, source, where)
+        images, counts, reasons = _find(records, chosen, source, where)
         if source.keys is None:
             rows: Iterable[Row] = extract(
-                source, films, Path(images_root), Path(shards), teacher.dimension, teacher.shard, teacher.failed
+                source, images, Path(images_root), Path(shards), teacher.dimension, teacher.shard, teacher.failed
             )  # fmt: skip
         else:
             _check(reasons, len(records), teacher, where, Path(out))
-            rows = source.rows(films)
+            rows = source.rows(images)
         return _assemble(
-            rows, films, reasons, len(records), where, Path(out), teacher,
+            rows, images, reasons, len(records), where, Path(out), teacher,
             {
                 "name": teacher.name,
                 "dataset": dataset,
@@ -70,26 +70,26 @@ def embed(
 def _find(
     records: pd.DataFrame, chosen: Settings, source: Source, where: str
 ) -> tuple[pd.DataFrame, dict, dict[str, str]]:
-    """The films to embed, what the join found, and the films without a vector with the reason."""
+    """The images to embed, what the join found, and the images without a vector with the reason."""
     if source.keys is None:
         return records[["image_id", "path"]].assign(key=records.image_id), {}, {}
     match = keys.match(keys.keyed(records, chosen.rule), source.keys, where)
     counts = {
         "key": chosen.rule,
-        "matched": len(match.films),
+        "matched": len(match.images),
         "missing": len(match.missing),
         "extra": match.extra,
         "duplicate_keys": match.duplicates,
     }
     log.info(
-        "teacher: %d films matched, %d without a vector; %d vectors of no film", *list(counts.values())[1:4]
+        "teacher: %d images matched, %d without a vector; %d vectors of no image", *list(counts.values())[1:4]
     )  # fmt: skip
-    return match.films, counts, dict.fromkeys(match.missing, "no vector in the source")
+    return match.images, counts, dict.fromkeys(match.missing, "no vector in the source")
 
 
 def _assemble(
     rows: Iterable[Row],
-    films: pd.DataFrame,
+    images: pd.DataFrame,
     reasons: dict[str, str],
     total: int,
     where: str,
@@ -99,12 +99,12 @@ def _assemble(
 ) -> KeyedArray:
     """Stream rows into `out`, check them, leave out what failed, describe the rest."""
     (out / "meta.json").unlink(missing_ok=True)
-    films = films.reset_index(drop=True)
-    position = {image_id: i for i, image_id in enumerate(films.image_id)}
-    good = np.zeros(len(films), bool)
-    facts = np.zeros((len(films), len(FACTS)), np.int32)
-    with whole(out / "data.npy") as partial:
-        shape = (len(films), teacher.dimension)
+    images = images.reset_index(drop=True)
+    position = {image_id: i for i, image_id in enumerate(images.image_id)}
+    good = np.zeros(len(images), bool)
+    facts = np.zeros((len(images), len(FACTS)), np.int32)
+    with atomic_write(out / "data.npy") as partial:
+        shape = (len(images), teacher.dimension)
         data = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
         for row in rows:
             i = position.pop(row.image_id)
@@ -120,28 +120,28 @@ def _assemble(
         kept = compact(partial, data, good)
         del data
         embedded = np.load(partial, mmap_mode="r")
-        repeated = checks.repeats(embedded, films.image_id[good])
+        repeated = checks.repeats(embedded, images.image_id[good])
         listed = out / "repeated.csv"
         write_table(listed, pd.DataFrame(repeated, columns=["image_id", "equals"]))
         checks.check_repeats(repeated, kept, where, listed)
         meta |= {"rows": kept, **checks.summary(embedded), "repeated": len(repeated)}
-    index = films.loc[good, ["image_id", "key"]].reset_index(drop=True)
+    index = images.loc[good, ["image_id", "key"]].reset_index(drop=True)
     if facts.any():
         index = index.drop(columns="key")
         for name, column in zip(FACTS, facts[good].T, strict=True):
             index[name] = column
     write_table(out / "index.parquet", index)
     write_json(out / "meta.json", {**meta, "excluded": excluded})
-    log.info("teacher: %d embeddings, %d films excluded", kept, len(excluded))
+    log.info("teacher: %d embeddings, %d images excluded", kept, len(excluded))
     return KeyedArray.open(out)
 
 
 def _check(
     reasons: dict[str, str], total: int, teacher: Teacher, where: str, out: Path
 ) -> list[str]:
-    """List the films without a vector in `out`/excluded.csv, and stop if they are too many; returns their ids.
+    """List the images without a vector in `out`/excluded.csv, and stop if they are too many; returns their ids.
 
-    No message names a film, since messages end in logs, which may leave the house.
+    No message names an image, since messages end in logs, which may leave the house.
     """
     listed = out / "excluded.csv"
     excluded = pd.DataFrame(sorted(reasons.items()), columns=["image_id", "reason"])

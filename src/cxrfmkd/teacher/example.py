@@ -1,4 +1,4 @@
-"""The teacher's input, one serialized tf.train.Example a film, written without TensorFlow.
+"""The teacher's input, one serialized tf.train.Example an image, written without TensorFlow.
 
 The PNG inside is stored, not compressed: the same pixels for the graph at a fiftieth of the writing time.
 Formats: PNG (W3C, 2003), tensorflow/core/example/example.proto.
@@ -23,20 +23,20 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     )
 
 
-def png(film: np.ndarray, level: int = 0) -> bytes:
-    """A greyscale PNG of `film`: shape (height, width), uint8 or uint16 in any byte order.
+def png(image: np.ndarray, level: int = 0) -> bytes:
+    """A greyscale PNG of `image`: shape (height, width), uint8 or uint16 in any byte order.
 
     level: zlib's compression, 0 for stored (use 6 where bytes travel).
     Raises ValueError for uint16 that stays below 256: a graph that decodes to 8 bits would see black.
     """
-    if film.ndim != 2 or film.dtype.kind != "u" or film.dtype.itemsize > 2:
-        raise ValueError(f"a film is 2-D uint8 or uint16, not {film.ndim}-D {film.dtype}")
-    if film.dtype.itemsize == 2 and film.max() < 256:
-        raise ValueError("16-bit film with 8-bit values; write it as uint8, or stretch it")
-    height, width = film.shape
-    depth = 8 * film.dtype.itemsize
-    lines = np.zeros((height, 1 + width * film.dtype.itemsize), np.uint8)  # filter 0, then pixels
-    lines[:, 1:] = np.ascontiguousarray(film, f">u{film.dtype.itemsize}").view(np.uint8)
+    if image.ndim != 2 or image.dtype.kind != "u" or image.dtype.itemsize > 2:
+        raise ValueError(f"an image is 2-D uint8 or uint16, not {image.ndim}-D {image.dtype}")
+    if image.dtype.itemsize == 2 and image.max() < 256:
+        raise ValueError("16-bit image with 8-bit values; write it as uint8, or stretch it")
+    height, width = image.shape
+    depth = 8 * image.dtype.itemsize
+    lines = np.zeros((height, 1 + width * image.dtype.itemsize), np.uint8)  # filter 0, then pixels
+    lines[:, 1:] = np.ascontiguousarray(image, f">u{image.dtype.itemsize}").view(np.uint8)
     return b"".join(
         [
             SIGNATURE,

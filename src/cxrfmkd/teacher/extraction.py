@@ -1,8 +1,8 @@
 """Embeddings made in shards that survive a kill, and go together into the same bytes.
 
-A shard is a Parquet file of one stretch of the list of films. It counts as done if it opens, has its rows and carries
-the name of its making: a hash of the films (path, size, time) and of all that decides their vectors. Everything else is
-made again. So a killed job goes on where it was, and one with another model or other films does not
+A shard is a Parquet file of one stretch of the list of images. It counts as done if it opens, has its rows and carries
+the name of its making: a hash of the images (path, size, time) and of all that decides their vectors. Everything else is
+made again. So a killed job goes on where it was, and one with another model or other images does not
 pick up what is not its own.
 """
 
@@ -22,14 +22,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import whole
+from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.runtime.progress import Progress
 from cxrfmkd.runtime.provenance import canonical, fingerprint
 from cxrfmkd.teacher.checks import fault
 from cxrfmkd.teacher.sources import Row, Source
 
 log = logging.getLogger(__name__)
-EARLY = 20  # films after which the rate is told, so that a silent fall-back to the CPU shows
+EARLY = 20  # images after which the rate is told, so that a silent fall-back to the CPU shows
 
 
 def stamp(path: Path) -> list[int]:
@@ -41,11 +41,11 @@ def stamp(path: Path) -> list[int]:
     return [facts.st_size, facts.st_mtime_ns]
 
 
-def making(films: pd.DataFrame, images_root: Path, facts: dict) -> str:
-    """The name of a shard's making: equal if and only if films and settings are."""
+def making(images: pd.DataFrame, images_root: Path, facts: dict) -> str:
+    """The name of a shard's making: equal if and only if images and settings are."""
     listed = [
         [image_id, path, *stamp(images_root / path)]
-        for image_id, path in zip(films.image_id, films.path, strict=True)
+        for image_id, path in zip(images.image_id, images.path, strict=True)
     ]
     return fingerprint(facts, listed)
 
@@ -87,7 +87,7 @@ def write_shard(path: Path, rows: list[Row], dimension: int, facts: dict) -> Non
     arrays = [pa.array(column, kind.type) if isinstance(column, list) else column
               for column, kind in zip(columns, schema, strict=True)]  # fmt: skip
     table = pa.Table.from_arrays(arrays, schema=schema)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         pq.write_table(table, partial, use_dictionary=False, write_statistics=False)
 
 
@@ -117,10 +117,10 @@ def is_done(path: Path, rows: int, made: str) -> bool:
 
 
 class Report:
-    """Lines of progress with rate, time left and failures; the clock starts with the first film, when the model is loaded."""
+    """Lines of progress with rate, time left and failures; the clock starts with the first image, when the model is loaded."""
 
     def __init__(self, total: int, done: int) -> None:
-        self.total, self.before, self.films, self.failed = total, done, 0, 0
+        self.total, self.before, self.images, self.failed = total, done, 0, 0
         self.started = 0.0
         self.progress: Progress | None = None
 
@@ -128,13 +128,13 @@ class Report:
         if self.progress is None:
             self.started = time.monotonic()
             self.progress = Progress("teacher", self.total, self.before)
-        self.films += 1
+        self.images += 1
         self.failed += bool(row.error)
-        rate = self.films / max(time.monotonic() - self.started, 1e-9)
-        said = f"{rate:.1f} films/s, {self.failed} failed"
+        rate = self.images / max(time.monotonic() - self.started, 1e-9)
+        said = f"{rate:.1f} images/s, {self.failed} failed"
         self.progress.step(said)
-        if self.films == EARLY:
-            self.progress.say(f"after {EARLY} films: {said}")
+        if self.images == EARLY:
+            self.progress.say(f"after {EARLY} images: {said}")
 
     def close(self) -> None:
         if self.progress is not None:
@@ -143,24 +143,24 @@ class Report:
 
 def extract(
     source: Source,
-    films: pd.DataFrame,
+    images: pd.DataFrame,
     images_root: Path,
     folder: Path,
     dimension: int,
     size: int,
     failed: float,
 ) -> Iterator[Row]:
-    """Make the shards that are not there yet, then give a row for every film, in their order.
+    """Make the shards that are not there yet, then give a row for every image, in their order.
 
-    size: films per shard. failed: share of films without a vector above which InputError is raised.
+    size: images per shard. failed: share of images without a vector above which InputError is raised.
     """
-    stretches = [films.iloc[start : start + size] for start in range(0, len(films), size)]
+    stretches = [images.iloc[start : start + size] for start in range(0, len(images), size)]
     paths = [folder / f"part-{number:05d}.parquet" for number in range(len(stretches))]
     made = [making(stretch, images_root, source.facts) for stretch in stretches]
     open_ones = [i for i, path in enumerate(paths) if not is_done(path, len(stretches[i]), made[i])]
-    report = Report(len(films), len(films) - sum(len(stretches[i]) for i in open_ones))
+    report = Report(len(images), len(images) - sum(len(stretches[i]) for i in open_ones))
     if report.before:
-        log.info("teacher: %d of %d films were embedded before", report.before, len(films))
+        log.info("teacher: %d of %d images were embedded before", report.before, len(images))
     for i in open_ones:
         rows = []
         for row in source.rows(stretches[i]):
@@ -169,13 +169,13 @@ def extract(
             report.count(row)
             rows.append(row)
         write_shard(paths[i], rows, dimension, {**source.facts, "made": made[i]})
-        if report.failed > failed * len(films):
+        if report.failed > failed * len(images):
             reasons = Counter(row.error for row in rows)
             del reasons[""]
             raise InputError(
-                f"{report.failed} of {len(films)} films have no embedding, more than teacher.failed "
+                f"{report.failed} of {len(images)} images have no embedding, more than teacher.failed "
                 f"({failed:g}) allows: {some([f'{n} x {error}' for error, n in reasons.most_common()], 3)}. "
-                f"The columns status and error of {paths[i]} list them. Repair the films, or raise teacher.failed."
+                f"The columns status and error of {paths[i]} list them. Repair the images, or raise teacher.failed."
             )
     report.close()
     return chain.from_iterable(map(read_shard, paths))

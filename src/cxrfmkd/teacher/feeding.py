@@ -1,4 +1,4 @@
-"""Films read and packed by a pool of processes, in order, a few ahead of the model that takes them."""
+"""Images read and packed by a pool of processes, in order, a few ahead of the model that takes them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from cxrfmkd.runtime.processes import leave_with_parent
 from cxrfmkd.teacher.example import example, png
-from cxrfmkd.teacher.raster import read_film
+from cxrfmkd.teacher.raster import read_image
 
-AHEAD = 4  # films in flight per process
+AHEAD = 4  # images in flight per process
 
 
 @dataclass(frozen=True)
-class Film:
-    """A film ready for the model, or why it is not.
+class Image:
+    """An image ready for the model, or why it is not.
 
     example: serialized tf.train.Example; empty if `error` says something.
     """
@@ -31,24 +31,24 @@ class Film:
     error: str = ""
 
 
-def pack(path: Path, level: int = 0) -> Film:
-    """Read one file and wrap it, compressed by `level`; whatever goes wrong becomes the film's `error`.
+def pack(path: Path, level: int = 0) -> Image:
+    """Read one file and wrap it, compressed by `level`; whatever goes wrong becomes the image's `error`.
 
     An error does not name the file: it is counted in logs.
     """
     try:
-        pixels = read_film(path)
+        pixels = read_image(path)
         height, width = pixels.shape
-        return Film(example(png(pixels, level)), height, width, 8 * pixels.dtype.itemsize)
+        return Image(example(png(pixels, level)), height, width, 8 * pixels.dtype.itemsize)
     except FileNotFoundError:
-        return Film(error="the image file is missing")
+        return Image(error="the image file is missing")
     except Exception as error:
         reason = " ".join(str(error).replace(str(path), "it").split())
-        return Film(error=f"unreadable image: {type(error).__name__}: {reason}")
+        return Image(error=f"unreadable image: {type(error).__name__}: {reason}")
 
 
 class Feeder:
-    """A pool of `workers` processes; with one, films are read in this process."""
+    """A pool of `workers` processes; with one, images are read in this process."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -66,13 +66,13 @@ class Feeder:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def films(self, paths: Sequence[Path]) -> Iterator[Film]:
-        """The films of `paths`, one for each, in their order."""
+    def images(self, paths: Sequence[Path]) -> Iterator[Image]:
+        """The images of `paths`, one for each, in their order."""
         if self._pool is None:
             yield from map(pack, paths)
             return
         remaining = iter(paths)
-        waiting: deque[Future[Film]] = deque()
+        waiting: deque[Future[Image]] = deque()
         while True:
             for path in islice(remaining, AHEAD * self.workers - len(waiting)):
                 waiting.append(self._pool.submit(pack, path))

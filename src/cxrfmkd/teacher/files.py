@@ -1,4 +1,4 @@
-"""Folders of ready embeddings, one file a film: raw .dat, .npy, .npz, .tfrecord; or many in one file.
+"""Folders of ready embeddings, one file an image: raw .dat, .npy, .npz, .tfrecord; or many in one file.
 
 Source: teacher extraction notes, sections 3.1 and 4.
 """
@@ -75,10 +75,10 @@ class Folder:
     def close(self) -> None:
         self.paths = []
 
-    def rows(self, films: pd.DataFrame) -> Iterator[Row]:
-        """A row for every film, in their order; what cannot be read is a row with the reason."""
+    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
+        """A row for every image, in their order; what cannot be read is a row with the reason."""
         paths = dict(self.paths)
-        for image_id, key in zip(films.image_id, films.key, strict=True):
+        for image_id, key in zip(images.image_id, images.key, strict=True):
             path = paths[key]
             try:
                 yield Row(image_id, self._pool(self._read(path)))
@@ -101,9 +101,9 @@ class Dat(Folder):
         self.types = {4 * numbers: np.dtype("<f4"), 8 * numbers: np.dtype("<f8")}
         super().__init__(settings, teacher, self._numbers)
 
-    def rows(self, films: pd.DataFrame) -> Iterator[Row]:
+    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
         paths = dict(self.paths)
-        sizes = Counter(paths[key].stat().st_size for key in films.key)
+        sizes = Counter(paths[key].stat().st_size for key in images.key)
         seen = {size: count for size, count in sizes.items() if size in self.types}
         if len(seen) > 1:
             counts = [f"{n} of {size} bytes ({self.types[size].name})" for size, n in seen.items()]
@@ -111,7 +111,7 @@ class Dat(Folder):
                 f"{some(self.settings.path)}: files of two number formats: {' and '.join(counts)}. They come from two "
                 f"conversions. Find the fewer with `find -size {min(seen, key=seen.get)}c`, and convert them anew."
             )
-        yield from super().rows(films)
+        yield from super().rows(images)
 
     def _numbers(self, path: Path) -> np.ndarray:
         content = path.read_bytes()
@@ -122,7 +122,7 @@ class Dat(Folder):
 
 
 class Archive:
-    """One .npz file with an array a film, found by the array's name."""
+    """One .npz file with an array an image, found by the array's name."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -144,10 +144,10 @@ class Archive:
         for archive in self.archives:
             archive.close()
 
-    def rows(self, films: pd.DataFrame) -> Iterator[Row]:
-        """A row for every film, in their order."""
+    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
+        """A row for every image, in their order."""
         places = {key: (archive, name) for key, archive, name in self.places}
-        for image_id, key in zip(films.image_id, films.key, strict=True):
+        for image_id, key in zip(images.image_id, images.key, strict=True):
             archive, name = places[key]
             try:
                 vector = pool(archive[name], self.settings.variant, self.settings.pooling)
@@ -170,10 +170,10 @@ class Kept:
     def close(self) -> None:
         pass
 
-    def rows(self, films: pd.DataFrame) -> Iterator[Row]:
-        """A row for every film, in their order."""
-        places = pd.Index(self.keys).get_indexer(films.key)
-        for image_id, place in zip(films.image_id, places, strict=True):
+    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
+        """A row for every image, in their order."""
+        places = pd.Index(self.keys).get_indexer(images.key)
+        for image_id, place in zip(images.image_id, places, strict=True):
             yield Row(image_id, np.asarray(self.array.data[place]))
 
 
@@ -185,7 +185,7 @@ def npy(settings: Settings, teacher: Teacher) -> Folder | Kept:
 
 
 def npz(settings: Settings, teacher: Teacher) -> Folder | Archive:
-    """A folder of archives with one named array each, or archives with an array a film."""
+    """A folder of archives with one named array each, or archives with an array an image."""
     if all(Path(path).is_file() for path in settings.path):
         return Archive(settings)
 
@@ -207,7 +207,7 @@ def tfrecords(settings: Settings, teacher: Teacher) -> Folder:
     def read(path: Path) -> np.ndarray:
         contents = list(tfrecord.records(path))
         if len(contents) != 1:
-            raise ValueError(f"{len(contents)} records in a file that stands for one film")
+            raise ValueError(f"{len(contents)} records in a file that stands for one image")
         found = tfrecord.parse_example(contents[0])
         vector = found.get(settings.feature)
         if not isinstance(vector, np.ndarray) or not len(vector):

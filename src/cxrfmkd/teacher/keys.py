@@ -87,41 +87,41 @@ def keyed(records: pd.DataFrame, rule: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Match:
-    """How a list of films and a store of vectors meet.
+    """How a list of images and a store of vectors meet.
 
-    films: those that have a vector. missing: image_id of those that have none.
-    extra: vectors of no film. duplicates: keys that the store has more than once.
+    images: those that have a vector. missing: image_id of those that have none.
+    extra: vectors of no image. duplicates: keys that the store has more than once.
     """
 
-    films: pd.DataFrame
+    images: pd.DataFrame
     missing: list[str]
     extra: int
     duplicates: int
 
 
-def match(films: pd.DataFrame, stored: Iterable[str], where: str) -> Match:
-    """Match films (image_id, path, key) and stored keys.
+def match(images: pd.DataFrame, stored: Iterable[str], where: str) -> Match:
+    """Match images (image_id, path, key) and stored keys.
 
-    Raises InputError if a film's key is in the store twice, or no film has a vector.
+    Raises InputError if an image's key is in the store twice, or no image has a vector.
     """
     counts = Counter(stored)
-    held = films.key.isin(counts.keys())
-    twice = [key for key in films.key[held] if counts[key] > 1]
+    held = images.key.isin(counts.keys())
+    twice = [key for key in images.key[held] if counts[key] > 1]
     if twice:
         raise InputError(
-            f"{where}: {len(twice)} films have more than one vector, such as {shape(twice[0])}. Remove one of the "
+            f"{where}: {len(twice)} images have more than one vector, such as {shape(twice[0])}. Remove one of the "
             "copies, or choose a teacher.key that tells them apart."
         )
-    if len(films) and not held.any():
+    if len(images) and not held.any():
         raise InputError(
-            f"{where}: none of {len(films)} films has a vector among {len(counts)}. A film is asked for as "
-            f"{shape(films.key.iloc[0])}; the source has {shape(next(iter(counts), 'nothing'))}. Set teacher.key to the "
+            f"{where}: none of {len(images)} images has a vector among {len(counts)}. An image is asked for as "
+            f"{shape(images.key.iloc[0])}; the source has {shape(next(iter(counts), 'nothing'))}. Set teacher.key to the "
             "rule that fits."
         )
-    wanted = set(films.key)
+    wanted = set(images.key)
     return Match(
-        films[held],
-        list(films.image_id[~held]),
+        images[held],
+        list(images.image_id[~held]),
         sum(count for key, count in counts.items() if key not in wanted),
         sum(count > 1 for count in counts.values()),
     )

@@ -1,7 +1,7 @@
 """A TensorFlow SavedModel of CXR Foundation, called so that what comes back belongs to what went in.
 
-Its signature cannot be trusted about batches: one that looks batchable may answer with the first film alone, and
-raise nothing. So the batch is tried on two known films, and rows are counted at every call.
+Its signature cannot be trusted about batches: one that looks batchable may answer with the first image alone, and
+raise nothing. So the batch is tried on two known images, and rows are counted at every call.
 Source: teacher extraction notes, sections 2.2 to 2.4.
 """
 
@@ -36,8 +36,8 @@ def model_folder(path: str | Path) -> Path:
     return path / str(max(versions))
 
 
-def canary_films() -> list[np.ndarray]:
-    """Two films that no teacher should take for the same: shape (64, 64), uint8 each."""
+def canary_images() -> list[np.ndarray]:
+    """Two images that no teacher should take for the same: shape (64, 64), uint8 each."""
     y, x = np.mgrid[0:64, 0:64]
     rings = 127.5 + 127.5 * np.cos(np.hypot(y - 20, x - 40) / 3)
     return [(2 * (x + y)).astype(np.uint8), rings.astype(np.uint8)]
@@ -96,32 +96,32 @@ class Model:
 
     @functools.cached_property
     def canaries(self) -> list[np.ndarray]:
-        """The embeddings of two different films, each from a call of its own.
+        """The embeddings of two different images, each from a call of its own.
 
         Raises InputError if they are equal: then the model is blind to what it is given.
         """
-        alone = [self.vectors([example(png(film))])[0] for film in canary_films()]
+        alone = [self.vectors([example(png(image))])[0] for image in canary_images()]
         if np.array_equal(*alone):
             raise InputError(
-                f"{self.folder}: two different films have the same embedding, so the model does not see what it is "
-                "given. `cxrfmkd doctor` says how its graph decodes films."
+                f"{self.folder}: two different images have the same embedding, so the model does not see what it is "
+                "given. `cxrfmkd doctor` says how its graph decodes images."
             )
         return alone
 
     @functools.cached_property
     def batches(self) -> bool:
-        """Whether two films in one call give what each gives alone."""
+        """Whether two images in one call give what each gives alone."""
         try:
-            together = self.vectors([example(png(film)) for film in canary_films()])
+            together = self.vectors([example(png(image)) for image in canary_images()])
         except (InputError, self.tf.errors.OpError, ValueError):
             return False
         return np.allclose(together, self.canaries, rtol=1e-4, atol=1e-4)
 
 
-def _counted(answer: np.ndarray, films: int, folder: Path) -> np.ndarray:
-    if answer.ndim < 3 or len(answer) != films:
+def _counted(answer: np.ndarray, images: int, folder: Path) -> np.ndarray:
+    if answer.ndim < 3 or len(answer) != images:
         raise InputError(
-            f"{folder}: {films} films went in and an answer of shape {answer.shape} came back. "
+            f"{folder}: {images} images went in and an answer of shape {answer.shape} came back. "
             "Set teacher.batch: 1, or look at it with `cxrfmkd doctor`."
         )
     return answer

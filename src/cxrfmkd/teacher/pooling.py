@@ -1,4 +1,4 @@
-"""From what a teacher gives for one film to the one vector that the study uses."""
+"""From what a teacher gives for one image to the one vector that the study uses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cxrfmkd.study.teachers import VARIANTS
 
 
 def pool(answer: np.ndarray, variant: str, pooling: str = "mean") -> np.ndarray:
-    """One film's embedding: shape (dimension,), float32.
+    """One image's embedding: shape (dimension,), float32.
 
     answer: any float, axes of length 1 anywhere (Google's endpoint nests a vector twice). A map (height, width,
     channels) becomes its mean; tokens, as a matrix or laid end to end, their mean or all of them (`flatten`); a vector

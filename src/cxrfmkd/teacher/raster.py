@@ -14,7 +14,7 @@ from PIL import Image
 from cxrfmkd.datasets.decoding import DEEP, DICOM, read_dicom
 
 
-def read_film(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path) -> np.ndarray:
     """One image file as greyscale: shape (height, width), uint8, or full-range uint16 for deeper files.
 
     Colour, palette and alpha become ITU-R 601 luma. A deeper file is read as an array and stretched, since PIL's
@@ -31,14 +31,14 @@ def read_film(path: str | Path) -> np.ndarray:
                 raise ValueError(f"{image.n_frames} frames in one file")
             pixels = np.asarray(image if image.mode in DEEP else image.convert("L"))
     if pixels.min() == pixels.max():
-        raise ValueError(f"a blank film: every pixel is {pixels.min()}")
+        raise ValueError(f"a blank image: every pixel is {pixels.min()}")
     return pixels if pixels.dtype == np.uint8 else full_range(pixels)
 
 
 def full_range(pixels: np.ndarray) -> np.ndarray:
     """Stretch an array of any depth to 0 .. 65535, uint16.
 
-    A linear change, which the teacher's own normalisation undoes. Without it a 12-bit film, or 8-bit values in a
+    A linear change, which the teacher's own normalisation undoes. Without it a 12-bit image, or 8-bit values in a
     16-bit file, is nearly or wholly black to a graph that decodes to 8 bits.
     """
     low, high = float(pixels.min()), float(pixels.max())

@@ -1,4 +1,4 @@
-"""The source that makes embeddings: films through a SavedModel, on this machine."""
+"""The source that makes embeddings: images through a SavedModel, on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cxrfmkd.runtime.provenance import fingerprint, sha256
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher import runtime
-from cxrfmkd.teacher.feeding import Feeder, Film
+from cxrfmkd.teacher.feeding import Feeder, Image
 from cxrfmkd.teacher.model import TOKENS, Model, model_folder
 from cxrfmkd.teacher.sources import Row
 
@@ -32,7 +32,7 @@ def folder_fingerprint(folder: Path) -> str:
 
 
 class SavedModel:
-    """Embeddings from a local SavedModel. TensorFlow is loaded when the first film comes."""
+    """Embeddings from a local SavedModel. TensorFlow is loaded when the first image comes."""
 
     keys = None
 
@@ -83,7 +83,7 @@ class SavedModel:
                 )
             self._batch = self.settings.batch
             if self._batch > 1 and not self._model.batches:
-                log.info("teacher: the model takes one film at a time, so batch is 1")
+                log.info("teacher: the model takes one image at a time, so batch is 1")
                 self._batch = 1
         return self._feeder, self._model
 
@@ -92,25 +92,25 @@ class SavedModel:
             self._feeder.close()
         self._feeder = self._model = None
 
-    def rows(self, films: pd.DataFrame) -> Iterator[Row]:
-        """A row for every film, in their order."""
+    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
+        """A row for every image, in their order."""
         feeder, model = self._open()
-        names = iter(films.image_id)
-        waiting: list[tuple[str, Film]] = []
-        for film in feeder.films([self.images_root / path for path in films.path]):
-            waiting.append((next(names), film))
+        names = iter(images.image_id)
+        waiting: list[tuple[str, Image]] = []
+        for image in feeder.images([self.images_root / path for path in images.path]):
+            waiting.append((next(names), image))
             if len(waiting) >= self._batch:
                 yield from self._embed(model, waiting)
                 waiting = []
         yield from self._embed(model, waiting)
 
-    def _embed(self, model: Model, films: list[tuple[str, Film]]) -> Iterator[Row]:
-        """The rows of one batch; films that could not be read pass by with their reason."""
-        good = [film.example for _, film in films if not film.error]
+    def _embed(self, model: Model, images: list[tuple[str, Image]]) -> Iterator[Row]:
+        """The rows of one batch; images that could not be read pass by with their reason."""
+        good = [image.example for _, image in images if not image.error]
         answers = iter(self._answers(model, good))
-        for image_id, film in films:
-            answer = film.error or next(answers)
-            facts = {"height": film.height, "width": film.width, "bits": film.bits}
+        for image_id, image in images:
+            answer = image.error or next(answers)
+            facts = {"height": image.height, "width": image.width, "bits": image.bits}
             if isinstance(answer, str):
                 yield Row(image_id, None, answer, **facts)
             else:

@@ -16,10 +16,10 @@ from cxrfmkd.study.teachers import Settings
 
 @dataclass(frozen=True)
 class Row:
-    """One film's embedding, or why there is none.
+    """One image's embedding, or why there is none.
 
     vector: shape (dimension,), float32; None if `error` says something.
-    height, width, bits: of the film that the teacher saw; 0 where unknown.
+    height, width, bits: of the image that the teacher saw; 0 where unknown.
     """
 
     image_id: str
@@ -34,14 +34,14 @@ class Source(Protocol):
     """Where embeddings come from.
 
     facts: what decides the vectors, JSON-serialisable, known before any is read.
-    keys: the keys of the vectors that it holds, one each; None for a source that makes them from films.
+    keys: the keys of the vectors that it holds, one each; None for a source that makes them from images.
     """
 
     facts: dict
     keys: list[str] | None
 
-    def rows(self, films: pd.DataFrame) -> Iterator[Row]:
-        """A row for every film (columns image_id, path, key), in any order; none twice."""
+    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
+        """A row for every image (columns image_id, path, key), in any order; none twice."""
 
     def close(self) -> None:
         """Free what it holds."""

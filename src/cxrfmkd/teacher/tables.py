@@ -82,9 +82,9 @@ class Tables:
     def close(self) -> None:
         self.parts = []
 
-    def rows(self, films: pd.DataFrame) -> Iterator[Row]:
-        """A row for every film, in the tables' order, a batch of rows in memory at a time."""
-        wanted = dict(zip(films.key, films.image_id, strict=True))
+    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
+        """A row for every image, in the tables' order, a batch of rows in memory at a time."""
+        wanted = dict(zip(images.key, images.image_id, strict=True))
         columns = [self.settings.column, self.settings.feature]
         for part in self.parts:
             for batch in part.to_batches(columns=columns, batch_size=BATCH):

@@ -1,6 +1,6 @@
 """A remote endpoint as teacher: Google's for CXR Foundation 1.0, or your own Model Garden deployment of ELIXR.
 
-Films leave this machine, so nothing here runs unless a config says `source: vertex`. Send no identifiable films.
+Images leave this machine, so nothing here runs unless a config says `source: vertex`. Send no identifiable images.
 Source: teacher extraction notes, section 3.2.
 """
 
@@ -24,7 +24,7 @@ import pandas as pd
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import Settings
-from cxrfmkd.teacher.feeding import Film, pack
+from cxrfmkd.teacher.feeding import Image, pack
 from cxrfmkd.teacher.pooling import pool
 from cxrfmkd.teacher.sources import Row
 
@@ -37,7 +37,7 @@ ADDRESS = (
 TOKEN = "CXRFMKD_VERTEX_TOKEN"
 FIELDS = {"elixr-b-img": "general_img_emb", "elixr-b-contrastive": "contrastive_img_emb"}
 BUSY = (429, 500, 502, 503, 504)
-REFUSED = (400, 413)  # by what a request holds: a film that it cannot read, or too many bytes
+REFUSED = (400, 413)  # by what a request holds: an image that it cannot read, or too many bytes
 TRIES = 6
 PAUSE = 1.0  # seconds before the second try; doubled for each further one
 TIMEOUT = 60.0
@@ -48,12 +48,12 @@ class RefusedError(Exception):
     """The endpoint does not take what a request holds."""
 
 
-def v1_instance(path: Path, film: Film) -> dict:
+def v1_instance(path: Path, image: Image) -> dict:
     """What Google's endpoint of CXR Foundation 1.0 takes: a serialized Example."""
-    return {"b64": base64.b64encode(film.example).decode()}
+    return {"b64": base64.b64encode(image.example).decode()}
 
 
-def garden_instance(path: Path, film: Film) -> dict:
+def garden_instance(path: Path, image: Image) -> dict:
     """What a Model Garden deployment takes: the image file itself, not an Example."""
     return {"input_bytes": base64.b64encode(path.read_bytes()).decode()}
 
@@ -79,7 +79,7 @@ class Endpoint:
             location=settings.location, project=settings.project, endpoint=settings.endpoint
         )
         self._instance = v1_instance if settings.variant == "cxrfm-v1" else garden_instance
-        # Google's own endpoint is served, and asked, one film at a time.
+        # Google's own endpoint is served, and asked, one image at a time.
         self.batch = 1 if settings.variant == "cxrfm-v1" else settings.batch
         self.facts = {
             "variant": settings.variant,
@@ -90,13 +90,13 @@ class Endpoint:
     def close(self) -> None:
         pass
 
-    def rows(self, films: pd.DataFrame) -> Iterator[Row]:
-        """A row for every film, in their order; the endpoint's refusal of one film is its reason.
+    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
+        """A row for every image, in their order; the endpoint's refusal of one image is its reason.
 
-        Raises InputError if the endpoint does not answer, or answers something else than one prediction a film.
+        Raises InputError if the endpoint does not answer, or answers something else than one prediction an image.
         """
         waiting: list[tuple[Row, dict | None]] = []
-        for image_id, name in zip(films.image_id, films.path, strict=True):
+        for image_id, name in zip(images.image_id, images.path, strict=True):
             waiting.append(self._load(image_id, self.images_root / name))
             if sum(instance is not None for _, instance in waiting) >= self.batch:
                 yield from self._ask(waiting)
@@ -104,9 +104,9 @@ class Endpoint:
         yield from self._ask(waiting)
 
     def _load(self, image_id: str, path: Path) -> tuple[Row, dict | None]:
-        film = pack(path, level=6)
-        row = Row(image_id, None, film.error, film.height, film.width, film.bits)
-        return row, None if film.error else self._instance(path, film)
+        image = pack(path, level=6)
+        row = Row(image_id, None, image.error, image.height, image.width, image.bits)
+        return row, None if image.error else self._instance(path, image)
 
     def _ask(self, loaded: list[tuple[Row, dict | None]]) -> Iterator[Row]:
         instances = [instance for _, instance in loaded if instance is not None]
@@ -119,7 +119,7 @@ class Endpoint:
             yield Row(row.image_id, vector, error, row.height, row.width, row.bits)
 
     def _read(self, prediction: object) -> tuple[np.ndarray | None, str]:
-        """A prediction's vector, or why there is none. Errors of single films come with status 200."""
+        """A prediction's vector, or why there is none. Errors of single images come with status 200."""
         variant = self.settings.variant
         if isinstance(prediction, dict):
             if "error" in prediction:
@@ -144,7 +144,7 @@ class Endpoint:
         if not isinstance(predictions, list) or len(predictions) != len(instances):
             found = len(predictions) if isinstance(predictions, list) else "no"
             raise InputError(
-                f"{self.url}: {len(instances)} films were sent and {found} predictions came back. "
+                f"{self.url}: {len(instances)} images were sent and {found} predictions came back. "
                 "Set teacher.batch: 1, or correct the endpoint."
             )
         return predictions

@@ -1,6 +1,6 @@
 """Performance against bias: the thesis's line through one point a model, and a rank correlation beside it.
 
-Source: thesis method, section 8. Points are means over seeds. Models that share a body (a student, the teacher, an
+Source: thesis method, section 8. Points are means over seeds. Models that share a backbone (a student, the teacher, an
 ImageNet network) are no independent witnesses, so intervals draw whole families of models.
 """
 
@@ -24,8 +24,8 @@ REPLICATES, PERMUTATIONS, FEWEST = 2000, 10_000, 3
 
 
 def family(model: str, loss: str) -> str:
-    """What a model's body comes from: a student of `loss`, the teacher, or a network's first weights."""
-    return f"student {loss}" if MODELS[model].student else MODELS[model].body
+    """What a model's backbone comes from: a student of `loss`, the teacher, or a network's initial weights."""
+    return f"student {loss}" if MODELS[model].student else MODELS[model].backbone
 
 
 def read(paths: Sequence[str | Path]) -> pd.DataFrame:

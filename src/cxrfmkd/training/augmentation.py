@@ -18,7 +18,7 @@ CHANCE = 0.5
 DEGREES = 15.0
 SCALES = (0.9, 1.1)
 
-# Fixed-point places of a source coordinate: a film is followed to a millionth of a pixel.
+# Fixed-point places of a source coordinate: an image is followed to a millionth of a pixel.
 PLACES = 20
 
 
@@ -39,15 +39,15 @@ class Augmentation:
     flip: bool = False
     affine: bool = False
 
-    def __call__(self, films: Tensor, generator: torch.Generator) -> Tensor:
-        """films: (n, h, w) uint8, on any device -> the same shape, type and device.
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """images: (n, h, w) uint8, on any device -> the same shape, type and device.
 
         generator: of the CPU, so that every device draws the same parameters.
         """
-        moves = self.draw(len(films), generator)
+        moves = self.draw(len(images), generator)
         if not (self.flip or self.affine):
-            return films
-        return move(films, moves)
+            return images
+        return move(images, moves)
 
     def draw(self, n: int, generator: torch.Generator) -> Moves:
         """The parameters of `n` images; as many numbers are drawn whatever is switched on."""
@@ -59,21 +59,21 @@ class Augmentation:
         return Moves(mirrored, turned, degrees, scales)
 
 
-def move(films: Tensor, moves: Moves) -> Tensor:
-    """Images first mirrored, then rotated and scaled, as `moves` say; films: (n, h, w) uint8 on any device."""
-    if films.device.type == "cpu":
+def move(images: Tensor, moves: Moves) -> Tensor:
+    """Images first mirrored, then rotated and scaled, as `moves` say; images: (n, h, w) uint8 on any device."""
+    if images.device.type == "cpu":
         across, along = (part.double().numpy() for part in _rows(moves.degrees, moves.scales))
-        moved = torch.empty_like(films)
-        _move(films.numpy(), moves.mirrored.numpy(), moves.turned.numpy(), across, along, moved.numpy())  # fmt: skip
+        moved = torch.empty_like(images)
+        _move(images.numpy(), moves.mirrored.numpy(), moves.turned.numpy(), across, along, moved.numpy())  # fmt: skip
         return moved
-    films = films.clone()
+    images = images.clone()
     mirrored, turned = (
-        chosen.nonzero()[:, 0].to(films.device, non_blocking=True)
+        chosen.nonzero()[:, 0].to(images.device, non_blocking=True)
         for chosen in (moves.mirrored, moves.turned)
     )
-    films.index_copy_(0, mirrored, films.index_select(0, mirrored).flip(-1))
-    moved = affine(films.index_select(0, turned), moves.degrees, moves.scales)
-    return films.index_copy_(0, turned, moved)
+    images.index_copy_(0, mirrored, images.index_select(0, mirrored).flip(-1))
+    moved = affine(images.index_select(0, turned), moves.degrees, moves.scales)
+    return images.index_copy_(0, turned, moved)
 
 
 def _rows(degrees: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,23 +83,23 @@ def _rows(degrees: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @njit(nogil=True, cache=True)
-def _move(films, mirrored, turned, across, along, moved):
+def _move(images, mirrored, turned, across, along, moved):
     """What `affine` does, and the mirroring before it, in one pass: quicker than many small operations on a CPU."""
     nth = 0
-    for i in range(len(films)):
+    for i in range(len(images)):
         if turned[i]:
-            _turn(films[i], mirrored[i], across[nth], along[nth], moved[i])
+            _turn(images[i], mirrored[i], across[nth], along[nth], moved[i])
             nth += 1
         elif mirrored[i]:
-            moved[i] = films[i, :, ::-1]
+            moved[i] = images[i, :, ::-1]
         else:
-            moved[i] = films[i]
+            moved[i] = images[i]
 
 
 @njit(nogil=True, cache=True)
-def _turn(film, mirrored, across, along, turned):
-    """Fill `turned`, (h, w), from `film`, following the source of each pixel in fixed point."""
-    height, width = film.shape
+def _turn(image, mirrored, across, along, turned):
+    """Fill `turned`, (h, w), from `image`, following the source of each pixel in fixed point."""
+    height, width = image.shape
     one = 1 << PLACES
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     step_x, step_y = round(-across * one if mirrored else across * one), round(-along * one)
@@ -112,28 +112,28 @@ def _turn(film, mirrored, across, along, turned):
         for column in range(width):
             from_x, from_y = (x + step_x * column) >> PLACES, (y + step_y * column) >> PLACES
             if 0 <= from_x < width and 0 <= from_y < height:
-                turned[row, column] = film[from_y, from_x]
+                turned[row, column] = image[from_y, from_x]
             else:
                 turned[row, column] = 0
 
 
-def affine(films: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
+def affine(images: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
     """Each image rotated (clockwise, as torchvision) and scaled about its centre; nearest neighbour, black outside.
 
-    films: (n, h, w) uint8; degrees, scales: (n,) float32 on the CPU.
+    images: (n, h, w) uint8; degrees, scales: (n,) float32 on the CPU.
     """
-    n, height, width = films.shape
+    n, height, width = images.shape
     across, along = (
-        part.to(films.device, non_blocking=True)[:, None] for part in _rows(degrees, scales)
+        part.to(images.device, non_blocking=True)[:, None] for part in _rows(degrees, scales)
     )
-    x = torch.arange(width, device=films.device) - (width - 1) / 2
-    y = torch.arange(height, device=films.device) - (height - 1) / 2
+    x = torch.arange(width, device=images.device) - (width - 1) / 2
+    y = torch.arange(height, device=images.device) - (height - 1) / 2
     # Where each pixel comes from, in an image with a black border that stands for all that is outside.
     from_x = (across * x + (width + 1) / 2)[:, None, :] + (along * y)[:, :, None]
     from_y = (across * y + (height + 1) / 2)[:, :, None] - (along * x)[:, None, :]
     column, row = from_x.round_().clamp_(0, width + 1), from_y.round_().clamp_(0, height + 1)
     place = column.add_(row, alpha=width + 2).int()
-    bordered = pad(films, (1, 1, 1, 1))
-    first = torch.arange(n, dtype=torch.int32, device=films.device) * (height + 2) * (width + 2)
+    bordered = pad(images, (1, 1, 1, 1))
+    first = torch.arange(n, dtype=torch.int32, device=images.device) * (height + 2) * (width + 2)
     place += first[:, None, None]
-    return bordered.flatten().index_select(0, place.flatten()).view_as(films)
+    return bordered.flatten().index_select(0, place.flatten()).view_as(images)

@@ -26,7 +26,7 @@ from types import FrameType, TracebackType
 import torch
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import whole
+from cxrfmkd.runtime.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Checkpoints:
         """Write `state` (tensors and plain values) in place of the last one; whole or not at all."""
         self._saved_at = time.monotonic()
         if self.folder is not None:
-            with whole(self.folder / "state.pt") as partial:
+            with atomic_write(self.folder / "state.pt") as partial:
                 torch.save({"fingerprint": self._fingerprint, "state": state}, partial)
 
     @property

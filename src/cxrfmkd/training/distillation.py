@@ -1,4 +1,4 @@
-"""Students: networks that reproduce the teacher's embedding of a film.
+"""Students: networks that reproduce the teacher's embedding of an image.
 
 Source: thesis method, sections 2.1 and 3.5.
 """
@@ -60,12 +60,12 @@ def distill(
     scales: Mapping[str, float] | None = None,
     checkpoints: Checkpoints | None = None,
     code: str = "",
-    body: str = "densenet169",
+    backbone: str = "densenet169",
     events: Path | None = None,
 ) -> Distilled:
     """Train one student.
 
-    images: packed films, uint8 (n, h, w); teacher: embeddings, float32 (n, d); training, validation: records.
+    images: packed images, uint8 (n, h, w); teacher: embeddings, float32 (n, d); training, validation: records.
     scales: plateau values for the weighted losses where the settings have none (see `measure_scales`).
     code: hash of the code, so that a checkpoint of other code is refused. events: as in `train`.
     """
@@ -81,7 +81,7 @@ def distill(
     ]
     scales = settings.loss_scales or scales
     torch.manual_seed(seed)
-    student = create(body, network.weights, teacher.data.shape[1], None, network.input)
+    student = create(backbone, network.weights, teacher.data.shape[1], None, network.input)
     objective = Objective(loss, scales, settings.relational_weight)
     plan = Plan(
         epochs=settings.epochs,

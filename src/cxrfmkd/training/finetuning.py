@@ -16,7 +16,14 @@ import torch
 from cxrfmkd.datasets.records import targets
 from cxrfmkd.networks.batches import Feed
 from cxrfmkd.networks.devices import device_name, pick_device
-from cxrfmkd.networks.network import Network, create, frozen_body, holds_network, load, load_student
+from cxrfmkd.networks.network import (
+    Network,
+    create,
+    frozen_backbone,
+    holds_network,
+    load,
+    load_student,
+)
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
@@ -43,20 +50,20 @@ class Finetuned:
 def start(
     model: str, seed: int, network: configuration.Network, student: str | Path | None = None
 ) -> Network:
-    """The network of `model` before its training on a dataset: first weights or a student's, and a new head.
+    """The network of `model` before its training on a dataset: initial weights or a student's, and a new head.
 
     model: a name of the zoo, with or without its loss. student: weights or `selected.json`, for models that have one.
     """
-    kind = _with_body(model)
+    kind = _with_backbone(model)
     if kind.student != (student is not None):
         raise InputError(
-            f"{model} starts from {'a student' if kind.student else 'first weights'}, but "
+            f"{model} starts from {'a student' if kind.student else 'initial weights'}, but "
             f"{'none' if student is None else student} is given as its student."
         )
     torch.manual_seed(seed)
     if student is not None:
         return load_student(student).with_head(len(FINDINGS), kind.projection)
-    return create(kind.body, network.weights, None, len(FINDINGS), network.input)
+    return create(kind.backbone, network.weights, None, len(FINDINGS), network.input)
 
 
 def start_transfer(
@@ -67,14 +74,14 @@ def start_transfer(
     source: str | Path,
     student: str | Path | None = None,
 ) -> Network:
-    """The network of `model` before its training on the target of a transfer: the source's body and a new head.
+    """The network of `model` before its training on the target of a transfer: the source's backbone and a new head.
 
     transfer: `projection` (keep or discard) and `probed_source` (finetune or head-only). source: weights or
     `selected.json` of the source's run. student: what a probed source looked through, where its run holds the head
-    alone; without one it looked through first weights. A probed source whose run holds the network was trained with
+    alone; without one it looked through initial weights. A probed source whose run holds the network was trained with
     drifting statistics, so if only its head is trained on, they drift on.
     """
-    kind = _with_body(model)
+    kind = _with_backbone(model)
     whole = holds_network(source)
     if kind.finetuned and not whole:
         raise InputError(f"{source}: a head alone, but {model} is a network. Train it again.")
@@ -84,7 +91,7 @@ def start_transfer(
     elif student is not None:
         started = load_student(student)
     else:
-        started = frozen_body(kind.body, network.weights, network.input)
+        started = frozen_backbone(kind.backbone, network.weights, network.input)
     started.with_head(len(FINDINGS), kind.projection and transfer["projection"] == "keep")
     if not kind.finetuned and transfer["probed_source"] == "head-only":
         started.freeze("drifting" if whole else "frozen")
@@ -118,9 +125,9 @@ def finetune(
     code: str = "",
     events: Path | None = None,
 ) -> Finetuned:
-    """Train every trainable weight of `network` on the findings, then predict validation and test films.
+    """Train every trainable weight of `network` on the findings, then predict validation and test images.
 
-    network: from `start` or `start_transfer`. images: packed films, uint8 (n, h, w). tables: records of `train`,
+    network: from `start` or `start_transfer`. images: packed images, uint8 (n, h, w). tables: records of `train`,
     `val` and `test`. code: hash of the code, so that a checkpoint of other code is refused. events: as in `train`.
     """
     started = provenance.now()
@@ -174,10 +181,10 @@ def finetune(
 def _read(
     network: Network, feeds: Mapping[str, Feed], tables: Mapping[str, pd.DataFrame], batch_size: int
 ) -> tuple[pd.DataFrame, KeyedArray]:
-    """Logits and embeddings of the validation and test films, by key."""
+    """Logits and embeddings of the validation and test images, by key."""
 
-    def both(films: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        embedded = network.embed(films)
+    def both(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        embedded = network.embed(batch)
         return embedded, network.classify(embedded)
 
     read = [predict(network, both, feeds[part], batch_size) for part in ("val", "test")]
@@ -194,8 +201,8 @@ def _read(
     return predictions, KeyedArray(embedded, index, meta, "embeddings")
 
 
-def _with_body(model: str) -> Model:
+def _with_backbone(model: str) -> Model:
     kind = MODELS[split_model(model)[0]]
-    if kind.body == "teacher":
+    if kind.backbone == "teacher":
         raise InputError(f"{model} has no image network: the teacher cannot be fine-tuned.")
     return kind

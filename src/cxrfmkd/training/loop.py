@@ -91,7 +91,7 @@ def train(
 ) -> Outcome:
     """Train `network` (and the objective's own parameters, if any) in place; it ends with its best weights.
 
-    objective: called with (network(films), targets), returns scalars by name, of which `loss` is minimised.
+    objective: called with (network(images), targets), returns scalars by name, of which `loss` is minimised.
     kept, fingerprint: where to go on after a stop, and what such a checkpoint must have been made by.
     events: folder of the run's TensorBoard events; None for none.
     Raises DivergedError when the loss is no number or beyond all bounds.
@@ -123,11 +123,11 @@ def train(
             network.train()
             order = shuffled(len(training), plan.seed, state.epoch)
             begun, unseen, said = time.perf_counter() - state.spent, [], ""
-            for films, targets in training.batches(plan.batch_size, order, start=state.batch):
-                films = plan.augmentation(films, state.generator)
+            for images, targets in training.batches(plan.batch_size, order, start=state.batch):
+                images = plan.augmentation(images, state.generator)
                 with precision(settings, device):
-                    full = len(films) == plan.batch_size
-                    output = forward(films) if full else network(films)
+                    full = len(images) == plan.batch_size
+                    output = forward(images) if full else network(images)
                 terms = objective(output, targets)
                 optimizer.zero_grad(set_to_none=True)
                 terms["loss"].backward()
@@ -193,8 +193,8 @@ def evaluate(
     network.eval()
     tally = Tally()
     with torch.no_grad(), precision(settings, feed.device):
-        for films, targets in feed.batches(batch_size):
-            tally.add(objective(network(films), targets), targets)
+        for images, targets in feed.batches(batch_size):
+            tally.add(objective(network(images), targets), targets)
     return tally.means()
 
 
@@ -205,13 +205,13 @@ def predict(
     network.eval().to(feed.device, memory_format=torch.channels_last)
     parts: list[list[Tensor]] = []
     with torch.no_grad():
-        for films, _ in feed.batches(batch_size):
-            parts.append([output.float().cpu() for output in function(films)])
+        for images, _ in feed.batches(batch_size):
+            parts.append([output.float().cpu() for output in function(images)])
     return [torch.cat(outputs).numpy() for outputs in zip(*parts, strict=True)]
 
 
 def _check_last_batch(n: int, batch_size: int, shape: tuple[int, ...]) -> None:
-    """Every network here halves a film five times; batch norm cannot train on one value per channel."""
+    """Every network here halves an image five times; batch norm cannot train on one value per channel."""
     if n % batch_size == 1 % batch_size and max(shape) < 64:
         raise InputError(
             f"{n} training images in batches of {batch_size} leave a last batch of one, which batch norm cannot train "

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Model:
-    """A classifier: a body, perhaps the distillation's projection, and a 14-way head.
+    """A classifier: a backbone, perhaps the distillation's projection, and a 14-way head.
 
-    body: architecture of the image network, or "teacher" when the input is the teacher's embedding itself.
-    student: the body comes from a distilled student, so there is one such model per loss.
+    backbone: architecture of the image network, or "teacher" when the input is the teacher's embedding itself.
+    student: the backbone comes from a distilled student, so there is one such model per loss.
     projection: the head sits on the student's Linear(1664 -> teacher dimension), else on the pooled features.
     finetuned: every weight is trained (full fine-tune), else the head alone (linear probe).
     title: name in tables and figures.
     """
 
-    body: str
+    backbone: str
     student: bool
     projection: bool
     finetuned: bool
@@ -39,7 +39,7 @@ MODELS = {
     "cxr-fmkd-direct-fft": Model("densenet169", True, False, True, "CXR-FMKD-Direct-FFT"),
 }
 
-# Features after global pooling of each body.
+# Features after global pooling of each backbone.
 WIDTHS = {"densenet169": 1664, "densenet121": 1024, "resnet50": 2048}
 
 STRATEGIES = ("direct", "linear-probe", "full-finetune")

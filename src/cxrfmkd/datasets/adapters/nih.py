@@ -32,7 +32,7 @@ COUNTERPARTS = {
     "Pleural Effusion": ("Effusion",),
     "Pleural Other": ("Pleural_Thickening",),
 }
-# An infiltrate is a lung opacity, but so is much that the NIH calls by another name: without it, only a film without
+# An infiltrate is a lung opacity, but so is much that the NIH calls by another name: without it, only an image without
 # any finding is known to have none.
 OPACITY = "Infiltration"
 WITHOUT_COUNTERPART = ("Emphysema", "Fibrosis", "Hernia")
@@ -45,12 +45,12 @@ PER_YEAR = {"Y": 1, "M": 12, "D": 365.25}
 
 
 def read(raw: Raw) -> Reading:
-    """Every film of the entry table whose age is possible."""
+    """Every image of the entry table whose age is possible."""
     table = _table(raw)
     said = table["Finding Labels"].str.split("|")
     _check_names(raw, said)
-    film = table["Image Index"]
-    path = film.map(_folders(raw, film)) + film
+    image = table["Image Index"]
+    path = image.map(_folders(raw, image)) + image
     columns = {
         "image_id": key(path),
         "patient_id": table["Patient ID"],
@@ -60,7 +60,7 @@ def read(raw: Raw) -> Reading:
         "age": _years(raw, table["Patient Age"]),
         "race": pd.Series(pd.NA, table.index, dtype="str"),
         "view": table["View Position"],
-        "film": film,
+        "image": image,
     }
     images = pd.DataFrame(columns | labels(said))
     flow = Flow(images, "entry table")
@@ -70,7 +70,7 @@ def read(raw: Raw) -> Reading:
         images = _official(raw, images, flow)
     notes = ["The NIH publishes no race, and nothing on the findings " + some(_blank()) + "."]
     identity = {"patient_id": r"(?:^|/)0*(\d+)_\d+\.[^/]+$"}
-    return Reading(images.drop(columns="film"), flow, None, identity, notes)
+    return Reading(images.drop(columns="image"), flow, None, identity, notes)
 
 
 def labels(said: pd.Series) -> dict[str, pd.Series]:
@@ -140,12 +140,14 @@ def _years(raw: Raw, ages: pd.Series) -> pd.Series:
     return parts[0].astype(float) / parts[1].replace("", "Y").map(PER_YEAR)
 
 
-def _folders(raw: Raw, films: pd.Series) -> dict[str, str]:
-    """Folder of each film within the images root: none, or that of the official twelve archives."""
+def _folders(raw: Raw, names: pd.Series) -> dict[str, str]:
+    """Folder of each image within the images root: none, or that of the official twelve archives."""
     root = Path(raw.settings.images)
     parts = sorted(root.glob("images_[0-9]*/images")) if root.is_dir() else []
-    found = {film.name: f"{part.parent.name}/images/" for part in parts for film in part.iterdir()}
-    return {film: found.get(film, "") for film in films}
+    found = {
+        image.name: f"{part.parent.name}/images/" for part in parts for image in part.iterdir()
+    }
+    return {image: found.get(image, "") for image in names}
 
 
 def _official(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
@@ -159,11 +161,11 @@ def _official(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
         lists[name] = set(raw.path(name).read_text().split())
     if both := lists["train_list"] & lists["test_list"]:
         raise InputError(
-            f"{raw.setting('train_list')} and test_list: {len(both)} films stand in both lists."
+            f"{raw.setting('train_list')} and test_list: {len(both)} images stand in both lists."
         )
-    in_train, in_test = (images.film.isin(lists[name]) for name in ("train_list", "test_list"))
+    in_train, in_test = (images.image.isin(lists[name]) for name in ("train_list", "test_list"))
     images = flow.keep(images, in_train | in_test, "official lists", "in neither list")
-    training = images.film.isin(lists["train_list"])
+    training = images.image.isin(lists["train_list"])
     share = {"test": 0.0, **raw.settings.split}
     known = share["train"] + share["val"]
     drawn = splits.draw(

@@ -1,4 +1,4 @@
-"""A tiny dataset of films, teacher embeddings and records, and a body small enough to train in a moment."""
+"""A tiny dataset of images, teacher embeddings and records, and a backbone small enough to train in a moment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tiny_densenet():
     return torchvision.models.DenseNet(4, (1, 1, 1, 1), 8)
 
 
-def add_tiny_body() -> None:
+def add_tiny_backbone() -> None:
     """Let `tiny` name that network."""
     known = ARCHITECTURES["densenet169"]
     ARCHITECTURES["tiny"] = Architecture(tiny_densenet, known.stem, known.classifier)
@@ -53,26 +53,26 @@ def records(sizes: dict[str, int] = SIZES, seed: int = 0) -> dict[str, pd.DataFr
 def arrays(
     tables: dict[str, pd.DataFrame], size: int = 32, dimension: int = 6, seed: int = 0
 ) -> tuple[KeyedArray, KeyedArray]:
-    """Films whose brightness in each quarter says what the teacher says, in another order than the records."""
+    """Images whose brightness in each quarter says what the teacher says, in another order than the records."""
     random = np.random.default_rng(seed)
     index = pd.concat(tables.values())[["image_id"]].sample(frac=1, random_state=seed)
     index = index.reset_index(drop=True)
     n, half = len(index), size // 2
-    films = random.integers(0, 60, (n, size, size), dtype=np.uint8)
+    images = random.integers(0, 60, (n, size, size), dtype=np.uint8)
     latent = random.random((n, 4))
     for quarter in range(4):
         y, x = divmod(quarter, 2)
         shade = (150 * latent[:, quarter]).astype(np.uint8)[:, None, None]
-        films[:, y * half : (y + 1) * half, x * half : (x + 1) * half] += shade
+        images[:, y * half : (y + 1) * half, x * half : (x + 1) * half] += shade
     embedded = (latent @ random.normal(size=(4, dimension)) + 3).astype(np.float32)
-    return KeyedArray(films, index, {}, "images"), KeyedArray(embedded, index, {}, "teacher")
+    return KeyedArray(images, index, {}, "images"), KeyedArray(embedded, index, {}, "teacher")
 
 
 def on_disk(root: Path, **options) -> dict[str, Path]:
     """Write all of it under `root`; the paths as a rule would pass them."""
     tables = records()
-    films, teacher = arrays(tables, **options)
-    films.save(root / "images")
+    images, teacher = arrays(tables, **options)
+    images.save(root / "images")
     teacher.save(root / "teacher")
     paths = {name: root / "records" / f"{name}.csv" for name in tables}
     for name, table in tables.items():
