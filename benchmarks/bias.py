@@ -1,10 +1,13 @@
-"""The bias analysis: 5,000 simulated samples of KS tests, and the score's null by permuting patients.
+"""The bias analysis: 5,000 simulated samples of KS tests, and the score's null by permuting
+patients.
 
-The plain way of the first is the thesis's: for every sample a DataFrame of 3,000 rows, 20 times scipy's
-`ks_2samp`, statsmodels' adjustment; measured on 20 samples and stated per 5,000. Groups have the sizes of the
-CheXpert test set. The same samples are drawn in both ways, and every p-value must agree to 1e-12. The second is
-measured on the embeddings of one main sample, PCA included; its plain way is the same loop over permutations.
-The plain ways use one core and ours use all; `ratio_per_core` compares the processor time of both.
+The plain way of the first is the thesis's: for every sample a DataFrame of 3,000 rows, 20 times
+scipy's
+`ks_2samp`, statsmodels' adjustment; measured on 20 samples and stated per 5,000. Groups have the
+sizes of the CheXpert test set. The same samples are drawn in both ways, and every p-value must
+agree to 1e-12. The second is measured on the embeddings of one main sample, PCA included; its plain
+way is the same loop over permutations. The plain ways use one core and ours use all;
+`ratio_per_core` compares the processor time of both.
 """
 
 from __future__ import annotations
@@ -49,11 +52,13 @@ def images(n: int) -> pd.DataFrame:
             "patient_id": owner.astype(str),
             "race": random.choice(list(RACES), patients, p=shares)[owner],
             "sex": random.choice(["Male", "Female"], patients, p=[0.58, 0.42])[owner],
-            "disease": random.choice(["Pleural Effusion", "No Finding", "Other"], n, p=[0.4, 0.09, 0.51]),
+            "disease": random.choice(
+                ["Pleural Effusion", "No Finding", "Other"], n, p=[0.4, 0.09, 0.51]
+            ),
             "age_bin": pd.array(random.integers(0, 8, patients)[owner], dtype="Int64"),
             "view": random.choice(["AP", "PA"], n, p=[0.84, 0.16]),
         }
-    )  # fmt: skip
+    )
 
 
 def simulation() -> dict:
@@ -120,7 +125,9 @@ def permutation() -> dict:
     random = np.random.default_rng(2)
     owner = pd.factorize(records.patient_id)[0]
     common = random.normal(size=(owner.max() + 1, WIDTH))[owner]
-    values = ((random.normal(size=(IMAGES, WIDTH)) + common) * np.linspace(3, 0.1, WIDTH)).astype(np.float32)  # fmt: skip
+    values = ((random.normal(size=(IMAGES, WIDTH)) + common) * np.linspace(3, 0.1, WIDTH)).astype(
+        np.float32
+    )
     known = groups(records)
 
     def whole(permutations: int) -> dict[str, null.Null]:
@@ -147,10 +154,12 @@ def permutation() -> dict:
         exchanged = people.iloc[order].iloc[owner].reset_index(drop=True)
         sample = table.assign(disease=records.disease, race=exchanged.race, sex=exchanged.sex)
         p = [
-            ks_2samp(sample[m][sample[c.attribute] == c.a], sample[m][sample[c.attribute] == c.b]).pvalue
+            ks_2samp(
+                sample[m][sample[c.attribute] == c.a], sample[m][sample[c.attribute] == c.b]
+            ).pvalue
             for m in MODES
             for c in THESIS
-        ]  # fmt: skip
+        ]
         adjusted = multipletests(p, alpha=0.05, method="fdr_by")[1].reshape(4, 5)
         points = score.POINTS[(adjusted < 0.05).astype(int) + (adjusted < 0.001)]
         each = axes.ratios[:4] / axes.ratios[:4].sum() @ points

@@ -1,9 +1,10 @@
 """Metrics with patient bootstrap: a loop over scikit-learn and ours, on the same replicates.
 
-The size is CheXpert's test set: 38,000 images of 13,000 patients, 14 findings, four metrics. The plain way draws the
-patients' rows and calls scikit-learn once per finding and metric; it is measured on a few replicates. Both times are per
-replicate, and both ways must agree to 1e-9 on every number. Ours includes sorting and ranking, spread over the replicates.
-The second row is the thesis's bootstrap, rows within label strata, on a set of three times the rows.
+The size is CheXpert's test set: 38,000 images of 13,000 patients, 14 findings, four metrics. The
+plain way draws the patients' rows and calls scikit-learn once per finding and metric; it is
+measured on a few replicates. Both times are per replicate, and both ways must agree to 1e-9 on
+every number. Ours includes sorting and ranking, spread over the replicates. The second row is the
+thesis's bootstrap, rows within label strata, on a set of three times the rows.
 """
 
 from __future__ import annotations
@@ -42,15 +43,24 @@ def plain(truth: np.ndarray, scores: np.ndarray) -> list[float]:
     fpr, tpr, _ = roc_curve(truth, scores)
     j = tpr - fpr
     return [
-        average_precision_score(truth, scores), roc_auc_score(truth, scores), j.max(), j[np.abs(fpr - 0.2).argmin()],
-    ]  # fmt: skip
+        average_precision_score(truth, scores),
+        roc_auc_score(truth, scores),
+        j.max(),
+        j[np.abs(fpr - 0.2).argmin()],
+    ]
 
 
 def case(unit: str) -> dict:
     truth, scores, patients = images()
-    weights = np.ones(IMAGES) if unit == "patient" else np.random.default_rng(1).poisson(3.0, IMAGES).astype(float)  # fmt: skip
+    weights = (
+        np.ones(IMAGES)
+        if unit == "patient"
+        else np.random.default_rng(1).poisson(3.0, IMAGES).astype(float)
+    )
     everyone = np.zeros((IMAGES, 1), np.int16)
-    Sample(truth[:100], patients[:100], weights[:100], everyone[:100], 1, unit).replicate(scores[:100])  # fmt: skip
+    Sample(truth[:100], patients[:100], weights[:100], everyone[:100], 1, unit).replicate(
+        scores[:100]
+    )
     sample = Sample(truth, patients, weights, everyone, REPLICATES, unit)
     began = time.perf_counter()
     found = sample.replicate(scores)

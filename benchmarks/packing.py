@@ -1,9 +1,10 @@
-"""Image packing: the reference's way (full decode, resize in floating point, JPEG again) and ours, image by image on one core.
+"""Image packing: the reference's way (full decode, resize in floating point, JPEG again) and ours,
+image by image on one core.
 
-The reference resizes with scikit-image, which is not among our dependencies; its default `resize` (order 1,
-anti-aliasing on since 0.15) is a Gaussian of standard deviation (factor - 1) / 2 and a linear `scipy.ndimage.zoom`,
-and that is what runs here. Images have CheXpert's full size. Ours is the whole of `pack`: decoding, hashes, shards,
-index and the joined array, in one process.
+The reference resizes with scikit-image, which is not among our dependencies; its default `resize`
+(order 1, anti-aliasing on since 0.15) is a Gaussian of standard deviation (factor - 1) / 2 and a
+linear `scipy.ndimage.zoom`, and that is what runs here. Images have CheXpert's full size. Ours is
+the whole of `pack`: decoding, hashes, shards, index and the joined array, in one process.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Linear probes: the thesis's way (the network runs over every image in every epoch of every seed) and ours.
+"""Linear probes: the thesis's way (the network runs over every image in every epoch of every seed)
+and ours.
 
-Both see the same slice of images, a thousandth of CheXpert's sizes. The thesis's way is run for one epoch of one
-seed and multiplied by 20 epochs and 5 seeds, plus one prediction of the test part a seed; ours is run whole:
-features once, then 5 seeds x 20 epochs of heads. Frozen batch norm and no augmentation on both sides, so that
-the heads must agree. The second row compares converged heads with scikit-learn, one regression after the other.
+Both see the same slice of images, a thousandth of CheXpert's sizes. The thesis's way is run for one
+epoch of one seed and multiplied by 20 epochs and 5 seeds, plus one prediction of the test part a
+seed; ours is run whole: features once, then 5 seeds x 20 epochs of heads. Frozen batch norm and no
+augmentation on both sides, so that the heads must agree. The second row compares converged heads
+with scikit-learn, one regression after the other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Raw tables of full size to records, and the resampled test set, beside plain loops over rows.
 
-The tables are drawn at random in the layouts and sizes of CheXpert (223,414 rows, of which 127,118 are kept) and of
-MIMIC-CXR (377,110 rows, of which some 183,000 are kept). Prints one JSON line per piece of work.
+The tables are drawn at random in the layouts and sizes of CheXpert (223,414 rows, of which 127,118
+are kept) and of MIMIC-CXR (377,110 rows, of which some 183,000 are kept). Prints one JSON line per
+piece of work.
 """
 
 from __future__ import annotations
@@ -107,8 +108,16 @@ def chexpert_by_row(tables: dict[str, str]) -> pd.DataFrame:
         wanted = ethnicity in ("Non-Hispanic/Non-Latino", "Not Hispanic")
         if race and wanted and row["Frontal/Lateral"] == "Frontal":
             split = {"validate": "val"}.get(side[position], side[position])
-            record = {"image_id": row["Path"][:-4], "patient_id": parts[2], "study_id": parts[3], "path": row["Path"],
-                      "sex": row["Sex"], "age": float(row["Age"]), "race": race, "view": row["AP/PA"]}  # fmt: skip
+            record = {
+                "image_id": row["Path"][:-4],
+                "patient_id": parts[2],
+                "study_id": parts[3],
+                "path": row["Path"],
+                "sex": row["Sex"],
+                "age": float(row["Age"]),
+                "race": race,
+                "view": row["AP/PA"],
+            }
             record |= {name: row[name] for name in FINDINGS}
             records.append(record | derived(record, split) | {"ethnicity": ethnicity, "rank": rank})
     records.sort(key=lambda record: record.pop("rank"))
@@ -187,8 +196,16 @@ def mimic_by_row(tables: dict[str, str]) -> pd.DataFrame:
             int(person["anchor_age"]) + row["StudyDate"] // 10000 - int(person["anchor_year"])
         )
         sex = {"F": "Female", "M": "Male"}[person["gender"]]
-        record = {"image_id": path[:-4], "patient_id": subject, "study_id": study, "path": path, "sex": sex, "age": age,
-                  "race": race, "view": row["ViewPosition"]}  # fmt: skip
+        record = {
+            "image_id": path[:-4],
+            "patient_id": subject,
+            "study_id": study,
+            "path": path,
+            "sex": sex,
+            "age": age,
+            "race": race,
+            "view": row["ViewPosition"],
+        }
         record |= {name: float(labels[subject, study][name] or "nan") for name in FINDINGS}
         records.append(record | derived(record, "train"))
     return pd.DataFrame(records)
@@ -250,9 +267,14 @@ def timed(function, *args):
 
 def entry(name: str, baseline: float, ours: float, n: int) -> dict:
     return {
-        "name": name, "baseline_s": round(baseline, 3), "ours_s": round(ours, 3), "ratio": round(baseline / ours, 1),
-        "goal": GOAL, "n": n, "device": "cpu",
-    }  # fmt: skip
+        "name": name,
+        "baseline_s": round(baseline, 3),
+        "ours_s": round(ours, 3),
+        "ratio": round(baseline / ours, 1),
+        "goal": GOAL,
+        "n": n,
+        "device": "cpu",
+    }
 
 
 def run() -> list[dict]:

@@ -22,7 +22,8 @@ def main() -> None:
         for row in rows:
             ratio = f"{row['ratio']:8.1f}x" if row["ratio"] else "        -"
             print(
-                f"{row['name']:70} {row['ours_s']:9.3f} s {ratio}  goal {row['goal']}  ({row['device']})",
+                f"{row['name']:70} {row['ours_s']:9.3f} s {ratio}  goal {row['goal']}  "
+                f"({row['device']})",
                 flush=True,
             )
         target.write_text(json.dumps(kept, indent=2) + "\n")

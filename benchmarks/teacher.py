@@ -1,8 +1,9 @@
 """Feeding the teacher, and reading its ready vectors, beside what Google's clients and tf.data do.
 
-Feeding is all that happens to an image in front of the model: JPEG decoding, PNG writing, wrapping. The baseline is the
-official clients' way: rows as Python lists through zlib at its default level, as pypng does it, and TensorFlow's
-Example. Both must hold the same pixels. Vectors are read from one TFRecord an image, checksums verified on both sides.
+Feeding is all that happens to an image in front of the model: JPEG decoding, PNG writing, wrapping.
+The baseline is the official clients' way: rows as Python lists through zlib at its default level,
+as pypng does it, and TensorFlow's Example. Both must hold the same pixels. Vectors are read from
+one TFRecord an image, checksums verified on both sides.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ def importing(folder: Path) -> dict:
 
     ours()  # compiles the checksum
     (a, seconds), (b, baseline) = timed(ours), timed(theirs)
-    assert np.array_equal(a, vectors) and np.array_equal(b, vectors)
+    assert np.array_equal(a, vectors)
+    assert np.array_equal(b, vectors)
     return row("teacher vectors: TFRecords to array by key", baseline, seconds, 2, RECORDS)
 
 

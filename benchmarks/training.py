@@ -1,9 +1,11 @@
-"""Training: feeding it, one step of it, and how much of the step's speed is left when real data are fed.
+"""Training: feeding it, one step of it, and how much of the step's speed is left when real data are
+fed.
 
-The plain way is the thesis's loop: each image a JPEG and a `.dat` file, read and augmented one by one, copied to three
-channels, fp32 in NCHW, Adam. Ours is what `cxrfmkd.training.loop` does. Both hold the same weights and see the same images in
-the same process; images and losses must agree before anything is timed. On a CPU a single thread is used and few
-images; a GPU gets batches of 128 images of 224 pixels.
+The plain way is the thesis's loop: each image a JPEG and a `.dat` file, read and augmented one by
+one, copied to three channels, fp32 in NCHW, Adam. Ours is what `cxrfmkd.training.loop` does. Both
+hold the same weights and see the same images in the same process; images and losses must agree
+before anything is timed. On a CPU a single thread is used and few images; a GPU gets batches of 128
+images of 224 pixels.
 """
 
 from __future__ import annotations
@@ -150,8 +152,14 @@ def feeding(folder: Path, device: torch.device, n: int) -> dict:
                 AUGMENT(batch, random)
 
     timed(batched, device)
-    return row("feeding training, images of 224 px per CPU core",
-               timed(plain, device), timed(batched, device) / epochs, 20.0, n, device)  # fmt: skip
+    return row(
+        "feeding training, images of 224 px per CPU core",
+        timed(plain, device),
+        timed(batched, device) / epochs,
+        20.0,
+        n,
+        device,
+    )
 
 
 class Plain(nn.Module):
@@ -251,7 +259,8 @@ def our_steps(
 def least_traffic(network: Network, pixels: Tensor) -> float:
     """Bytes an image that a training step must move at the least if no two layers are fused.
 
-    What every layer puts out is written and read in the forward pass, read again in the backward one, and its
+    What every layer puts out is written and read in the forward pass, read again in the backward
+    one, and its
     gradient written and read: five times two bytes (bf16).
     """
     numbers = 0

@@ -15,7 +15,8 @@ SIZES = {"train": 120, "val": 60, "test": 50}
 
 
 def make(root: Path, width: int = 12, dimension: int = 7, seed: int = 0) -> dict[str, Path]:
-    """Write records, `features` (n, width) and `teacher` (n, dimension) under `root`; labels are linear in both.
+    """Write records, `features` (n, width) and `teacher` (n, dimension) under `root`; labels are
+    linear in both.
 
     The arrays hold the images in another order than the records.
     """

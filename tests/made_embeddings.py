@@ -43,7 +43,8 @@ def make_embeddings(
     planted: dict[tuple[str, str], float] | None = None,
     clustering: float = 0.0,
 ) -> KeyedArray:
-    """Normal embeddings with falling variances; `planted` shifts a group on the first axis by so many deviations.
+    """Normal embeddings with falling variances; `planted` shifts a group on the first axis by so
+    many deviations.
 
     clustering: share of the variance that the images of one patient have in common.
     """

@@ -10,7 +10,7 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def made(n: int = 6, **columns) -> pd.DataFrame:
-    """n records of three patients, one in each split."""
+    """N records of three patients, one in each split."""
     frame = pd.DataFrame(
         {
             "image_id": [f"p{i % 3}/s{i}/view1" for i in range(n)],

@@ -23,7 +23,12 @@ SECRET = "patient64537"  # stands in every id, so that a leak is found by lookin
 def settings(*, race: bool = True, transfer: bool = True, synthetic: bool = False) -> dict:
     """Settings of a study on chexpert, and on mimic as the target of a transfer."""
     attributes = ["sex", "race", "age", "view"] if race else ["sex", "age", "view"]
-    dataset = Dataset("chexpert", {"train": f"/data/{SECRET}/train.csv"}, "/data", {"source": "dat", "path": f"/data/{SECRET}", "variant": "cxrfm-v1"})  # fmt: skip
+    dataset = Dataset(
+        "chexpert",
+        {"train": f"/data/{SECRET}/train.csv"},
+        "/data",
+        {"source": "dat", "path": f"/data/{SECRET}", "variant": "cxrfm-v1"},
+    )
     whole = Configuration(
         title="A small study",
         datasets={"chexpert": dataset, "mimic": dataset} if transfer else {"chexpert": dataset},

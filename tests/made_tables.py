@@ -10,10 +10,16 @@ from cxrfmkd.vocabulary.models import MODELS
 
 METRICS = ("auc_pr", "auc_roc", "youden_j_max", "youden_j_at_fpr20")
 SKILL = {
-    "cxr-fm-lp": 0.752, "cxr-model-lp": 0.701, "cxr-model-fft": 0.780, "densenet121-fft": 0.780,
-    "resnet50-fft": 0.777, "cxr-fmkd-lp": 0.762, "cxr-fmkd-fft": 0.787, "cxr-fmkd-direct-lp": 0.768,
+    "cxr-fm-lp": 0.752,
+    "cxr-model-lp": 0.701,
+    "cxr-model-fft": 0.780,
+    "densenet121-fft": 0.780,
+    "resnet50-fft": 0.777,
+    "cxr-fmkd-lp": 0.762,
+    "cxr-fmkd-fft": 0.787,
+    "cxr-fmkd-direct-lp": 0.768,
     "cxr-fmkd-direct-fft": 0.792,
-}  # fmt: skip
+}
 
 
 # A few of the zoo, so that tests stay quick.
@@ -59,10 +65,40 @@ def metrics(
                         g: float(np.mean([base[f] for f in of])) for g, of in GROUPS.items()
                     }
                     for finding, value in values.items():
-                        rows.append((dataset, source, strategy, model, loss, seed, population, finding, metric,
-                                     value, value - 0.012, value + 0.012, 400, 90))  # fmt: skip
-    columns = ["dataset", "source", "strategy", "model", "loss", "seed", "population", "finding", "metric",
-               "estimate", "low", "high", "n", "positives"]  # fmt: skip
+                        rows.append(
+                            (
+                                dataset,
+                                source,
+                                strategy,
+                                model,
+                                loss,
+                                seed,
+                                population,
+                                finding,
+                                metric,
+                                value,
+                                value - 0.012,
+                                value + 0.012,
+                                400,
+                                90,
+                            )
+                        )
+    columns = [
+        "dataset",
+        "source",
+        "strategy",
+        "model",
+        "loss",
+        "seed",
+        "population",
+        "finding",
+        "metric",
+        "estimate",
+        "low",
+        "high",
+        "n",
+        "positives",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -96,18 +132,49 @@ def comparisons(
                 d = SKILL[model] - SKILL[other]
                 sure = abs(d) > 0.01
                 for population in ("natural", "resampled"):
-                    rows.append((dataset, population, "Macro", metric, name, f"own/{other}@{dataset}", d, d - 0.008,
-                                 d + 0.008, 0.001 if sure else 0.4, 0.01 if sure else 0.7, f"{kind}: {metric}"))  # fmt: skip
-    columns = ["dataset", "population", "finding", "metric", "model_a", "model_b", "difference", "low", "high",
-               "p", "p_adjusted", "family"]  # fmt: skip
+                    rows.append(
+                        (
+                            dataset,
+                            population,
+                            "Macro",
+                            metric,
+                            name,
+                            f"own/{other}@{dataset}",
+                            d,
+                            d - 0.008,
+                            d + 0.008,
+                            0.001 if sure else 0.4,
+                            0.01 if sure else 0.7,
+                            f"{kind}: {metric}",
+                        )
+                    )
+    columns = [
+        "dataset",
+        "population",
+        "finding",
+        "metric",
+        "model_a",
+        "model_b",
+        "difference",
+        "low",
+        "high",
+        "p",
+        "p_adjusted",
+        "family",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
 COMPARISONS = (
-    ("disease", "Pleural Effusion", "No Finding"), ("race", "White", "Asian"), ("race", "White", "Black"),
-    ("race", "Asian", "Black"), ("sex", "Male", "Female"), ("age", "up to 50", "51-70"),
-    ("age", "up to 50", "over 70"), ("age", "51-70", "over 70"),
-)  # fmt: skip
+    ("disease", "Pleural Effusion", "No Finding"),
+    ("race", "White", "Asian"),
+    ("race", "White", "Black"),
+    ("race", "Asian", "Black"),
+    ("sex", "Male", "Female"),
+    ("age", "up to 50", "51-70"),
+    ("age", "up to 50", "over 70"),
+    ("age", "51-70", "over 70"),
+)
 
 
 def ks(model: str, dataset="chexpert", seeds=(0,), modes=4, race=True) -> pd.DataFrame:
@@ -123,11 +190,40 @@ def ks(model: str, dataset="chexpert", seeds=(0,), modes=4, race=True) -> pd.Dat
                     d = float(rng.uniform(0.01, 0.35 if attribute == "disease" else 0.2))
                     adjusted = 0.5 if d < 0.07 else 0.01 if d < 0.1 else 1e-5
                     band = "FALSE" if adjusted >= 0.05 else "TRUE" if adjusted >= 0.001 else "TRUE+"
-                    line = (dataset, model, seed, sample, mode, attribute, a, b, 1000, 1000, d, adjusted / 9, adjusted, band)  # fmt: skip
+                    line = (
+                        dataset,
+                        model,
+                        seed,
+                        sample,
+                        mode,
+                        attribute,
+                        a,
+                        b,
+                        1000,
+                        1000,
+                        d,
+                        adjusted / 9,
+                        adjusted,
+                        band,
+                    )
                     small = a == "Asian" and model == "cxr-model-lp"
                     rows.append((*line[:8], *[np.nan] * 5, np.nan) if small else line)
-    columns = ["dataset", "model", "seed", "sample", "mode", "attribute", "a", "b", "n_a", "n_b", "d", "p",
-               "p_adjusted", "band"]  # fmt: skip
+    columns = [
+        "dataset",
+        "model",
+        "seed",
+        "sample",
+        "mode",
+        "attribute",
+        "a",
+        "b",
+        "n_a",
+        "n_b",
+        "d",
+        "p",
+        "p_adjusted",
+        "band",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -142,7 +238,19 @@ def score(model: str, dataset="chexpert", seeds=(0,), race=True) -> pd.DataFrame
                 for name in names:
                     value = float(rng.uniform(20, 140))
                     many = sample == "simulation"
-                    rows.append((dataset, model, seed, sample, form, name, value, value - 12 if many else np.nan, value + 12 if many else np.nan))  # fmt: skip
+                    rows.append(
+                        (
+                            dataset,
+                            model,
+                            seed,
+                            sample,
+                            form,
+                            name,
+                            value,
+                            value - 12 if many else np.nan,
+                            value + 12 if many else np.nan,
+                        )
+                    )
     return pd.DataFrame(
         rows,
         columns=["dataset", "model", "seed", "sample", "form", "attribute", "score", "low", "high"],
@@ -213,14 +321,74 @@ def against_bias(dataset="chexpert", losses=("mse", "cosine")) -> tuple[pd.DataF
             for model, loss in pairs(losses):
                 y = SKILL[model] + rng.normal(0, 0.003)
                 x = top * rng.uniform(0.2, 0.9)
-                rows.append((dataset, "resampled", "Average Classes 1 to 7", metric, model, loss, y, y - 0.01, y + 0.01,
-                             x, x - 0.05 * top, x + 0.05 * top, measure, "f"))  # fmt: skip
-            lines.append((dataset, "resampled", "Average Classes 1 to 7", metric, measure, len(pairs(losses)), 6,
-                          0.0001 if top > 1 else 0.05, 0.75, 0.31, -0.42, 0.78, 0.2, 0.3))  # fmt: skip
-    points = ["dataset", "population", "finding", "metric", "model", "loss", "performance", "performance_low",
-              "performance_high", "bias", "bias_low", "bias_high", "measure", "family"]  # fmt: skip
-    columns = ["dataset", "population", "finding", "metric", "measure", "models", "families", "slope", "intercept",
-               "spearman", "low", "high", "p", "spearman_split"]  # fmt: skip
+                rows.append(
+                    (
+                        dataset,
+                        "resampled",
+                        "Average Classes 1 to 7",
+                        metric,
+                        model,
+                        loss,
+                        y,
+                        y - 0.01,
+                        y + 0.01,
+                        x,
+                        x - 0.05 * top,
+                        x + 0.05 * top,
+                        measure,
+                        "f",
+                    )
+                )
+            lines.append(
+                (
+                    dataset,
+                    "resampled",
+                    "Average Classes 1 to 7",
+                    metric,
+                    measure,
+                    len(pairs(losses)),
+                    6,
+                    0.0001 if top > 1 else 0.05,
+                    0.75,
+                    0.31,
+                    -0.42,
+                    0.78,
+                    0.2,
+                    0.3,
+                )
+            )
+    points = [
+        "dataset",
+        "population",
+        "finding",
+        "metric",
+        "model",
+        "loss",
+        "performance",
+        "performance_low",
+        "performance_high",
+        "bias",
+        "bias_low",
+        "bias_high",
+        "measure",
+        "family",
+    ]
+    columns = [
+        "dataset",
+        "population",
+        "finding",
+        "metric",
+        "measure",
+        "models",
+        "families",
+        "slope",
+        "intercept",
+        "spearman",
+        "low",
+        "high",
+        "p",
+        "spearman_split",
+    ]
     return pd.DataFrame(rows, columns=points), pd.DataFrame(lines, columns=columns)
 
 
@@ -228,9 +396,19 @@ def qualities(losses=("mse", "cosine"), dataset="chexpert") -> list[dict]:
     """Contents of quality.json, one a loss; the control `untrained` has an R2 far below any axis."""
 
     def found(cosine, centred, r2, cka, overlap, own, teachers):
-        return {"cosine": cosine, "mse": 0.09, "centred_cosine": centred, "r2_overall": r2, "cka_debiased": cka,
-                "cka": cka + 0.02, "neighbour_overlap": overlap, "retrieval_top1": 0.1, "retrieval_top5": 0.2,
-                "probe_auc": own, "teacher_probe_auc": teachers}  # fmt: skip
+        return {
+            "cosine": cosine,
+            "mse": 0.09,
+            "centred_cosine": centred,
+            "r2_overall": r2,
+            "cka_debiased": cka,
+            "cka": cka + 0.02,
+            "neighbour_overlap": overlap,
+            "retrieval_top1": 0.1,
+            "retrieval_top5": 0.2,
+            "probe_auc": own,
+            "teacher_probe_auc": teachers,
+        }
 
     return [
         {
@@ -255,8 +433,16 @@ def history(loss: str, seed: int, dataset="chexpert", epochs=8) -> pd.DataFrame:
     epoch = np.arange(epochs)
     train = 0.3 * np.exp(-epoch / 3) + 0.05 + rng.normal(0, 0.002, epochs)
     shift = -5 if loss == "mse-cosine-learned" else 0
-    return pd.DataFrame({"dataset": dataset, "loss": loss, "seed": seed, "epoch": epoch,
-                         "train_loss": train + shift, "val_loss": train + 0.02 + shift})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "dataset": dataset,
+            "loss": loss,
+            "seed": seed,
+            "epoch": epoch,
+            "train_loss": train + shift,
+            "val_loss": train + 0.02 + shift,
+        }
+    )
 
 
 def curves(
@@ -339,9 +525,13 @@ def curves(
 
 
 GROUPED = {
-    "all": ["all"], "sex": ["Female", "Male"], "race": ["Asian", "Black", "White"],
-    "age": ["31-40", "41-50", "51-60", "61-70"], "view": ["AP", "PA"], "sex x race": ["Female, Asian", "Male, Asian"],
-}  # fmt: skip
+    "all": ["all"],
+    "sex": ["Female", "Male"],
+    "race": ["Asian", "Black", "White"],
+    "age": ["31-40", "41-50", "51-60", "61-70"],
+    "view": ["AP", "PA"],
+    "sex x race": ["Female, Asian", "Male, Asian"],
+}
 
 
 def subgroups(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFrame:
@@ -388,9 +578,28 @@ def subgroups(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.Dat
                                         False,
                                     )
                                 )
-    columns = ["dataset", "source", "strategy", "model", "loss", "population", "attribute", "group", "finding", "metric",
-               "estimate", "low", "high", "relative", "relative_low", "relative_high", "n", "patients", "positives",
-               "suppressed"]  # fmt: skip
+    columns = [
+        "dataset",
+        "source",
+        "strategy",
+        "model",
+        "loss",
+        "population",
+        "attribute",
+        "group",
+        "finding",
+        "metric",
+        "estimate",
+        "low",
+        "high",
+        "relative",
+        "relative_low",
+        "relative_high",
+        "n",
+        "patients",
+        "positives",
+        "suppressed",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -407,11 +616,48 @@ def gaps(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFram
                     value = float(rng.uniform(0.01, 0.06))
                     if (attribute, finding, model) == ("race", "Pleural Effusion", "cxr-fm-lp"):
                         value = 0.09
-                    rows.append((dataset, dataset, "own", model, loss, population, attribute, finding, "auc_roc", "range",
-                                 names[0], names[-1], value, max(value - 0.02, 0), value + 0.02, 0.02, value * 0.8,
-                                 0.01 if value > 0.05 else 0.4))  # fmt: skip
-    columns = ["dataset", "source", "strategy", "model", "loss", "population", "attribute", "finding", "metric", "kind",
-               "a", "b", "estimate", "low", "high", "expected", "corrected", "p"]  # fmt: skip
+                    rows.append(
+                        (
+                            dataset,
+                            dataset,
+                            "own",
+                            model,
+                            loss,
+                            population,
+                            attribute,
+                            finding,
+                            "auc_roc",
+                            "range",
+                            names[0],
+                            names[-1],
+                            value,
+                            max(value - 0.02, 0),
+                            value + 0.02,
+                            0.02,
+                            value * 0.8,
+                            0.01 if value > 0.05 else 0.4,
+                        )
+                    )
+    columns = [
+        "dataset",
+        "source",
+        "strategy",
+        "model",
+        "loss",
+        "population",
+        "attribute",
+        "finding",
+        "metric",
+        "kind",
+        "a",
+        "b",
+        "estimate",
+        "low",
+        "high",
+        "expected",
+        "corrected",
+        "p",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -437,12 +683,28 @@ def scores(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFr
     rows = []
     for i, (model, loss) in enumerate(pairs(losses)):
         value = 30.0 if model == "cxr-model-fft" else 60.0 + 5 * i
-        rows.append({
-            "dataset": dataset, "model": model, "loss": loss, "scored": "race, sex" if race else "sex", "score": value,
-            "score_sd": 4.0, "score_race": value if race else np.nan, "score_sex": value, "score_age": value + 1,
-            "null_low": 2.0, "null_high": 41.0, "z": 3.0, "p": 0.3 if value < 41 else 0.005, "d_combined": 0.1 + i / 100,
-            "auc_race": 0.8 if race else np.nan, "auc_sex": 0.9, "auc_age": 0.7, "cka_teacher": 0.5,
-        })  # fmt: skip
+        rows.append(
+            {
+                "dataset": dataset,
+                "model": model,
+                "loss": loss,
+                "scored": "race, sex" if race else "sex",
+                "score": value,
+                "score_sd": 4.0,
+                "score_race": value if race else np.nan,
+                "score_sex": value,
+                "score_age": value + 1,
+                "null_low": 2.0,
+                "null_high": 41.0,
+                "z": 3.0,
+                "p": 0.3 if value < 41 else 0.005,
+                "d_combined": 0.1 + i / 100,
+                "auc_race": 0.8 if race else np.nan,
+                "auc_sex": 0.9,
+                "auc_age": 0.7,
+                "cka_teacher": 0.5,
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher.raster import read_image
-from cxrfmkd.teacher.sources import Row
+from cxrfmkd.teacher.rows import Row
 
 DIMENSION = 16
 
@@ -28,7 +28,7 @@ def drawing(seed: int, height: int = 48, width: int = 40) -> np.ndarray:
         grey += random.uniform(0.3, 1) * np.exp(
             -((y - cy) ** 2 + (x - cx) ** 2) / random.uniform(20, 200)
         )
-    return (255 * grey / grey.max()).astype(np.uint8)  # fmt: skip
+    return (255 * grey / grey.max()).astype(np.uint8)
 
 
 def write_images(root: Path, count: int, suffix: str = ".png") -> pd.DataFrame:
@@ -86,18 +86,25 @@ def embed_slowly(root: Path, seconds: float) -> None:
     settings = {"source": "savedmodel", "variant": "demo", "path": "stand-in"}
     with patch.object(embedding, "open_source", lambda *_: source):
         embedding.embed(
-            records, root / "images", settings, Teacher(dimension=DIMENSION, shard=4), root / "out", root / "shards"
-        )  # fmt: skip
+            records,
+            root / "images",
+            settings,
+            Teacher(dimension=DIMENSION, shard=4),
+            root / "out",
+            root / "shards",
+        )
 
 
 def write_tower(
     folder: Path, batch: str = "any", decode: str = "uint16", channels: int = DIMENSION
 ) -> Path:
-    """A SavedModel with ELIXR-C's signature and input stage, 40 pixels a side, seeded random inside.
+    """A SavedModel with ELIXR-C's signature and input stage, 40 pixels a side, seeded random
+    inside.
 
-    batch: what it does with several images: `any` embeds all; `first` and `static1` silently answer with the first
-    alone; `raise1` refuses; `reshape1` ends in a reshape to one row. decode: type that its graph decodes PNG to.
-    """  # fmt: skip
+    batch: what it does with several images: `any` embeds all; `first` and `static1` silently answer
+    with the first alone; `raise1` refuses; `reshape1` ends in a reshape to one row. decode: type
+    that its graph decodes PNG to.
+    """
     import tensorflow as tf
 
     random = np.random.default_rng(11)

@@ -11,9 +11,17 @@ from cxrfmkd.study.settings import Dataset
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 DEMOGRAPHIC_RACES = (
-    "White", "White, non-Hispanic", "Black or African American", "Asian", "Other", "Unknown", None,
-    "Asian - Historical Conv", "White or Asian", "Black, White",
-)  # fmt: skip
+    "White",
+    "White, non-Hispanic",
+    "Black or African American",
+    "Asian",
+    "Other",
+    "Unknown",
+    None,
+    "Asian - Historical Conv",
+    "White or Asian",
+    "Black, White",
+)
 ETHNICITIES = ("Non-Hispanic/Non-Latino", "Not Hispanic", "Hispanic/Latino", "Unknown", None)
 
 
@@ -50,9 +58,11 @@ def chexpert_tables(patients: int = 60, seed: int = 0) -> dict[str, pd.DataFrame
             "Sex": random.choice(["Male", "Female"], n),
             "Age": random.integers(18, 91, n),
             "Frontal/Lateral": [side for _, side, _ in rows],
-            "AP/PA": [random.choice(["AP", "PA"]) if side == "Frontal" else None for _, side, _ in rows],
+            "AP/PA": [
+                random.choice(["AP", "PA"]) if side == "Frontal" else None for _, side, _ in rows
+            ],
         }
-    ).join(findings(random, n))  # fmt: skip
+    ).join(findings(random, n))
     order = random.permutation(patients)
     demographics = pd.DataFrame(
         {
@@ -111,9 +121,14 @@ def mimic_tables(patients: int = 60, seed: int = 0, version: int = 2) -> dict[st
     words = np.array(fine if version > 1 else coarse, object)
     subjects = [str(10000000 + 37 * p) for p in range(patients)]
     admissions = pd.DataFrame(
-        [(s, random.choice(words)) for i, s in enumerate(subjects) if i % 13 != 4 for _ in range(random.integers(1, 4))],
+        [
+            (s, random.choice(words))
+            for i, s in enumerate(subjects)
+            if i % 13 != 4
+            for _ in range(random.integers(1, 4))
+        ],
         columns=["subject_id", "race" if version > 1 else "ethnicity"],
-    )  # fmt: skip
+    )
     studies = [
         (s, str(50000000 + 3 * i + k)) for i, s in enumerate(subjects) for k in range(1 + i % 3)
     ]
@@ -201,5 +216,16 @@ def nih(root: Path, rows=NIH_ROWS, **settings) -> Dataset:
 
 
 def many(n: int = 40) -> list[tuple]:
-    return [(f"{p:08d}_{k:03d}.png", "No Finding" if p % 2 else "Effusion", k, p, "50", "M", ("PA", "AP")[k])
-            for p in range(1, n + 1) for k in range(2)]  # fmt: skip
+    return [
+        (
+            f"{p:08d}_{k:03d}.png",
+            "No Finding" if p % 2 else "Effusion",
+            k,
+            p,
+            "50",
+            "M",
+            ("PA", "AP")[k],
+        )
+        for p in range(1, n + 1)
+        for k in range(2)
+    ]

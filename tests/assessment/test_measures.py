@@ -150,8 +150,12 @@ def test_directions_forgive_a_free_length(pair):
 def test_ridge_equals_scikit_learn_at_the_penalty_that_generalised_cross_validation_prefers(pair):
     inputs, outputs = pair[0] * np.geomspace(0.1, 10, 20, dtype="f4"), pair[1][:, :4]
     inputs[:, 2] = 7
-    x = np.divide(inputs - inputs.mean(0), inputs.std(0), where=inputs.std(0) > 1e-3,
-                  out=np.zeros(inputs.shape))  # fmt: skip
+    x = np.divide(
+        inputs - inputs.mean(0),
+        inputs.std(0),
+        where=inputs.std(0) > 1e-3,
+        out=np.zeros(inputs.shape),
+    )
     scores, fits = [], []
     for penalty in RIDGES:
         fit = Ridge(alpha=penalty * len(x)).fit(x, outputs).predict(x)
@@ -225,5 +229,10 @@ def test_student_of_another_teacher_is_refused(dataset):
     tables = [read_records(dataset[split]) for split in ("train", "val")]
     with pytest.raises(InputError, match=r"embeddings have 9 numbers, those of .* 7"):
         assess(
-            {"labels": {}}, opened["features"], dataset["weights"], opened["control"], opened["teacher"], *tables
-        )  # fmt: skip
+            {"labels": {}},
+            opened["features"],
+            dataset["weights"],
+            opened["control"],
+            opened["teacher"],
+            *tables,
+        )

@@ -9,7 +9,7 @@ import pytest
 from locations import SCRIPTS
 
 from cxrfmkd.assessment.selection import LOSS_RULES, STUDENT_RULES, select_loss, select_seed
-from cxrfmkd.probing.heads import chosen_weights
+from cxrfmkd.networks.weights import selected_weights
 from cxrfmkd.runtime.errors import InputError
 
 
@@ -68,7 +68,7 @@ def test_scripts_write_the_choice(tmp_path, name, seed):
     subprocess.run([str(part) for part in command], check=True)
     assert json.loads((tmp_path / "selected.json").read_text())["seed"] == seed
     assert (
-        chosen_weights(tmp_path / "selected.json") == tmp_path / f"seed{seed}/weights.safetensors"
+        selected_weights(tmp_path / "selected.json") == tmp_path / f"seed{seed}/weights.safetensors"
     )
 
 
@@ -98,8 +98,11 @@ def test_loss_is_chosen_by_the_declared_measure(tmp_path):
     assert chosen["weights"] == "cosine/seed42/weights.safetensors"
     assert chosen["rule"] == LOSS_RULES["probe_auc"]
     assert chosen["candidates"][0] == {
-        "loss": "mse", "seed": 42, "probe_auc": 0.7, "centred_cosine": 0.9
-    }  # fmt: skip
+        "loss": "mse",
+        "seed": 42,
+        "probe_auc": 0.7,
+        "centred_cosine": 0.9,
+    }
     assert select_loss(qualities, out, "centred_cosine")["loss"] == "mse"
     command = [sys.executable, SCRIPTS / "select_loss.py", "--spec", '{"rule": "centred_cosine"}']
     command += ["--quality", *qualities, "--out", out]

@@ -17,7 +17,7 @@ from scripts import run_script
 from cxrfmkd.bias.analysis import SHARED, analyse, views
 from cxrfmkd.bias.summary import combine
 from cxrfmkd.datasets.records import complete, write_records
-from cxrfmkd.probing.heads import View
+from cxrfmkd.networks.layers import View
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias
@@ -31,9 +31,16 @@ SMALL = Bias(
 def _analyse(records, arrays, settings=SMALL, seeds=(41,), weights=None, **others):
     weights = equal_weights(records) if weights is None else weights
     return analyse(
-        [View(array) for array in arrays], arrays[0], records, weights, settings,
-        dataset="d", model="cxr-fm-lp", seeds=list(seeds), **others,
-    )  # fmt: skip
+        [View(array) for array in arrays],
+        arrays[0],
+        records,
+        weights,
+        settings,
+        dataset="d",
+        model="cxr-fm-lp",
+        seeds=list(seeds),
+        **others,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -94,18 +101,37 @@ def test_tables_have_the_documented_columns(planted):
     _, found = planted
     leading = ["dataset", "model", "seed"]
     wanted = {
-        "ks": ["sample", "mode", "attribute", "a", "b", "n_a", "n_b", "d", "p", "p_adjusted", "band"],
+        "ks": [
+            "sample",
+            "mode",
+            "attribute",
+            "a",
+            "b",
+            "n_a",
+            "n_b",
+            "d",
+            "p",
+            "p_adjusted",
+            "band",
+        ],
         "score": ["sample", "form", "attribute", "score", "low", "high"],
         "effects": ["attribute", "a", "b", "mode", "measure", "estimate", "low", "high"],
         "null": ["form", "attribute", "score", "null_mean", "null_low", "null_high", "z", "p"],
         "encoding": ["attribute", "group", "given", "auc", "low", "high", "n", "n_group"],
         "variance": ["mode", "ratio"],
-    }  # fmt: skip
+    }
     for name, columns in wanted.items():
         assert list(found[name])[: 3 + len(columns)] == leading + columns
     assert set(found["score"]["sample"]) == {
-        "main", "all", "simulation", "one per patient", "AP", "PA", "half 1", "half 2",
-    }  # fmt: skip
+        "main",
+        "all",
+        "simulation",
+        "one per patient",
+        "AP",
+        "PA",
+        "half 1",
+        "half 2",
+    }
     assert found["variance"].ratio.sum() >= 0.99
 
 
@@ -202,9 +228,14 @@ def test_one_embedding_for_all_seeds_has_one_label_and_any_other_number_is_refus
 
 def test_pca_can_be_fitted_on_validation_images():
     records = pd.concat(
-        [make_records(80), make_records(60, 1).assign(split="val").pipe(lambda v: v.assign(image_id="v" + v.image_id))],
+        [
+            make_records(80),
+            make_records(60, 1)
+            .assign(split="val")
+            .pipe(lambda v: v.assign(image_id="v" + v.image_id)),
+        ],
         ignore_index=True,
-    )  # fmt: skip
+    )
     array = make_embeddings(records)
     settings = replace(SMALL, simulations=0, permutations=0, replicates=0, fit="validation")
     found = _analyse(records, [array], settings)
@@ -218,7 +249,12 @@ def test_first_analysis_looks_at_every_drawn_row():
     records = make_records(120)
     drawn = np.random.default_rng(0).integers(0, 4, len(records)).astype(float)
     settings = replace(SMALL, variant="v1", simulations=2, permutations=5, replicates=5)
-    found = _analyse(records, [make_embeddings(records)], settings, weights=equal_weights(records).assign(weight=drawn))  # fmt: skip
+    found = _analyse(
+        records,
+        [make_embeddings(records)],
+        settings,
+        weights=equal_weights(records).assign(weight=drawn),
+    )
     line = found["ks"].query("sample == 'all' and attribute == 'sex' and mode == 1").iloc[0]
     assert line.n_a + line.n_b == drawn.sum()
     assert len(found["points"]) == (drawn > 0).sum()
@@ -272,13 +308,25 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
     tables = ("ks", "score", "effects", "null", "encoding", "variance")
     models = {"cxr-fm-lp": "teacher", "cxr-fmkd-fft.mse": "embeddings"}
     for model, array in models.items():
-        spec = {"dataset": "d", "model": model, "seeds": [41, 42], "bias": settings, "evaluation": {"minimum_cell": 10}}  # fmt: skip
+        spec = {
+            "dataset": "d",
+            "model": model,
+            "seeds": [41, 42],
+            "bias": settings,
+            "evaluation": {"minimum_cell": 10},
+        }
         run_script(
-            monkeypatch, "analyse_bias", spec, embeddings=[tmp_path / array / "meta.json"], teacher=tmp_path / "teacher",
-            val=tmp_path / "val.csv", test=tmp_path / "test.csv", resampled=tmp_path / "weights.csv",
+            monkeypatch,
+            "analyse_bias",
+            spec,
+            embeddings=[tmp_path / array / "meta.json"],
+            teacher=tmp_path / "teacher",
+            val=tmp_path / "val.csv",
+            test=tmp_path / "test.csv",
+            resampled=tmp_path / "weights.csv",
             points=tmp_path / model / "projection.parquet",
             **{name: tmp_path / model / f"{name}.csv" for name in tables},
-        )  # fmt: skip
+        )
     parts = {"scores": "score", "nulls": "null", "encodings": "encoding", "effects": "effects"}
     paths = {k: [tmp_path / m / f"{v}.csv" for m in models] for k, v in parts.items()}
     wanted = list(reversed(models))

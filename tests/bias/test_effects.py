@@ -93,7 +93,8 @@ def test_intervals_cover_the_truth_with_several_images_a_patient(shift):
     assert ((covered / 200 > 0.92) & (covered / 200 < 0.99)).all()
 
 
-# --- probes and distances -----------------------------------------------------------------------------------
+# --- probes and distances
+# -----------------------------------------------------------------------------------
 
 
 def test_probe_finds_what_is_planted_about_as_well_as_logistic_regression():
@@ -164,4 +165,6 @@ def test_alignment_is_one_up_to_rotation_and_scale_and_small_for_noise():
     narrow = wide[:, :5]
     centred = [e - e.mean(0) for e in (wide, narrow)]
     a, b = (e @ e.T for e in centred)
-    assert encoding.cka(wide, narrow) == pytest.approx((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))  # fmt: skip
+    assert encoding.cka(wide, narrow) == pytest.approx(
+        (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+    )

@@ -44,9 +44,17 @@ def test_tiny_p_values_keep_their_digits():
 
 @pytest.mark.parametrize(
     ("n", "m", "d"),
-    [(1, 1, 1), (7, 7, 0.3), (13, 40, 0.2), (40, 41, 0.25), (200, 200, 0.02), (150, 290, 0.1), (150, 291, 0.3),
-     (150, 290, 0.55)],
-)  # fmt: skip
+    [
+        (1, 1, 1),
+        (7, 7, 0.3),
+        (13, 40, 0.2),
+        (40, 41, 0.25),
+        (200, 200, 0.02),
+        (150, 290, 0.1),
+        (150, 291, 0.3),
+        (150, 290, 0.55),
+    ],
+)
 def test_equals_the_share_of_orders_counted_in_whole_numbers(n, m, d):
     bound = max(round(d * n * m), 1)
     inside = [1] + [
@@ -143,8 +151,14 @@ def test_adjustment_leaves_out_what_was_not_tested():
 def test_bands_have_the_thesis_bounds():
     adjusted = np.array([1, 0.05, 0.0499999, 0.001, 0.0009999, 0, np.nan])
     assert [ks.BANDS[band] for band in ks.bands(adjusted)] == [
-        "FALSE", "FALSE", "TRUE", "TRUE", "TRUE+", "TRUE+", "FALSE",
-    ]  # fmt: skip
+        "FALSE",
+        "FALSE",
+        "TRUE",
+        "TRUE",
+        "TRUE+",
+        "TRUE+",
+        "FALSE",
+    ]
 
 
 @pytest.mark.parametrize("model", ["cxr-foundation", "chexpert-model"])
@@ -192,7 +206,9 @@ def test_command_returns_scipys_numbers_adjusted_as_one_family(tmp_path, suffix)
     command.arguments(parser)
     modes = ["PCA Mode 1", "PCA Mode 2"]
     pairs = ["disease label=1:0", "race=White:Asian"]
-    command.main(parser.parse_args([str(source), "--modes", *modes, "--pairs", *pairs, "--out", str(out)]))  # fmt: skip
+    command.main(
+        parser.parse_args([str(source), "--modes", *modes, "--pairs", *pairs, "--out", str(out)])
+    )
     found = pd.read_csv(out)
     assert list(found) == list(command.COLUMNS)
     wanted = [
@@ -202,7 +218,9 @@ def test_command_returns_scipys_numbers_adjusted_as_one_family(tmp_path, suffix)
     ]
     np.testing.assert_allclose(found.p, [w.pvalue for w in wanted], rtol=0, atol=1e-12)
     np.testing.assert_allclose(found.d, [w.statistic for w in wanted], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.p_adjusted, multipletests(found.p, method="fdr_by")[1], rtol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(
+        found.p_adjusted, multipletests(found.p, method="fdr_by")[1], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,12 @@ def test_null_replicates_are_the_score_computed_anew():
             position = known.attributes.index(name)
             own = pd.Series(known.codes[position]).groupby(patients).first().to_numpy()
             other[position] = own[order][patients]
-        tests = ks.statistics(ks.sort_once(scores), other, known.pairs(THESIS), np.arange(len(records))[None])  # fmt: skip
-        each = score.comparison_scores(score.points(tests), score.mode_weights(axes.ratios[:4], "normalised"))  # fmt: skip
+        tests = ks.statistics(
+            ks.sort_once(scores), other, known.pairs(THESIS), np.arange(len(records))[None]
+        )
+        each = score.comparison_scores(
+            score.points(tests), score.mode_weights(axes.ratios[:4], "normalised")
+        )
         assert score.attribute_scores(each, THESIS)["combined"][0] == pytest.approx(value)
 
 

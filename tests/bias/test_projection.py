@@ -30,7 +30,9 @@ def test_equals_scikit_learns_full_svd_of_the_repeated_rows(n, features, counted
     np.testing.assert_allclose(found.ratios[:kept], wanted.explained_variance_ratio_, rtol=1e-9)
     np.testing.assert_allclose(found.variances[:kept], wanted.explained_variance_, rtol=1e-9)
     np.testing.assert_allclose(found.axes[:kept], wanted.components_, atol=1e-8)
-    np.testing.assert_allclose(found.scores(x)[:, :kept], wanted.transform(x.astype(float)), atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        found.scores(x)[:, :kept], wanted.transform(x.astype(float)), atol=1e-6
+    )
 
 
 def test_keeps_the_tested_modes_even_if_one_holds_all_variance():

@@ -88,7 +88,8 @@ def test_an_attribute_that_nobody_has_must_be_left_out():
         wanted(groups(make_records(30, race=False)), ["sex", "race"], "nih")
 
 
-# --- samples ----------------------------------------------------------------------------------------------
+# --- samples
+# ----------------------------------------------------------------------------------------------
 
 
 def test_weights_are_average_over_observed_share_of_the_stratum():
@@ -189,7 +190,8 @@ def test_one_image_of_every_patient():
     assert not np.array_equal(rows, sampling.one_each(owner, 2))
 
 
-# --- what the design refuses, and duplicated rows -----------------------------------------------------------
+# --- what the design refuses, and duplicated rows
+# -----------------------------------------------------------
 
 
 def test_design_wants_a_weight_for_every_image_and_counts_for_v1():

@@ -35,8 +35,24 @@ def files(tmp_path):
 
 
 def run(folder, *more, a="a.parquet", b="b.parquet") -> pd.DataFrame:
-    main(["compare", "--truth", str(folder / "truth.csv"), "--scores", str(folder / a), "--scores", str(folder / b),
-          "--key", "image_id", "--out", str(folder / "out.csv"), "--replicates", "200", *more])  # fmt: skip
+    main(
+        [
+            "compare",
+            "--truth",
+            str(folder / "truth.csv"),
+            "--scores",
+            str(folder / a),
+            "--scores",
+            str(folder / b),
+            "--key",
+            "image_id",
+            "--out",
+            str(folder / "out.csv"),
+            "--replicates",
+            "200",
+            *more,
+        ]
+    )
     return pd.read_csv(folder / "out.csv")
 
 
@@ -74,7 +90,8 @@ def test_estimates_and_differences_are_scikit_learn_s(files):
             assert [row.estimate_a, row.estimate_b] == pytest.approx(expected, abs=1e-12)
             assert row.difference == pytest.approx(expected[0] - expected[1], abs=1e-12)
     assert table.n.loc["Edema", "auc_pr"] == len(truth)
-    assert table.loc["Macro", "auc_roc"].p < 0.01 and table.loc["Macro", "auc_roc"].low > 0
+    assert table.loc["Macro", "auc_roc"].p < 0.01
+    assert table.loc["Macro", "auc_roc"].low > 0
 
 
 def test_swapping_the_models_changes_signs_alone(files):
@@ -83,7 +100,8 @@ def test_swapping_the_models_changes_signs_alone(files):
     np.testing.assert_allclose(there.difference, -back.difference)
     np.testing.assert_allclose(there.low, -back.high)
     np.testing.assert_allclose(there.p_adjusted, back.p_adjusted)
-    assert there.model_a.str.endswith("a.parquet").all() and (there.model_a == back.model_b).all()
+    assert there.model_a.str.endswith("a.parquet").all()
+    assert (there.model_a == back.model_b).all()
 
 
 def test_p_values_are_adjusted_within_a_metric(files):
@@ -101,7 +119,8 @@ def test_a_model_does_not_differ_from_its_copy(files):
     folder, _ = files
     (folder / "copy.parquet").write_bytes((folder / "a.parquet").read_bytes())
     table = run(folder, b="copy.parquet")
-    assert (table[["difference", "low", "high"]] == 0).all(axis=None) and table.p.isna().all()
+    assert (table[["difference", "low", "high"]] == 0).all(axis=None)
+    assert table.p.isna().all()
 
 
 def test_weights_count_rows_and_have_no_delong(files):

@@ -42,7 +42,9 @@ def folder(tmp_path):
     )  # moves the batch-norm statistics
     student.save(chosen / "weights.safetensors", {"loss": "mse", "seed": "41"})
     write_json(chosen / "run.json", {"loss": "mse", "seed": 41, "images": {"train": 9}, "spec": {}})
-    write_json(chosen.parent / "selected.json", {"seed": 41, "weights": "seed41/weights.safetensors"})  # fmt: skip
+    write_json(
+        chosen.parent / "selected.json", {"seed": 41, "weights": "seed41/weights.safetensors"}
+    )
     write_json(tmp_path / "results/chexpert/images/meta.json", {"settings": {"size": 48}})
     return chosen
 
@@ -72,9 +74,8 @@ def test_the_file_says_what_it_is_and_names_no_place(folder, tmp_path):
     inside = {"about.json": ""}
     program = torch.export.load(tmp_path / "student.pt2", extra_files=inside).module()
     about = json.loads(inside["about.json"])
-    assert about["takes"].startswith("uint8 (n, 64, 64)") and about["gives"].startswith(
-        "float32 (n, 6)"
-    )
+    assert about["takes"].startswith("uint8 (n, 64, 64)")
+    assert about["gives"].startswith("float32 (n, 6)")
     assert about["run"] == {"loss": "mse", "seed": 41, "images": {"train": 9}}
     assert str(tmp_path) not in inside["about.json"]
     assert program(torch.from_numpy(images(1, 64))).shape == (1, 6)

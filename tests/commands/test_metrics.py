@@ -28,8 +28,22 @@ def files(tmp_path):
 
 
 def run(folder, *more, truth="truth.csv", scores="scores.parquet") -> pd.DataFrame:
-    main(["metrics", "--truth", str(folder / truth), "--scores", str(folder / scores), "--key", "image_id",
-          "--out", str(folder / "out.csv"), "--replicates", "100", *more])  # fmt: skip
+    main(
+        [
+            "metrics",
+            "--truth",
+            str(folder / truth),
+            "--scores",
+            str(folder / scores),
+            "--key",
+            "image_id",
+            "--out",
+            str(folder / "out.csv"),
+            "--replicates",
+            "100",
+            *more,
+        ]
+    )
     return pd.read_csv(folder / "out.csv")
 
 
@@ -59,9 +73,8 @@ def test_few_findings_blanks_and_other_names_do(files):
     few.to_csv(folder / "few.csv", index=False)
     scores[["image_id"]].assign(mine=scores.Edema).to_csv(folder / "mine.csv", index=False)
     table = run(folder, truth="few.csv", scores="mine.csv")
-    assert (
-        table.finding.tolist() == ["mine"] * 4 and table.n.tolist() == [few.mine.notna().sum()] * 4
-    )
+    assert table.finding.tolist() == ["mine"] * 4
+    assert table.n.tolist() == [few.mine.notna().sum()] * 4
 
 
 @pytest.mark.parametrize(
@@ -70,15 +83,31 @@ def test_few_findings_blanks_and_other_names_do(files):
         (lambda t, s: (t[1:], s), [], "0 rows of .* have no scores and 1 rows of it no truth"),
         (lambda t, s: (t, s[2:]), [], "2 rows of .* have no scores"),
         (lambda t, s: (t, pd.concat([s, s[:1]])), [], "1 values of image_id stand twice"),
-        (lambda t, s: (t, s.rename(columns={"image_id": "id"})), [], "no column image_id; it has id"),
+        (
+            lambda t, s: (t, s.rename(columns={"image_id": "id"})),
+            [],
+            "no column image_id; it has id",
+        ),
         (lambda t, s: (t, s[["image_id"]]), [], "no column has the name of one of"),
-        (lambda t, s: (t.assign(Edema="yes"), s), [], "columns Edema have values that are no numbers"),
-        (lambda t, s: (t.assign(Edema=-1), s), [], r"truth must be 0, 1 or missing; found \[-1.0\]"),
+        (
+            lambda t, s: (t.assign(Edema="yes"), s),
+            [],
+            "columns Edema have values that are no numbers",
+        ),
+        (
+            lambda t, s: (t.assign(Edema=-1), s),
+            [],
+            r"truth must be 0, 1 or missing; found \[-1.0\]",
+        ),
         (lambda t, s: (t, s.assign(Edema=np.nan)), [], "scores are not finite numbers"),
         (lambda t, s: (t, s), ["--cluster", "patient"], "no column patient; it has"),
-        (lambda t, s: (t.assign(patient_id=None), s), ["--cluster", "patient_id"], "blanks in image_id, patient_id"),
+        (
+            lambda t, s: (t.assign(patient_id=None), s),
+            ["--cluster", "patient_id"],
+            "blanks in image_id, patient_id",
+        ),
     ],
-)  # fmt: skip
+)
 def test_tables_that_do_not_fit_are_an_error(files, capsys, change, arguments, said):
     folder, truth, scores = files
     truth, scores = change(truth, scores)

@@ -68,8 +68,14 @@ def test_every_excluded_image_is_counted(tmp_path):
     tables = chexpert_tables()
     flow = adapters.read("chexpert", chexpert(tmp_path, tables)).flow.steps
     assert [step["step"] for step in flow] == [
-        "train.csv", "split", "demographics", "one patient, one row", "race", "ethnicity", "view",
-    ]  # fmt: skip
+        "train.csv",
+        "split",
+        "demographics",
+        "one patient, one row",
+        "race",
+        "ethnicity",
+        "view",
+    ]
     assert flow[0]["kept"] == len(tables["train"])
     for before, after in pairwise(flow):
         assert before["kept"] == after["kept"] + after["excluded"]
@@ -91,7 +97,8 @@ def test_a_split_file_of_a_longer_release_is_refused_with_both_numbers(tmp_path)
         adapters.read("chexpert", chexpert(tmp_path, tables))
     assert str(error.value) == (
         f"chexpert: train.csv has {rows} rows, the split file speaks of row {rows + 1}. "
-        "They belong to different releases.\nSet datasets.chexpert.tables.split to the file that came with this "
+        "They belong to different releases.\nSet datasets.chexpert.tables.split to the file that "
+        "came with this "
         "train.csv, or remove it to draw a new patient split."
     )
 

@@ -101,11 +101,18 @@ def test_paths_follow_the_official_layout(tmp_path):
 
 def test_the_finer_categories_of_version_2_fall_into_those_of_version_1():
     said = {
-        "ASIAN - CHINESE": "ASIAN", "ASIAN - SOUTH EAST ASIAN": "ASIAN", "BLACK/AFRICAN": "BLACK",
-        "BLACK/AFRICAN AMERICAN": "BLACK", "BLACK/CARIBBEAN ISLAND": "BLACK", "WHITE - BRAZILIAN": "WHITE",
-        "HISPANIC OR LATINO": "HISPANIC", "HISPANIC/LATINO - CUBAN": "HISPANIC", "CAUCASIAN": "CAUCASIAN",
-        "PORTUGUESE": "PORTUGUESE", " white ": "WHITE",
-    }  # fmt: skip
+        "ASIAN - CHINESE": "ASIAN",
+        "ASIAN - SOUTH EAST ASIAN": "ASIAN",
+        "BLACK/AFRICAN": "BLACK",
+        "BLACK/AFRICAN AMERICAN": "BLACK",
+        "BLACK/CARIBBEAN ISLAND": "BLACK",
+        "WHITE - BRAZILIAN": "WHITE",
+        "HISPANIC OR LATINO": "HISPANIC",
+        "HISPANIC/LATINO - CUBAN": "HISPANIC",
+        "CAUCASIAN": "CAUCASIAN",
+        "PORTUGUESE": "PORTUGUESE",
+        " white ": "WHITE",
+    }
     assert coarse(pd.Series(list(said), dtype="str")).tolist() == list(said.values())
 
 
@@ -127,9 +134,11 @@ def test_inconsistent_race_under_both_switches(tmp_path, said, strict, informati
     tables = mimic_tables()
     first = tables["metadata"].subject_id.isin(tables["metadata"].subject_id.unique()[:2])
     tables["metadata"] = tables["metadata"][first].assign(ViewPosition="PA")
-    tables["labels"] = tables["metadata"][["subject_id", "study_id"]].drop_duplicates().assign(
-        **dict.fromkeys(FINDINGS, 1.0)
-    )  # fmt: skip
+    tables["labels"] = (
+        tables["metadata"][["subject_id", "study_id"]]
+        .drop_duplicates()
+        .assign(**dict.fromkeys(FINDINGS, 1.0))
+    )
     one, two = tables["metadata"].subject_id.unique()
     rows = [(one, text) for text in said] + [(two, "ASIAN")]
     tables["admissions"] = pd.DataFrame(rows, columns=["subject_id", "race"])
@@ -143,8 +152,14 @@ def test_inconsistent_race_under_both_switches(tmp_path, said, strict, informati
 def test_every_excluded_image_is_counted(tmp_path):
     flow = adapters.read("mimic", mimic(tmp_path)).flow.steps
     assert [step["step"] for step in flow] == [
-        "metadata", "labels", "admissions", "one race", "race", "view", "patients",
-    ]  # fmt: skip
+        "metadata",
+        "labels",
+        "admissions",
+        "one race",
+        "race",
+        "view",
+        "patients",
+    ]
     for before, after in pairwise(flow):
         assert before["kept"] == after["kept"] + after["excluded"]
         assert after["excluded"] > 0
@@ -185,9 +200,14 @@ def test_the_real_demo_tables_of_mimic_iv(tmp_path, switch, white):
     n = len(people)
     study = [str(50000000 + i) for i in range(n)]
     metadata = pd.DataFrame(
-        {"dicom_id": [f"{i:08x}" for i in range(n)], "subject_id": people.subject_id, "study_id": study,
-         "ViewPosition": "PA", "StudyDate": people.anchor_year + "0101"}
-    )  # fmt: skip
+        {
+            "dicom_id": [f"{i:08x}" for i in range(n)],
+            "subject_id": people.subject_id,
+            "study_id": study,
+            "ViewPosition": "PA",
+            "StudyDate": people.anchor_year + "0101",
+        }
+    )
     labels = metadata[["subject_id", "study_id"]].assign(**dict.fromkeys(FINDINGS, 1))
     metadata.to_csv(tmp_path / "metadata.csv", index=False)
     labels.to_csv(tmp_path / "labels.csv", index=False)
@@ -204,8 +224,10 @@ def test_the_real_demo_tables_of_mimic_iv(tmp_path, switch, white):
     }
     assert reading.joined == 1
     assert reading.records.race.value_counts().to_dict() == expected
-    assert (reading.records.age.astype(int).astype(str) == people.set_index("subject_id").anchor_age.loc[
-        reading.records.patient_id].to_numpy()).all()  # fmt: skip
+    assert (
+        reading.records.age.astype(int).astype(str)
+        == people.set_index("subject_id").anchor_age.loc[reading.records.patient_id].to_numpy()
+    ).all()
 
 
 def test_a_patient_of_unknown_race_counts_as_admitted_and_leaves_at_the_step_race(tmp_path):

@@ -135,8 +135,12 @@ def test_keep_restricts_to_a_view_and_a_view_that_never_occurs_is_refused(tmp_pa
     made = sample("nih", nih(tmp_path / "a", rows=many(), keep={"view": ["PA"]}))
     assert set(made.records.view) == {"PA"}
     assert made.summary["flow"][-1] == {
-        "step": "keep view", "kept": 40, "excluded": 40, "patients": 40, "reason": "not PA",
-    }  # fmt: skip
+        "step": "keep view",
+        "kept": 40,
+        "excluded": 40,
+        "patients": 40,
+        "reason": "not PA",
+    }
     with pytest.raises(
         InputError, match=r"datasets.nih.keep.view: no record has pa; there are AP, PA"
     ):

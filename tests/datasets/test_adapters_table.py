@@ -25,9 +25,13 @@ OWN = pd.DataFrame(
     }
 )
 COLUMNS = {
-    "path": "file", "patient_id": "person", "sex": "gender", "age": "years", "race": "origin",
+    "path": "file",
+    "patient_id": "person",
+    "sex": "gender",
+    "age": "years",
+    "race": "origin",
     "Pleural Effusion": "effusion",
-}  # fmt: skip
+}
 VALUES = {
     "sex": {"w": "Female", "m": "Male"},
     "race": {"caucasian": "White", "asian": "Asian", "n/k": None},
@@ -69,18 +73,41 @@ def test_own_splits_are_kept_and_may_be_mapped(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"columns": COLUMNS | {"path": "files"}}, "datasets.own.columns.path is files, which the file does not have"),
-        ({"columns": COLUMNS | {"colour": "file"}}, "columns.colour: there is no such column of ours"),
-        ({"columns": {"path": "file"}}, "columns.patient_id is not set, and the file has no patient_id"),
-        ({"table": OWN.drop(columns=["effusion", "Edema"]), "columns": {"path": "file", "patient_id": "person"}},
-         "none of the 14 findings"),
+        (
+            {"columns": COLUMNS | {"path": "files"}},
+            "datasets.own.columns.path is files, which the file does not have",
+        ),
+        (
+            {"columns": COLUMNS | {"colour": "file"}},
+            "columns.colour: there is no such column of ours",
+        ),
+        (
+            {"columns": {"path": "file"}},
+            "columns.patient_id is not set, and the file has no patient_id",
+        ),
+        (
+            {
+                "table": OWN.drop(columns=["effusion", "Edema"]),
+                "columns": {"path": "file", "patient_id": "person"},
+            },
+            "none of the 14 findings",
+        ),
         ({"values": {}}, "values.sex: 3 rows hold w, m, which is none of Male, Female"),
-        ({"values": VALUES | {"race": {"caucasian": "White"}}}, "values.race: 2 rows hold n/k, asian"),
-        ({"table": OWN.assign(effusion=[1, 2, 0])}, r"column effusion: labels are 1, 0, -1 .* not 2.0 \(line 3\)"),
-        ({"table": OWN.assign(effusion=["yes", 1, 0])}, r"column Pleural Effusion: 1 values are no numbers, such as yes"),
+        (
+            {"values": VALUES | {"race": {"caucasian": "White"}}},
+            "values.race: 2 rows hold n/k, asian",
+        ),
+        (
+            {"table": OWN.assign(effusion=[1, 2, 0])},
+            r"column effusion: labels are 1, 0, -1 .* not 2.0 \(line 3\)",
+        ),
+        (
+            {"table": OWN.assign(effusion=["yes", 1, 0])},
+            r"column Pleural Effusion: 1 values are no numbers, such as yes",
+        ),
         ({"table": OWN.assign(person=["1", None, "2"])}, r"column person is blank \(line 3\)"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_named(tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
         adapters.read("own", own(tmp_path, **settings))
@@ -91,7 +118,8 @@ def test_an_unknown_adapter_is_refused():
         adapters.read("x", Dataset("dicom", {}, "", {}))
 
 
-# --- the notebooks' own files -----------------------------------------------------------------------------
+# --- the notebooks' own files
+# -----------------------------------------------------------------------------
 
 
 def notebook_files(root, name: str, records: pd.DataFrame, own_columns: dict) -> Dataset:
@@ -116,16 +144,26 @@ def of_chexpert(root) -> tuple[Dataset, pd.DataFrame]:
     records = sample("chexpert", chexpert(root / "raw", chexpert_tables())).records
     parts = records.path.str.split("/")
     preproc = "preproc_224x224/" + parts.str[2] + "_" + parts.str[3] + "_" + parts.str[4]
-    columns = {"patient_id": records.patient_id, "Path": records.path, "AP/PA": records.view,
-               "ethnicity": records.ethnicity, "path_preproc": preproc}  # fmt: skip
+    columns = {
+        "patient_id": records.patient_id,
+        "Path": records.path,
+        "AP/PA": records.view,
+        "ethnicity": records.ethnicity,
+        "path_preproc": preproc,
+    }
     return notebook_files(root / "notebooks", "chexpert", records, columns), records
 
 
 def of_mimic(root) -> tuple[Dataset, pd.DataFrame]:
     records = sample("mimic", mimic(root / "raw", mimic_tables(200))).records
     dicom = records.path.str.split("/").str[-1]
-    columns = {"subject_id": records.patient_id, "study_id": records.study_id, "ViewPosition": records.view,
-               "path": records.path, "path_preproc": "preproc_224x224/s" + records.study_id + "_" + dicom}  # fmt: skip
+    columns = {
+        "subject_id": records.patient_id,
+        "study_id": records.study_id,
+        "ViewPosition": records.view,
+        "path": records.path,
+        "path_preproc": "preproc_224x224/s" + records.study_id + "_" + dicom,
+    }
     return notebook_files(root / "notebooks", "mimic", records, columns), records
 
 

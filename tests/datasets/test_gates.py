@@ -73,7 +73,8 @@ def test_a_path_of_another_patient_fails_and_so_does_one_that_names_none():
     records.loc[1, "path"] = "p2/s1/view1.jpg"
     records.loc[4, "path"] = "lost.jpg"
     assert failed(records, pattern)["path and row agree"] == (
-        "1 paths name no patient_id (rows 5); 1 paths are of another patient_id than their row (rows 2)"
+        "1 paths name no patient_id (rows 5); 1 paths are of another patient_id than their row "
+        "(rows 2)"
     )
 
 
@@ -139,7 +140,8 @@ def test_a_image_in_two_splits_under_two_names_is_found():
     )
 
 
-# --- selection --------------------------------------------------------------------------------------------
+# --- selection
+# --------------------------------------------------------------------------------------------
 
 
 def test_a_sample_has_all_columns_three_splits_and_a_summary_of_counts_alone(tmp_path):
@@ -154,9 +156,11 @@ def test_a_sample_has_all_columns_three_splits_and_a_summary_of_counts_alone(tmp
     found = summary["counts"]["test"]
     assert found["race"] == test.race.value_counts().to_dict()
     assert found["findings"]["Edema"] == {
-        "positive": (test.Edema == 1).sum(), "negative": (test.Edema == 0).sum(),
-        "uncertain": (test.Edema == -1).sum(), "blank": test.Edema.isna().sum(),
-    }  # fmt: skip
+        "positive": (test.Edema == 1).sum(),
+        "negative": (test.Edema == 0).sum(),
+        "uncertain": (test.Edema == -1).sum(),
+        "blank": test.Edema.isna().sum(),
+    }
     text = json.dumps(summary)
     assert not any(key in text for key in [*records.image_id, *records.patient_id])
 
@@ -167,8 +171,13 @@ def test_a_drawn_split_is_patient_disjoint_and_in_the_published_order(tmp_path):
     sides = made.records.groupby("patient_id").split.nunique()
     assert sides.eq(1).all()
     assert made.summary["split"] == {"drawn": {"train": 0.6, "val": 0.1, "seed": 42}}
-    ordered = published_order(made.records.sort_values("image_id", key=lambda s: s.map(
-        {key: i for i, key in enumerate(metadata_order(tmp_path))})), 42)  # fmt: skip
+    ordered = published_order(
+        made.records.sort_values(
+            "image_id",
+            key=lambda s: s.map({key: i for i, key in enumerate(metadata_order(tmp_path))}),
+        ),
+        42,
+    )
     assert ordered.image_id.tolist() == made.records.image_id.tolist()
 
 
@@ -184,8 +193,12 @@ def test_a_limit_keeps_whole_patients(tmp_path):
     few = sample("nih", nih(tmp_path / "b", rows=many(), limit=20))
     assert few.records.patient_id.nunique() == 20
     counts = everything.patient_id.value_counts()
-    assert (few.records.patient_id.value_counts() == counts[few.records.patient_id.unique()].reindex(
-        few.records.patient_id.value_counts().index)).all()  # fmt: skip
+    assert (
+        few.records.patient_id.value_counts()
+        == counts[few.records.patient_id.unique()].reindex(
+            few.records.patient_id.value_counts().index
+        )
+    ).all()
     assert few.summary["flow"][-1]["step"] == "limit"
 
 
@@ -234,7 +247,8 @@ def test_two_datasets_of_the_same_people_agree_on_every_patients_side(tmp_path):
     settings = nih(tmp_path, rows=many(80))
     source, target = (sides(settings, keep={"view": [view]}) for view in ("PA", "AP"))
     both = source.merge(target, on="patient_id")  # one image of each view, so one row a patient
-    assert len(both) == 80 and both.split_x.nunique() == 3
+    assert len(both) == 80
+    assert both.split_x.nunique() == 3
     assert (both.split_x == both.split_y).all()
     assert gates.patients_of_both(source, target).status == "passed"
 
@@ -246,7 +260,8 @@ def test_two_datasets_of_the_same_people_agree_on_every_patients_side(tmp_path):
     assert gate.found.startswith(f"{wrong} of {len(pair)} patients of both datasets stand in")
 
 
-# --- scripts ----------------------------------------------------------------------------------------------
+# --- scripts
+# ----------------------------------------------------------------------------------------------
 
 
 def script(name: str, spec: dict, **paths) -> subprocess.CompletedProcess:
@@ -314,8 +329,12 @@ def test_a_script_ends_with_the_message_alone(tmp_path):
 @pytest.mark.parametrize("seed", [42, 7])
 def test_a_transfer_stops_where_source_and_target_part_a_patient(tmp_path, seed):
     settings = nih(tmp_path, rows=many(80))
-    made = {"source": sides(settings, keep={"view": ["PA"]}),
-            "target": sides(settings, keep={"view": ["AP"]}, split={"train": 0.6, "val": 0.1, "seed": seed})}  # fmt: skip
+    made = {
+        "source": sides(settings, keep={"view": ["PA"]}),
+        "target": sides(
+            settings, keep={"view": ["AP"]}, split={"train": 0.6, "val": 0.1, "seed": seed}
+        ),
+    }
     words = []
     for side, records in made.items():
         words.append(f"--{side}")
@@ -325,13 +344,23 @@ def test_a_transfer_stops_where_source_and_target_part_a_patient(tmp_path, seed)
     out = tmp_path / "patients.json"
     spec = {"source": "nih-pa", "target": "nih-ap", "same_people": True}
     ended = subprocess.run(
-        [sys.executable, SCRIPTS / "check_patients.py", "--spec", json.dumps(spec), *words, "--out", out],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            SCRIPTS / "check_patients.py",
+            "--spec",
+            json.dumps(spec),
+            *words,
+            "--out",
+            out,
+        ],
+        capture_output=True,
+        text=True,
+    )
     if seed == 42:
         assert ended.returncode == 0, ended.stderr
         assert [gate["status"] for gate in json.loads(out.read_text())] == ["passed"]
     else:
-        assert ended.returncode == 2 and not out.exists()
+        assert ended.returncode == 2
+        assert not out.exists()
         assert "failed  patients in one split of source and target" in ended.stderr
         assert "same shares, seed and limit" in ended.stderr

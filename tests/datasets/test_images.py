@@ -214,7 +214,8 @@ def test_marker_lands_where_the_aspect_policy_says(tmp_path, suffix):
     padded = decode(tmp_path / f"tall.{suffix}", SIZE, "pad").pixels
     assert centre(squashed) == pytest.approx((0.7 * SIZE, 0.15 * SIZE), abs=0.6)
     assert centre(padded) == pytest.approx((SIZE / 4 + 0.7 * SIZE / 2, 0.15 * SIZE), abs=0.6)
-    assert not padded[:, : SIZE // 4].any() and not padded[:, -SIZE // 4 :].any()
+    assert not padded[:, : SIZE // 4].any()
+    assert not padded[:, -SIZE // 4 :].any()
     assert padded[:, SIZE // 4 : -SIZE // 4].min() >= 35
 
 
@@ -223,7 +224,8 @@ def test_marker_lands_where_the_aspect_policy_says(tmp_path, suffix):
 
 def test_index_tells_the_source_and_the_pixels(tmp_path):
     packed = pack(written(tmp_path / "root", 3), tmp_path / "root", tmp_path / "packed")
-    assert packed.data.shape == (3, SIZE, SIZE) and packed.data.dtype == np.uint8
+    assert packed.data.shape == (3, SIZE, SIZE)
+    assert packed.data.dtype == np.uint8
     assert packed.index.columns.tolist() == ["image_id", "height", "width", "bits", "sha256"]
     assert packed.index.iloc[0, 1:4].tolist() == [96, 128, 8]
     assert packed.index.sha256[2] == hashlib.sha256(packed.data[2].tobytes()).hexdigest()
@@ -318,14 +320,16 @@ def test_killed_packing_resumes_to_the_same_bytes(tmp_path, monkeypatch):
     job.wait()
     workers_leave(job.pid, deadline)
     kept = list(tmp_path.glob("shards/*/[0-9]*.npz"))
-    assert 0 < len(kept) < 12 and not (tmp_path / "packed").exists()
+    assert 0 < len(kept) < 12
+    assert not (tmp_path / "packed").exists()
     times = {file: file.stat().st_mtime_ns for file in kept}
 
     monkeypatch.setattr(images, "SHARD", 2)
     redone = []
     monkeypatch.setattr(images, "_make", remembering(images._make, redone))
     pack(records, tmp_path / "root", tmp_path / "packed")
-    assert not {shard.file for shard in redone} & times.keys() and len(redone) == 12 - len(kept)
+    assert not {shard.file for shard in redone} & times.keys()
+    assert len(redone) == 12 - len(kept)
     monkeypatch.undo()
     pack(records, tmp_path / "root", tmp_path / "at_once")
     assert content(tmp_path / "packed") == content(tmp_path / "at_once")

@@ -105,10 +105,13 @@ def test_paths_of_one_suffix_never_collide(stems):
 
 
 def test_effusion_wins_over_no_finding_and_uncertain_is_no_effusion():
-    records = made(7, **{
-        "Pleural Effusion": [1, 1, 0, -1, np.nan, -1, np.nan],
-        "No Finding": [1, np.nan, 1, 1, 1, np.nan, np.nan],
-    })  # fmt: skip
+    records = made(
+        7,
+        **{
+            "Pleural Effusion": [1, 1, 0, -1, np.nan, -1, np.nan],
+            "No Finding": [1, np.nan, 1, 1, 1, np.nan, np.nan],
+        },
+    )
     expected = ["Pleural Effusion"] * 2 + ["No Finding"] * 3 + ["Other"] * 2
     assert disease(records).tolist() == expected
 

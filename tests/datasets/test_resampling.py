@@ -189,8 +189,11 @@ def test_a_share_of_an_empty_cell_goes_to_its_race_and_disease_and_is_named():
     assert weights.weight[40:].tolist() == pytest.approx([1.5] * 20)
     assert weights.weight[:20].sum() == pytest.approx(10)
     assert table.set_index(["race", "age_bin"]).note.to_dict() == {
-        ("Black", "2"): "empty", ("Black", "5"): "", ("White", "2"): "", ("White", "5"): "",
-    }  # fmt: skip
+        ("Black", "2"): "empty",
+        ("Black", "5"): "",
+        ("White", "2"): "",
+        ("White", "5"): "",
+    }
 
 
 def test_effective_number_of_images_is_kishs():
@@ -237,11 +240,19 @@ def test_none_weighs_every_image_1_and_needs_no_race():
 @pytest.mark.parametrize(
     ("blank", "first", "message"),
     [
-        ("race", 3, r"here: 47 of 50 test images have no race.*Set datasets\.here\.resampling: none"),
-        ("race", 0, r"here: no test image has a known race, .* Set datasets\.here\.resampling: none"),
+        (
+            "race",
+            3,
+            r"here: 47 of 50 test images have no race.*Set datasets\.here\.resampling: none",
+        ),
+        (
+            "race",
+            0,
+            r"here: no test image has a known race, .* Set datasets\.here\.resampling: none",
+        ),
         ("age_bin", 0, r"no test image has a known age, .* in datasets\.here\.attributes"),
     ],
-)  # fmt: skip
+)
 def test_without_race_or_age_the_message_says_what_to_set(method, blank, first, message):
     frame = table(50)
     frame[blank] = frame[blank].astype(object).where(frame.index < first)
@@ -262,7 +273,8 @@ def test_a_blank_age_is_a_bin_of_its_own():
     assert "blank" in set(found.age_bin)
 
 
-# --- the command ------------------------------------------------------------------------------------------
+# --- the command
+# ------------------------------------------------------------------------------------------
 
 
 def run(*words: object) -> None:

@@ -28,9 +28,11 @@ from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 
 SKILLS = {
-    ("cxr-fm-lp", ""): 1.6, ("cxr-model-lp", ""): 0.4, ("cxr-fmkd-direct-lp", "mse"): 1.6,
+    ("cxr-fm-lp", ""): 1.6,
+    ("cxr-model-lp", ""): 0.4,
+    ("cxr-fmkd-direct-lp", "mse"): 1.6,
     ("cxr-fmkd-direct-lp", "cosine"): 2.6,
-}  # fmt: skip
+}
 SETTINGS = Evaluation(replicates=150, attributes=["sex", "race"])
 
 
@@ -44,10 +46,20 @@ class Study:
             rng.integers(0, 4, len(self.test)).astype(float), self.test.image_id
         )
         self.runs = [
-            Run(Family("here", "own", *model), seed, write_predictions(
-                folder / f"{'.'.join(model)}{seed}.parquet", skill, 10 * seed + i, val=self.val, test=self.test))
-            for i, (model, skill) in enumerate(SKILLS.items()) for seed in (41, 42)
-        ]  # fmt: skip
+            Run(
+                Family("here", "own", *model),
+                seed,
+                write_predictions(
+                    folder / f"{'.'.join(model)}{seed}.parquet",
+                    skill,
+                    10 * seed + i,
+                    val=self.val,
+                    test=self.test,
+                ),
+            )
+            for i, (model, skill) in enumerate(SKILLS.items())
+            for seed in (41, 42)
+        ]
 
     def evaluate(self, settings: Evaluation = SETTINGS, **changes) -> dict[str, pd.DataFrame]:
         given = {
@@ -91,15 +103,25 @@ def test_metrics_are_those_of_scikit_learn_on_duplicated_rows(study, tables):
         ("resampled", study.weights),
     ):
         rows = np.repeat(np.arange(len(study.test)), np.asarray(weights).astype(int))
-        chosen = table[(table.model == model[0]) & (table.loss == "mse") & (table.seed == 42)
-                       & (table.population == population)]  # fmt: skip
+        chosen = table[
+            (table.model == model[0])
+            & (table.loss == "mse")
+            & (table.seed == 42)
+            & (table.population == population)
+        ]
         found = chosen.pivot(index="finding", columns="metric", values="estimate")
         expected = []
         for k, name in enumerate(FINDINGS):
             truth, score = study.test[name].to_numpy()[rows], scores[rows, k]
             fpr, tpr, _ = roc_curve(truth, score)
-            expected.append((roc_auc_score(truth, score), average_precision_score(truth, score),
-                             (tpr - fpr).max(), (tpr - fpr)[np.abs(fpr - 0.2).argmin()]))  # fmt: skip
+            expected.append(
+                (
+                    roc_auc_score(truth, score),
+                    average_precision_score(truth, score),
+                    (tpr - fpr).max(),
+                    (tpr - fpr)[np.abs(fpr - 0.2).argmin()],
+                )
+            )
         order = ["auc_roc", "auc_pr", "youden_j_max", "youden_j_at_fpr20"]
         np.testing.assert_allclose(found.loc[list(FINDINGS), order], expected, atol=1e-9)
         np.testing.assert_allclose(found.loc["Macro", order], np.mean(expected, axis=0), atol=1e-9)
@@ -111,7 +133,8 @@ def test_summary_is_the_mean_and_sd_over_seeds(tables):
     found = tables["summary"].set_index(keys).loc[expected.index]
     np.testing.assert_allclose(found["mean"], expected["mean"], atol=1e-12)
     np.testing.assert_allclose(found.sd, expected["std"], atol=1e-12)
-    assert (found.n_seeds == 2).all() and (found.low <= found.high).all()
+    assert (found.n_seeds == 2).all()
+    assert (found.low <= found.high).all()
 
 
 def test_halves_are_measured_on_their_own_patients_and_stand_in_no_other_table(study, tables):
@@ -157,7 +180,8 @@ def test_finding_with_one_class_is_blank_and_counted(study):
     )
     assert (table[table.finding == "Fracture"].undefined == 1).all()
     groups = table[table.finding.isin(["Macro", "Others"])]
-    assert groups.estimate.notna().all() and (groups.undefined == 1).all()
+    assert groups.estimate.notna().all()
+    assert (groups.undefined == 1).all()
     assert (table[table.finding == "Average Classes 1 to 7"].undefined == 0).all()
 
 
@@ -182,9 +206,16 @@ def test_better_model_is_told_apart_and_p_values_are_adjusted_by_family(tables):
     table = tables["comparisons"]
     assert set(table.finding) == {"Macro", *GROUPS["Average Classes 1 to 7"]}
     best = "own/cxr-fmkd-direct-lp.cosine@here"
-    row = table[(table.model_a == best) & (table.model_b == "own/cxr-model-lp@here") & (table.metric == "auc_roc")
-                & (table.finding == "Macro") & (table.population == "natural")].iloc[0]  # fmt: skip
-    assert row.low > 0.05 and row.p < 0.01 and row.family == "baseline: auc_roc"
+    row = table[
+        (table.model_a == best)
+        & (table.model_b == "own/cxr-model-lp@here")
+        & (table.metric == "auc_roc")
+        & (table.finding == "Macro")
+        & (table.population == "natural")
+    ].iloc[0]
+    assert row.low > 0.05
+    assert row.p < 0.01
+    assert row.family == "baseline: auc_roc"
     summary = tables["summary"].query(
         "finding == 'Macro' and metric == 'auc_roc' and population == 'natural'"
     )
@@ -210,7 +241,8 @@ def test_same_predictions_differ_by_nothing(study):
     settings = replace(SETTINGS, comparisons=["teacher"])
     one_seed = [run for run in twice if run.seed == 41]
     table = study.evaluate(settings, runs=one_seed)["comparisons"]
-    assert (table[["difference", "low", "high"]] == 0).all(axis=None) and table.p.isna().all()
+    assert (table[["difference", "low", "high"]] == 0).all(axis=None)
+    assert table.p.isna().all()
 
 
 def test_thresholds_from_validation_are_carried_to_the_test_set(study, tables):
@@ -230,7 +262,8 @@ def test_thresholds_from_validation_are_carried_to_the_test_set(study, tables):
     rows = (
         tables["thresholds"]
         .query(
-            "model == 'cxr-fm-lp' and finding == 'Edema' and population == 'natural' and rule == 'validation'"
+            "model == 'cxr-fm-lp' and finding == 'Edema' and population == 'natural' and rule == "
+            "'validation'"
         )
         .set_index("metric")
     )
@@ -250,7 +283,8 @@ def test_models_used_directly_carry_their_sources_thresholds(study, tmp_path):
         runs.append(Run(Family("there", "direct", "cxr-fm-lp", ""), seed, here, before))
     table = study.evaluate(runs=[*study.runs, *runs], sources={"there": source})["thresholds"]
     rows = table[(table.rule == "source-validation")]
-    assert set(rows.source) == {"there"} and len(rows) == 14 * 5 * 2
+    assert set(rows.source) == {"there"}
+    assert len(rows) == 14 * 5 * 2
     k = FINDINGS.index("Pleural Effusion")
     cuts = []
     for seed in (41, 42):
@@ -266,7 +300,8 @@ def test_curves_enclose_the_areas(tables):
         "population == 'natural' and model == 'cxr-fm-lp' and finding == 'Edema'"
     )
     roc, pr = (curves[curves.curve == name] for name in ("roc", "pr"))
-    assert roc.x.tolist() == pytest.approx(np.linspace(0, 1, 51)) and roc.y.is_monotonic_increasing
+    assert roc.x.tolist() == pytest.approx(np.linspace(0, 1, 51))
+    assert roc.y.is_monotonic_increasing
     means = tables["summary"].query(
         "population == 'natural' and model == 'cxr-fm-lp' and finding == 'Edema'"
     )
@@ -281,8 +316,10 @@ def test_rare_findings_show_metrics_but_no_counts_and_no_curves(study):
     test.loc[test.patient_id.isin(few), "Fracture"] = 1.0
     tables = study.evaluate(replace(SETTINGS, replicates=20), test=test)
     rows = {name: table[table.finding == "Fracture"] for name, table in tables.items()}
-    assert rows["metrics"].estimate.notna().all() and rows["metrics"].positives.isna().all()
-    assert rows["metrics"].prevalence.isna().all() and rows["curves"].empty
+    assert rows["metrics"].estimate.notna().all()
+    assert rows["metrics"].positives.isna().all()
+    assert rows["metrics"].prevalence.isna().all()
+    assert rows["curves"].empty
     assert set(rows["calibration"].metric) == {
         "brier",
         "brier_skill",
@@ -290,14 +327,19 @@ def test_rare_findings_show_metrics_but_no_counts_and_no_curves(study):
         "ece",
         "rmsce_debiased",
     }
-    assert not tables["curves"].empty and (tables["calibration"].metric == "observed").any()
+    assert not tables["curves"].empty
+    assert (tables["calibration"].metric == "observed").any()
 
 
 @pytest.mark.parametrize(
     "settings",
-    [Evaluation(replicates=0), replace(SETTINGS, unit="row", replicates=20),
-     replace(SETTINGS, attributes=[], replicates=5), replace(SETTINGS, comparisons=[], replicates=5)],
-)  # fmt: skip
+    [
+        Evaluation(replicates=0),
+        replace(SETTINGS, unit="row", replicates=20),
+        replace(SETTINGS, attributes=[], replicates=5),
+        replace(SETTINGS, comparisons=[], replicates=5),
+    ],
+)
 def test_every_switch_leads_to_tables(study, settings):
     tables = study.evaluate(settings)
     assert {name: list(table.columns) for name, table in tables.items()} == TABLES
@@ -333,10 +375,13 @@ def broken(path: Path, change, tmp_path: Path) -> Path:
         (lambda t: t.drop(columns="Edema"), "columns Edema are missing"),
         (lambda t: t.drop(index=t.index[t.split == "test"][0]), "test images 1 are missing"),
         (lambda t: pd.concat([t, t[t.split == "test"][:2]]), "test images 2 stand twice"),
-        (lambda t: pd.concat([t, t[:1].assign(image_id="?", split="val")]), "1 are not among the records"),
+        (
+            lambda t: pd.concat([t, t[:1].assign(image_id="?", split="val")]),
+            "1 are not among the records",
+        ),
         (lambda t: t.assign(Edema=t.Edema.where(t.split == "val", np.inf)), "not a finite number"),
     ],
-)  # fmt: skip
+)
 def test_predictions_that_do_not_fit_the_records_are_an_error(study, tmp_path, change, said):
     run = replace(study.runs[0], predictions=broken(study.runs[0].predictions, change, tmp_path))
     with pytest.raises(InputError, match=said):
@@ -377,11 +422,15 @@ def test_references_are_of_the_same_source_and_strategy_or_trained_here():
         (kind, a): b
         for kind, a, b in references(families, "here", validated, ["teacher", "baseline", "loss"])
     }
-    assert found["teacher", direct] == moved[0] and found["baseline", direct] == moved[1]
-    assert found["teacher", probed] == own[0] and found["baseline", probed] == own[2]
+    assert found["teacher", direct] == moved[0]
+    assert found["baseline", direct] == moved[1]
+    assert found["teacher", probed] == own[0]
+    assert found["baseline", probed] == own[2]
     assert found["loss", direct] == direct._replace(loss="mae")
-    assert ("teacher", own[0]) not in found and ("loss", probed) not in found
-    assert direct.name == "direct/cxr-fmkd-fft.mse@there" and own[0].name == "own/cxr-fm-lp@here"
+    assert ("teacher", own[0]) not in found
+    assert ("loss", probed) not in found
+    assert direct.name == "direct/cxr-fmkd-fft.mse@there"
+    assert own[0].name == "own/cxr-fm-lp@here"
 
 
 def test_p_values_of_two_sets_of_seeds_are_welchs():
@@ -413,9 +462,11 @@ def test_standard_error_is_that_of_the_defined_replicates():
 def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
     kept = study.test[:-1]
     spec = {
-        "dataset": "here", "evaluation": asdict(replace(SETTINGS, replicates=20)), "labels": {"uncertain": "zeros"},
+        "dataset": "here",
+        "evaluation": asdict(replace(SETTINGS, replicates=20)),
+        "labels": {"uncertain": "zeros"},
         "runs": [{**run.family._asdict(), "seed": run.seed} for run in study.runs[:2]],
-    }  # fmt: skip
+    }
     for name, table in (("val", study.val), ("test", study.test)):
         write_table(tmp_path / f"{name}.csv", table)
     write_table(tmp_path / "weights.csv", study.weights.rename("weight").reset_index())
@@ -430,9 +481,22 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
         write_predictions(tmp_path / f"{i}.parquet", 1.0, i, val=study.val, test=kept)
         for i in (0, 1)
     ]
-    command = [sys.executable, ROOT / "workflow/scripts/evaluate.py", "--spec", json.dumps(spec), "--predictions", *files,
-               "--val", tmp_path / "val.csv", "--test", tmp_path / "test.csv", "--resampled", tmp_path / "weights.csv",
-               "--arrays", tmp_path / "images"]  # fmt: skip
+    command = [
+        sys.executable,
+        ROOT / "workflow/scripts/evaluate.py",
+        "--spec",
+        json.dumps(spec),
+        "--predictions",
+        *files,
+        "--val",
+        tmp_path / "val.csv",
+        "--test",
+        tmp_path / "test.csv",
+        "--resampled",
+        tmp_path / "weights.csv",
+        "--arrays",
+        tmp_path / "images",
+    ]
     outputs = {name: tmp_path / "out" / f"{name}.csv" for name in TABLES}
     command += [part for name, path in outputs.items() for part in (f"--{name}", path)]
     subprocess.run([str(part) for part in command], check=True)

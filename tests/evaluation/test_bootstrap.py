@@ -129,7 +129,8 @@ def test_detail_leaves_out_what_is_not_wanted():
     detail = np.full((3, 6), EVERYTHING)
     detail[:, 1], detail[:, 2], detail[:, 3] = NOTHING, RATES, AREAS
     part = Sample(truth, codes, weights, groups, 3, detail=detail).replicate(scores)
-    assert np.isnan(part[..., 1]).all() and np.isnan(part[:4, ..., 2]).all()
+    assert np.isnan(part[..., 1]).all()
+    assert np.isnan(part[:4, ..., 2]).all()
     assert np.isnan(part[3, ..., 3]).all()
     for group, measured in ((0, slice(None)), (2, slice(4, None)), (3, [0, 1, 2, 4, 5, 6])):
         np.testing.assert_array_equal(part[measured][..., group], whole[measured][..., group])
@@ -148,7 +149,8 @@ def test_empty_groups_and_absent_weights_are_blank():
     truth, scores, codes, _, groups = made()
     groups[:, 1] = 2
     found = Sample(truth, codes, np.ones(300), groups, 4).replicate(scores)
-    assert np.isnan(found[..., 1]).all() and not np.isnan(found[..., 2]).any()
+    assert np.isnan(found[..., 1]).all()
+    assert not np.isnan(found[..., 2]).any()
     assert np.isnan(Sample(truth, codes, np.zeros(300), groups, 4).replicate(scores)).all()
 
 
@@ -169,7 +171,8 @@ def test_intervals_are_quantiles_of_what_is_defined():
 def test_basic_interval_reflects_the_percentiles_and_stays_positive():
     values = np.array([1.0, *np.linspace(1, 2, 101)])
     low, high = basic_interval(values, 0.9)
-    assert low == pytest.approx(0.05) and high == pytest.approx(0.95)
+    assert low == pytest.approx(0.05)
+    assert high == pytest.approx(0.95)
     assert basic_interval(np.array([0.1, *np.linspace(0.3, 1, 50)]), 0.9)[0] == 0
 
 
@@ -177,7 +180,8 @@ def test_basic_interval_reflects_the_percentiles_and_stays_positive():
 def test_shares_of_seeds_give_the_variance_of_their_mean(seeds):
     values = np.random.default_rng(seeds).normal(size=seeds)
     shares = seed_shares(seeds, 200_000, 1, "own/model@here")
-    assert shares.shape == (seeds, 200_001) and (shares[:, 0] == 1 / seeds).all()
+    assert shares.shape == (seeds, 200_001)
+    assert (shares[:, 0] == 1 / seeds).all()
     np.testing.assert_allclose(shares.sum(axis=0), 1)
     means = values @ shares[:, 1:]
     assert means.mean() == pytest.approx(values.mean(), abs=0.01)
@@ -188,7 +192,8 @@ def test_shares_of_seeds_give_the_variance_of_their_mean(seeds):
 
 def test_strata_of_a_finding_without_labels_are_empty():
     table = strata(np.full((5, 1), np.nan), np.ones(5))
-    assert table.ends.tolist() == [[0, 0]] and table.rows.tolist() == [[0, 0]]
+    assert table.ends.tolist() == [[0, 0]]
+    assert table.rows.tolist() == [[0, 0]]
 
 
 @pytest.mark.slow

@@ -118,4 +118,5 @@ def test_replicates_contain_the_sample_and_give_rows_of_a_table():
     np.testing.assert_allclose(brier.low, column(low, "brier"))
     assert (rows[rows.metric.isin(["ece", "rmsce_debiased"])].low >= 0).all()
     points = rows[rows.metric == "observed"]
-    assert points.bin.tolist() == list(range(1, 11)) * 14 and points.predicted.notna().all()
+    assert points.bin.tolist() == list(range(1, 11)) * 14
+    assert points.predicted.notna().all()

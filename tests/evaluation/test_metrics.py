@@ -18,8 +18,11 @@ def by_sklearn(truth, scores, target=0.2):
     fpr, tpr, _ = roc_curve(truth, scores)
     j = tpr - fpr
     return [
-        average_precision_score(truth, scores), roc_auc_score(truth, scores), j.max(), j[np.abs(fpr - target).argmin()],
-    ]  # fmt: skip
+        average_precision_score(truth, scores),
+        roc_auc_score(truth, scores),
+        j.max(),
+        j[np.abs(fpr - target).argmin()],
+    ]
 
 
 @st.composite
@@ -112,7 +115,8 @@ def test_groups_are_means_over_the_findings_that_have_a_value():
     values = np.random.default_rng(2).random((14, 4))
     values[FINDINGS.index("Edema")] = np.nan
     found = with_groups(values)
-    assert names()[14:] == list(GROUPS) and found.shape == (17, 4)
+    assert names()[14:] == list(GROUPS)
+    assert found.shape == (17, 4)
     for row, members in zip(found[14:], GROUPS.values(), strict=True):
         chosen = [FINDINGS.index(name) for name in members if name != "Edema"]
         np.testing.assert_allclose(row, values[chosen].mean(axis=0))

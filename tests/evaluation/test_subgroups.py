@@ -54,9 +54,18 @@ def test_groups_are_the_attributes_and_their_crossings(study):
         "race x view",
     ]
     assert [groups.names[i] for i in groups.of("race")] == ["Asian", "Black", "White"]
-    assert len(groups.of("sex x race")) == 6 and "Female, Black" in groups.names
+    assert len(groups.of("sex x race")) == 6
+    assert "Female, Black" in groups.names
     assert [groups.names[i] for i in groups.of("age")] == [
-        "to 20", "21-30", "31-40", "41-50", "51-60", "61-70", "71-80", "over 80"]  # fmt: skip
+        "to 20",
+        "21-30",
+        "31-40",
+        "41-50",
+        "51-60",
+        "61-70",
+        "71-80",
+        "over 80",
+    ]
 
 
 def test_rates_at_the_threshold_of_everyone_are_those_of_fairlearn(study):
@@ -66,8 +75,12 @@ def test_rates_at_the_threshold_of_everyone_are_those_of_fairlearn(study):
         for k in (EFFUSION, NO_FINDING):
             truth = table[FINDINGS[k]]
             for name, metric in (("tpr", true_positive_rate), ("fpr", false_positive_rate)):
-                frame = MetricFrame(metrics=metric, y_true=truth, y_pred=called[:, k],
-                                    sensitive_features=table[attribute])  # fmt: skip
+                frame = MetricFrame(
+                    metrics=metric,
+                    y_true=truth,
+                    y_pred=called[:, k],
+                    sensitive_features=table[attribute],
+                )
                 for i in groups.of(attribute):
                     expected = frame.by_group[groups.names[i]]
                     assert rates[name][0, k, i] == pytest.approx(expected, abs=1e-12)
@@ -125,14 +138,19 @@ def test_numbers_resting_on_few_patients_are_blank_and_listed():
     rows = subgroups.table(rates, groups, cells, 0.95)
     black = rows[(rows.group == "Black") & (rows.finding == "Edema")].set_index("metric")
     numbers = ["estimate", "low", "high", "positives", "prevalence"]
-    assert black.loc["tpr", numbers].isna().all() and black.loc["auc_roc", numbers].isna().all()
-    assert black.suppressed[["tpr", "auc_roc"]].all() and not black.suppressed["fpr"]
+    assert black.loc["tpr", numbers].isna().all()
+    assert black.loc["auc_roc", numbers].isna().all()
+    assert black.suppressed[["tpr", "auc_roc"]].all()
+    assert not black.suppressed["fpr"]
     member = table[table.race == "Black"]
     wrong = (logits(table, 1.5, 3)[:, 5] >= CUT)[table.race == "Black"][member.Edema == 0]
     assert black.estimate["fpr"] == pytest.approx(wrong.mean())
-    assert black.n["fpr"] == len(member) and black.patients["fpr"] == member.patient_id.nunique()
+    assert black.n["fpr"] == len(member)
+    assert black.patients["fpr"] == member.patient_id.nunique()
     small = rows[(rows.attribute == "age") & rows.patients.isna()]
-    assert len(small) and small.suppressed.all() and small.n.isna().all()
+    assert len(small)
+    assert small.suppressed.all()
+    assert small.n.isna().all()
     found = gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95)
     edema = found[
         (found.attribute == "race") & (found.finding == "Edema") & (found.metric == "tpr")
@@ -158,7 +176,8 @@ def test_attribute_that_no_record_has_is_an_error():
 def test_without_attributes_there_is_everyone():
     rates, groups, cells = measured(records(40), [], 5)
     table = subgroups.table(rates, groups, cells, 0.95)
-    assert set(table.attribute) == {"all"} and len(table) == 14 * len(subgroups.MEASURES)
+    assert set(table.attribute) == {"all"}
+    assert len(table) == 14 * len(subgroups.MEASURES)
     assert gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95).empty
     assert gaps.pair_table(rates, rates, groups, cells, 0.95).empty
     assert gaps.versus_table({}, {}, 0.95).empty
@@ -172,11 +191,16 @@ def test_planted_gap_is_found_and_its_groups_named():
     rates, groups, cells = measured(table, ["sex"], 300, 10, scores)
     found = gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95)
     row = found[(found.metric == "auc_roc") & (found.finding == "Pleural Effusion")].iloc[0]
-    assert (row.a, row.b) == ("Male", "Female") and row.low > 0.1 and row.p < 0.01
-    assert row.expected < row.corrected <= row.estimate and row.estimate - row.corrected < 0.03
+    assert (row.a, row.b) == ("Male", "Female")
+    assert row.low > 0.1
+    assert row.p < 0.01
+    assert row.expected < row.corrected <= row.estimate
+    assert row.estimate - row.corrected < 0.03
     pairs = gaps.pair_table(rates, {k: v[:1] for k, v in rates.items()}, groups, cells, 0.95)
     pair = pairs[(pairs.metric == "auc_roc") & (pairs.finding == "Pleural Effusion")].iloc[0]
-    assert (pair.a, pair.b) == ("Female", "Male") and pair.high < 0 and pair.p < 1e-4
+    assert (pair.a, pair.b) == ("Female", "Male")
+    assert pair.high < 0
+    assert pair.p < 1e-4
     assert pair.estimate == pytest.approx(-row.estimate)
 
 
@@ -204,4 +228,5 @@ def test_difference_of_gaps_between_two_models_is_paired(study):
     rows = gaps.versus_table(found, there, 0.95)
     row = rows[(rows.attribute == "race") & (rows.metric == "auc_roc")].iloc[EFFUSION]
     expected = found["race", "auc_roc"][0] - there["race", "auc_roc"][0]
-    assert row.estimate == pytest.approx(expected[EFFUSION]) and row.low <= row.estimate <= row.high
+    assert row.estimate == pytest.approx(expected[EFFUSION])
+    assert row.low <= row.estimate <= row.high

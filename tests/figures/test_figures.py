@@ -38,10 +38,28 @@ SPEC = {"minimum_cell": 10, "method": "weights"}
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 SIGHT = {
     "normal": np.eye(3),
-    "protanopia": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
-    "deuteranopia": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
-    "tritanopia": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
-}  # fmt: skip
+    "protanopia": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "deuteranopia": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "tritanopia": np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +106,7 @@ def test_every_model_has_one_colour_and_every_kind_a_maker_and_a_caption():
 
 
 def test_the_catalogue_needs_neither_pandas_nor_matplotlib():
-    code = "import sys, cxrfmkd.figures.catalogue; print({'pandas', 'matplotlib', 'numpy'} & set(sys.modules))"
+    code = "import sys, cxrfmkd.study.outputs; print({'pandas', 'matplotlib', 'numpy'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"
 
@@ -113,7 +131,8 @@ def test_the_same_tables_give_the_same_bytes(study, tmp_path, name):
             kind
         )
     text = (tmp_path / "one.svg").read_text()
-    assert "<dc:date>" not in text and "Figure Sans" not in text
+    assert "<dc:date>" not in text
+    assert "Figure Sans" not in text
     assert (tmp_path / "one.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -151,13 +170,15 @@ def test_empty_tables_give_a_picture_that_says_so(study, tmp_path):
     path.parent.mkdir(parents=True)
     made.comparisons().iloc[:0].to_csv(path, index=False)
     figure, data = make("chexpert/differences", SPEC, [path])
-    assert data.empty and "Nothing to draw" in figure.axes[0].texts[0].get_text()
+    assert data.empty
+    assert "Nothing to draw" in figure.axes[0].texts[0].get_text()
 
 
 def test_the_resampled_test_set_leads_where_there_is_one():
     summary = made.summary(made.metrics())
     table = performance.select_findings(summary, "chexpert", "auc_roc")
-    assert set(table.population) == {"resampled"} and set(table.strategy) == {"own"}
+    assert set(table.population) == {"resampled"}
+    assert set(table.strategy) == {"own"}
     natural = summary[summary.population == "natural"]
     assert set(performance.select_findings(natural, "chexpert", "auc_roc").population) == {
         "natural"
@@ -167,9 +188,8 @@ def test_the_resampled_test_set_leads_where_there_is_one():
 def test_parallel_axes_span_all_means_and_sds_and_five_percent_more():
     table = pd.DataFrame({"finding": ["Edema", "Edema"], "mean": [0.6, 0.8], "sd": [0.05, np.nan]})
     bounds = parallel.scale(table).loc["Edema"]
-    assert bounds.low == pytest.approx(0.55 - 0.05 * 0.25) and bounds.high == pytest.approx(
-        0.8 + 0.05 * 0.25
-    )
+    assert bounds.low == pytest.approx(0.55 - 0.05 * 0.25)
+    assert bounds.high == pytest.approx(0.8 + 0.05 * 0.25)
 
 
 def test_names_of_run_families_are_taken_apart():
@@ -180,7 +200,8 @@ def test_names_of_run_families_are_taken_apart():
         "mimic",
     )
     table = differences.tidy(made.comparisons())
-    assert set(table.kind) == {"teacher", "baseline"} and set(table.reference) == {
+    assert set(table.kind) == {"teacher", "baseline"}
+    assert set(table.reference) == {
         "cxr-fm-lp",
         "cxr-model-fft",
         "cxr-model-lp",
@@ -198,18 +219,25 @@ def test_bands_of_seeds_are_settled_by_majority_and_ties_go_down():
     rows.loc[first, "band"] = ["TRUE", "FALSE"]
     rows.loc[first, "d"] = [0.1, 0.3]
     table = ks.select(rows, "chexpert").set_index(["a", "b", "mode"])
-    assert table.band["White", "Asian", 1] == "FALSE" and table.d[
-        "White", "Asian", 1
-    ] == pytest.approx(0.2)
+    assert table.band["White", "Asian", 1] == "FALSE"
+    assert table.d["White", "Asian", 1] == pytest.approx(0.2)
 
 
 def test_balance_hides_small_groups_and_the_next_smallest():
-    records = pd.DataFrame({"image_id": [str(i) for i in range(100)], "patient_id": [str(i) for i in range(100)],
-                            "race": ["White"] * 60 + ["Asian"] * 35 + ["Black"] * 5, "disease": "Other", "age_bin": 4})  # fmt: skip
+    records = pd.DataFrame(
+        {
+            "image_id": [str(i) for i in range(100)],
+            "patient_id": [str(i) for i in range(100)],
+            "race": ["White"] * 60 + ["Asian"] * 35 + ["Black"] * 5,
+            "disease": "Other",
+            "age_bin": 4,
+        }
+    )
     weights = pd.DataFrame({"image_id": records.image_id, "weight": 1.0})
     table = resampling.select(records, weights, 10)
     race = table[table.attribute == "race"].set_index("level")
-    assert race.before["White"] == 0.6 and race.images["White"] == 60
+    assert race.before["White"] == 0.6
+    assert race.images["White"] == 60
     assert (
         race.loc[["Asian", "Black"], ["patients", "images", "before", "after"]]
         .isna()
@@ -220,8 +248,15 @@ def test_balance_hides_small_groups_and_the_next_smallest():
 
 def test_balance_is_drawn_where_every_group_is_hidden():
     patients = [str(i) for i in range(24)]
-    records = pd.DataFrame({"image_id": patients, "patient_id": patients, "race": ["White", "Asian", "Black"] * 8,
-                            "disease": ["Other"] * 24, "age_bin": 4})  # fmt: skip
+    records = pd.DataFrame(
+        {
+            "image_id": patients,
+            "patient_id": patients,
+            "race": ["White", "Asian", "Black"] * 8,
+            "disease": ["Other"] * 24,
+            "age_bin": 4,
+        }
+    )
     table = resampling.select(records, pd.DataFrame({"image_id": patients, "weight": 1.0}), 10)
     assert table[table.attribute == "race"].before.isna().all()
     said = [
@@ -241,10 +276,8 @@ def test_the_flow_counts_unreadable_images_without_naming_their_files():
         {"image_id": ["p1", "p2"], "reason": ["OSError: p1.jpg is cut off", "OSError: p2.jpg"]}
     )
     table = flow.select(summary, excluded)
-    assert (
-        table.kept.tolist() == [10, 8]
-        and table.reason.iloc[1] == "the image cannot be read (OSError)"
-    )
+    assert table.kept.tolist() == [10, 8]
+    assert table.reason.iloc[1] == "the image cannot be read (OSError)"
 
 
 def test_groups_that_are_too_small_everywhere_are_named_and_not_drawn():
@@ -255,7 +288,8 @@ def test_groups_that_are_too_small_everywhere_are_named_and_not_drawn():
         table.assign(**{n: table[n].mask(few) for n in numbers}), "chexpert", "subgroups"
     )
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert "Black" in labels and "Asian" not in labels
+    assert "Black" in labels
+    assert "Asian" not in labels
     assert any("too few patients: Asian" in text.get_text() for text in figure.texts)
     nothing = subgroups.draw(
         table.assign(**dict.fromkeys(numbers, np.nan)), "chexpert", "subgroups"
@@ -268,7 +302,8 @@ def test_a_long_heading_is_broken_and_the_figure_grows_by_its_lines():
     tall, bottom = figure.get_size_inches()[1], axes[0, 0].get_position().y0
     style.heading(figure, "Title", "many words " * 12)
     lines = [text.get_text() for text in figure.texts[1:]]
-    assert len(lines) > 1 and all(style.text_width([line], 7.5) < 2.76 for line in lines)
+    assert len(lines) > 1
+    assert all(style.text_width([line], 7.5) < 2.76 for line in lines)
     grown = figure.get_size_inches()[1]
     assert grown == pytest.approx(tall + 0.13 * (len(lines) - 1))
     assert axes[0, 0].get_position().y0 * grown == pytest.approx(bottom * tall)
@@ -287,16 +322,19 @@ def test_dots_of_two_groups_on_one_place_mix_their_colours():
     groups = [np.array([True, True, True, False]), np.array([False, False, False, True])]
     image = embedding.dots(x, y, groups, ["#ff0000", "#0000ff"], ((0, 1), (0, 1)))
     red, green, blue, opacity = image[embedding.PIXELS // 2, embedding.PIXELS // 2]
-    assert (red, green, blue) == pytest.approx((0.75, 0, 0.25), abs=0.07) and opacity > 0.9
+    assert (red, green, blue) == pytest.approx((0.75, 0, 0.25), abs=0.07)
+    assert opacity > 0.9
     assert image[0, 0].tolist() == [0, 0, 0, 0]
 
 
 def test_pictures_of_embeddings_leave_small_groups_uncoloured():
     points = made.points().assign(model="cxr-fm-lp", loss="")
     table = embedding.select(points, "pca", 10)
-    assert set(table.race.dropna()) == {"White", "Asian"} and len(table) == len(points)
+    assert set(table.race.dropna()) == {"White", "Asian"}
+    assert len(table) == len(points)
     numbers = embedding.aggregate(table, "pca")
-    assert "Black" not in set(numbers.group) and (numbers.images >= 10).all()
+    assert "Black" not in set(numbers.group)
+    assert (numbers.images >= 10).all()
 
 
 def test_the_script_saves_picture_and_numbers(study, tmp_path):

@@ -28,7 +28,8 @@ def test_not_one_bit_of_the_backbone_changes(backbone):
         assert value.numpy().tobytes() == after[name].contiguous().numpy().tobytes(), name
     assert not network.training
     assert all(p.grad is None for p in network.parameters())
-    assert features.data.shape == (10, network.width) and features.data.dtype == np.float32
+    assert features.data.shape == (10, network.width)
+    assert features.data.dtype == np.float32
 
 
 def test_features_are_the_bodys_pooled_output_by_key():
@@ -39,7 +40,8 @@ def test_features_are_the_bodys_pooled_output_by_key():
         expected = network.features(torch.from_numpy(IMAGES.take(["val/030"])))
     np.testing.assert_allclose(features.take(["val/030"]), expected, rtol=1e-4, atol=1e-5)
     assert features.index.image_id.tolist() == ids.tolist()
-    assert features.meta["backbone"] == "tiny" and features.meta["dimension"] == network.width
+    assert features.meta["backbone"] == "tiny"
+    assert features.meta["dimension"] == network.width
 
 
 def test_the_students_projection_of_kept_features_is_its_embedding():

@@ -93,7 +93,7 @@ def test_adam_moves_one_channel_as_it_moves_three_equal_ones(images):
 
 
 @pytest.mark.parametrize(
-    "model, trainable, three_channels",
+    ("model", "trainable", "three_channels"),
     [
         ("cxr-fmkd-lp", 19_278, None),
         ("cxr-fmkd-direct-lp", 23_310, None),
@@ -122,10 +122,15 @@ def test_a_saved_network_comes_back_bit_by_bit_with_its_header(images, tmp_path)
     network.save(path, {"loss": "mse"})
     with safe_open(path, "pt") as file:
         assert file.metadata() == {
-            "architecture": "tiny", "projection": "6", "outputs": "14", "input": "raw", "loss": "mse",
-        }  # fmt: skip
+            "architecture": "tiny",
+            "projection": "6",
+            "outputs": "14",
+            "input": "raw",
+            "loss": "mse",
+        }
     again = load(path)
-    assert not again.training and again.identity() == network.identity()
+    assert not again.training
+    assert again.identity() == network.identity()
     with torch.no_grad():
         torch.testing.assert_close(again(images), network(images))
 
@@ -170,7 +175,8 @@ def test_a_new_head_stands_on_the_projection_or_on_the_features():
     kept = Network("tiny", 6).with_head(14)
     assert (kept.head.in_features, kept.projection.out_features) == (6, 6)
     dropped = Network("tiny", 6).with_head(14, keep_projection=False)
-    assert dropped.projection is None and dropped.head.in_features == dropped.width
+    assert dropped.projection is None
+    assert dropped.head.in_features == dropped.width
 
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "drifting"])
@@ -254,7 +260,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "what, message",
+    ("what", "message"),
     [
         (lambda p: load(p / "none.safetensors"), "there are no such weights"),
         (lambda p: load(p / "head.safetensors"), "names no image network"),

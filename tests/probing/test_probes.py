@@ -6,7 +6,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from cxrfmkd.probing.heads import Linear, View, masked_loss
+from cxrfmkd.networks.layers import Linear, View
+from cxrfmkd.probing.heads import masked_loss
 from cxrfmkd.probing.logistic import principal_axes, solve
 from cxrfmkd.probing.probes import Sample, patient_counts, train_heads
 from cxrfmkd.runtime.arrays import KeyedArray

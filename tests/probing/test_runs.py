@@ -13,8 +13,8 @@ from made_dataset import make
 from safetensors.numpy import load_file, save_file
 
 from cxrfmkd.datasets.records import read_records, targets
+from cxrfmkd.networks.layers import Linear
 from cxrfmkd.probing.direct import transfer
-from cxrfmkd.probing.heads import Linear
 from cxrfmkd.probing.runs import train_runs
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
@@ -73,7 +73,8 @@ def test_probe_script_writes_every_file_of_every_seed(dataset, tmp_path):
     for run, seed in zip(runs, SPEC["seeds"], strict=True):
         assert sorted(path.name for path in run.iterdir()) == FILES
         written = read_json(run / "run.json")
-        assert written["seed"] == seed and written["spec"] == SPEC
+        assert written["seed"] == seed
+        assert written["spec"] == SPEC
         assert written["best"]["val_loss"] < 0.69
         assert written["parameters"] == {"trainable": 13 * 14, "total": 13 * 14}
         predicted = pd.read_parquet(run / "predictions.parquet")
@@ -152,8 +153,16 @@ def test_direct_transfer_is_the_source_head_on_the_target(dataset, tmp_path):
     spec = {"model": "cxr-fm-lp", "seeds": SPEC["seeds"]}
     splits = ["--val", target["val"], "--test", target["test"]]
     done = script(
-        "transfer_direct", spec, "--features", target["features"], "--heads", *heads, *splits, "--runs", *runs
-    )  # fmt: skip
+        "transfer_direct",
+        spec,
+        "--features",
+        target["features"],
+        "--heads",
+        *heads,
+        *splits,
+        "--runs",
+        *runs,
+    )
     assert done.returncode == 0, done.stderr
     array = KeyedArray.open(target["features"])
     for run, source in zip(runs, heads, strict=True):

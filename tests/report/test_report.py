@@ -28,8 +28,21 @@ from cxrfmkd.study.settings import sections
 SCRIPT = ROOT / "workflow/scripts/write_report.py"
 THESIS = yaml.safe_load((ROOT / "config/thesis.yaml").read_text())
 VOID = {"meta", "br", "hr", "img", "input", "link"}
-TITLES = ["Findings", "What was run", "Data", "Distillation", "Performance", "Transfer", "Subgroups", "Bias of the embeddings",
-          "Performance against bias", "Against the thesis", "Methods and switches", "Provenance and cost", "Caveats"]  # fmt: skip
+TITLES = [
+    "Findings",
+    "What was run",
+    "Data",
+    "Distillation",
+    "Performance",
+    "Transfer",
+    "Subgroups",
+    "Bias of the embeddings",
+    "Performance against bias",
+    "Against the thesis",
+    "Methods and switches",
+    "Provenance and cost",
+    "Caveats",
+]
 # A few figures stand for all: drawing each one is what test_figures is for.
 FEW = (
     "chexpert/flow",
@@ -158,25 +171,29 @@ def test_the_header_counts_patients_by_dataset_since_two_may_have_the_same(small
 
 def test_findings_are_computed_from_the_tables(small):
     found = {f.subject: f.text for f in findings(Material(*small, THESIS))}
-    assert list(found) == ["Distillation", "Performance", "Losses", "Transfer", "Subgroups", "Bias", "Performance vs. bias",
-                           "Against the thesis"]  # fmt: skip
+    assert list(found) == [
+        "Distillation",
+        "Performance",
+        "Losses",
+        "Transfer",
+        "Subgroups",
+        "Bias",
+        "Performance vs. bias",
+        "Against the thesis",
+    ]
     summary = made.summary(
         made.metrics("chexpert", made_results.LOSSES, made_results.SEEDS, transfer=False)
     )
     best = headlines.macro(summary, "chexpert").iloc[0]
     expected = f"{best['mean']:.3f} (95 % interval {best.low:.3f} to {best.high:.3f})"
-    assert (
-        expected in found["Performance"]
-        and "highest macro AUC-ROC of 7 models" in found["Performance"]
-    )
+    assert expected in found["Performance"]
+    assert "highest macro AUC-ROC of 7 models" in found["Performance"]
     assert (
         "differs by +0.012 (+0.004 to +0.020) from CXR-Model-FFT (the same network without"
         in found["Performance"]
     )
-    assert (
-        "centred cosine 0.73" in found["Distillation"]
-        and "mean vector alone has 0.970" in found["Distillation"]
-    )
+    assert "centred cosine 0.73" in found["Distillation"]
+    assert "mean vector alone has 0.970" in found["Distillation"]
     assert "6 of 7 embeddings have a bias score for race and sex beyond" in found["Bias"]
     assert "lowest for CXR-Model-FFT (30 of 150, by chance 2 to 41)" in found["Bias"]
     assert "+0.31 (−0.42 to +0.78): no relation can be claimed" in found["Performance vs. bias"]
@@ -207,8 +224,10 @@ def test_a_study_without_race_or_transfer_says_so_and_shows_the_rest(tmp_path):
     html = write(settings, paths, figures, THESIS, "")
     assert re.findall(r'<h2 id="[^"]+">([^<]+)</h2>', html) == TITLES
     text = " ".join(parsed(html).text)
-    assert "No transfer was asked for" in text and "Race is not analysed in this study" in text
-    assert "The test sets were not balanced" in text and "natural test set" in text
+    assert "No transfer was asked for" in text
+    assert "Race is not analysed in this study" in text
+    assert "The test sets were not balanced" in text
+    assert "natural test set" in text
     assert "Asian" not in text.replace("White, Asian and Black", "")
     assert parsed(html).open == []
 
@@ -227,7 +246,8 @@ def test_a_dataset_without_race_beside_one_with_it_is_named(small):
 def test_synthetic_data_are_announced_and_real_data_are_not(small, html):
     _, *rest = small
     announced = write(made_results.settings(synthetic=True), *rest, THESIS, "")
-    assert 'class="banner"' in announced and "Synthetic data." in announced
+    assert 'class="banner"' in announced
+    assert "Synthetic data." in announced
     assert 'class="banner"' not in html
 
 
@@ -238,8 +258,11 @@ def test_the_same_study_gives_the_same_page(small, html):
 def test_figures_are_inlined_with_their_own_ids_and_the_colours_of_the_page(small):
     path = next(path for path in small[2] if path.stem == "performance")
     svg = str(markup.inline(path, "figure-7", "A < label"))
-    assert svg.startswith("<svg viewBox=") and "A &lt; label" in svg
-    assert 'id="figure_1"' not in svg and "var(--ink)" in svg and "#1f2328" not in svg
+    assert svg.startswith("<svg viewBox=")
+    assert "A &lt; label" in svg
+    assert 'id="figure_1"' not in svg
+    assert "var(--ink)" in svg
+    assert "#1f2328" not in svg
     for target in re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", svg):
         assert f'id="{target[0] or target[1]}"' in svg
 
@@ -253,37 +276,38 @@ def test_tables_escape_what_they_are_given_and_mark_what_is_missing():
             name="t",
         )
     )
-    assert "&lt;b&gt;" in html and "&lt;i&gt;" in html and "A &amp; b" in html
-    assert '<td class="n" data-v="1.5">1.50</td>' in html and '<td class="n">–</td>' in html
+    assert "&lt;b&gt;" in html
+    assert "&lt;i&gt;" in html
+    assert "A &amp; b" in html
+    assert '<td class="n" data-v="1.5">1.50</td>' in html
+    assert '<td class="n">–</td>' in html
 
 
 def test_numbers_read_as_people_write_them():
-    assert prose.number(-0.0123, 3) == "−0.012" and prose.number(float("nan")) == "–"
+    assert prose.number(-0.0123, 3) == "−0.012"
+    assert prose.number(float("nan")) == "–"
     assert prose.estimate(0.5, float("nan"), float("nan")) == "0.500"
     assert (prose.p_value(0.0004), prose.p_value(0.0123), prose.p_value(0.5)) == (
         "p < 0.001",
         "p = 0.012",
         "p = 0.50",
     )
-    assert prose.listing(["a", "b", "c"]) == "a, b and c" and prose.count(1, "seed") == "1 seed"
+    assert prose.listing(["a", "b", "c"]) == "a, b and c"
+    assert prose.count(1, "seed") == "1 seed"
     assert prose.count(12000, "image") == "12,000 images"
 
 
 def test_switches_say_whose_practice_a_study_follows():
     settings = made_results.settings()
     table = compare(settings, THESIS).set_index("setting")
-    assert (
-        table.follows["network.input"] == "sound practice"
-        and table.thesis["network.input"] == "raw"
-    )
+    assert table.follows["network.input"] == "sound practice"
+    assert table.thesis["network.input"] == "raw"
     assert table.follows["probe.protocol"] == "sound practice"
     settings["network"]["input"] = "raw"
     settings["finetuning"]["patience"] = 7
     table = compare(settings, THESIS).set_index("setting")
-    assert (
-        table.follows["network.input"] == "thesis"
-        and table.follows["finetuning.patience"] == "its own"
-    )
+    assert table.follows["network.input"] == "thesis"
+    assert table.follows["finetuning.patience"] == "its own"
     assert not {"distillation.losses", "transfer.pairs"} & set(table.index)
     assert {name.partition(".")[0] for name in table.index} <= {*sections(), "datasets"}
     assert table.follows["datasets.mimic.inconsistent_race"] == "sound practice"
@@ -306,7 +330,8 @@ def test_the_script_writes_one_page(small, tmp_path):
         out,
     ]
     subprocess.run([sys.executable, SCRIPT, *flags], check=True)
-    assert out.read_text().rstrip().endswith("</html>") and list(out.parent.iterdir()) == [out]
+    assert out.read_text().rstrip().endswith("</html>")
+    assert list(out.parent.iterdir()) == [out]
 
 
 def test_a_row_bootstrap_is_called_what_it_is(small):

@@ -8,10 +8,11 @@ from cxrfmkd.runtime import provenance
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     source = tmp_path / "src" / "cxrfmkd"
-    (source / "stage").mkdir(parents=True)
+    for room in ("stage", "runtime"):
+        (source / room).mkdir(parents=True)
     (source / "__init__.py").write_text("")
-    (source / "errors.py").write_text("MESSAGE = 1\n")
-    (source / "inner.py").write_text("from cxrfmkd import errors\ndef f():\n    return 1\n")
+    (source / "runtime" / "errors.py").write_text("MESSAGE = 1\n")
+    (source / "inner.py").write_text("from cxrfmkd.runtime import errors\ndef f():\n    return 1\n")
     (source / "outer.py").write_text("from cxrfmkd.inner import f\n")
     (source / "stage" / "__init__.py").write_text("from cxrfmkd.inner import f\n")
     (source / "other.py").write_text("x = 1\n")
@@ -41,7 +42,7 @@ def test_only_the_modules_that_a_script_imports_count(package):
 def test_an_edit_deep_in_the_imports_counts(package):
     source, script = package
     before = fresh_hash(script)
-    (source / "inner.py").write_text("from cxrfmkd import errors\ndef f():\n    return 2\n")
+    (source / "inner.py").write_text("from cxrfmkd.runtime import errors\ndef f():\n    return 2\n")
     assert fresh_hash(script) != before
 
 
@@ -49,9 +50,9 @@ def test_comments_docstrings_layout_and_messages_do_not_count(package):
     source, script = package
     before = fresh_hash(script)
     (source / "inner.py").write_text(
-        '"""Doc."""\nfrom cxrfmkd import errors\n\n\ndef f():\n    """Doc."""\n    return (1)  # one\n'
+        '"""Doc."""\nfrom cxrfmkd.runtime import errors\n\n\ndef f():\n    """Doc."""\n    return (1)  # one\n'
     )
-    (source / "errors.py").write_text("MESSAGE = 2\n")
+    (source / "runtime" / "errors.py").write_text("MESSAGE = 2\n")
     assert fresh_hash(script) == before
 
 

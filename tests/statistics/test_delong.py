@@ -103,7 +103,8 @@ def test_one_class_or_one_patient_has_no_variance():
     truth, scores, patient = made()
     truth[:, 0] = 1
     found = delong.variance(delong.influence(truth, scores, patient), truth, patient)
-    assert np.isnan(found[0]) and found[1] > 0
+    assert np.isnan(found[0])
+    assert found[1] > 0
     alone = np.zeros(len(truth))
     assert np.isnan(delong.variance(delong.influence(truth, scores, alone), truth, alone)).all()
 

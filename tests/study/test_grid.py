@@ -28,7 +28,8 @@ def configuration(name: str | None = None, **changes) -> dict:
 @pytest.mark.parametrize("name", [None, "thesis", "demo", "nih", "nih-distillation"])
 def test_every_shipped_configuration_is_a_study(name):
     study = Study(configuration(name))
-    assert study.students and study.own_runs
+    assert study.students
+    assert study.own_runs
     assert bool(study.transfer_runs) == (name != "nih-distillation")
 
 
@@ -61,8 +62,8 @@ def test_datasets_that_no_stage_names_are_ignored():
 def test_missing_folders_are_reported_with_the_setting_to_change():
     problems = Study(configuration()).missing_inputs()
     assert (
-        "datasets.chexpert.tables.train is /data/chexpert/CheXpert-v1.0/train.csv, which does not exist"
-        in problems
+        "datasets.chexpert.tables.train is /data/chexpert/CheXpert-v1.0/train.csv, which does not "
+        "exist" in problems
     )
     assert any(problem.startswith("datasets.mimic.teacher.path is") for problem in problems)
 
@@ -93,7 +94,8 @@ def test_missing_folders_are_reported_with_the_setting_to_change():
         ({"datasets": {"mimic": {"resampling": "smote"}}}, "'smote' is not one of"),
         (
             {"datasets": {"mimic": {"attributes": ["sex", "age"]}}},
-            "the resampled test set needs race, which the dataset does not have. Set datasets.mimic.resampling: none",
+            "the resampled test set needs race, which the dataset does not have. Set "
+            "datasets.mimic.resampling: none",
         ),
         (
             {"datasets": {"mimic": {"attributes": []}}},
@@ -174,7 +176,8 @@ def test_a_dataset_without_race_is_asked_for_none_and_the_others_are():
         assert specs(after, name, "mimic") == specs(before, name, "mimic")
     assert after.shape.resampled == ["chexpert"]
     figures = after.shape.catalogue()
-    assert "chexpert/resampling" in figures and "mimic/resampling" not in figures
+    assert "chexpert/resampling" in figures
+    assert "mimic/resampling" not in figures
 
 
 def test_settings_that_change_no_result_reach_the_jobs_beside_their_specs():

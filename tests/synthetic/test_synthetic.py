@@ -78,10 +78,12 @@ def test_chexpert_has_the_official_columns(sites):
     style = r"CheXpert-v1\.0/train/patient\d{5}/study\d+/view\d+_(frontal|lateral)\.jpg"
     assert train.Path.str.fullmatch(style).all()
     lateral = train["Frontal/Lateral"] == "Lateral"
-    assert lateral.any() and (train.Path.str.contains("lateral") == lateral).all()
+    assert lateral.any()
+    assert (train.Path.str.contains("lateral") == lateral).all()
     assert train["AP/PA"].isna().equals(lateral)
     given = train[list(FINDINGS)].to_numpy()
-    assert set(given[~np.isnan(given)]) == {-1.0, 0.0, 1.0} and np.isnan(given).any()
+    assert set(given[~np.isnan(given)]) == {-1.0, 0.0, 1.0}
+    assert np.isnan(given).any()
     assert set(train["No Finding"].dropna()) == {1.0}
     demographics = pd.read_excel(folder / "CHEXPERT DEMO.xlsx")
     assert demographics.columns.tolist() == [
@@ -94,7 +96,8 @@ def test_chexpert_has_the_official_columns(sites):
     split = pd.read_csv(folder / "chexpert_split_2021_08_20.csv")
     assert split.columns.tolist() == ["Unnamed: 0", "index", "split"]
     assert set(split.split) == {"train", "validate", "test"}
-    assert split["index"].is_monotonic_increasing and split["index"].is_unique
+    assert split["index"].is_monotonic_increasing
+    assert split["index"].is_unique
 
 
 def test_mimic_has_the_official_columns(sites):
@@ -190,7 +193,8 @@ def test_processes_and_clock_do_not_matter(tmp_path):
     mimic.write(tmp_path / "one", planted("mimic", images=(64, 64)), 20, 3, 1)
     assert content(tmp_path / "two") == content(tmp_path / "one")
     table = (tmp_path / "two" / "hosp" / "patients.csv.gz").read_bytes()
-    assert table[4:8] == bytes(4) and gzip.decompress(table).startswith(b"subject_id")
+    assert table[4:8] == bytes(4)
+    assert gzip.decompress(table).startswith(b"subject_id")
     truth = json.loads((tmp_path / "truth.json").read_text())
     assert truth["planted"]["traces"]["race"] == 0
     assert truth["best possible AUC from the traces"]["race"] == 0.5
@@ -202,7 +206,8 @@ def test_processes_and_clock_do_not_matter(tmp_path):
 def test_settings_reach_the_truth():
     truth = planted("chexpert", races={"White": 0.2, "Black": 0.5}, traces={"race": 0})
     assert truth.races == {"White": 0.2, "Asian": 0.3, "Black": 0.5}
-    assert truth.traces["race"] == 0 and truth.traces["sex"] == CHEXPERT.traces["sex"]
+    assert truth.traces["race"] == 0
+    assert truth.traces["sex"] == CHEXPERT.traces["sex"]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +314,8 @@ def test_views_and_images_of_one_patient_differ():
     assert (first != draw(plain(view="AP"), CHEXPERT)).any()
     assert (first != draw(plain(image=1), CHEXPERT)).any()
     np.testing.assert_array_equal(first, draw(plain(), CHEXPERT))
-    assert first.shape == CHEXPERT.images and first.dtype == np.uint8
+    assert first.shape == CHEXPERT.images
+    assert first.dtype == np.uint8
 
 
 @pytest.mark.slow

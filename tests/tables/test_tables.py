@@ -55,13 +55,16 @@ def test_percent_sd_of_a_zero_average_is_zero_and_one_seed_has_no_sd():
     zero = tables.over_seeds(run_of({("Edema", 41): -0.1, ("Edema", 42): 0.1}), ["Edema"]).iloc[0]
     assert zero.percent_sd == 0
     one = tables.over_seeds(run_of({("Edema", 41): 0.7}), ["Edema"]).iloc[0]
-    assert one.average == 0.7 and pd.isna(one.sd) and pd.isna(one.percent_sd)
+    assert one.average == 0.7
+    assert pd.isna(one.sd)
+    assert pd.isna(one.percent_sd)
 
 
 def test_a_seed_that_is_missing_leaves_a_blank_and_does_not_count():
     found = run_of({("Edema", 41): 0.7, ("Edema", 42): 0.9, ("Fracture", 41): 0.6})
     table = tables.over_seeds(found, ["Edema", "Fracture"]).set_index("finding")
-    assert pd.isna(table.seed42["Fracture"]) and table.average["Fracture"] == 0.6
+    assert pd.isna(table.seed42["Fracture"])
+    assert table.average["Fracture"] == 0.6
 
 
 def test_detailed_table_has_the_thesis_order_of_relevance_and_the_macro_last():
@@ -110,19 +113,33 @@ def test_focused_averages_are_the_mean_of_their_seven_findings_in_every_seed():
 def test_transfer_table_sets_strategies_beside_the_model_trained_on_the_target():
     summary = made.summary(made.metrics("mimic"))
     table = tables.transfer(summary)
-    assert set(table.source) == {"chexpert"} and set(table.target) == {"mimic"}
-    row = table[(table.model == "cxr-fmkd-direct-fft") & (table.loss == "mse") & (table.population == "resampled")
-                & (table.metric == "auc_roc") & (table.finding == "Macro")].iloc[0]  # fmt: skip
+    assert set(table.source) == {"chexpert"}
+    assert set(table.target) == {"mimic"}
+    row = table[
+        (table.model == "cxr-fmkd-direct-fft")
+        & (table.loss == "mse")
+        & (table.population == "resampled")
+        & (table.metric == "auc_roc")
+        & (table.finding == "Macro")
+    ].iloc[0]
     for strategy, column in (
         ("direct", "direct"),
         ("full-finetune", "full_finetune"),
         ("own", "own"),
     ):
-        expected = summary[(summary.strategy == strategy) & (summary.model == "cxr-fmkd-direct-fft") & (summary.loss == "mse")
-                           & (summary.population == "resampled") & (summary.metric == "auc_roc") & (summary.finding == "Macro")]  # fmt: skip
-        assert row[column] == expected["mean"].item() and row[f"{column}_sd"] == expected.sd.item()
+        expected = summary[
+            (summary.strategy == strategy)
+            & (summary.model == "cxr-fmkd-direct-fft")
+            & (summary.loss == "mse")
+            & (summary.population == "resampled")
+            & (summary.metric == "auc_roc")
+            & (summary.finding == "Macro")
+        ]
+        assert row[column] == expected["mean"].item()
+        assert row[f"{column}_sd"] == expected.sd.item()
     teacher = table[table.model == "cxr-fm-lp"]
-    assert teacher.full_finetune.isna().all() and teacher.direct.notna().all()
+    assert teacher.full_finetune.isna().all()
+    assert teacher.direct.notna().all()
 
 
 def test_students_table_knows_the_chosen_seed_and_the_controls():
@@ -131,7 +148,8 @@ def test_students_table_knows_the_chosen_seed_and_the_controls():
     chosen = [{"about": {"dataset": "chexpert", "loss": "mse"}, "seed": 42}]
     table = tables.students(made.qualities(["mse"]), runs, chosen)
     best = table[table.chosen.fillna(False)]
-    assert best.seed.tolist() == [42] and best.centred_cosine.tolist() == [0.72]
+    assert best.seed.tolist() == [42]
+    assert best.centred_cosine.tolist() == [0.72]
     assert table[table.seed == 41].centred_cosine.isna().all()
     assert table[table.what == "untrained"].r2_overall.item() == -12.5
 
@@ -150,11 +168,14 @@ def test_small_groups_of_the_cohort_are_hidden_with_what_would_give_them_away():
     table = tables.cohort([{"dataset": "d", "counts": {"train": split}}], 10).set_index(
         ["attribute", "level"]
     )
-    assert pd.isna(table.train["sex", "blank"]) and pd.isna(table.train["sex", "Female"])
+    assert pd.isna(table.train["sex", "blank"])
+    assert pd.isna(table.train["sex", "Female"])
     assert table.train["sex", "Male"] == 157
     # Two small groups hide one another, so the third may be shown.
-    assert pd.isna(table.train["race", "White"]) and table.train["race", "Asian"] == 291
-    assert table.suppressed["race", "Black"] == "train" and table.suppressed["race", "Asian"] == ""
+    assert pd.isna(table.train["race", "White"])
+    assert table.train["race", "Asian"] == 291
+    assert table.suppressed["race", "Black"] == "train"
+    assert table.suppressed["race", "Asian"] == ""
     assert table.train["Edema", "uncertain"] == 0
 
 
@@ -194,14 +215,27 @@ def test_costs_come_from_runs_and_from_benchmarks(tmp_path):
     folders = [tmp_path / rule for rule in ("distill", "evaluate", "finetune")]
     table = costs(runs, folders).set_index("what")
     assert set(table.index) == {"classifier", "distill", "evaluate"}
-    assert table.hours["classifier"] == 2 and table.jobs["classifier"] == 2
-    assert table.hours["distill"] == 2 and table.jobs["distill"] == 2
+    assert table.hours["classifier"] == 2
+    assert table.jobs["classifier"] == 2
+    assert table.hours["distill"] == 2
+    assert table.jobs["distill"] == 2
     assert table.hours["evaluate"] == pytest.approx(0.01)
 
 
 def test_a_path_says_what_its_table_does_not(tmp_path):
-    assert about("results/bias/chexpert/cxr-fmkd-lp.mse/ks.csv") == {"dataset": "chexpert", "model": "cxr-fmkd-lp", "loss": "mse"}  # fmt: skip
-    assert about("r/a-to-b/direct/cxr-fm-lp/seed41/run.json") == {"source": "a", "dataset": "b", "strategy": "direct", "model": "cxr-fm-lp", "loss": "", "seed": 41}  # fmt: skip
+    assert about("results/bias/chexpert/cxr-fmkd-lp.mse/ks.csv") == {
+        "dataset": "chexpert",
+        "model": "cxr-fmkd-lp",
+        "loss": "mse",
+    }
+    assert about("r/a-to-b/direct/cxr-fm-lp/seed41/run.json") == {
+        "source": "a",
+        "dataset": "b",
+        "strategy": "direct",
+        "model": "cxr-fm-lp",
+        "loss": "",
+        "seed": 41,
+    }
     assert about("r/demo/x/students/mse/seed7/history.csv") == {
         "dataset": "x",
         "loss": "mse",
@@ -211,7 +245,8 @@ def test_a_path_says_what_its_table_does_not(tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text("dataset,model,d\nchexpert,cxr-fmkd-lp.mse,0.1\n")
     table = read(path)
-    assert table.model.tolist() == ["cxr-fmkd-lp"] and table.loss.tolist() == ["mse"]
+    assert table.model.tolist() == ["cxr-fmkd-lp"]
+    assert table.loss.tolist() == ["mse"]
     (tmp_path / "chexpert/students/mse").mkdir(parents=True)
     (tmp_path / "chexpert/students/mse/quality.json").write_text('{"a": 1}')
     found = documents([tmp_path / "chexpert/students/mse/quality.json", path], "quality.json")
@@ -228,9 +263,16 @@ def test_a_table_that_is_missing_or_empty_is_named(tmp_path):
 
 def test_the_made_tables_have_the_columns_that_the_evaluation_writes():
     curves, thresholds, calibration = made.curves()
-    tables_ = {"metrics": made.metrics(), "summary": made.summary(made.metrics()), "comparisons": made.comparisons(),
-               "thresholds": thresholds, "calibration": calibration, "subgroups": made.subgroups(), "gaps": made.gaps(),
-               "curves": curves}  # fmt: skip
+    tables_ = {
+        "metrics": made.metrics(),
+        "summary": made.summary(made.metrics()),
+        "comparisons": made.comparisons(),
+        "thresholds": thresholds,
+        "calibration": calibration,
+        "subgroups": made.subgroups(),
+        "gaps": made.gaps(),
+        "curves": curves,
+    }
     for name, table in tables_.items():
         assert set(table) <= set(EVALUATED[name]), name
 

@@ -94,7 +94,8 @@ def test_images_share_a_dominant_vector_with_spikes(model):
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert 0.8 < (unit @ unit.T)[np.triu_indices(12, 1)].mean() < 0.99
     common = vectors.mean(0)
-    assert 4 <= (np.abs(common) > 7).sum() <= 12 and np.abs(vectors).max() < 20
+    assert 4 <= (np.abs(common) > 7).sum() <= 12
+    assert np.abs(vectors).max() < 20
 
 
 def blob(y: float, x: float, seed: int) -> np.ndarray:
@@ -170,10 +171,18 @@ def test_embed_command_writes_a_folder_or_a_table_that_a_study_reads(tmp_path, i
     model = ("--source", "savedmodel", "--path", demo, "--variant", "demo", "--workers", 1)
     command("embed", tmp_path / "images", *model, "--out", tmp_path / "array")
     array = KeyedArray.open(tmp_path / "array")
-    assert set(array.index.image_id) == set(images.image_id) and array.meta["variant"] == "demo"
+    assert set(array.index.image_id) == set(images.image_id)
+    assert array.meta["variant"] == "demo"
     images.to_csv(tmp_path / "images.csv", index=False)
-    command("embed", tmp_path / "images.csv", "--images", tmp_path / "images", *model,
-            "--out", tmp_path / "table.parquet")  # fmt: skip
+    command(
+        "embed",
+        tmp_path / "images.csv",
+        "--images",
+        tmp_path / "images",
+        *model,
+        "--out",
+        tmp_path / "table.parquet",
+    )
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"images", "array", "images.csv", "table.parquet", "table.excluded.csv"}
     settings = {"source": "parquet", "path": str(tmp_path / "table.parquet"), "variant": "demo"}
@@ -187,9 +196,11 @@ def test_embed_command_refuses_what_it_cannot_read(tmp_path, images, capsys):
     images.rename(columns={"path": "file"}).to_csv(tmp_path / "columns.csv", index=False)
     images.iloc[[0, 0]].to_csv(tmp_path / "twice.csv", index=False)
     for name, message in (
-        ("none", "no such folder or file"), ("empty", "no image in it"),
-        ("columns.csv", "no column path"), ("twice.csv", "1 images have the image_id of another"),
-    ):  # fmt: skip
+        ("none", "no such folder or file"),
+        ("empty", "no image in it"),
+        ("columns.csv", "no column path"),
+        ("twice.csv", "1 images have the image_id of another"),
+    ):
         with pytest.raises(SystemExit):
             command("embed", tmp_path / name, *source)
         assert message in capsys.readouterr().err
@@ -199,10 +210,15 @@ def test_doctor_tells_what_a_model_is(demo, capsys):
     command("doctor", "--model", demo, "--variant", "demo", "--images", 1000)
     said = capsys.readouterr().out
     for line in (
-        r"takes +input_example: string", r"gives +feature_maps_0: float32 \(1, 8, 8, 1376\)",
-        r"decodes with +DecodePng to uint16", r"batches +one image a call", r"embedding +1376 numbers",
-        r"8-bit values in 16 bits +seen as they are", r"time for 1,000 images +\d", r"tensorflow +\d",
-    ):  # fmt: skip
+        r"takes +input_example: string",
+        r"gives +feature_maps_0: float32 \(1, 8, 8, 1376\)",
+        r"decodes with +DecodePng to uint16",
+        r"batches +one image a call",
+        r"embedding +1376 numbers",
+        r"8-bit values in 16 bits +seen as they are",
+        r"time for 1,000 images +\d",
+        r"tensorflow +\d",
+    ):
         assert pd.Series([said]).str.contains(line).all(), line
     with pytest.raises(SystemExit):
         command("doctor", "--model", demo / "variables")

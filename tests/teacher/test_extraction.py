@@ -73,7 +73,8 @@ def test_killed_extraction_resumes_to_the_same_bytes(tmp_path):
     mark = tmp_path / "killed/mark"
     limit = time.monotonic() + 60
     while not (mark.exists() and mark.read_text().isdigit() and int(mark.read_text()) >= 6):
-        assert process.poll() is None and time.monotonic() < limit
+        assert process.poll() is None
+        assert time.monotonic() < limit
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -89,7 +90,8 @@ def test_killed_extraction_resumes_to_the_same_bytes(tmp_path):
 def test_finished_shards_are_not_made_again(images, teach):
     first, _ = teach(images)
     second, seen = teach(images, out="again")
-    assert seen == [] and np.array_equal(first.data, second.data)
+    assert seen == []
+    assert np.array_equal(first.data, second.data)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "other bytes"])
@@ -99,7 +101,8 @@ def test_damaged_shard_is_made_again(images, teach, tmp_path, damage):
     whole = part.read_bytes()
     part.write_bytes({"truncated": whole[:-50], "empty": b"", "other bytes": b"PAR1" * 20}[damage])
     second, seen = teach(images)
-    assert seen == list(images.image_id[4:8]) and part.read_bytes() == whole
+    assert seen == list(images.image_id[4:8])
+    assert part.read_bytes() == whole
     assert np.array_equal(first.data, second.data)
 
 
@@ -130,7 +133,8 @@ def test_corrupt_image_in_a_shard_is_a_listed_row_and_shifts_no_other(images, te
     assert np.array_equal(array.take(kept), whole.take(kept))
     part = pq.read_table(tmp_path / "shards/part-00001.parquet").to_pandas()
     assert list(part.status) == ["ok", "failed", "failed", "ok"]
-    assert part.embedding[1] is None and "unreadable" in part.error[1]
+    assert part.embedding[1] is None
+    assert "unreadable" in part.error[1]
 
 
 def test_too_many_failures_stop_the_extraction_early(images, teach, tmp_path):
@@ -149,12 +153,20 @@ def test_shards_say_what_they_hold_and_are_a_source(images, teach, tmp_path, mon
     array, _ = teach(images)
     monkeypatch.undo()
     again = embedding.embed(
-        images, tmp_path, {"source": "parquet", "path": str(tmp_path / "shards"), "variant": "demo"},
-        Teacher(dimension=DIMENSION), tmp_path / "again", tmp_path,
-    )  # fmt: skip
+        images,
+        tmp_path,
+        {"source": "parquet", "path": str(tmp_path / "shards"), "variant": "demo"},
+        Teacher(dimension=DIMENSION),
+        tmp_path / "again",
+        tmp_path,
+    )
     assert np.array_equal(again.take(images.image_id), array.data)
     with pytest.raises(InputError, match="holds embeddings of demo"):
         embedding.embed(
-            images, tmp_path, {"source": "parquet", "path": str(tmp_path / "shards"), "variant": "cxrfm-v1"},
-            Teacher(), tmp_path / "again", tmp_path,
-        )  # fmt: skip
+            images,
+            tmp_path,
+            {"source": "parquet", "path": str(tmp_path / "shards"), "variant": "cxrfm-v1"},
+            Teacher(),
+            tmp_path / "again",
+            tmp_path,
+        )

@@ -86,7 +86,8 @@ def test_every_container_gives_each_image_its_own_vector(tmp_path, source):
     assert array.data.dtype == np.float32
     about = {"variant": "demo", "dimension": DIMENSION, "matched": N, "missing": 0, "extra": 0}
     assert about.items() <= array.meta.items()
-    assert array.meta["licence"] and array.meta["excluded"] == []
+    assert array.meta["licence"]
+    assert array.meta["excluded"] == []
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "float16", "float64", "list"])
@@ -129,8 +130,14 @@ def test_keyed_array_is_a_source_of_its_own_kind(tmp_path):
     with pytest.raises(
         InputError, match=r"holds embeddings of demo, but teacher.variant is elixr-b-img"
     ):
-        embed(RECORDS, tmp_path, {"source": "npy", "path": str(tmp_path / "out"), "variant": "elixr-b-img"},
-              Teacher(dimension=768), tmp_path / "other", tmp_path)  # fmt: skip
+        embed(
+            RECORDS,
+            tmp_path,
+            {"source": "npy", "path": str(tmp_path / "out"), "variant": "elixr-b-img"},
+            Teacher(dimension=768),
+            tmp_path / "other",
+            tmp_path,
+        )
 
 
 def test_order_of_records_cannot_swap_rows(tmp_path):
@@ -155,7 +162,7 @@ def test_dat_of_mixed_precision_is_refused(tmp_path):
         InputError,
         match=r"two number formats: .*1 of 128 bytes .float64.*find -size 128c",
     ):
-        embedded(folder, "dat")  # fmt: skip
+        embedded(folder, "dat")
 
 
 def test_dat_of_another_size_is_refused(tmp_path):
@@ -183,9 +190,11 @@ def test_impossible_vectors_are_listed_up_to_the_allowed_share_and_fatal_above(t
     with pytest.raises(InputError, match=reason):
         embedded(folder, "npy", failed=0.05)
     array = embedded(folder, "npy", failed=0.1)
-    assert array.meta["excluded"] == [IDS[4]] and len(array) == N - 1
+    assert array.meta["excluded"] == [IDS[4]]
+    assert len(array) == N - 1
     listed = pd.read_csv(tmp_path / "out/excluded.csv")
-    assert list(listed.image_id) == [IDS[4]] and reason in listed.reason[0]
+    assert list(listed.image_id) == [IDS[4]]
+    assert reason in listed.reason[0]
     kept = [name for name in IDS if name != IDS[4]]
     assert np.array_equal(array.take(kept), np.delete(VECTORS, 4, 0))
 
@@ -195,9 +204,10 @@ def test_missing_vectors_are_listed_up_to_the_allowed_share_and_fatal_above(tmp_
     with pytest.raises(
         InputError, match=r"1 of 12 images have no usable embedding.*no vector in the source"
     ):
-        embedded(folder, "dat")  # fmt: skip
+        embedded(folder, "dat")
     array = embedded(folder, "dat", failed=0.1)
-    assert array.meta["missing"] == 1 and array.meta["excluded"] == IDS[-1:]
+    assert array.meta["missing"] == 1
+    assert array.meta["excluded"] == IDS[-1:]
 
 
 def test_vectors_of_no_image_are_counted(tmp_path):
@@ -211,7 +221,7 @@ def test_wrong_key_is_an_error_that_shows_both_sides(tmp_path):
     with pytest.raises(
         InputError, match=r"none of 12 images.*train/p#/s#/.*the source has p#.*Set teacher.key"
     ):
-        embedded(folder, "dat", records)  # fmt: skip
+        embedded(folder, "dat", records)
 
 
 def test_basename_collision_is_an_error(tmp_path):
@@ -272,7 +282,9 @@ def test_damaged_tfrecord_is_listed(tmp_path):
     (folder / IDS[5]).with_suffix(".tfrecord").write_bytes(content[:50])
     array = embedded(folder, "tfrecord", failed=0.2)
     reasons = pd.read_csv(tmp_path / "out/excluded.csv").set_index("image_id").reason
-    assert "damaged" in reasons[IDS[2]] and "cut off" in reasons[IDS[5]] and len(array) == N - 2
+    assert "damaged" in reasons[IDS[2]]
+    assert "cut off" in reasons[IDS[5]]
+    assert len(array) == N - 2
 
 
 def test_tfrecord_with_several_records_is_listed(tmp_path):
@@ -355,14 +367,20 @@ def test_import_holds_no_copy_of_the_matrix_in_memory(tmp_path):
 
 
 SETTINGS = {
-    "a typo": ({"source": "dat", "variant": "demo", "path": "x", "keys": "path"}, "teacher.keys: no such setting"),
+    "a typo": (
+        {"source": "dat", "variant": "demo", "path": "x", "keys": "path"},
+        "teacher.keys: no such setting",
+    ),
     "no variant": ({"source": "dat", "path": "x"}, "teacher.variant is missing"),
     "no source": ({"variant": "demo", "path": "x"}, "teacher.source is missing"),
-    "unknown variant": ({"source": "dat", "variant": "cxrfm", "path": "x"}, "teacher.variant is 'cxrfm'"),
+    "unknown variant": (
+        {"source": "dat", "variant": "cxrfm", "path": "x"},
+        "teacher.variant is 'cxrfm'",
+    ),
     "no path": ({"source": "dat", "variant": "demo"}, "teacher.path is missing"),
     "nothing there": ({"source": "dat", "variant": "demo", "path": "x"}, "no such file or folder"),
     "another length": ({"source": "dat", "variant": "elixr-b-img", "path": "x"}, "has 768 numbers"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", SETTINGS)
@@ -407,9 +425,11 @@ def test_script_embeds_the_records_of_all_splits(tmp_path):
         )
         write_table(tmp_path / f"{split}.csv", rows.reindex(columns=COLUMNS))
     spec = {
-        "dataset": "d", "images": str(tmp_path), "common": {"dimension": DIMENSION},
+        "dataset": "d",
+        "images": str(tmp_path),
+        "common": {"dimension": DIMENSION},
         "teacher": {"source": "dat", "path": str(tmp_path / "vectors"), "variant": "demo"},
-    }  # fmt: skip
+    }
     script = SCRIPTS / "embed.py"
     words = [
         sys.executable,
@@ -425,4 +445,5 @@ def test_script_embeds_the_records_of_all_splits(tmp_path):
         words += [f"--{name}", tmp_path / f"{name}.csv"]
     subprocess.run([*words, "--shards", tmp_path / "shards"], check=True)
     array = KeyedArray.open(tmp_path / "out")
-    assert np.array_equal(array.take(IDS), VECTORS) and array.meta["dataset"] == "d"
+    assert np.array_equal(array.take(IDS), VECTORS)
+    assert array.meta["dataset"] == "d"

@@ -15,7 +15,7 @@ from made_teachers import (
     write_qformer,
     write_tf1_tower,
     write_tower,
-)  # fmt: skip
+)
 from PIL import Image
 
 from cxrfmkd.runtime.errors import InputError
@@ -42,7 +42,7 @@ def towers(tmp_path_factory) -> dict[str, Path]:
     }
     made["uint8"] = write_tower(root / "uint8", decode="uint8")
     made["tf1"] = write_tf1_tower(root / "tf1")
-    return made  # fmt: skip
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +105,8 @@ def test_floats_and_integers_of_tensorflow_are_read_exactly():
     }
     content = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
     parsed = parse_example(content)
-    assert np.array_equal(parsed["embedding"], values) and parsed["size"].tolist() == [-1, 2**40]
+    assert np.array_equal(parsed["embedding"], values)
+    assert parsed["size"].tolist() == [-1, 2**40]
 
 
 @pytest.mark.parametrize(
@@ -242,8 +243,10 @@ def test_qformer_tokens_are_those_of_its_own_call(
         [example(png(read_image(tmp_path / "images" / images.path[2])))]
     )
     answer = tf.saved_model.load(str(qformer)).signatures["serving_default"](
-        image_feature=tf.constant(maps), ids=tf.zeros([1, 1, 128], tf.int32), paddings=tf.zeros([1, 1, 128])
-    )  # fmt: skip
+        image_feature=tf.constant(maps),
+        ids=tf.zeros([1, 1, 128], tf.int32),
+        paddings=tf.zeros([1, 1, 128]),
+    )
     name = {"elixr-b-img": "img_emb", "elixr-b-contrastive": "all_contrastive_img_emb"}[variant]
     tokens = answer[name].numpy()[0]
     expected = tokens.ravel() if pooling == "flatten" else tokens.mean(0)

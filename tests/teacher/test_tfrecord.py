@@ -66,8 +66,11 @@ def test_packed_and_unpacked_floats_are_the_same(packed):
 
 
 def test_order_of_entries_and_unknown_ones_do_not_matter():
-    entries = [floats(b"embedding", VECTOR), integers(b"size", [3, 300, 2**64 - 1]),
-               example(b"x")[2:]]  # fmt: skip
+    entries = [
+        floats(b"embedding", VECTOR),
+        integers(b"size", [3, 300, 2**64 - 1]),
+        example(b"x")[2:],
+    ]
     for order in ([0, 1, 2], [2, 1, 0]):
         parsed = parse_example(field(1, b"".join(entries[i] for i in order)))
         assert np.array_equal(parsed["embedding"], VECTOR)

@@ -92,10 +92,13 @@ def images(tmp_path) -> pd.DataFrame:
 
 def ask(tmp_path, images, server, variant, dimension, failed=0.0, **settings):
     return embed(
-        images, tmp_path / "images",
+        images,
+        tmp_path / "images",
         {"source": "vertex", "variant": variant, "url": server.url, **settings},
-        Teacher(dimension=dimension, shard=2, failed=failed), tmp_path / "out", tmp_path / "shards",
-    )  # fmt: skip
+        Teacher(dimension=dimension, shard=2, failed=failed),
+        tmp_path / "out",
+        tmp_path / "shards",
+    )
 
 
 def test_first_foundation_model_takes_examples_one_at_a_time(tmp_path, images, server):

@@ -14,7 +14,7 @@ from cxrfmkd.bias.analysis import analyse
 from cxrfmkd.bias.summary import combine
 from cxrfmkd.evaluation.analysis import Run, evaluate
 from cxrfmkd.evaluation.families import Family
-from cxrfmkd.probing.heads import View
+from cxrfmkd.networks.layers import View
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias, Evaluation
 from cxrfmkd.tradeoff import correlation as performance
@@ -146,15 +146,24 @@ def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlat
     """Models that are better are planted to be more biased; both are measured as in a study."""
     val, test = records(60, 1, "val"), records(260, 2, "test")
     names = ["cxr-fm-lp", "cxr-model-lp", "cxr-model-fft", "densenet121-fft"]
-    settings = Bias(attributes=["sex", "race"], simulations=0, permutations=0, replicates=0, tsne_points=0)  # fmt: skip
+    settings = Bias(
+        attributes=["sex", "race"], simulations=0, permutations=0, replicates=0, tsne_points=0
+    )
     runs, tables = [], {"scores": [], "nulls": [], "encodings": [], "effects": []}
     for i, model in enumerate(names):
         path = write_predictions(tmp_path / f"{model}.parquet", 0.4 * i, i, val=val, test=test)
         runs.append(Run(Family("d", "own", model, ""), 41, path))
         array = make_embeddings(test, 8, i, {("sex", "Female"): 0.6 * i}, clustering=0.5)
         found = analyse(
-            [View(array)], array, test, equal_weights(test), settings, dataset="d", model=model, seeds=[41]
-        )  # fmt: skip
+            [View(array)],
+            array,
+            test,
+            equal_weights(test),
+            settings,
+            dataset="d",
+            model=model,
+            seeds=[41],
+        )
         for name, part in zip(tables, ("score", "null", "encoding", "effects"), strict=True):
             tables[name].append(tmp_path / f"{model}-{part}.csv")
             found[part].to_csv(tables[name][-1], index=False)
@@ -164,9 +173,15 @@ def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlat
         evaluated[name].to_csv(tmp_path / f"{name}.csv", index=False)
     combine(tables, names).to_csv(tmp_path / "scores.csv", index=False)
     run_script(
-        monkeypatch, "performance_vs_bias", {}, summaries=[tmp_path / "summary.csv"], halves=[tmp_path / "halves.csv"],
-        scores=[tmp_path / "scores.csv"], out=tmp_path / "points.csv", correlation=tmp_path / "correlation.csv",
-    )  # fmt: skip
+        monkeypatch,
+        "performance_vs_bias",
+        {},
+        summaries=[tmp_path / "summary.csv"],
+        halves=[tmp_path / "halves.csv"],
+        scores=[tmp_path / "scores.csv"],
+        out=tmp_path / "points.csv",
+        correlation=tmp_path / "correlation.csv",
+    )
     found = pd.read_csv(tmp_path / "correlation.csv").query("measure == 'score'")
     assert len(found) == 8
     assert (found.spearman_split > 0.5).all()
@@ -198,9 +213,15 @@ def test_script_writes_both_tables(tmp_path, monkeypatch):
     summaries[halves].drop(columns=columns).to_csv(tmp_path / "halves.csv", index=False)
     scores.to_csv(tmp_path / "scores.csv", index=False)
     run_script(
-        monkeypatch, "performance_vs_bias", {}, summaries=[tmp_path / "summary.csv"], halves=[tmp_path / "halves.csv"],
-        scores=[tmp_path / "scores.csv"], out=tmp_path / "points.csv", correlation=tmp_path / "correlation.csv",
-    )  # fmt: skip
+        monkeypatch,
+        "performance_vs_bias",
+        {},
+        summaries=[tmp_path / "summary.csv"],
+        halves=[tmp_path / "halves.csv"],
+        scores=[tmp_path / "scores.csv"],
+        out=tmp_path / "points.csv",
+        correlation=tmp_path / "correlation.csv",
+    )
     table = pd.read_csv(tmp_path / "points.csv")
     assert {"bias", "bias_low", "performance", "performance_low", "family", "measure"} <= set(table)
     assert set(table.population) == {"natural"}

@@ -48,14 +48,18 @@ def student(
     )
 
 
-# --- the student ---------------------------------------------------------------------------------------
+# --- the student
+# ---------------------------------------------------------------------------------------
 
 
 def test_a_student_learns_what_the_teacher_says():
-    # Brightness is what a network with pooled features learns at once, whatever the order of its sums.
+    # Brightness is what a network with pooled features learns at once, whatever the order of its
+    # sums.
     bright = IMAGES.data.mean((1, 2), dtype=np.float32)[:, None]
     said = (bright - bright.mean()) / bright.std() * np.float32([1, -1, 0.5, 2, -0.5, 1]) + 1
-    done = student(teacher=KeyedArray(said, IMAGES.index, {}, "teacher"), epochs=20, batch_size=6, affine=False)  # fmt: skip
+    done = student(
+        teacher=KeyedArray(said, IMAGES.index, {}, "teacher"), epochs=20, batch_size=6, affine=False
+    )
     _, tested = split_validation(TABLES["val"], "patient", 1)
     with torch.no_grad():
         found = done.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
@@ -89,8 +93,12 @@ def test_the_run_says_what_was_done():
 
 
 def test_scales_of_the_settings_win_over_measured_ones():
-    done = student("mse-cosine-0.5", scales={"mse": 9, "cosine": 9}, epochs=1,
-                   loss_scales={"mse": 1.0, "cosine": 2.0})  # fmt: skip
+    done = student(
+        "mse-cosine-0.5",
+        scales={"mse": 9, "cosine": 9},
+        epochs=1,
+        loss_scales={"mse": 1.0, "cosine": 2.0},
+    )
     assert done.run["scales"] == {"mse": 1.0, "cosine": 2.0}
 
 
@@ -128,11 +136,13 @@ def test_another_distillation_does_not_go_on_from_this_ones_checkpoint(change, t
         student(checkpoints=kept)
     with Checkpoints(tmp_path / "c") as kept:
         done = student(checkpoints=kept, **change)
-    assert done.run["resumed"] == 0 and "starting afresh" in caplog.text
+    assert done.run["resumed"] == 0
+    assert "starting afresh" in caplog.text
     assert done.network.identity() == student(**change).network.identity()
 
 
-# --- its validation and test parts ---------------------------------------------------------------------
+# --- its validation and test parts
+# ---------------------------------------------------------------------
 
 
 def table(images, patients, seed=0):
@@ -170,7 +180,8 @@ def test_a_validation_set_of_one_patient_cannot_be_divided():
         split_validation(table(9, 1), "patient", 1)
 
 
-# --- targets -------------------------------------------------------------------------------------------
+# --- targets
+# -------------------------------------------------------------------------------------------
 
 
 def test_a_teacher_with_a_broken_vector_is_refused():
@@ -240,7 +251,8 @@ def test_an_unknown_standardisation_is_refused(targets):
         Standardisation.fit(targets, "whitening")
 
 
-# --- plateaus ------------------------------------------------------------------------------------------
+# --- plateaus
+# ------------------------------------------------------------------------------------------
 
 
 def test_a_plateau_is_the_mean_of_the_last_tenth_of_the_epochs():

@@ -23,6 +23,7 @@ from torch import nn
 
 from cxrfmkd.networks.batches import Feed, shuffled
 from cxrfmkd.networks.devices import pick_device
+from cxrfmkd.networks.inference import predict
 from cxrfmkd.networks.network import Network, load
 from cxrfmkd.runtime import progress as progress_module
 from cxrfmkd.runtime.errors import InputError
@@ -31,7 +32,7 @@ from cxrfmkd.training import checkpoints as checkpoints_module
 from cxrfmkd.training.augmentation import Augmentation
 from cxrfmkd.training.checkpoints import Checkpoints
 from cxrfmkd.training.events import events_folder
-from cxrfmkd.training.loop import DivergedError, Plan, evaluate, predict, train
+from cxrfmkd.training.loop import DivergedError, Plan, evaluate, train
 from cxrfmkd.training.losses import Objective
 from cxrfmkd.training.schedules import SCHEDULES
 
@@ -49,9 +50,13 @@ def feed(part="train", targets=None):
 
 def plan(**changes):
     chosen = {
-        "epochs": 3, "batch_size": 5, "learning_rate": 0.01, "schedule": "one-cycle", "seed": 1,
+        "epochs": 3,
+        "batch_size": 5,
+        "learning_rate": 0.01,
+        "schedule": "one-cycle",
+        "seed": 1,
         "augmentation": Augmentation(True, True),
-    }  # fmt: skip
+    }
     return Plan(**chosen | changes)
 
 
@@ -81,7 +86,8 @@ class StopAfter(Checkpoints):
         return "the test says so" if self.left < 0 else ""
 
 
-# --- the loop ------------------------------------------------------------------------------------------
+# --- the loop
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("steps", [0, 2, 4, 7, 11])
@@ -116,7 +122,8 @@ def test_equal_seeds_train_equally_and_others_do_not():
 def test_the_network_ends_with_the_weights_of_its_best_epoch():
     net, outcome = trained(epochs=5)
     losses = outcome.history.val_loss
-    assert outcome.best["epoch"] == losses.idxmin() and outcome.best["val_loss"] == losses.min()
+    assert outcome.best["epoch"] == losses.idxmin()
+    assert outcome.best["val_loss"] == losses.min()
     assert outcome.history.best_so_far.sum() == (losses.cummin().diff().fillna(-1) < 0).sum()
     again = evaluate(net, Objective("mse-cosine-learned"), feed("val"), 5, COMPUTE)
     best = outcome.history.loc[losses.idxmin()]
@@ -128,16 +135,21 @@ def test_a_tie_keeps_the_earlier_epoch_and_patience_ends_a_training_that_gets_no
     _, outcome = trained(
         epochs=9, patience=3, learning_rate=0.0, loss="cosine", schedule="constant"
     )
-    # Nothing moves but the batch-norm statistics, so what is best comes early and the patience runs out.
+    # Nothing moves but the batch-norm statistics, so what is best comes early and the patience runs
+    # out.
     assert len(outcome.history) == outcome.best["epoch"] + 1 + 3 < 9
     flat = np.full((24, 6), 1.0, np.float32)
     frozen = Network("tiny", 6, 6).freeze()
     nn.init.zeros_(frozen.head.weight)
     nn.init.zeros_(frozen.head.bias)
     constant = train(
-        frozen, Objective("mse"), feed(targets=flat), feed("val", flat[:12]),
-        plan(learning_rate=0.0, schedule="constant"), COMPUTE,
-    )  # fmt: skip
+        frozen,
+        Objective("mse"),
+        feed(targets=flat),
+        feed("val", flat[:12]),
+        plan(learning_rate=0.0, schedule="constant"),
+        COMPUTE,
+    )
     assert constant.best == {"epoch": 0, "val_loss": 1.0}
 
 
@@ -214,7 +226,8 @@ def test_deterministic_algorithms_are_asked_for_and_left_behind():
 
     compute = Compute(weights="none", deterministic=True)
     train(network(), Look(), feed(), feed("val"), plan(epochs=1), compute)
-    assert all(seen) and not torch.are_deterministic_algorithms_enabled()
+    assert all(seen)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_gpu_that_is_not_there_is_an_error(monkeypatch):
@@ -228,10 +241,12 @@ def test_the_workflow_s_device_counts_where_none_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device().type == "cuda"
     monkeypatch.setenv("CXRFMKD_DEVICE", "cpu")
-    assert pick_device().type == "cpu" and pick_device("cuda").type == "cuda"
+    assert pick_device().type == "cpu"
+    assert pick_device("cuda").type == "cuda"
 
 
-# --- schedules -----------------------------------------------------------------------------------------
+# --- schedules
+# -----------------------------------------------------------------------------------------
 
 
 def rates(name, steps, rate=0.01):
@@ -247,8 +262,10 @@ def rates(name, steps, rate=0.01):
 
 def test_one_cycle_is_the_thesis_schedule():
     lr, beta = rates("one-cycle", 1000).T
-    assert lr[0] == pytest.approx(0.01 / 25) and lr[-1] == pytest.approx(0.01 / 25 / 1e4)
-    assert lr.argmax() == 299 and lr.max() == pytest.approx(0.01)
+    assert lr[0] == pytest.approx(0.01 / 25)
+    assert lr[-1] == pytest.approx(0.01 / 25 / 1e4)
+    assert lr.argmax() == 299
+    assert lr.max() == pytest.approx(0.01)
     half = 0.01 / 25 + (0.01 - 0.01 / 25) * (1 - math.cos(math.pi * 100 / 299)) / 2
     assert lr[100] == pytest.approx(half)
     assert (beta[0], beta[299], beta[-1]) == pytest.approx((0.95, 0.85, 0.95))
@@ -257,11 +274,14 @@ def test_one_cycle_is_the_thesis_schedule():
 def test_the_constant_schedule_is_constant_and_cosine_warms_up_then_falls_to_nothing():
     assert set(rates("constant", 10)[:, 0]) == {0.01}
     lr = rates("cosine", 100)[:, 0]
-    assert lr[0] == pytest.approx(0.002) and lr[4] == lr.max() == pytest.approx(0.01)
-    assert (np.diff(lr[5:]) < 0).all() and 0 < lr[-1] < 1e-5
+    assert lr[0] == pytest.approx(0.002)
+    assert lr[4] == lr.max() == pytest.approx(0.01)
+    assert (np.diff(lr[5:]) < 0).all()
+    assert 0 < lr[-1] < 1e-5
 
 
-# --- feeding -------------------------------------------------------------------------------------------
+# --- feeding
+# -------------------------------------------------------------------------------------------
 
 
 def test_images_and_targets_meet_by_key_in_any_order():
@@ -272,7 +292,8 @@ def test_images_and_targets_meet_by_key_in_any_order():
     np.testing.assert_array_equal(torch.cat([f for f, _ in pairs]), IMAGES.take(ids[order]))
     np.testing.assert_array_equal(torch.cat([t for _, t in pairs]), TEACHER.take(ids[order]))
     rest = list(feed().batches(7, order, start=2))
-    assert torch.equal(rest[0][0], pairs[2][0]) and len(rest) == 2
+    assert torch.equal(rest[0][0], pairs[2][0])
+    assert len(rest) == 2
 
 
 def test_an_epochs_order_is_a_permutation_of_its_own():
@@ -309,7 +330,7 @@ def test_a_feeds_identity_changes_with_its_images_and_its_targets():
 
 
 @pytest.mark.parametrize(
-    "ids, message", [([], "records are empty"), (["train/000", "elsewhere"], "1 of 2 images")]
+    ("ids", "message"), [([], "records are empty"), (["train/000", "elsewhere"], "1 of 2 images")]
 )
 def test_images_that_are_not_there_are_an_error(ids, message):
     with pytest.raises(InputError, match=message):
@@ -325,7 +346,8 @@ def test_predictions_are_the_networks_own_in_the_order_of_the_feed():
     np.testing.assert_array_equal(doubled, 2 * found)
 
 
-# --- checkpoints ---------------------------------------------------------------------------------------
+# --- checkpoints
+# ---------------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_of_other_settings_code_or_data_is_refused_aloud(tmp_path, caplog):
@@ -387,7 +409,8 @@ def test_a_used_up_time_budget_saves_and_leaves_with_75(tmp_path):
         Checkpoints(tmp_path / "c", minutes=0) as kept,
     ):
         trained(kept)
-    assert left.value.code == 75 and (tmp_path / "c" / "state.pt").exists()
+    assert left.value.code == 75
+    assert (tmp_path / "c" / "state.pt").exists()
 
 
 def test_checkpoints_come_as_often_as_asked(tmp_path):
@@ -402,13 +425,16 @@ def test_checkpoints_come_as_often_as_asked(tmp_path):
 def test_without_a_folder_nothing_is_kept():
     with Checkpoints(None) as kept:
         kept.save({})
-        assert kept.load("x") is None and not kept.due and not kept.stop
+        assert kept.load("x") is None
+        assert not kept.due
+        assert not kept.stop
 
 
 def run_in_a_process(folder: Path) -> subprocess.Popen:
     tests = TESTS
     code = (
-        f"import sys, logging; from pathlib import Path; sys.path.insert(0, {str(tests)!r}); import killed;"
+        f"import sys, logging; from pathlib import Path; sys.path.insert(0, {str(tests)!r}); "
+        "import killed;"
         f"logging.basicConfig(level='INFO');"
         f"killed.distilled(Path({str(folder / 'c')!r}), Path({str(folder / 'out')!r}))"
     )
@@ -425,11 +451,15 @@ def test_sigterm_saves_leaves_with_75_and_the_next_start_goes_on(tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=600)
-    assert process.returncode == 75 and "SIGTERM came; the next start goes on from here" in said
+    assert process.returncode == 75
+    assert "SIGTERM came; the next start goes on from here" in said
     again = run_in_a_process(tmp_path)
     _, said = again.communicate(timeout=600)
-    assert again.returncode == 0 and "epoch 13" in said and "going on from epoch" in said
-    assert (tmp_path / "out" / "weights.safetensors").exists() and not (tmp_path / "c").exists()
+    assert again.returncode == 0
+    assert "epoch 13" in said
+    assert "going on from epoch" in said
+    assert (tmp_path / "out" / "weights.safetensors").exists()
+    assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.slow
@@ -461,7 +491,8 @@ def test_killed_twenty_times_a_training_ends_with_the_same_weights(tmp_path):
     pd.testing.assert_frame_equal(*histories, check_exact=True)
 
 
-# --- events ------------------------------------------------------------------------------------------
+# --- events
+# ------------------------------------------------------------------------------------------
 
 
 def test_tensorboard_shows_the_history_of_all_starts(tmp_path):
@@ -518,7 +549,8 @@ def test_events_lie_at_the_path_of_their_run_below_the_workflow_s_folder(monkeyp
     assert events_folder(Path("/data") / run) == Path("logs/demo/tensorboard/data") / run
 
 
-# --- progress ------------------------------------------------------------------------------------------
+# --- progress
+# ------------------------------------------------------------------------------------------
 
 
 def test_a_log_gets_a_line_now_and_then_with_the_time_left(monkeypatch, caplog):
@@ -538,4 +570,5 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     progress.say("epoch 0")
     progress.close()
     shown = capsys.readouterr().err
-    assert "training: epoch 0" in shown and "1/2" in shown
+    assert "training: epoch 0" in shown
+    assert "1/2" in shown

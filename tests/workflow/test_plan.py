@@ -1,7 +1,9 @@
-"""What a user of the workflow relies on: plans, reruns, messages, and a profile that names real rules.
+"""What a user of the workflow relies on: plans, reruns, messages, and a profile that names real
+rules.
 
-The reruns are tested on the whole demo study with a stand-in for `python` that makes every script's outputs in an
-instant, so that planning, provenance and dependencies are real while nothing is computed.
+The reruns are tested on the whole demo study with a stand-in for `python` that makes every script's
+outputs in an instant, so that planning, provenance and dependencies are real while nothing is
+computed.
 """
 
 import os
@@ -137,7 +139,8 @@ def test_every_shipped_configuration_can_be_planned(checkout, name):
     study = Study(read_configuration([checkout / f"config/{n}.yaml" for n in ("config", name)]))
     for work in works(study, dict.fromkeys(study.datasets, Images(1, 1, 1))):
         forecast[work.rule] += work.jobs
-    # Reading embeddings from files is a job of rule embed as well, but none that the forecast counts.
+    # Reading embeddings from files is a job of rule embed as well, but none that the forecast
+    # counts.
     named = set(forecast) - {"embed"}
     assert {rule: forecast[rule] for rule in named} == {rule: counts.get(rule) for rule in named}
     networks = {"distill", "finetune", "drifting_probe", "transfer_finetune", "extract_features"}
@@ -160,9 +163,15 @@ def test_a_finished_study_may_be_watched_or_run_elsewhere_without_a_rerun(finish
 def test_the_tables_are_told_where_every_measured_rule_was_measured(finished):
     folder, instant = finished
     _, said = snakemake(
-        "-n", "-p", "--forcerun", "make_tables", "--configfile", "config/demo.yaml",
-        folder=folder, instant=instant,
-    )  # fmt: skip
+        "-n",
+        "-p",
+        "--forcerun",
+        "make_tables",
+        "--configfile",
+        "config/demo.yaml",
+        folder=folder,
+        instant=instant,
+    )
     told = re.search(r"make_tables\.py .*? --benchmarks (.*?) --out-dir", said)[1].split()
     top = "benchmarks/results/demo"
     files = (folder / top).rglob("*.jsonl")
@@ -242,7 +251,8 @@ def test_code_of_the_network_retrains_but_does_not_sample_again(finished):
     try:
         module.write_text(before + "\n\nEXTRA = 1\n")
         counts = plan(finished)
-        assert counts["distill"] > 0 and counts["finetune"] > 0
+        assert counts["distill"] > 0
+        assert counts["finetune"] > 0
         assert not {"embed", "pack_images", "sample_records", "resample_test"} & set(counts)
     finally:
         module.write_text(before)

@@ -17,19 +17,32 @@ TABLES = ("ks", "score", "effects", "null", "encoding", "variance", "points")
 def main() -> None:
     tables = dict.fromkeys(TABLES, Path)
     args = parse(
-        __doc__, embeddings=[KeyedArray.open], projection=(Path, None), selected=(Path, None), teacher=KeyedArray.open,
-        val=Path, test=Path, resampled=Path, **tables,
-    )  # fmt: skip
+        __doc__,
+        embeddings=[KeyedArray.open],
+        projection=(Path, None),
+        selected=(Path, None),
+        teacher=KeyedArray.open,
+        val=Path,
+        test=Path,
+        resampled=Path,
+        **tables,
+    )
     settings = Bias(**args.spec["bias"])
     records = present(read_records(args.val, args.test), args.teacher, *args.embeddings)
     seen, seeds = views(
         args.embeddings, args.projection, args.selected, settings, args.spec["seeds"]
     )
     found = analyse(
-        seen, args.teacher, records, pd.read_csv(args.resampled, dtype={"image_id": str}), settings,
-        dataset=args.spec["dataset"], model=args.spec["model"], seeds=seeds,
+        seen,
+        args.teacher,
+        records,
+        pd.read_csv(args.resampled, dtype={"image_id": str}),
+        settings,
+        dataset=args.spec["dataset"],
+        model=args.spec["model"],
+        seeds=seeds,
         minimum_cell=args.spec["evaluation"]["minimum_cell"],
-    )  # fmt: skip
+    )
     for name, table in found.items():
         write_table(getattr(args, name), table)
 

@@ -1,6 +1,7 @@
 """The teacher's embeddings of one dataset's images, as a checked keyed array.
 
---spec {"dataset": name, "images": root, "teacher": its section of the dataset, "common": the config's teacher section}
+--spec {"dataset": name, "images": root, "teacher": its section of the dataset, "common": the
+config's teacher section}
 """
 
 from __future__ import annotations

@@ -14,18 +14,29 @@ from cxrfmkd.study.settings import Evaluation
 
 def main() -> None:
     args = parse(
-        __doc__, predictions=[Path], val=Path, test=Path, resampled=Path, arrays=[KeyedArray.open],
-        source_predictions=[Path], source_val=[Path], **dict.fromkeys(TABLES, Path),
-    )  # fmt: skip
+        __doc__,
+        predictions=[Path],
+        val=Path,
+        test=Path,
+        resampled=Path,
+        arrays=[KeyedArray.open],
+        source_predictions=[Path],
+        source_val=[Path],
+        **dict.fromkeys(TABLES, Path),
+    )
     spec = args.spec
     runs, sources = runs_of(spec["runs"], args.predictions, args.source_predictions)
     weights = pd.read_csv(args.resampled, dtype={"image_id": str}).set_index("image_id").weight
     tables = evaluate(
-        spec["dataset"], runs, present(read_records(args.val), *args.arrays),
-        present(read_records(args.test), *args.arrays), weights, Evaluation(**spec["evaluation"]),
+        spec["dataset"],
+        runs,
+        present(read_records(args.val), *args.arrays),
+        present(read_records(args.test), *args.arrays),
+        weights,
+        Evaluation(**spec["evaluation"]),
         spec["labels"]["uncertain"],
         {name: read_records(path) for name, path in zip(sources, args.source_val, strict=True)},
-    )  # fmt: skip
+    )
     for name, table in tables.items():
         write_table(getattr(args, name), table)
 

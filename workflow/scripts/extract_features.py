@@ -14,9 +14,14 @@ from cxrfmkd.study.settings import Network
 
 def main() -> None:
     args = parse(
-        __doc__, images=KeyedArray.open, weights=(Path, None), train=read_records, val=read_records,
-        test=read_records, out=Path,
-    )  # fmt: skip
+        __doc__,
+        images=KeyedArray.open,
+        weights=(Path, None),
+        train=read_records,
+        val=read_records,
+        test=read_records,
+        out=Path,
+    )
     backbone, settings = args.spec["backbone"], Network(**args.spec["network"])
     network = (
         load(args.weights)

@@ -12,8 +12,13 @@ def main() -> None:
     args = parse(__doc__, source=Path, student=(Path, None), **ARGUMENTS)
     spec = args.spec
     network = start_transfer(
-        spec["model"], spec["seed"], Network(**spec["network"]), spec["transfer"], args.source, args.student,
-    )  # fmt: skip
+        spec["model"],
+        spec["seed"],
+        Network(**spec["network"]),
+        spec["transfer"],
+        args.source,
+        args.student,
+    )
     train_run(args, network, Finetuning(**spec["finetuning"]))
 
 

@@ -1,8 +1,9 @@
 """A student and its controls, measured against the teacher on validation records.
 
-The controls say what a number is worth: the constant mean vector of the teacher; the student's own embeddings
-given to the wrong images; the same network before distillation, with a random projection; and the best linear
-map from that undistilled network's features to the teacher, which distillation must beat to have been needed.
+The controls say what a number is worth: the constant mean vector of the teacher; the student's own
+embeddings given to the wrong images; the same network before distillation, with a random
+projection; and the best linear map from that undistilled network's features to the teacher, which
+distillation must beat to have been needed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pandas as pd
 from cxrfmkd.assessment.measures import measure
 from cxrfmkd.datasets import records
 from cxrfmkd.evaluation.metrics import METRICS, measures
-from cxrfmkd.probing.heads import Linear, View
+from cxrfmkd.networks.layers import Linear, View
 from cxrfmkd.probing.probes import Sample, train_heads
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
@@ -36,16 +37,19 @@ def assess(
     train: pd.DataFrame,
     val: pd.DataFrame,
 ) -> dict:
-    """Everything of `quality.json`: the student's measures and those of its controls, on validation records.
+    """Everything of `quality.json`: the student's measures and those of its controls, on validation
+    records.
 
-    spec: `loss` and `labels`; features: the student's, before its projection, which is in `weights`; control:
-    those of the undistilled network; train, val: records. Test records are not asked for.
+    spec: `loss` and `labels`; features: the student's, before its projection, which is in
+    `weights`; control: those of the undistilled network; train, val: records. Test records are not
+    asked for.
     """
     train, val = (records.present(table, features, control, teacher) for table in (train, val))
     projection = Linear.load(weights, "projection")
     if len(projection.weight) != teacher.data.shape[1]:
         raise InputError(
-            f"{weights}: the student's embeddings have {len(projection.weight)} numbers, those of {teacher.name} "
+            f"{weights}: the student's embeddings have {len(projection.weight)} numbers, those of "
+            f"{teacher.name} "
             f"{teacher.data.shape[1]}. They are of different teachers."
         )
 
@@ -86,10 +90,11 @@ def assess(
 
 
 def predictors(teacher: np.ndarray, student: Pair, untrained: Pair) -> dict[str, Pair]:
-    """The student and its controls as embeddings of (training, validation) images, in the teacher's dimension.
+    """The student and its controls as embeddings of (training, validation) images, in the teacher's
+    dimension.
 
-    teacher: (n, D), of training images; student: (n, D) and (m, D); untrained: (n, F) and (m, F), the features
-    of the undistilled network.
+    teacher: (n, D), of training images; student: (n, D) and (m, D); untrained: (n, F) and (m, F),
+    the features of the undistilled network.
     """
     random = np.random.default_rng(SEED)
     width, dimension = untrained[0].shape[1], teacher.shape[1]
@@ -107,9 +112,11 @@ def predictors(teacher: np.ndarray, student: Pair, untrained: Pair) -> dict[str,
 
 
 def ridge(inputs: np.ndarray, outputs: np.ndarray) -> Linear:
-    """The linear map with the least squared error on standardised inputs, penalty by generalised cross-validation.
+    """The linear map with the least squared error on standardised inputs, penalty by generalised
+    cross-validation.
 
-    inputs: (n, F); outputs: (n, D); penalties from `RIDGES`, per image. A feature that does not vary is not used.
+    inputs: (n, F); outputs: (n, D); penalties from `RIDGES`, per image. A feature that does not
+    vary is not used.
     Source: Golub, Heath & Wahba 1979.
     """
     centre, deviation = inputs.mean(0, dtype=np.float64), inputs.std(0, dtype=np.float64)

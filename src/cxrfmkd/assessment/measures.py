@@ -1,8 +1,10 @@
-"""How much of the teacher a student kept, measured so that the teacher's dominant mean vector cannot flatter it.
+"""How much of the teacher a student kept, measured so that the teacher's dominant mean vector
+cannot flatter it.
 
-All embeddings of CXR-FM share large entries, so a constant vector already has a high raw cosine and a small
-MSE. The measures here compare what differs between patients; each stands beside the same measure of controls
-that know nothing, or little, of the teacher. Arrays in, floats or arrays out: student and teacher are (n, D).
+All embeddings of CXR-FM share large entries, so a constant vector already has a high raw cosine and
+a small MSE. The measures here compare what differs between patients; each stands beside the same
+measure of controls that know nothing, or little, of the teacher. Arrays in, floats or arrays out:
+student and teacher are (n, D).
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import numpy as np
 
 Array = np.ndarray
 
-# Images among which neighbours are looked for; a fixed number, so that rates are comparable between datasets.
+# Images among which neighbours are looked for; a fixed number, so that rates are comparable between
+# datasets.
 GALLERY = 4000
 
 
@@ -26,13 +29,19 @@ def centred_cosine(student: Array, teacher: Array, centre: Array) -> Array:
 
 
 def r_squared(student: Array, teacher: Array) -> Array:
-    """Share of each dimension's variance that the student explains: (D,), NaN where the teacher is constant.
+    """Share of each dimension's variance that the student explains: (D,), NaN where the teacher is
+    constant.
 
-    1 - sum (t - s)^2 / sum (t - mean t)^2 over the given images; negative where the mean would do better.
+    1 - sum (t - s)^2 / sum (t - mean t)^2 over the given images; negative where the mean would do
+    better.
     """
     residual, total = _sums(student, teacher)
-    return np.divide(1 - residual / np.where(total > 0, total, 1), total > 0, where=total > 0,
-                     out=np.full(len(total), np.nan))  # fmt: skip
+    return np.divide(
+        1 - residual / np.where(total > 0, total, 1),
+        total > 0,
+        where=total > 0,
+        out=np.full(len(total), np.nan),
+    )
 
 
 def overall_r_squared(student: Array, teacher: Array) -> float:
@@ -44,9 +53,10 @@ def overall_r_squared(student: Array, teacher: Array) -> float:
 def linear_cka(x: Array, y: Array, debiased: bool = False) -> float:
     """Linear centred kernel alignment of two representations of the same images, (n, p) and (n, q).
 
-    1 for representations that are equal up to rotation and scale; 0 where one is constant. `debiased` uses the
-    unbiased estimate of HSIC (Song et al. 2012; Kornblith et al. 2019), whose expectation is 0 for unrelated
-    representations however many dimensions they have; it needs n > 3 and can be negative.
+    1 for representations that are equal up to rotation and scale; 0 where one is constant.
+    `debiased` uses the unbiased estimate of HSIC (Song et al. 2012; Kornblith et al. 2019), whose
+    expectation is 0 for unrelated representations however many dimensions they have; it needs n > 3
+    and can be negative.
     """
     x, y = (np.asarray(a, np.float64) - np.mean(a, 0, dtype=np.float64) for a in (x, y))
     n = len(x)
@@ -64,7 +74,8 @@ def linear_cka(x: Array, y: Array, debiased: bool = False) -> float:
 
 
 def neighbour_overlap(x: Array, y: Array, k: int = 10) -> float:
-    """Share of each image's `k` nearest others (by cosine) in `x` that are among its `k` nearest in `y`.
+    """Share of each image's `k` nearest others (by cosine) in `x` that are among its `k` nearest in
+    `y`.
 
     k / (n - 1) is expected of unrelated representations.
     """
@@ -73,7 +84,8 @@ def neighbour_overlap(x: Array, y: Array, k: int = 10) -> float:
 
 
 def retrieval(student: Array, teacher: Array, ks: tuple[int, ...] = (1, 5)) -> tuple[float, ...]:
-    """Share of images whose own teacher row is among the k that are nearest (by cosine) to the student's row, for
+    """Share of images whose own teacher row is among the k that are nearest (by cosine) to the
+    student's row, for
     each k.
 
     Ties count as a draw among equals. k / n is expected of a student that knows nothing.
@@ -87,9 +99,10 @@ def retrieval(student: Array, teacher: Array, ks: tuple[int, ...] = (1, 5)) -> t
 def measure(student: Array, teacher: Array, reference: Array, seed: int = 0) -> dict:
     """Every measure that needs the embeddings alone.
 
-    reference: (m, D), the teacher's embeddings of training images, whose mean is the centre; seed: of the draw
-    of at most `GALLERY` images for the neighbour measures. Directions are rows scaled to length 1, for students
-    whose loss leaves the length free; neighbours are looked for among centred directions.
+    reference: (m, D), the teacher's embeddings of training images, whose mean is the centre; seed:
+    of the draw of at most `GALLERY` images for the neighbour measures. Directions are rows scaled
+    to length 1, for students whose loss leaves the length free; neighbours are looked for among
+    centred directions.
     """
     explained = r_squared(student, teacher)
     known = explained[~np.isnan(explained)]

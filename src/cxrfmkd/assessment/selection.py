@@ -1,7 +1,8 @@
-"""Which seed, and which loss, stands for a family: chosen by a written rule from the runs' own files.
+"""Which seed, and which loss, stands for a family: chosen by a written rule from the runs' own
+files.
 
-The result, `selected.json`, names the weights relative to its own folder and lists every candidate, so that a
-choice can be read and questioned. Standard library only.
+The result, `selected.json`, names the weights relative to its own folder and lists every candidate,
+so that a choice can be read and questioned. Standard library only.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ LOSS_RULES = {
 
 
 def select_seed(runs: Sequence[str | Path], out: str | Path, on: str, rule: str) -> dict:
-    """The run with the lowest loss on the part `on` (`val` or `test`); of equal ones the lowest seed.
+    """The run with the lowest loss on the part `on` (`val` or `test`); of equal ones the lowest
+    seed.
 
-    runs: the `run.json` of every seed, in folders `seed<number>`; out: where the choice will be written.
-    Returns {seed, weights (relative to `out`'s folder), rule, candidates: [{seed, val_loss, test_loss}]}.
-    Losses of different objectives cannot be compared, so the runs must be of one family.
+    runs: the `run.json` of every seed, in folders `seed<number>`; out: where the choice will be
+    written. Returns {seed, weights (relative to `out`'s folder), rule, candidates: [{seed,
+    val_loss, test_loss}]}. Losses of different objectives cannot be compared, so the runs must be
+    of one family.
     """
     if not runs:
         raise InputError(f"{out}: there are no runs to choose from.")
@@ -42,7 +45,8 @@ def select_seed(runs: Sequence[str | Path], out: str | Path, on: str, rule: str)
     for candidate, name in ((c, PARTS[on]) for c in candidates):
         if candidate[name] is None:
             raise InputError(
-                f"{candidate['run']}: best.{name} is missing or no finite number, so the seeds cannot be compared. "
+                f"{candidate['run']}: best.{name} is missing or no finite number, so the seeds "
+                "cannot be compared. "
                 "Delete this run's folder and train it again."
             )
     best = min(candidates, key=lambda c: c[PARTS[on]])
@@ -56,11 +60,13 @@ def select_seed(runs: Sequence[str | Path], out: str | Path, on: str, rule: str)
 
 
 def select_loss(qualities: Sequence[str | Path], out: str | Path, rule: str = "probe_auc") -> dict:
-    """The loss whose chosen student is best by `rule`, a key of `LOSS_RULES`; of equal ones the first given.
+    """The loss whose chosen student is best by `rule`, a key of `LOSS_RULES`; of equal ones the
+    first given.
 
-    qualities: the `quality.json` of every loss, each beside its loss's `selected.json`, in a folder named by
-    the loss. Distillation losses themselves are not compared: they have different scales and zero points.
-    Returns {loss, seed, weights, rule, candidates: [{loss, seed, <every rule's measure>}]}.
+    qualities: the `quality.json` of every loss, each beside its loss's `selected.json`, in a folder
+    named by the loss. Distillation losses themselves are not compared: they have different scales
+    and zero points. Returns {loss, seed, weights, rule, candidates: [{loss, seed, <every rule's
+    measure>}]}.
     """
     if rule not in LOSS_RULES:
         raise InputError(

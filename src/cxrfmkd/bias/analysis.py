@@ -1,6 +1,7 @@
 """The bias analysis of one model on one dataset: from embeddings to tables.
 
-Embeddings are projected on their principal axes once; all tests look at the first few modes. Groups with fewer
+Embeddings are projected on their principal axes once; all tests look at the first few modes. Groups
+with fewer
 images than the minimum cell are not tested: their lines are there, blank.
 """
 
@@ -15,7 +16,7 @@ import pandas as pd
 from cxrfmkd.bias import encoding, magnitude, projection, significance
 from cxrfmkd.bias.comparisons import GROUPS
 from cxrfmkd.bias.design import Design, design
-from cxrfmkd.probing.heads import Linear, View
+from cxrfmkd.networks.layers import Linear, View
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json
@@ -31,9 +32,11 @@ def views(
     settings: Bias,
     seeds: Sequence[int],
 ) -> tuple[list[View], list[int]]:
-    """The embeddings to analyse, and their seeds: all, or the one that `selected` (a selected.json) names.
+    """The embeddings to analyse, and their seeds: all, or the one that `selected` (a selected.json)
+    names.
 
-    projection: weights, or a selected.json that names them, of a layer that the arrays have not passed yet.
+    projection: weights, or a selected.json that names them, of a layer that the arrays have not
+    passed yet.
     """
     layer = None if projection is None else Linear.load(projection, "projection")
     if settings.seeds == "selected" and selected is not None:
@@ -56,15 +59,17 @@ def analyse(
     seeds: Sequence[int],
     minimum_cell: int = 10,
 ) -> dict[str, pd.DataFrame]:
-    """Tables `ks`, `score`, `effects`, `null`, `encoding`, `variance` and `points` (see docs/bias.md).
+    """Tables `ks`, `score`, `effects`, `null`, `encoding`, `variance` and `points` (see
+    docs/bias.md).
 
-    embeddings: one for each of `seeds`, or one alone if it is the same for all; records: of split `test` and,
-    where PCA is fitted on it, `val`; weights: columns image_id, weight. `points` is row-level and of the first
-    embedding alone.
+    embeddings: one for each of `seeds`, or one alone if it is the same for all; records: of split
+    `test` and, where PCA is fitted on it, `val`; weights: columns image_id, weight. `points` is
+    row-level and of the first embedding alone.
     """
     if len(embeddings) not in (1, len(seeds)):
         raise InputError(
-            f"{model}: {len(embeddings)} embeddings for {len(seeds)} seeds. Name one for each seed, or one for all."
+            f"{model}: {len(embeddings)} embeddings for {len(seeds)} seeds. Name one for each "
+            "seed, or one for all."
         )
     plan = design(dataset, records, weights, settings, minimum_cell)
     labels = list(seeds) if len(embeddings) == len(seeds) else [SHARED]

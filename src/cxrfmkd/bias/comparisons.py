@@ -1,4 +1,5 @@
-"""Which groups of images are compared with which: the thesis's five comparisons, and ours beside them.
+"""Which groups of images are compared with which: the thesis's five comparisons, and ours beside
+them.
 
 Source: thesis method, section 7.1; age and view were shown but never tested there.
 """
@@ -53,7 +54,8 @@ EXTRA = (
 class Groups:
     """Every image's group under every attribute.
 
-    codes: int8, shape (attributes, images): position in GROUPS[attribute], -1 where unknown or another value.
+    codes: int8, shape (attributes, images): position in GROUPS[attribute], -1 where unknown or
+    another value.
     attributes: the rows of `codes`, in order.
     """
 
@@ -97,7 +99,8 @@ def groups(records: pd.DataFrame) -> Groups:
 
 
 def wanted(known: Groups, attributes: list[str], source: str) -> tuple[list, list]:
-    """The thesis's comparisons and the extra ones that `attributes` ask for; disease is always compared.
+    """The thesis's comparisons and the extra ones that `attributes` ask for; disease is always
+    compared.
 
     Raises InputError for an attribute that no image of the dataset has.
     """

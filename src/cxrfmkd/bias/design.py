@@ -21,8 +21,9 @@ MOST_DISTANCES = 6000  # images of which all pairs are compared: 144 MB of dista
 class Design:
     """The test images and everything drawn from them.
 
-    test: one row an image, with patient, attributes and `weight`; rows: positions in `test` that samples are
-    drawn from, the unique images in v2 and every resampled row in v1; groups: of `test`'s images;
+    test: one row an image, with patient, attributes and `weight`; rows: positions in `test` that
+    samples are drawn from, the unique images in v2 and every resampled row in v1; groups: of
+    `test`'s images;
     comparisons: the thesis's family and the extra one.
     """
 
@@ -121,15 +122,16 @@ def design(
 ) -> Design:
     """The design of an analysis of the records of split `test`.
 
-    weights: columns image_id and weight, a row for each test image: how often, or how much, it counts in the
-    resampled test set. Images with weight 0 were not drawn and take no part.
+    weights: columns image_id and weight, a row for each test image: how often, or how much, it
+    counts in the resampled test set. Images with weight 0 were not drawn and take no part.
     """
     test = records[records.split == "test"]
     given = weights.set_index("image_id").weight
     absent = test.image_id[~test.image_id.isin(given.index)]
     if len(absent):
         raise InputError(
-            f"{dataset}: {len(absent)} of {len(test)} test images have no weight in test_resampled.csv. "
+            f"{dataset}: {len(absent)} of {len(test)} test images have no weight in "
+            "test_resampled.csv. "
             "It was made from other records; make it again."
         )
     weight = given.reindex(test.image_id).to_numpy(float)
@@ -147,7 +149,8 @@ def design(
     if settings.variant == "v1":
         if (test.weight % 1 != 0).any():
             raise InputError(
-                f"{dataset}: bias.variant v1 looks at every resampled row, but the test set has weights, not counts. "
+                f"{dataset}: bias.variant v1 looks at every resampled row, but the test set has "
+                "weights, not counts. "
                 f"Set datasets.{dataset}.resampling to draws, or bias.variant to v2."
             )
         rows = np.repeat(rows, test.weight.astype(int))

@@ -1,8 +1,9 @@
 """Effect sizes of group differences, with intervals that resample patients.
 
-Unlike the score they do not grow with the number of images. D is the largest distance between the two groups'
-distribution functions, W1 the area between them (Wasserstein's first distance) in standard deviations of the
-mode, and Cliff's delta P(a > b) - P(a < b), so that (delta + 1) / 2 is the area under the ROC curve.
+Unlike the score they do not grow with the number of images. D is the largest distance between the
+two groups' distribution functions, W1 the area between them (Wasserstein's first distance) in
+standard deviations of the mode, and Cliff's delta P(a > b) - P(a < b), so that (delta + 1) / 2 is
+the area under the ROC curve.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ def effects(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Effect sizes of group `first` against group `second`, and how far off they may be.
 
-    values: (n,) without NaN; first, second: bool (n,), disjoint; patients: int (n,), columns of `draws`;
+    values: (n,) without NaN; first, second: bool (n,), disjoint; patients: int (n,), columns of
+    `draws`;
     draws: as `patient_draws` makes them; weights: (n,) of the images, equal if left out;
     unit: what W1 is divided by, as a rule the mode's standard deviation.
-    Returns the estimates, float64 (3,) in the order of MEASURES, and a bound on each replicate's error,
-    (replicates, 3): for D the largest and for W1 the summed distance between the replicate's and the estimated
-    difference of distribution functions, for Cliff's delta the distance itself. NaN where a group is empty.
+    Returns the estimates, float64 (3,) in the order of MEASURES, and a bound on each replicate's
+    error, (replicates, 3): for D the largest and for W1 the summed distance between the replicate's
+    and the estimated difference of distribution functions, for Cliff's delta the distance itself.
+    NaN where a group is empty.
     """
     rows = np.flatnonzero(first | second)
     rows = rows[np.argsort(values[rows], kind="stable")]
@@ -111,9 +114,9 @@ def interval(
 ) -> tuple[float, float]:
     """The estimate plus and minus the errors' quantile, within what the measure allows.
 
-    errors: (replicates,), from `effects`. NaN without replicates, or where half of them or more have no value.
-    Since an error bounds how far D can be off, the interval of D covers also where there is no difference, where
-    percentile intervals miss zero always.
+    errors: (replicates,), from `effects`. NaN without replicates, or where half of them or more
+    have no value. Since an error bounds how far D can be off, the interval of D covers also where
+    there is no difference, where percentile intervals miss zero always.
     """
     known = errors[~np.isnan(errors)]
     if len(known) * 2 <= len(errors) or np.isnan(estimate):

@@ -1,4 +1,5 @@
-"""How well a whole embedding tells patients' attributes apart, beyond the four modes that the score looks at.
+"""How well a whole embedding tells patients' attributes apart, beyond the four modes that the score
+looks at.
 
 All measures here are the same for any rotation of the embedding.
 """
@@ -20,10 +21,11 @@ def folds(patients: np.ndarray, seed: int, count: int = FOLDS) -> np.ndarray:
 def probe(features: np.ndarray, targets: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """Out-of-fold scores of ridge regressions on 0/1 targets, float64 (n, targets).
 
-    features: (n, f); targets: float (n, targets) of 0 and 1, NaN where unknown (left out of training, still
-    scored); fold: int (n,). The penalty of each regression, relative to the mean eigenvalue, is the one with the
-    least generalised cross-validation error on the training folds (Golub, Heath and Wahba 1979). A target with
-    one class in a training part has no scores for the fold left out (NaN).
+    features: (n, f); targets: float (n, targets) of 0 and 1, NaN where unknown (left out of
+    training, still scored); fold: int (n,). The penalty of each regression, relative to the mean
+    eigenvalue, is the one with the least generalised cross-validation error on the training folds
+    (Golub, Heath and Wahba 1979). A target with one class in a training part has no scores for the
+    fold left out (NaN).
     """
     result, middle = np.full(targets.shape, np.nan), features.mean(0)
     unknown = np.isnan(targets)
@@ -83,11 +85,12 @@ def distances(embeddings: np.ndarray) -> np.ndarray:
 
 
 def energies(between: np.ndarray, codes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Energy coefficients of pairs of groups, float64 (labellings, pairs): 0 for equal distributions, at most 1.
+    """Energy coefficients of pairs of groups, float64 (labellings, pairs): 0 for equal
+    distributions, at most 1.
 
-    between: distances (n, n); codes: int8 (labellings, attributes, n); pairs: int64 (pairs, 3) of attribute, a, b.
-    (2 E|X-Y| - E|X-X'| - E|Y-Y'|) / (2 E|X-Y|), with means over all pairs (Szekely and Rizzo 2013). NaN where a
-    group is empty.
+    between: distances (n, n); codes: int8 (labellings, attributes, n); pairs: int64 (pairs, 3) of
+    attribute, a, b. (2 E|X-Y| - E|X-X'| - E|Y-Y'|) / (2 E|X-Y|), with means over all pairs (Szekely
+    and Rizzo 2013). NaN where a group is empty.
     """
     result = np.empty((len(codes), len(pairs)))
     for start in range(0, len(codes), 100):
@@ -115,7 +118,8 @@ def energies(between: np.ndarray, codes: np.ndarray, pairs: np.ndarray) -> np.nd
 
 
 def cka(first: np.ndarray, second: np.ndarray) -> float:
-    """Linear centred kernel alignment of two embeddings of the same images, (n, f) and (n, g); 0 to 1.
+    """Linear centred kernel alignment of two embeddings of the same images, (n, f) and (n, g); 0 to
+    1.
 
     1 means equal up to rotation, shift and scale (Kornblith et al. 2019).
     """

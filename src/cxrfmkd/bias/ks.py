@@ -1,7 +1,7 @@
 """Exact two-sample Kolmogorov-Smirnov tests in bulk.
 
-The scores of a mode are sorted once. A sample's statistic is then one walk along that order for every comparison,
-kept as the integer n_a * n_b * D, of which `smirnov` knows the exact p-value.
+The scores of a mode are sorted once. A sample's statistic is then one walk along that order for
+every comparison, kept as the integer n_a * n_b * D, of which `smirnov` knows the exact p-value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ BANDS = ("FALSE", "TRUE", "TRUE+")
 class Statistics:
     """Statistics of many samples.
 
-    numerators: int64 (samples, modes, comparisons), n_a * n_b * D; sizes: int64 (samples, comparisons, 2).
+    numerators: int64 (samples, modes, comparisons), n_a * n_b * D; sizes: int64 (samples,
+    comparisons, 2).
     """
 
     numerators: np.ndarray
@@ -47,7 +48,8 @@ class Statistics:
 class Order:
     """Images in the order of their scores, int32 (modes, n) each.
 
-    images: the image at each place; places: each image's place; ranks: each place's rank, tied scores share one.
+    images: the image at each place; places: each image's place; ranks: each place's rank, tied
+    scores share one.
     """
 
     images: np.ndarray
@@ -69,9 +71,10 @@ def sort_once(scores: np.ndarray) -> Order:
 def statistics(order: Order, codes: np.ndarray, pairs: np.ndarray, draws: np.ndarray) -> Statistics:
     """Statistics of `draws`, each a set of images, under `codes`.
 
-    order: as `sort_once` returns it; codes: int8 (attributes, n), or (samples, attributes, n) for a labelling of
-    each sample's own; pairs: int64 (comparisons, 3) of attribute, group a, group b; draws: int (samples, size) of
-    distinct images, or (1, size) for the same images under every labelling.
+    order: as `sort_once` returns it; codes: int8 (attributes, n), or (samples, attributes, n) for a
+    labelling of each sample's own; pairs: int64 (comparisons, 3) of attribute, group a, group b;
+    draws: int (samples, size) of distinct images, or (1, size) for the same images under every
+    labelling.
     """
     codes = np.ascontiguousarray(codes if codes.ndim == 3 else codes[None])
     samples = max(len(codes), len(draws))

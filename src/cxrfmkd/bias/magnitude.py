@@ -17,10 +17,12 @@ CONDITIONS = ("disease", "view")
 
 
 def effect_sizes(plan: Design, scores: np.ndarray, axes: Components) -> list[tuple]:
-    """Lines of `effects` in the order of EFFECT_COLUMNS: every comparison in every mode, and over the modes.
+    """Lines of `effects` in the order of EFFECT_COLUMNS: every comparison in every mode, and over
+    the modes.
 
-    scores: (test images, modes). Images are weighted as in the resampled test set. Over the modes (mode 0), D and
-    W1 are averaged with the score's weights, and then over the comparisons of an attribute.
+    scores: (test images, modes). Images are weighted as in the resampled test set. Over the modes
+    (mode 0), D and W1 are averaged with the score's weights, and then over the comparisons of an
+    attribute.
     """
     family = [*plan.comparisons[0], *plan.comparisons[1]]
     enough = (plan.groups.sizes(family) >= plan.minimum_cell).all(1)
@@ -78,10 +80,11 @@ def whole_embedding(plan: Design, between: np.ndarray, alignment: float) -> list
 
 
 def probe_aucs(plan: Design, scores: np.ndarray) -> pd.DataFrame:
-    """The table `encoding`: how well a linear probe tells each group from the others, in all and within conditions.
+    """The table `encoding`: how well a linear probe tells each group from the others, in all and
+    within conditions.
 
-    scores: PCA scores of the test images, all kept components. Of an attribute with two groups the second is
-    shown. `given` is empty, or the disease or view within which the probe is judged.
+    scores: PCA scores of the test images, all kept components. Of an attribute with two groups the
+    second is shown. `given` is empty, or the disease or view within which the probe is judged.
     """
     names = [
         (attribute, code, group)

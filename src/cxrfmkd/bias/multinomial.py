@@ -1,8 +1,11 @@
-"""What `torch.multinomial(weights, size, replacement=False)` draws from a seeded generator, without torch.
+"""What `torch.multinomial(weights, size, replacement=False)` draws from a seeded generator, without
+torch.
 
-torch draws an exponential variate for every row and takes the rows with the largest weight / variate; a variate is
--log1p(-u) of 53 bits from the Mersenne twister. A simulation needs some 40,000 of them a sample but only the
-smallest thousands, so rows that cannot be among them are passed over before their logarithm is taken.
+torch draws an exponential variate for every row and takes the rows with the largest weight /
+variate; a variate is
+-log1p(-u) of 53 bits from the Mersenne twister. A simulation needs some 40,000 of them a sample but
+only the smallest thousands, so rows that cannot be among them are passed over before their
+logarithm is taken.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ HIGH = 21  # bits of a uniform that come from the first of its two words; the ot
 
 
 def multinomial(weights: list[np.ndarray], size: int, seeds: list[int]) -> np.ndarray:
-    """Positions drawn without replacement in each group of weights, one group after the other from one generator.
+    """Positions drawn without replacement in each group of weights, one group after the other from
+    one generator.
 
-    weights: positive float64, one array a group, none shorter than `size`. Returns int64 (seeds, groups, size), in
-    torch's order. The result for a seed equals torch's after `torch.manual_seed(seed)`, for float64 weights.
+    weights: positive float64, one array a group, none shorter than `size`. Returns int64 (seeds,
+    groups, size), in torch's order. The result for a seed equals torch's after
+    `torch.manual_seed(seed)`, for float64 weights.
     """
     flat = np.concatenate(weights).astype(np.float64)
     ends = np.cumsum([len(w) for w in weights])
@@ -83,7 +88,8 @@ def _bounds(weights: np.ndarray, limit: float) -> np.ndarray:
 def _candidates(seed, most):
     """Rows whose uniform's first bits are below `most`, and their uniforms.
 
-    The generator makes WORDS words at a time; a uniform is two of them, and is put together only for candidates.
+    The generator makes WORDS words at a time; a uniform is two of them, and is put together only
+    for candidates.
     """
     state, words = np.empty(WORDS, np.uint32), np.empty(WORDS, np.uint32)
     value = np.uint64(seed)

@@ -1,8 +1,10 @@
-"""How large would the score be if race and sex left no trace? A null distribution by permuting patients.
+"""How large would the score be if race and sex left no trace? A null distribution by permuting
+patients.
 
-Whole patients exchange their race and sex (together, so that the two stay as associated as they are), within
-strata of disease, age band and view, and everything is computed anew: tests, adjustment, bands and score.
-The scores of the images stay where they are, and so do all images of a patient together.
+Whole patients exchange their race and sex (together, so that the two stay as associated as they
+are), within
+strata of disease, age band and view, and everything is computed anew: tests, adjustment, bands and
+score. The scores of the images stay where they are, and so do all images of a patient together.
 """
 
 from __future__ import annotations
@@ -53,10 +55,12 @@ class Null:
 
 
 def strata(records: pd.DataFrame, patients: np.ndarray) -> np.ndarray:
-    """Each patient's stratum, int64 (patients,): most frequent disease, age band and view of the images.
+    """Each patient's stratum, int64 (patients,): most frequent disease, age band and view of the
+    images.
 
-    patients: int (n,), each record's patient, 0, 1, ... A patient alone in a stratum would never be exchanged, so
-    strata of one are joined, first over views, then over age bands, then over diseases.
+    patients: int (n,), each record's patient, 0, 1, ... A patient alone in a stratum would never be
+    exchanged, so strata of one are joined, first over views, then over age bands, then over
+    diseases.
     """
     columns = ["disease", "age_bin", "view"]
     images = records[columns].astype(str).assign(patient=patients)
@@ -87,7 +91,8 @@ def permutations(strata: np.ndarray, count: int, seed: int) -> np.ndarray:
 def exchanged(groups: Groups, patients: np.ndarray, orders: np.ndarray) -> np.ndarray:
     """Codes of every image after each exchange, int8 (permutations, attributes, n).
 
-    A patient's race and sex are those of the first image; the other attributes stay with the images.
+    A patient's race and sex are those of the first image; the other attributes stay with the
+    images.
     """
     _, first = np.unique(patients, return_index=True)
     codes = np.repeat(groups.codes[None], len(orders), 0)
@@ -115,8 +120,9 @@ def null_scores(
 ) -> dict[str, Null]:
     """Null distributions of the scores of race, sex and both combined.
 
-    order: from ks.sort_once, of the sample's images alone; ratios: (modes,) of the tested modes; groups: of the
-    sample's images; codes: from `exchanged`; comparisons: one family of tests, as in the observed score;
+    order: from ks.sort_once, of the sample's images alone; ratios: (modes,) of the tested modes;
+    groups: of the sample's images; codes: from `exchanged`; comparisons: one family of tests, as in
+    the observed score;
     measure: what a score is the weighted mean of, one of MEASURES.
     """
     pairs = groups.pairs(comparisons)

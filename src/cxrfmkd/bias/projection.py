@@ -14,11 +14,13 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class Components:
-    """A fitted PCA, without whitening or scaling of features, as the thesis's (method, section 7.1).
+    """A fitted PCA, without whitening or scaling of features, as the thesis's (method, section
+    7.1).
 
-    mean: (features,); axes: (kept, features), orthonormal, signed so that each one's largest entry is positive;
-    variances: (features or fewer,) all eigenvalues, descending, ddof 1; kept: components that reach the wanted
-    share of variance, and no fewer than the modes that are tested. float64.
+    mean: (features,); axes: (kept, features), orthonormal, signed so that each one's largest entry
+    is positive;
+    variances: (features or fewer,) all eigenvalues, descending, ddof 1; kept: components that reach
+    the wanted share of variance, and no fewer than the modes that are tested. float64.
     """
 
     mean: np.ndarray
@@ -48,10 +50,11 @@ def fit(
     counts: np.ndarray | None = None,
     name: str = "embeddings",
 ) -> Components:
-    """PCA of embeddings (n, features) to a share of the variance in (0, 1], each row counted `counts` times.
+    """PCA of embeddings (n, features) to a share of the variance in (0, 1], each row counted
+    `counts` times.
 
-    Equal to scikit-learn's full SVD of the rows repeated that often, by the eigenvectors of the covariance (or,
-    with fewer rows than features, the singular vectors of the centred rows).
+    Equal to scikit-learn's full SVD of the rows repeated that often, by the eigenvectors of the
+    covariance (or, with fewer rows than features, the singular vectors of the centred rows).
     """
     counts = np.ones(len(embeddings)) if counts is None else np.asarray(counts, np.float64)
     used = np.flatnonzero(counts)
@@ -81,7 +84,8 @@ def fit(
         raise InputError(f"{name}: the embeddings hold NaN or infinite numbers. Make them again.")
     if variances[0] <= 1e-24 * max(1.0, float(np.abs(mean).max()) ** 2):
         raise InputError(
-            f"{name}: the embedding is the same for all {n} images, so there is nothing to analyse. "
+            f"{name}: the embedding is the same for all {n} images, so there is nothing to "
+            "analyse. "
             "The network has collapsed; train it again with another loss or rate."
         )
     shares = np.cumsum(variances / variances.sum())
@@ -96,10 +100,12 @@ def fit(
 
 
 def tsne(scores: np.ndarray, seed: int) -> np.ndarray:
-    """Two coordinates for a picture, float64 (n, 2), from PCA scores (n, components); for looking, not testing.
+    """Two coordinates for a picture, float64 (n, 2), from PCA scores (n, components); for looking,
+    not testing.
 
-    openTSNE with the thesis's settings: random start, perplexity 30 (less for fewer than 100 images, which have
-    not enough neighbours), automatic rate. The same seed gives the same picture, bit by bit.
+    openTSNE with the thesis's settings: random start, perplexity 30 (less for fewer than 100
+    images, which have not enough neighbours), automatic rate. The same seed gives the same picture,
+    bit by bit.
     """
     from openTSNE import TSNE
 

@@ -1,7 +1,8 @@
 """Samples of test images with equal numbers of every race: the main one and the simulated ones.
 
-Source: thesis method, section 7.2. The final analysis (v2) draws unique images, so weighted that each race
-approaches the average composition by sex, disease and age; the earlier one (v1) draws resampled rows plainly.
+Source: thesis method, section 7.2. The final analysis (v2) draws unique images, so weighted that
+each race approaches the average composition by sex, disease and age; the earlier one (v1) draws
+resampled rows plainly.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ log = logging.getLogger(__name__)
 class Pool:
     """What samples are drawn from.
 
-    members: rows of each group, int64 arrays, groups in order of appearance; weights: each member's weight,
-    float64, or None for equal ones; names: the groups' names; size: rows drawn from each group.
+    members: rows of each group, int64 arrays, groups in order of appearance; weights: each member's
+    weight, float64, or None for equal ones; names: the groups' names; size: rows drawn from each
+    group.
     """
 
     members: tuple[np.ndarray, ...]
@@ -39,10 +41,11 @@ def pool(
 ) -> Pool:
     """The groups of `rows` by their column `by`, ready to be drawn from.
 
-    rows: one a candidate, with columns sex, race, disease and age_bin; variant: v1 or v2. Rows without a group
-    (and, in v2, without sex, disease or age band, if any row has one) are not candidates. Where a group has fewer than `size`,
-    `shortage` says whether to draw the largest equal number (`reduce`) or to stop (`error`, as the thesis); what is
-    said about it leaves out numbers below `minimum_cell`.
+    rows: one a candidate, with columns sex, race, disease and age_bin; variant: v1 or v2. Rows
+    without a group (and, in v2, without sex, disease or age band, if any row has one) are not
+    candidates. Where a group has fewer than `size`,
+    `shortage` says whether to draw the largest equal number (`reduce`) or to stop (`error`, as the
+    thesis); what is said about it leaves out numbers below `minimum_cell`.
     """
     group = rows[by].fillna("").astype(str).to_numpy()
     usable = group != ""
@@ -55,7 +58,8 @@ def pool(
     names = tuple(pd.unique(group[usable]))
     if len(names) < 2:
         raise InputError(
-            f"bias: the test images belong to {len(names)} group(s) by {by}; at least two are needed to compare. "
+            f"bias: the test images belong to {len(names)} group(s) by {by}; at least two are "
+            "needed to compare. "
             "Leave the dataset out of the bias analysis, or give its records that column."
         )
     members = tuple(np.flatnonzero(usable & (group == name)) for name in names)
@@ -87,9 +91,11 @@ def _matching(strata: np.ndarray, members: tuple[np.ndarray, ...]) -> tuple[np.n
 
 
 def draw(source: Pool, seeds: list[int]) -> np.ndarray:
-    """One sample for every seed: rows, int64 (seeds, groups * size), without replacement, group after group.
+    """One sample for every seed: rows, int64 (seeds, groups * size), without replacement, group
+    after group.
 
-    Weighted groups are drawn as torch's multinomial draws them one after the other from the seed; plain ones as
+    Weighted groups are drawn as torch's multinomial draws them one after the other from the seed;
+    plain ones as
     `pandas.DataFrame.sample(random_state=seed)`, each anew from the seed.
     """
     lengths = [len(members) for members in source.members]

@@ -1,7 +1,8 @@
 """The thesis's bias score and its relatives.
 
-Source: thesis method, section 7.3. A comparison earns 0, 100 or 150 points in each PCA mode by the band of its
-adjusted p-value; modes count by their share of the tested modes' variance. Lower is less biased.
+Source: thesis method, section 7.3. A comparison earns 0, 100 or 150 points in each PCA mode by the
+band of its adjusted p-value; modes count by their share of the tested modes' variance. Lower is
+less biased.
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ def combined_name(attributes: Sequence[str]) -> str:
 def attribute_scores(
     scores: np.ndarray, comparisons: Sequence[Comparison]
 ) -> dict[str, np.ndarray]:
-    """Scores of attributes by name, each with the shape of `scores` (..., comparisons) less its last axis.
+    """Scores of attributes by name, each with the shape of `scores` (..., comparisons) less its
+    last axis.
 
     An attribute's score is the mean of its comparisons; `combined` is the mean of race and sex;
-    `columns average` the mean of their comparisons; `combined with age` the mean of race, sex and age.
-    Disease is tested but not scored. What has no comparison is left out.
+    `columns average` the mean of their comparisons; `combined with age` the mean of race, sex and
+    age. Disease is tested but not scored. What has no comparison is left out.
     """
     names = np.array([c.attribute for c in comparisons], dtype=object)
     result = {

@@ -10,19 +10,41 @@ from cxrfmkd.bias.comparisons import Comparison
 from cxrfmkd.bias.design import Design
 
 TEST_COLUMNS = (
-    "sample", "mode", "attribute", "a", "b", "n_a", "n_b", "d", "p", "p_adjusted", "band", "p_adjusted_sd",
-    "share_true", "share_true_plus", "draws",
-)  # fmt: skip
+    "sample",
+    "mode",
+    "attribute",
+    "a",
+    "b",
+    "n_a",
+    "n_b",
+    "d",
+    "p",
+    "p_adjusted",
+    "band",
+    "p_adjusted_sd",
+    "share_true",
+    "share_true_plus",
+    "draws",
+)
 SCORE_COLUMNS = ("sample", "form", "attribute", "score", "low", "high")
 NULL_COLUMNS = (
-    "form", "attribute", "score", "null_mean", "null_low", "null_high", "z", "p", "permutations",
-)  # fmt: skip
+    "form",
+    "attribute",
+    "score",
+    "null_mean",
+    "null_low",
+    "null_high",
+    "z",
+    "p",
+    "permutations",
+)
 
 
 def tests(
     plan: Design, scores: np.ndarray, ratios: np.ndarray
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables `ks` and `score` of one embedding; each of the two families of tests is adjusted for itself.
+    """The tables `ks` and `score` of one embedding; each of the two families of tests is adjusted
+    for itself.
 
     scores: (test images, modes); ratios: explained-variance ratios of those modes.
     """

@@ -19,7 +19,8 @@ PARTS = ("race", "sex", "age", "view")
 def combine(paths: dict[str, Sequence[str | Path]], models: Sequence[str]) -> pd.DataFrame:
     """The table `scores.csv` of a dataset, in the order of `models` (columns: docs/bias.md).
 
-    paths: files of each of TABLES. Numbers are means over seeds; `score_sd` is their standard deviation.
+    paths: files of each of TABLES. Numbers are means over seeds; `score_sd` is their standard
+    deviation.
     """
     tables = {name: _read(paths[name]) for name in TABLES}
     wide = pd.concat(

@@ -1,15 +1,19 @@
-"""Compare two models' predictions for the same images: paired differences with interval and p-value.
+"""Compare two models' predictions for the same images: paired differences with interval and
+p-value.
 
-Reads a table of truth (0, 1, blank for unknown) and two of scores (logits or probabilities), each CSV or Parquet with one
-row an image and a column a finding, matched by a key column and by the findings' names. Both models are measured on the
-same bootstrap replicates, so that what they have in common cancels. Writes one row per finding and metric: both estimates,
-the first model minus the second, interval, p, p adjusted over the rows of a metric, and for AUC-ROC a p from DeLong's
+Reads a table of truth (0, 1, blank for unknown) and two of scores (logits or probabilities), each
+CSV or Parquet with one row an image and a column a finding, matched by a key column and by the
+findings' names. Both models are measured on the same bootstrap replicates, so that what they have
+in common cancels. Writes one row per finding and metric: both estimates, the first model minus the
+second, interval, p, p adjusted over the rows of a metric, and for AUC-ROC a p from DeLong's
 variance as a check that shares nothing with the bootstrap.
 
-    cxrfmkd compare --truth test.csv --scores ours.csv --scores theirs.csv --key image_id --cluster patient_id --out differences.csv
+    cxrfmkd compare --truth test.csv --scores ours.csv --scores theirs.csv --key image_id --cluster
+    patient_id --out differences.csv
 
-Name a --cluster column in the truth (the patient) wherever one patient has several images. What is compared is these two
-models; whether another seed of each would differ alike is what a study with several seeds answers.
+Name a --cluster column in the truth (the patient) wherever one patient has several images. What is
+compared is these two models; whether another seed of each would differ alike is what a study with
+several seeds answers.
 """
 
 from __future__ import annotations
@@ -30,8 +34,22 @@ from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation
 
-COLUMNS = ("finding", "metric", "model_a", "model_b", "estimate_a", "estimate_b", "difference", "low", "high", "p",
-           "p_adjusted", "p_delong", "n", "positives")  # fmt: skip
+COLUMNS = (
+    "finding",
+    "metric",
+    "model_a",
+    "model_b",
+    "estimate_a",
+    "estimate_b",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_adjusted",
+    "p_delong",
+    "n",
+    "positives",
+)
 ADJUSTMENTS = Evaluation.__dataclass_fields__["adjustment"].metadata["choices"]
 
 
@@ -48,7 +66,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     if len(args.scores) != 2 or args.scores[0] == args.scores[1]:
         raise InputError(
-            f"--scores: {len(set(args.scores))} files are given. Name two, each after a --scores of its own."
+            f"--scores: {len(set(args.scores))} files are given. Name two, each after a --scores "
+            "of its own."
         )
     write_table(args.out, table(Scored.read(args, args.scores), args))
 

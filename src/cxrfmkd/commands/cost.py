@@ -1,15 +1,18 @@
 """What a study will cost before it runs: runs, images through networks, and hours on one GPU.
 
-The study is planned from its configuration, which is laid over config/config.yaml as Snakemake lays it; nothing else is
-read but, where they are there, the numbers of images (records/summary.json of each dataset) and the images a second that
-finished runs recorded. Otherwise say them: --images for a dataset that is not yet sampled (CheXpert and MIMIC-CXR are
-known), --images-per-second for a GPU on which nothing has run. Epochs that a fine-tune may leave out are counted.
+The study is planned from its configuration, which is laid over config/config.yaml as Snakemake lays
+it; nothing else is read but, where they are there, the numbers of images (records/summary.json of
+each dataset) and the images a second that finished runs recorded. Otherwise say them: --images for
+a dataset that is not yet sampled (CheXpert and MIMIC-CXR are known), --images-per-second for a GPU
+on which nothing has run. Epochs that a fine-tune may leave out are counted.
 
     cxrfmkd cost --configfile config/thesis.yaml --images-per-second 750
-    cxrfmkd cost --configfile config/nih.yaml --measured results/nih --images nih-pa=40000,7000,20000 --images nih-ap=26000,4000,13000
+    cxrfmkd cost --configfile config/nih.yaml --measured results/nih --images
+    nih-pa=40000,7000,20000 --images nih-ap=26000,4000,13000
 
-images_trained go forward and backward through the network, images_seen forward alone, at a third of the cost. Heads on
-kept features take seconds and count as nothing. A rate holds for images of its size: measure at the images.size you plan.
+images_trained go forward and backward through the network, images_seen forward alone, at a third of
+the cost. Heads on kept features take seconds and count as nothing. A rate holds for images of its
+size: measure at the images.size you plan.
 """
 
 from __future__ import annotations
@@ -30,27 +33,42 @@ from cxrfmkd.vocabulary.models import MODELS, WIDTHS
 
 BASE = Path("config/config.yaml")
 COLUMNS = ("rule", "dataset", "network", "jobs", "runs", "images_trained", "images_seen", "hours")
-RUNS = ("*/students/*/seed*/run.json", "*/models/*/seed*/run.json", "*/full-finetune/*/seed*/run.json")  # fmt: skip
+RUNS = (
+    "*/students/*/seed*/run.json",
+    "*/models/*/seed*/run.json",
+    "*/full-finetune/*/seed*/run.json",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--configfile", type=Path, nargs="+", action="extend", default=[],
+        "--configfile",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
         help="configurations, each laid over those before it; config/config.yaml lies below them all",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--images-per-second", type=float, help="images that one GPU trains on in a second"
     )
     parser.add_argument(
-        "--measured", type=Path, help="results of a finished study to take the rates from; its own if not given"
-    )  # fmt: skip
+        "--measured",
+        type=Path,
+        help="results of a finished study to take the rates from; its own if not given",
+    )
     parser.add_argument(
-        "--teacher-seconds", type=float, help="seconds an image takes in the teacher (cxrfmkd doctor tells)"
-    )  # fmt: skip
+        "--teacher-seconds",
+        type=float,
+        help="seconds an image takes in the teacher (cxrfmkd doctor tells)",
+    )
     parser.add_argument(
-        "--images", action="append", default=[], metavar="DATASET=TRAIN,VAL,TEST",
+        "--images",
+        action="append",
+        default=[],
+        metavar="DATASET=TRAIN,VAL,TEST",
         help="images of a dataset that is not yet sampled",
-    )  # fmt: skip
+    )
     parser.add_argument("--out", type=Path, help="CSV or Parquet to write the table to as well")
 
 
@@ -73,13 +91,15 @@ def main(args: argparse.Namespace) -> None:
     print(found.to_string(index=False, na_rep="?", formatters=FORMATS))
     total = found[["jobs", "runs", "images_trained", "images_seen", "hours"]].sum()
     print(
-        f"\n{total.runs:,.0f} runs in {total.jobs:,.0f} jobs; {total.images_trained:,.0f} images trained on, "
+        f"\n{total.runs:,.0f} runs in {total.jobs:,.0f} jobs; {total.images_trained:,.0f} images "
+        "trained on, "
         f"{total.images_seen:,.0f} seen; {total.hours:,.1f} hours on one device"
     )
     unknown = sorted(set(found.network[found.hours.isna()]))
     if unknown:
         print(
-            f"Not counted, since no rate is known: {', '.join(unknown)}. Give --images-per-second, or --measured with a "
+            f"Not counted, since no rate is known: {', '.join(unknown)}. Give --images-per-second, "
+            "or --measured with a "
             "finished study (--teacher-seconds for the teacher).",
             file=sys.stderr,
         )
@@ -125,7 +145,9 @@ def _images(text: str) -> tuple[str, Images]:
     name, equals, counts = text.partition("=")
     parts = counts.split(",")
     if not equals or len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
-        raise InputError(f"--images {text}: write DATASET=TRAIN,VAL,TEST, such as mine=8000,1000,3000.")  # fmt: skip
+        raise InputError(
+            f"--images {text}: write DATASET=TRAIN,VAL,TEST, such as mine=8000,1000,3000."
+        )
     return name, Images(*map(int, parts))
 
 
@@ -133,7 +155,8 @@ def count_images(study: Study, results: Path, stated: dict[str, Images]) -> dict
     """Images of every dataset: as stated, else as sampled, else as published. Raises InputError where none is known."""
     if wrong := set(stated) - set(study.datasets):
         raise InputError(
-            f"--images: the study has no dataset {', '.join(sorted(wrong))}; it has {', '.join(study.datasets)}."
+            f"--images: the study has no dataset {', '.join(sorted(wrong))}; it has "
+            f"{', '.join(study.datasets)}."
         )
     found = {}
     for name in study.datasets:
@@ -145,14 +168,16 @@ def count_images(study: Study, results: Path, stated: dict[str, Images]) -> dict
         found[name] = stated.get(name, counted)
     if unknown := [name for name, counted in found.items() if counted is None]:
         raise InputError(
-            f"nobody has counted the images of {', '.join(unknown)} yet ({results}/<dataset>/records/summary.json). Give "
+            f"nobody has counted the images of {', '.join(unknown)} yet "
+            f"({results}/<dataset>/records/summary.json). Give "
             f"--images {unknown[0]}=TRAIN,VAL,TEST, or sample them: snakemake records."
         )
     return found
 
 
 def measured(results: Path) -> tuple[dict[str, float], list[str]]:
-    """Median images a second by image network over finished runs that trained every weight, and what they were.
+    """Median images a second by image network over finished runs that trained every weight, and
+    what they were.
 
     A network that none of them trained gets the median of all.
     """

@@ -1,11 +1,13 @@
-"""Check what a study depends on: software, GPUs, and a teacher's SavedModel before it embeds 200,000 images.
+"""Check what a study depends on: software, GPUs, and a teacher's SavedModel before it embeds
+200,000 images.
 
-Without --model it tells the versions and what torch and TensorFlow see of the GPU. With --model it loads the teacher and
-tells its signature, how its graph decodes images, whether it can be trusted with a batch, whether it sees what it is
-given, and how long your images will take.
+Without --model it tells the versions and what torch and TensorFlow see of the GPU. With --model it
+loads the teacher and tells its signature, how its graph decodes images, whether it can be trusted
+with a batch, whether it sees what it is given, and how long your images will take.
 
     cxrfmkd doctor
-    cxrfmkd doctor --model models/elixr-c-v2-pooled --variant elixr-c-v2-gap --device gpu --images 220000
+    cxrfmkd doctor --model models/elixr-c-v2-pooled --variant elixr-c-v2-gap --device gpu --images
+    220000
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
 """The teacher's embeddings of any images, from any source, as a keyed array or a Parquet table.
 
-IMAGES is a folder, searched for JPEG, PNG, TIFF and DICOM files, or a CSV or Parquet with the columns image_id and path
-(relative to --images). What is made is checked as in the study, and resumes after a kill; images without a vector are listed in excluded.csv. A table whose name ends
-in .parquet has the columns image_id and embedding, and says in its metadata which variant it holds; a study reads it with
+IMAGES is a folder, searched for JPEG, PNG, TIFF and DICOM files, or a CSV or Parquet with the
+columns image_id and path (relative to --images). What is made is checked as in the study, and
+resumes after a kill; images without a vector are listed in excluded.csv. A table whose name ends in
+.parquet has the columns image_id and embedding, and says in its metadata which variant it holds; a
+study reads it with
 `source: parquet`, a folder with `source: npy`.
 
-    cxrfmkd embed images/ --source savedmodel --path models/elixr-c-v2-pooled --variant elixr-c-v2-gap \\
+    cxrfmkd embed images/ --source savedmodel --path models/elixr-c-v2-pooled --variant
+    elixr-c-v2-gap \\
         --device gpu --out embeddings.parquet
     cxrfmkd embed records.csv --images CheXpert-v1.0 --source dat --path dats/ --variant cxrfm-v1 \\
         --key chexpert-flat --out embeddings/
@@ -106,8 +109,10 @@ def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, P
     if images.is_dir():
         root = images
         paths = sorted(
-            str(path.relative_to(images)) for path in images.rglob("*") if path.suffix.lower() in SUFFIXES
-        )  # fmt: skip
+            str(path.relative_to(images))
+            for path in images.rglob("*")
+            if path.suffix.lower() in SUFFIXES
+        )
         records = pd.DataFrame(
             {"image_id": [os.path.splitext(path)[0] for path in paths], "path": paths}
         )

@@ -1,8 +1,10 @@
-"""A student as one portable file: images in, embeddings out, with torch alone and without this package.
+"""A student as one portable file: images in, embeddings out, with torch alone and without this
+package.
 
-STUDENT is the folder of a run (weights.safetensors, run.json), the folder of its loss or selected.json (the chosen seed).
-What is written is a program of torch.export that takes uint8 images of one size, any number at a time, and scales them
-itself; before the file appears, it is read back and compared with the student on images of noise.
+STUDENT is the folder of a run (weights.safetensors, run.json), the folder of its loss or
+selected.json (the chosen seed). What is written is a program of torch.export that takes uint8
+images of one size, any number at a time, and scales them itself; before the file appears, it is
+read back and compared with the student on images of noise.
 
     cxrfmkd export results/chexpert/students/mse --out student.pt2
 
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxrfmkd import __version__
-from cxrfmkd.probing.heads import chosen_weights
+from cxrfmkd.networks.weights import selected_weights
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write, read_json
@@ -40,8 +42,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("student", type=Path, help="a student's folder, weights or selected.json")
     parser.add_argument("--out", type=Path, required=True, help="file to write, named .pt2")
     parser.add_argument(
-        "--size", type=int, help=f"height and width of its images; the study's if they are there, else {SIZE}"
-    )  # fmt: skip
+        "--size",
+        type=int,
+        help=f"height and width of its images; the study's if they are there, else {SIZE}",
+    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -56,7 +60,8 @@ def main(args: argparse.Namespace) -> None:
     with atomic_write(args.out) as partial:
         apart = write(partial, student, size, about)
     print(
-        f"{args.out}: {about['takes']} -> {about['gives']}; largest difference to {weights}: {apart:.1g}"
+        f"{args.out}: {about['takes']} -> {about['gives']}; largest difference to {weights}: "
+        f"{apart:.1g}"
     )
 
 
@@ -64,12 +69,13 @@ def find_weights(student: Path) -> Path:
     """The weights of a student's run, of a loss's chosen seed, or of either's file."""
     for name in ("weights.safetensors", "selected.json"):
         if (student / name).is_file():
-            return chosen_weights(student / name)
+            return selected_weights(student / name)
     if not student.is_file():
         raise InputError(
-            f"{student}: neither weights.safetensors nor selected.json is there. Name a folder below students/."
+            f"{student}: neither weights.safetensors nor selected.json is there. Name a folder "
+            "below students/."
         )
-    return chosen_weights(student)
+    return selected_weights(student)
 
 
 def images_size(weights: Path) -> int:
@@ -117,7 +123,8 @@ def write(path: Path, student: Network, size: int, about: dict) -> float:
         apart = max(apart, float((found - wanted).abs().max() / wanted.abs().max()))
     if not apart <= CLOSE:
         raise InputError(
-            f"{path.name}: the exported program differs from the student by {apart:.3g} of its largest number, so it "
+            f"{path.name}: the exported program differs from the student by {apart:.3g} of its "
+            "largest number, so it "
             "is not written. Another version of torch may do better."
         )
     return apart

@@ -1,9 +1,10 @@
 """Two-sample Kolmogorov-Smirnov tests of groups of rows, adjusted by Benjamini and Yekutieli.
 
-Reads any CSV or Parquet, such as a study's projection.parquet or the samples of biomedia-mira/cxr-foundation-bias.
-Every column of --modes is tested for every pair of --pairs; a pair is COLUMN=A:B and compares the rows whose COLUMN
-is A with those whose COLUMN is B (numbers or text: 1 is also 1.0). P-values are exact up to 10,000 rows a group, and
-all of them together are one family of the adjustment, as in the published analysis.
+Reads any CSV or Parquet, such as a study's projection.parquet or the samples of
+biomedia-mira/cxr-foundation-bias. Every column of --modes is tested for every pair of --pairs; a
+pair is COLUMN=A:B and compares the rows whose COLUMN is A with those whose COLUMN is B (numbers or
+text: 1 is also 1.0). P-values are exact up to 10,000 rows a group, and all of them together are one
+family of the adjustment, as in the published analysis.
 
     cxrfmkd ks cxr-foundation.embeddings.csv --out ks.csv \\
         --modes "PCA Mode 1" "PCA Mode 2" "PCA Mode 3" "PCA Mode 4" \\
@@ -52,7 +53,8 @@ def compare(
 ) -> pd.DataFrame:
     """One row a mode and pair, with COLUMNS; `d` is the statistic of the test (D of `ks`).
 
-    Raises InputError for an unknown column, a mode that is not numeric or has blanks, and an empty group.
+    Raises InputError for an unknown column, a mode that is not numeric or has blanks, and an empty
+    group.
     """
     scores = {mode: _numbers(table, mode, source) for mode in modes}
     groups = [_pair(table, text, source) for text in pairs]
@@ -92,7 +94,8 @@ def _pair(table: pd.DataFrame, text: str, source: str) -> tuple:
     for value, rows in ((a, first), (b, second)):
         if not rows.any():
             raise InputError(
-                f"{source}, column {column}: no row is {value!r}; there are {some(table[column].dropna().unique(), 20)}."
+                f"{source}, column {column}: no row is {value!r}; there are "
+                f"{some(table[column].dropna().unique(), 20)}."
             )
     return column, a, b, first, second
 

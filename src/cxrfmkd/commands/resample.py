@@ -1,10 +1,12 @@
 """Resample a test table to equal race shares, equal disease prevalence and equal age distribution.
 
-Reads any CSV or Parquet with the columns race_label (or race), disease_label (or disease) and age, one row an image,
-such as the records of a study or the `chexpert.sample.test.csv` of biomedia-mira/chexploration. Writes one line per
-row of the input: its number (from 0), its key where there is one, and how often it was drawn. With --rows the drawn
-table itself is written, every row as often as it was drawn and in the order of the draws: what the published notebook
-writes for the same seed and factor.
+Reads any CSV or Parquet with the columns race_label (or race), disease_label (or disease) and age,
+one row an image, such as the records of a study or the `chexpert.sample.test.csv` of
+biomedia-mira/chexploration. Writes one line per
+row of the input: its number (from 0), its key where there is one, and how often it was drawn. With
+--rows the drawn
+table itself is written, every row as often as it was drawn and in the order of the draws: what the
+published notebook writes for the same seed and factor.
 
     cxrfmkd resample chexpert.sample.test.csv --out counts.csv --seed 42
     cxrfmkd resample chexpert.sample.test.csv --out chexpert.resample.test.csv --rows

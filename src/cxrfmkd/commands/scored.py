@@ -58,11 +58,13 @@ class Scored:
         models = {path: _table(path, args.key) for path in paths}
         for path, scores in models.items():
             absent, extra = (
-                truth.index.difference(scores.index), scores.index.difference(truth.index)
-            )  # fmt: skip
+                truth.index.difference(scores.index),
+                scores.index.difference(truth.index),
+            )
             if len(absent) or len(extra):
                 raise InputError(
-                    f"{path}: {len(absent)} rows of {args.truth} have no scores and {len(extra)} rows of it no truth, "
+                    f"{path}: {len(absent)} rows of {args.truth} have no scores and {len(extra)} "
+                    "rows of it no truth, "
                     f"by {args.key}. Give all files the same rows."
                 )
         others = (args.cluster, args.weights)
@@ -70,7 +72,8 @@ class Scored:
         findings = [column for column in truth if column in shared]
         if not findings:
             raise InputError(
-                f"{' and '.join(map(str, models))}: no column has the name of one of {args.truth}, which has "
+                f"{' and '.join(map(str, models))}: no column has the name of one of {args.truth}, "
+                "which has "
                 f"{some(truth, 20)}. A finding is matched by the name of its column."
             )
         for path, table in {args.truth: truth, **models}.items():

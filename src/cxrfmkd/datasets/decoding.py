@@ -1,9 +1,10 @@
 """One raw image into a square of 8-bit pixels.
 
-JPEG and PNG with 1, 8 or 16 bits, grey, colour (ITU-R 601 luma), palette or alpha (ignored, as by the teacher's
-own client), and DICOM where pydicom is installed. Images deeper than 8 bits are stretched from their own darkest
-to their brightest pixel, because their files do not say which part of the range they use; the teacher's client
-and graph do the same. Orientation tags are not followed; no image is flipped or turned.
+JPEG and PNG with 1, 8 or 16 bits, grey, colour (ITU-R 601 luma), palette or alpha (ignored, as by
+the teacher's own client), and DICOM where pydicom is installed. Images deeper than 8 bits are
+stretched from their own darkest to their brightest pixel, because their files do not say which part
+of the range they use; the teacher's client and graph do the same. Orientation tags are not
+followed; no image is flipped or turned.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ class Square:
 def decode(path: Path, size: int, aspect: str) -> Square:
     """Read the image at `path` and bring it to (size, size).
 
-    aspect: `squash`, or `pad` with black, centred. The filter is a triangle as wide as the shrinkage (bilinear
-    with antialiasing) after whole-number reductions: of JPEG in the decoder, of anything by averaging.
-    Raises UnreadableError.
+    aspect: `squash`, or `pad` with black, centred. The filter is a triangle as wide as the
+    shrinkage (bilinear with antialiasing) after whole-number reductions: of JPEG in the decoder, of
+    anything by averaging. Raises UnreadableError.
     """
     try:
         if path.suffix.lower() in DICOM:
@@ -73,8 +74,8 @@ def fit(
 ) -> np.ndarray:
     """A grey image (mode L, or F with values 0-255) as uint8 (size, size).
 
-    box: the part of it that holds the image, in pixels; a JPEG that was shrunk by its decoder ends in the middle
-    of one.
+    box: the part of it that holds the image, in pixels; a JPEG that was shrunk by its decoder ends
+    in the middle of one.
     """
     left, top, right, bottom = box or (0, 0, *image.size)
     wanted = shape(right - left, bottom - top, size, aspect)
@@ -101,9 +102,11 @@ def stretch(pixels: np.ndarray, low: float | None = None, high: float | None = N
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, int]:
-    """A DICOM image, bright where it attenuates: float32 (h, w) with values 0-255, and its bits stored.
+    """A DICOM image, bright where it attenuates: float32 (h, w) with values 0-255, and its bits
+    stored.
 
-    Modality rescale, then the first window if there is one (else the image's own range), then MONOCHROME1 is
+    Modality rescale, then the first window if there is one (else the image's own range), then
+    MONOCHROME1 is
     inverted: the order of the teacher's first client.
     """
     try:

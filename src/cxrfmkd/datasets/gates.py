@@ -1,6 +1,7 @@
 """Gates: what must hold of records before anything is trained on them.
 
-Each gate says what it looked for and what it found, in counts; ids stay out of messages, which end up in logs.
+Each gate says what it looked for and what it found, in counts; ids stay out of messages, which end
+up in logs.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from cxrfmkd.datasets.records import DISEASES, LABELS, OLDEST, RACES, SPLITS
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS
 
-# A demographic table whose keys are written in another way joins nothing. That of MIMIC-IV knows only patients who
-# were admitted, so the bar is low; the share itself is always reported.
+# A demographic table whose keys are written in another way joins nothing. That of MIMIC-IV knows
+# only patients who were admitted, so the bar is low; the share itself is always reported.
 JOINED = 0.5
 
 
@@ -49,7 +50,8 @@ def patients_of_both(source: pd.DataFrame, target: pd.DataFrame) -> Gate:
     both = _shared(pd.concat([source[columns], target[columns]]), "patient_id")
     common = len(set(source.patient_id) & set(target.patient_id))
     found = (
-        f"{both.sum()} of {common} patients of both datasets stand in different splits: {_pairs(both)}. Draw both "
+        f"{both.sum()} of {common} patients of both datasets stand in different splits: "
+        f"{_pairs(both)}. Draw both "
         "datasets' splits with the same shares, seed and limit, or give both the same split file"
     )
     otherwise = f"{common} patients are in both datasets, each in the same split"
@@ -171,15 +173,17 @@ def enforce(gates: Iterable[Gate], source: str) -> None:
     if failed:
         said = "\n".join(f"  {gate.status:6}  {gate.name}: {gate.found}" for gate in gates)
         raise InputError(
-            f"{source}: {failed} of {len(gates)} gates failed, so nothing is built on these records.\n{said}"
+            f"{source}: {failed} of {len(gates)} gates failed, so nothing is built on these "
+            f"records.\n{said}"
         )
 
 
 def identical(records: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Images of different splits that are the same pixel for pixel: columns image_id, split, sha256.
+    """Images of different splits that are the same pixel for pixel: columns image_id, split,
+    sha256.
 
-    records: of all splits. images: index of the packed images, with `image_id` and the `sha256` of the pixels.
-    Records that were not packed are skipped.
+    records: of all splits. images: index of the packed images, with `image_id` and the `sha256` of
+    the pixels. Records that were not packed are skipped.
     """
     both = records[["image_id", "split"]].merge(images[["image_id", "sha256"]], on="image_id")
     sides = both.groupby("sha256").split.transform("nunique")
@@ -190,7 +194,8 @@ def pixels(twins: pd.DataFrame) -> Gate:
     """No image stands in two splits under two names. twins: as from `identical`."""
     groups = _shared(twins, "sha256")
     found = (
-        f"{len(twins)} images are {groups.sum()} images that stand in more than one split: {_pairs(groups)}. Leave them "
+        f"{len(twins)} images are {groups.sum()} images that stand in more than one split: "
+        f"{_pairs(groups)}. Leave them "
         "out by naming a CSV with their image_id as datasets.<name>.tables.exclude"
     )
     return _gate("images in one split", len(twins), found, "no image stands in two splits")

@@ -1,8 +1,9 @@
 """Raw images into one packed array: decoded and resized once, sharded, resumable.
 
-Shards live outside the output, in a folder named after everything that decides their content, so a stopped job
-goes on where it was and a changed setting never meets old shards. Their rows are the records' rows in order,
-whichever process made them, so a resumed result equals an uninterrupted one byte for byte.
+Shards live outside the output, in a folder named after everything that decides their content, so a
+stopped job goes on where it was and a changed setting never meets old shards. Their rows are the
+records' rows in order, whichever process made them, so a resumed result equals an uninterrupted one
+byte for byte.
 """
 
 from __future__ import annotations
@@ -51,16 +52,20 @@ def pack(
     shards: str | Path,
     workers: int,
 ) -> KeyedArray:
-    """Pack the images of `records` (image_id, path below `root`) into the keyed array `out`, uint8 (n, size, size).
+    """Pack the images of `records` (image_id, path below `root`) into the keyed array `out`, uint8
+    (n, size, size).
 
-    The index says height, width and bits of each file and the sha256 of its packed pixels. Images that cannot be
-    read are not in the array: `excluded.csv` beside it says which and why, and `meta["excluded"]` lists them.
-    Raises InputError if the root is missing or more than `settings.unreadable` of the images cannot be read.
+    The index says height, width and bits of each file and the sha256 of its packed pixels. Images
+    that cannot be
+    read are not in the array: `excluded.csv` beside it says which and why, and `meta["excluded"]`
+    lists them. Raises InputError if the root is missing or more than `settings.unreadable` of the
+    images cannot be read.
     """
     root, out = Path(root), Path(out)
     if not root.is_dir():
         raise InputError(
-            f"datasets.{dataset}.images: there is no folder {root}. Set it to the folder that the paths in the "
+            f"datasets.{dataset}.images: there is no folder {root}. Set it to the folder that the "
+            "paths in the "
             "records start from."
         )
     if records.empty:
@@ -181,8 +186,10 @@ def _judge(
     reasons = excluded.reason.value_counts()
     listed = "; ".join(f"{n} x {reason}" for reason, n in reasons.head(5).items())
     raise InputError(
-        f"{dataset}: {len(excluded)} of {total} images below {root} cannot be read, more than images.unreadable = "
-        f"{settings.unreadable:g} allows: {listed}. Check datasets.{dataset}.images, repair the files, or raise "
+        f"{dataset}: {len(excluded)} of {total} images below {root} cannot be read, more than "
+        "images.unreadable = "
+        f"{settings.unreadable:g} allows: {listed}. Check datasets.{dataset}.images, repair the "
+        "files, or raise "
         "images.unreadable."
     )
 

@@ -15,7 +15,8 @@ from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.provenance import sha256
 from cxrfmkd.study.settings import Dataset
 
-# Header cells that pandas writes for an index without a name; they pile up when a file is read and written again.
+# Header cells that pandas writes for an index without a name; they pile up when a file is read and
+# written again.
 UNNAMED = re.compile(r"^(Unnamed: \d+(\.\d+)*)?$")
 
 
@@ -74,7 +75,8 @@ class Raw:
         missing = [column for column in columns if column not in frame]
         if missing:
             raise InputError(
-                f"{self.setting(key)}: {path.name} has no column {some(missing)}; it has {some(header(path), 40)}. "
+                f"{self.setting(key)}: {path.name} has no column {some(missing)}; it has "
+                f"{some(header(path), 40)}. "
                 "Is it the file of another table, or of another release?"
             )
         return frame[[*columns, *(name for name in also if name in frame)]] if columns else frame
@@ -90,8 +92,10 @@ class Raw:
         for wrong, what in ((twice, "stand more than once"), (blank, "are blank")):
             if wrong.any():
                 raise InputError(
-                    f"{self.setting(key)} ({self.path(key).name}): {wrong.sum()} rows whose {' and '.join(by)} "
-                    f"{what} ({lines(np.flatnonzero(wrong))}). Each key must stand once; repair the file."
+                    f"{self.setting(key)} ({self.path(key).name}): {wrong.sum()} rows whose "
+                    f"{' and '.join(by)} "
+                    f"{what} ({lines(np.flatnonzero(wrong))}). Each key must stand once; repair "
+                    "the file."
                 )
         return frame
 
@@ -117,11 +121,12 @@ def _text(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 class Flow:
-    """What happened to the images on their way into the study: one step after the other, none in silence.
+    """What happened to the images on their way into the study: one step after the other, none in
+    silence.
 
     steps: `step`, images `kept` and `excluded`, `patients` kept, and the `reason`.
-    listed: (image_id, reason) of images that were left out because something is wrong with them, as against
-    those that the study's design does not want.
+    listed: (image_id, reason) of images that were left out because something is wrong with them, as
+    against those that the study's design does not want.
     """
 
     def __init__(self, frame: pd.DataFrame, step: str) -> None:
@@ -148,8 +153,14 @@ class Flow:
     def _note(self, frame: pd.DataFrame, step: str, excluded: int, reason: str) -> None:
         patients = int(frame.patient_id.nunique())
         self.steps.append(
-            {"step": step, "kept": len(frame), "excluded": excluded, "patients": patients, "reason": reason}
-        )  # fmt: skip
+            {
+                "step": step,
+                "kept": len(frame),
+                "excluded": excluded,
+                "patients": patients,
+                "reason": reason,
+            }
+        )
 
     def excluded(self) -> pd.DataFrame:
         """The listed images: image_id, reason."""
@@ -168,8 +179,10 @@ class Flow:
 class Reading:
     """What an adapter makes of the raw tables.
 
-    records: the columns of records but `disease` and `age_bin`, and `split` where the dataset brings one.
-    flow: the steps so far. joined: share of images whose patient is in the demographic table, where there is one.
+    records: the columns of records but `disease` and `age_bin`, and `split` where the dataset
+    brings one.
+    flow: the steps so far. joined: share of images whose patient is in the demographic table, where
+    there is one.
     identities: key column -> pattern whose first group is that key in an image's path.
     notes: what a reader of the summary should know.
     """

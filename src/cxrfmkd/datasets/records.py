@@ -1,6 +1,7 @@
 """Records: one row an image, with its keys, its patient, its findings and its split.
 
-A records file is a CSV with the columns of `COLUMNS`, in that order, and whatever else its adapter knows.
+A records file is a CSV with the columns of `COLUMNS`, in that order, and whatever else its adapter
+knows.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ def key(paths: pd.Series) -> pd.Series:
 def disease(records: pd.DataFrame) -> pd.Series:
     """The three exclusive classes of resampling and bias analysis, shape (n,), text.
 
-    "Pleural Effusion" where that label is 1, which wins; else "No Finding" where that label is 1; else "Other".
-    The published rule speaks only of a No Finding of 1 or blank; where it is 0 or -1 it leaves the number in place,
-    and 0 is then read as the class "No Finding". Here both are "Other": the label does not say that the image is
-    clear. On CheXpert and MIMIC-CXR, whose No Finding is 1 or blank, the two rules agree on every row.
+    "Pleural Effusion" where that label is 1, which wins; else "No Finding" where that label is 1;
+    else "Other". The published rule speaks only of a No Finding of 1 or blank; where it is 0 or -1
+    it leaves the number in place, and 0 is then read as the class "No Finding". Here both are
+    "Other": the label does not say that the image is clear. On CheXpert and MIMIC-CXR, whose No
+    Finding is 1 or blank, the two rules agree on every row.
     Source: chexpert.sample and mimic.sample notebooks.
     """
     classes = np.select(
@@ -69,7 +71,8 @@ def complete(records: pd.DataFrame) -> pd.DataFrame:
 def targets(records: pd.DataFrame, uncertain: str = "zeros") -> np.ndarray:
     """What a classifier is taught, float32 (n, 14): 1, 0, or NaN for a label to leave out.
 
-    uncertain: what -1 becomes: `zeros`, `ones`, or `ignore` (NaN). Blank is always 0, as in the thesis.
+    uncertain: what -1 becomes: `zeros`, `ones`, or `ignore` (NaN). Blank is always 0, as in the
+    thesis.
     """
     meaning = {"zeros": 0.0, "ones": 1.0, "ignore": np.nan}
     if uncertain not in meaning:
@@ -81,7 +84,8 @@ def targets(records: pd.DataFrame, uncertain: str = "zeros") -> np.ndarray:
 
 
 def present(records: pd.DataFrame, *arrays: KeyedArray) -> pd.DataFrame:
-    """The records that every array has, in order; dropped are those alone that an array lists as excluded.
+    """The records that every array has, in order; dropped are those alone that an array lists as
+    excluded.
 
     An array lists them in its `meta["excluded"]`. Any other absence raises InputError.
     """
@@ -91,8 +95,10 @@ def present(records: pd.DataFrame, *arrays: KeyedArray) -> pd.DataFrame:
         stray = absent & ~records.image_id.isin(array.meta.get("excluded", [])).to_numpy()
         if stray.any():
             raise InputError(
-                f"{array.name}: {stray.sum()} of {len(records)} records are neither in it nor among those that it "
-                f"excluded (record rows {some(np.flatnonzero(stray) + 1)}). It was made from other records; "
+                f"{array.name}: {stray.sum()} of {len(records)} records are neither in it nor "
+                "among those that it "
+                f"excluded (record rows {some(np.flatnonzero(stray) + 1)}). It was made from other "
+                "records; "
                 "make it again."
             )
         keep &= ~absent
@@ -102,15 +108,16 @@ def present(records: pd.DataFrame, *arrays: KeyedArray) -> pd.DataFrame:
 def read_records(*paths: str | Path) -> pd.DataFrame:
     """The records of one or more files, one below the other, checked.
 
-    Keys and categories are text, findings and age float64, age_bin Int64; blanks are missing values.
-    Raises InputError that lists every kind of violation with its lines.
+    Keys and categories are text, findings and age float64, age_bin Int64; blanks are missing
+    values. Raises InputError that lists every kind of violation with its lines.
     """
     frames = [_read(Path(path)) for path in paths]
     records = pd.concat(frames, ignore_index=True)
     twice = int(records.image_id.duplicated().sum())
     if twice:
         raise InputError(
-            f"{some(paths)}: {twice} image_id stand in more than one of these files. Make the records again."
+            f"{some(paths)}: {twice} image_id stand in more than one of these files. Make the "
+            "records again."
         )
     return records
 
@@ -128,7 +135,8 @@ def _read(path: Path) -> pd.DataFrame:
     missing = [column for column in COLUMNS if column not in records]
     if missing:
         raise InputError(
-            f"{path}: these columns of a records file are missing: {some(missing)}. It has {some(records.columns)}."
+            f"{path}: these columns of a records file are missing: {some(missing)}. It has "
+            f"{some(records.columns)}."
         )
     for column in ("age", *FINDINGS):
         records[column] = numbers(records[column], str(path))

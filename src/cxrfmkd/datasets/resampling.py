@@ -1,8 +1,9 @@
-"""The test set with equal race shares, equal disease prevalence and equal age distribution, as a weight per image.
+"""The test set with equal race shares, equal disease prevalence and equal age distribution, as a
+weight per image.
 
-No image is drawn twice into a table: what the published method writes as duplicated rows is a count here, and a
-weighted metric equals the metric on duplicated rows exactly. Source: chexpert.resample notebook of
-biomedia-mira/chexploration (eBioMedicine 2023;89:104467).
+No image is drawn twice into a table: what the published method writes as duplicated rows is a count
+here, and a weighted metric equals the metric on duplicated rows exactly. Source: chexpert.resample
+notebook of biomedia-mira/chexploration (eBioMedicine 2023;89:104467).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ SMALLEST = 10
 
 @dataclass(frozen=True)
 class Groups:
-    """Race, disease and age bin of every image as codes 0, 1, …, in order of first appearance, each shape (n,), int64.
+    """Race, disease and age bin of every image as codes 0, 1, …, in order of first appearance, each
+    shape (n,), int64.
 
     names: for each of the three, what the codes stand for.
     """
@@ -43,7 +45,8 @@ def groups(race: pd.Series, disease: pd.Series, age: pd.Series) -> Groups:
     """The cells of images; a blank age bin is a bin of its own, a blank race is an InputError."""
     if race.isna().any():
         raise InputError(
-            f"{race.isna().sum()} of {len(race)} test images have no race, so race shares cannot be made equal."
+            f"{race.isna().sum()} of {len(race)} test images have no race, so race shares cannot "
+            "be made equal."
         )
     coded = [
         pd.factorize(column.astype("object").fillna("blank")) for column in (race, disease, age)
@@ -55,11 +58,12 @@ def groups(race: pd.Series, disease: pd.Series, age: pd.Series) -> Groups:
 def draw(cells: Groups, factor: int = 3, seed: int = 42) -> np.ndarray:
     """The published draws: row positions in drawn order, shape (factor * n,), int64.
 
-    Three nested draws, each with replacement: factor * n rows by 1 / race share; within a race, its rows by overall
-    over own disease share; within race and disease, those rows by overall over own age share. Races come in order
-    of their first draw, diseases of their first appearance. torch's generator is seeded once; the draws are those
-    of WeightedRandomSampler on the global generator after `torch.manual_seed(seed)`, which is left alone. Another
-    version of torch may draw otherwise.
+    Three nested draws, each with replacement: factor * n rows by 1 / race share; within a race, its
+    rows by overall over own disease share; within race and disease, those rows by overall over own
+    age share. Races come in order of their first draw, diseases of their first appearance. torch's
+    generator is seeded once; the draws are those of WeightedRandomSampler on the global generator
+    after `torch.manual_seed(seed)`, which is left alone. Another version of torch may draw
+    otherwise.
     """
     import torch
 
@@ -87,10 +91,11 @@ def draw(cells: Groups, factor: int = 3, seed: int = 42) -> np.ndarray:
 def exact(cells: Groups) -> np.ndarray:
     """Weights that meet the targets of the draws exactly, mean 1, shape (n,), float64.
 
-    Equal shares of the races; within a race, the overall disease shares; within race and disease, the overall age
-    shares of that disease. Where a cell has no image, its share goes to the other cells of the same race and
-    disease, and that of an empty race x disease to the race's other diseases, each in proportion: as in the draws,
-    which cannot draw what is not there. `balance` names such cells.
+    Equal shares of the races; within a race, the overall disease shares; within race and disease,
+    the overall age shares of that disease. Where a cell has no image, its share goes to the other
+    cells of the same race and disease, and that of an empty race x disease to the race's other
+    diseases, each in proportion: as in the draws, which cannot draw what is not there. `balance`
+    names such cells.
     """
     counts = cells.counts()
     overall = counts.sum(axis=0)
@@ -124,13 +129,15 @@ def resample(
     needed = {"race": race, "age": records.age_bin}
     if method != "none" and (absent := [k for k, column in needed.items() if column.isna().all()]):
         raise InputError(
-            f"{dataset}: no test image has a known {' or '.join(absent)}, which the resampled test set needs. Set "
+            f"{dataset}: no test image has a known {' or '.join(absent)}, which the resampled test "
+            "set needs. Set "
             f"datasets.{dataset}.resampling: none, and name the attributes that there are in "
             f"datasets.{dataset}.attributes."
         )
     if race.isna().any():
         raise InputError(
-            f"{dataset}: {race.isna().sum()} of {len(race)} test images have no race, so race shares cannot be made "
+            f"{dataset}: {race.isna().sum()} of {len(race)} test images have no race, so race "
+            "shares cannot be made "
             f"equal. Set datasets.{dataset}.resampling: none, or keep only images of known race: "
             f"datasets.{dataset}.keep: {{race: [White, Asian, Black]}}."
         )
@@ -154,9 +161,9 @@ def effective(cells: Groups, weight: np.ndarray) -> dict[str, float]:
 def balance(cells: Groups, weight: np.ndarray, patients: pd.Series) -> pd.DataFrame:
     """Each race x disease x age bin before and after: one row a cell, in alphabetical order.
 
-    images, patients: how many are in it; used: images of weight above 0; share_before, share_after: of all images,
-    and of the weight of all. Numbers of cells with fewer than `SMALLEST` patients are blank, with the note
-    "suppressed"; those without an image say "empty".
+    images, patients: how many are in it; used: images of weight above 0; share_before, share_after:
+    of all images, and of the weight of all. Numbers of cells with fewer than `SMALLEST` patients
+    are blank, with the note "suppressed"; those without an image say "empty".
     """
     keys = ["race", "disease", "age_bin"]
     coded = zip(keys, (cells.race, cells.disease, cells.age), cells.names, strict=True)

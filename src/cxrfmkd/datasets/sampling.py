@@ -33,7 +33,8 @@ def sample(name: str, settings: Dataset) -> Sample:
     root = Path(settings.images)
     if not root.is_dir():
         raise InputError(
-            f"datasets.{name}.images is {root}, which is no folder. Set it to the folder that the paths of the "
+            f"datasets.{name}.images is {root}, which is no folder. Set it to the folder that the "
+            "paths of the "
             "tables begin in (see docs/data.md)."
         )
     reading = adapters.read(name, settings)
@@ -41,7 +42,8 @@ def sample(name: str, settings: Dataset) -> Sample:
     records = _limit(reading.records, settings, flow)
     drawn = "split" not in records
     if drawn:
-        # Before any image is left out: two datasets of the same people (PA images, AP images) then agree on their sides.
+        # Before any image is left out: two datasets of the same people (PA images, AP images) then
+        # agree on their sides.
         records = records.assign(split=splits.draw(records.patient_id, **settings.split))
     records = _select(records, raw, flow)
     if drawn:
@@ -79,7 +81,8 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
         named = records.image_id.isin(listed)
         if not named.any():
             raise InputError(
-                f"{raw.setting('exclude')} ({raw.path('exclude').name}) names none of the images. Its column "
+                f"{raw.setting('exclude')} ({raw.path('exclude').name}) names none of the images. "
+                "Its column "
                 "image_id must hold keys of this dataset's records."
             )
         records = flow.keep(records, ~named, "exclude", "in the list of images to leave out", True)
@@ -97,7 +100,8 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
 
 
 def missing_images(name: str, root: Path, records: pd.DataFrame) -> list[str]:
-    """A note on missing image files among `PROBES` evenly spaced records; InputError if none of them is there.
+    """A note on missing image files among `PROBES` evenly spaced records; InputError if none of
+    them is there.
 
     Packing looks at every file, and lists and counts those that it cannot read.
     """
@@ -105,8 +109,10 @@ def missing_images(name: str, root: Path, records: pd.DataFrame) -> list[str]:
     absent = [path for path in looked if not (root / path).is_file()]
     if len(absent) == len(looked):
         raise InputError(
-            f"datasets.{name}.images is {root}, but none of {len(looked)} images that the tables name lies there. "
-            f"Their paths are of the form {_form(looked.iloc[0])}; set it to the folder in which these begin."
+            f"datasets.{name}.images is {root}, but none of {len(looked)} images that the tables "
+            "name lies there. "
+            f"Their paths are of the form {_form(looked.iloc[0])}; set it to the folder in which "
+            "these begin."
         )
     if absent:
         return [f"{len(absent)} of {len(looked)} image files that were looked for do not exist."]

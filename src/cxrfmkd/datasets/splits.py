@@ -15,14 +15,17 @@ HALVES = ("half 1", "half 2")
 def draw(patients: pd.Series, train: float, val: float, seed: int) -> pd.Series:
     """train, val or test for every row, the same for all rows of a patient.
 
-    patients: patient of each row, shape (n,). train, val: shares of the *patients*, rounded; the rest is test.
-    Depends on the set of patients and the seed alone, not on the order of the rows: the sorted patients are shuffled
-    by `numpy.random.RandomState`, whose stream numpy has frozen (NEP 19). On MIMIC-CXR, whose metadata are sorted by
-    patient, this is the published split of the mimic.sample notebook (0.6, 0.1, seed 42), patient for patient.
+    patients: patient of each row, shape (n,). train, val: shares of the *patients*, rounded; the
+    rest is test.
+    Depends on the set of patients and the seed alone, not on the order of the rows: the sorted
+    patients are shuffled by `numpy.random.RandomState`, whose stream numpy has frozen (NEP 19). On
+    MIMIC-CXR, whose metadata are sorted by patient, this is the published split of the mimic.sample
+    notebook (0.6, 0.1, seed 42), patient for patient.
     """
     if train <= 0 or val < 0 or train + val > 1 + 1e-9:
         raise InputError(
-            f"split: shares of train {train} and val {val} must be positive and sum to 1 at the most."
+            f"split: shares of train {train} and val {val} must be positive and sum to 1 at the "
+            "most."
         )
     unique = np.sort(patients.unique().astype(object))
     order = _shuffled(np.random.RandomState(seed), len(unique))
@@ -35,7 +38,8 @@ def draw(patients: pd.Series, train: float, val: float, seed: int) -> pd.Series:
 
 
 def published_order(records: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """`records` in the row order of the mimic.sample notebook, which shuffles the rows after the patients.
+    """`records` in the row order of the mimic.sample notebook, which shuffles the rows after the
+    patients.
 
     The published resampling draws by row, so that the same draws need the same order.
     """

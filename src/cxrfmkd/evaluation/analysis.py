@@ -1,8 +1,11 @@
-"""Evaluation of every classifier on one dataset: from predictions and records to the study's tables.
+"""Evaluation of every classifier on one dataset: from predictions and records to the study's
+tables.
 
-Each model is measured on the natural and on the resampled test set, on the same bootstrap replicates as every other.
-Memory: about four arrays of replicates x 14 findings x groups x 11 measures, 8 bytes each (0.3 GB for 2,000
-replicates and 32 groups), and a hundredth of that for each family that others are compared with.
+Each model is measured on the natural and on the resampled test set, on the same bootstrap
+replicates as every other.
+Memory: about four arrays of replicates x 14 findings x groups x 11 measures, 8 bytes each (0.3 GB
+for 2,000 replicates and 32 groups), and a hundredth of that for each family that others are
+compared with.
 """
 
 from __future__ import annotations
@@ -42,19 +45,91 @@ RUN = ["dataset", "source", "strategy", "model", "loss", "population"]
 COUNTS = ["n", "positives", "prevalence"]
 INTERVAL = ["estimate", "low", "high"]
 TABLES = {
-    "metrics": [*RUN[:-1], "seed", "population", "finding", "metric", *INTERVAL, *COUNTS, "undefined"],
-    "summary": [*RUN, "finding", "metric", "mean", "sd", "n_seeds", "low", "high", *COUNTS, "undefined"],
-    "comparisons": ["dataset", "population", "finding", "metric", "model_a", "model_b", "difference", "low", "high",
-                    "p", "p_adjusted", "family", "p_delong"],
-    "thresholds": [*RUN, "finding", "rule", "threshold", "threshold_sd", "metric", *INTERVAL, "n_seeds", *COUNTS],
+    "metrics": [
+        *RUN[:-1],
+        "seed",
+        "population",
+        "finding",
+        "metric",
+        *INTERVAL,
+        *COUNTS,
+        "undefined",
+    ],
+    "summary": [
+        *RUN,
+        "finding",
+        "metric",
+        "mean",
+        "sd",
+        "n_seeds",
+        "low",
+        "high",
+        *COUNTS,
+        "undefined",
+    ],
+    "comparisons": [
+        "dataset",
+        "population",
+        "finding",
+        "metric",
+        "model_a",
+        "model_b",
+        "difference",
+        "low",
+        "high",
+        "p",
+        "p_adjusted",
+        "family",
+        "p_delong",
+    ],
+    "thresholds": [
+        *RUN,
+        "finding",
+        "rule",
+        "threshold",
+        "threshold_sd",
+        "metric",
+        *INTERVAL,
+        "n_seeds",
+        *COUNTS,
+    ],
     "calibration": [*RUN, "finding", "metric", "bin", "predicted", *INTERVAL, "n_seeds", *COUNTS],
-    "subgroups": [*RUN, "attribute", "group", "finding", "metric", *INTERVAL, "relative", "relative_low",
-                  "relative_high", "n_seeds", "n", "patients", "positives", "prevalence", "suppressed"],
-    "gaps": [*RUN, "attribute", "finding", "metric", "kind", "a", "b", *INTERVAL, "expected", "corrected", "p",
-             "p_adjusted", "family", "n_seeds"],
+    "subgroups": [
+        *RUN,
+        "attribute",
+        "group",
+        "finding",
+        "metric",
+        *INTERVAL,
+        "relative",
+        "relative_low",
+        "relative_high",
+        "n_seeds",
+        "n",
+        "patients",
+        "positives",
+        "prevalence",
+        "suppressed",
+    ],
+    "gaps": [
+        *RUN,
+        "attribute",
+        "finding",
+        "metric",
+        "kind",
+        "a",
+        "b",
+        *INTERVAL,
+        "expected",
+        "corrected",
+        "p",
+        "p_adjusted",
+        "family",
+        "n_seeds",
+    ],
     "curves": [*RUN, "finding", "curve", "x", "y", "sd", "n_seeds"],
     "halves": [*RUN, "finding", "metric", "mean", "n_seeds"],
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -70,15 +145,17 @@ class Run:
 def runs_of(
     described: list[dict], predictions: list[Path], before: list[Path]
 ) -> tuple[list[Run], list[str]]:
-    """The runs of a spec with their files, and the sources whose validation records their thresholds need.
+    """The runs of a spec with their files, and the sources whose validation records their
+    thresholds need.
 
-    described: source, strategy, model, loss and seed of each run. predictions: one file a run, in order. before: one
-    file for each run of strategy "direct", in order, or none at all.
+    described: source, strategy, model, loss and seed of each run. predictions: one file a run, in
+    order. before: one file for each run of strategy "direct", in order, or none at all.
     """
     direct = [run["strategy"] == "direct" for run in described]
     if len(described) != len(predictions) or len(before) not in (0, sum(direct)):
         raise InputError(
-            f"evaluate: {len(described)} runs, of them {sum(direct)} direct, but {len(predictions)} predictions and "
+            f"evaluate: {len(described)} runs, of them {sum(direct)} direct, but "
+            f"{len(predictions)} predictions and "
             f"{len(before)} source predictions. Give one file a run, in the order of spec.runs."
         )
     waiting = iter(before)
@@ -103,9 +180,10 @@ def evaluate(
 ) -> dict[str, pd.DataFrame]:
     """All TABLES, as in docs/evaluation.md.
 
-    val, test: records. weights: of the resampled test set, indexed by image_id; all 1 means that there is none.
-    uncertain: as in `records.targets`. sources: validation records of the datasets that models were trained on, for
-    thresholds that are carried over from there.
+    val, test: records. weights: of the resampled test set, indexed by image_id; all 1 means that
+    there is none.
+    uncertain: as in `records.targets`. sources: validation records of the datasets that models were
+    trained on, for thresholds that are carried over from there.
     """
     families: dict[Family, list[Run]] = {}
     for run in runs:
@@ -139,7 +217,8 @@ def resampled_weights(weights: pd.Series, image_ids: pd.Series) -> np.ndarray:
     twice, absent = weights.index.duplicated().sum(), (~image_ids.isin(weights.index)).sum()
     if twice or absent:
         raise InputError(
-            f"resampled test set: of {len(image_ids)} test images {absent} have no weight and {twice} have two. "
+            f"resampled test set: of {len(image_ids)} test images {absent} have no weight and "
+            f"{twice} have two. "
             "It was made from other records; make it again."
         )
     return weights.reindex(image_ids).to_numpy(float)
@@ -148,9 +227,11 @@ def resampled_weights(weights: pd.Series, image_ids: pd.Series) -> np.ndarray:
 def validate(
     family: Family, runs: list[Run], val: tuple, sources: dict[str, tuple], target_fpr: float
 ) -> tuple[np.ndarray, float]:
-    """Thresholds of each seed, shape (seeds, 14, 2), and the mean macro AUC-ROC, all on validation images.
+    """Thresholds of each seed, shape (seeds, 14, 2), and the mean macro AUC-ROC, all on validation
+    images.
 
-    val, and the values of `sources`: (image_ids, truth). The second threshold is from the source's images.
+    val, and the values of `sources`: (image_ids, truth). The second threshold is from the source's
+    images.
     """
     cuts, scores = [], []
     for run in runs:
@@ -192,7 +273,14 @@ class _Population:
         kept = {}
         ordered = sorted(families, key=lambda family: family not in wanted)
         for place, family in enumerate(ordered, start=1):
-            log.info("%s, %s test set: %s (%d of %d)", self.dataset, self.name, family.name, place, len(families))  # fmt: skip
+            log.info(
+                "%s, %s test set: %s (%d of %d)",
+                self.dataset,
+                self.name,
+                family.name,
+                place,
+                len(families),
+            )
             logits = (read_logits(run.predictions, "test", self.ids) for run in families[family])
             measured = measure(
                 family.name, logits, validated[family][0], self.sample, self.side, self.settings
@@ -263,7 +351,9 @@ class _Population:
     def _compare(self, family: Family, found, kept: dict, pairs: list) -> None:
         for kind, reference in [(kind, b) for kind, a, b in pairs if a == family]:
             other, sample = kept[reference], self.sample
-            rows = comparisons.table(found, other, sample.truth, sample.patients, self.settings.confidence)  # fmt: skip
+            rows = comparisons.table(
+                found, other, sample.truth, sample.patients, self.settings.confidence
+            )
             self.parts["comparisons"].append(
                 rows.assign(model_a=family.name, model_b=reference.name, family=kind)
             )
@@ -279,7 +369,9 @@ class _Population:
             whole_table["family"] = whole_table.family + ": " + whole_table.metric
             whole_table = adjust_by_family(whole_table, ["family"], self.settings.adjustment)
         if table == "gaps" and "p" in whole_table:
-            whole_table["family"] = whole_table.kind + ": " + whole_table.attribute + ", " + whole_table.metric  # fmt: skip
+            whole_table["family"] = (
+                whole_table.kind + ": " + whole_table.attribute + ", " + whole_table.metric
+            )
             within = [*Family._fields, "family"]
             whole_table = adjust_by_family(whole_table, within, self.settings.adjustment)
         part = " " + whole_table.half if table == "halves" else ""

@@ -1,8 +1,9 @@
 """Bootstrap replicates of every metric, finding and group at once.
 
-A replicate draws patients with replacement; an image then counts as often as its patient was drawn, times its own
-weight. Every model is measured on the same replicates, so that differences are paired. The thesis's bootstrap, rows
-drawn within the strata of a finding's label, is a switch (`unit="row"`).
+A replicate draws patients with replacement; an image then counts as often as its patient was drawn,
+times its own weight. Every model is measured on the same replicates, so that differences are
+paired. The thesis's bootstrap, rows drawn within the strata of a finding's label, is a switch
+(`unit="row"`).
 
 Memory: replicates x groups x findings x measures x 8
 bytes per model, and nothing per replicate and image.
@@ -24,9 +25,11 @@ from cxrfmkd.statistics.ranking import EVERYTHING, ranked, ranking, read_off
 
 
 def measure_names(cuts: int) -> list[str]:
-    """The first axis of `Sample.replicate`: the metrics, prevalence, then per threshold the true- and false-positive rate.
+    """The first axis of `Sample.replicate`: the metrics, prevalence, then per threshold the true-
+    and false-positive rate.
 
-    Thresholds 0 … cuts - 1 are given; the last, "test", is the one nearest to the target on the sample itself.
+    Thresholds 0 … cuts - 1 are given; the last, "test", is the one nearest to the target on the
+    sample itself.
     """
     rates = [(f"tpr_{cut}", f"fpr_{cut}") for cut in [*map(str, range(cuts)), "test"]]
     return [*METRICS, "prevalence", *(name for pair in rates for name in pair)]
@@ -36,11 +39,13 @@ def measure_names(cuts: int) -> list[str]:
 class Sample:
     """Images with truth, patients, weights and groups, on which any number of models are measured.
 
-    truth: shape (n, f), 0, 1 or NaN (left out). patients: shape (n,), any labels. weights: shape (n,).
-    groups: shape (n, k) of whole numbers: for each of k divisions the group of an image, -1 for none. The first
-    division is group 0 for every image; each other group belongs to one division.
+    truth: shape (n, f), 0, 1 or NaN (left out). patients: shape (n,), any labels. weights: shape
+    (n,).
+    groups: shape (n, k) of whole numbers: for each of k divisions the group of an image, -1 for
+    none. The first division is group 0 for every image; each other group belongs to one division.
     replicates, unit, seed: of the bootstrap; unit "row" is the thesis's.
-    detail: shape (f, groups), how much is measured, from NOTHING to EVERYTHING (the default, and needed for everyone).
+    detail: shape (f, groups), how much is measured, from NOTHING to EVERYTHING (the default, and
+    needed for everyone).
     """
 
     truth: np.ndarray
@@ -72,9 +77,11 @@ class Sample:
         return strata(self.truth, self.weights)
 
     def each(self, measure: Callable[[int, np.ndarray], None]) -> None:
-        """Call `measure(replicate, drawn)` for every replicate, in as many threads as allowed; 0 is the sample itself.
+        """Call `measure(replicate, drawn)` for every replicate, in as many threads as allowed; 0 is
+        the sample itself.
 
-        drawn: weights of the images, shape (1, n) if all findings share them, else (f, n); reused after the call.
+        drawn: weights of the images, shape (1, n) if all findings share them, else (f, n); reused
+        after the call.
         """
         codes, n_patients = self.codes
         bounds = np.linspace(0, 1 + self.replicates, cores() + 1).astype(int)
@@ -97,10 +104,11 @@ class Sample:
     def replicate(self, scores: np.ndarray, cuts=None, target_fpr: float = 0.2) -> np.ndarray:
         """Measures of one model on the sample and on every replicate.
 
-        scores: shape (n, f), finite. cuts: shape (f, c), thresholds at which rates are wanted beside the one
-        nearest to `target_fpr` on the sample or replicate itself; NaN where there is none.
-        Returns shape (measures, 1 + replicates, f, groups), measures as in `measure_names(c)`; NaN where the
-        classes that a measure needs have no weight, or where `detail` leaves it out.
+        scores: shape (n, f), finite. cuts: shape (f, c), thresholds at which rates are wanted
+        beside the one nearest to `target_fpr` on the sample or replicate itself; NaN where there is
+        none. Returns shape (measures, 1 + replicates, f, groups), measures as in
+        `measure_names(c)`; NaN where the classes that a measure needs have no weight, or where
+        `detail` leaves it out.
         """
         findings = self.truth.shape[1]
         cuts = np.empty((findings, 0)) if cuts is None else np.asarray(cuts, np.float64)
@@ -132,7 +140,8 @@ class Sample:
 def intervals(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval over the first axis, of the replicates for which a value is defined.
 
-    values: shape (replicates, ...). Returns two arrays of shape (...), NaN where fewer than two are defined.
+    values: shape (replicates, ...). Returns two arrays of shape (...), NaN where fewer than two are
+    defined.
     """
     ranked = np.sort(np.moveaxis(values, 0, -1), axis=-1)
     defined = (~np.isnan(ranked)).sum(-1, keepdims=True)
@@ -153,7 +162,8 @@ def intervals(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.nda
 def basic_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Basic bootstrap interval of a quantity that cannot be negative; values[0] is the estimate.
 
-    Reflecting the percentiles takes the upward bias off, where the percentile interval would double it.
+    Reflecting the percentiles takes the upward bias off, where the percentile interval would double
+    it.
     """
     low, high = intervals(values[1:], confidence)
     return np.maximum(2 * values[0] - high, 0), np.maximum(2 * values[0] - low, 0)
@@ -162,8 +172,9 @@ def basic_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, n
 def seed_shares(n_seeds: int, replicates: int, seed: int, family: str) -> np.ndarray:
     """Share of each seed's model in each replicate of their mean, shape (n_seeds, 1 + replicates).
 
-    The first column is the plain mean. A replicate draws n_seeds - 1 seeds with replacement: n_seeds draws would
-    understate the variance between seeds by 1/n_seeds (Rao and Wu 1988). Draws differ between families.
+    The first column is the plain mean. A replicate draws n_seeds - 1 seeds with replacement:
+    n_seeds draws would understate the variance between seeds by 1/n_seeds (Rao and Wu 1988). Draws
+    differ between families.
     """
     rng = np.random.default_rng([seed, *family.encode()])
     drawn = rng.multinomial(max(n_seeds - 1, 1), np.full(n_seeds, 1 / n_seeds), replicates)

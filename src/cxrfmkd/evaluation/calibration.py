@@ -1,8 +1,8 @@
 """Calibration: whether a predicted probability of 20 % is right in 20 % of images.
 
-Bins hold equal weights of images, so that rare findings are not all in the first bin (Nixon 2019). The expected
-calibration error is biased upward by noise within bins; the debiased root mean square error takes that noise off
-(Kumar, Liang and Ma 2019).
+Bins hold equal weights of images, so that rare findings are not all in the first bin (Nixon 2019).
+The expected calibration error is biased upward by noise within bins; the debiased root mean square
+error takes that noise off (Kumar, Liang and Ma 2019).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ BINS = 10
 
 
 def bins(probabilities: np.ndarray, weights: np.ndarray, count: int = BINS) -> np.ndarray:
-    """Bin of each image, 0 to count - 1, by rising probability; bins hold about equal weights, no tie is cut.
+    """Bin of each image, 0 to count - 1, by rising probability; bins hold about equal weights, no
+    tie is cut.
 
     probabilities, weights: shape (n,). Returns int16, shape (n,).
     """
@@ -82,8 +83,9 @@ def replicate(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Calibration of one model on the sample and on every replicate.
 
-    probabilities: shape (n, f). Returns MEASURES, shape (1 + replicates, f, 5); the observed share of each bin,
-    shape (1 + replicates, f, bins); the mean prediction of each bin on the sample itself, shape (f, bins).
+    probabilities: shape (n, f). Returns MEASURES, shape (1 + replicates, f, 5); the observed share
+    of each bin, shape (1 + replicates, f, bins); the mean prediction of each bin on the sample
+    itself, shape (f, bins).
     """
     n, findings = sample.truth.shape
     truth = np.where(np.isnan(sample.truth) | (sample.weights == 0)[:, None], -1, sample.truth)
@@ -123,8 +125,8 @@ def table(
 ) -> pd.DataFrame:
     """Measures, then the points of the reliability curve, of the mean over seeds.
 
-    values, curve, predicted: as from `replicate`. Rows of the curve have metric "observed", the number of their bin
-    and its mean prediction.
+    values, curve, predicted: as from `replicate`. Rows of the curve have metric "observed", the
+    number of their bin and its mean prediction.
     """
     low, high = intervals(values[1:], confidence)
     positive = [MEASURES.index(name) for name in ("ece", "rmsce_debiased")]

@@ -14,7 +14,8 @@ from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.multiple import standard_error, wald
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE
 
-# Comparing all 14 findings would cost power and add little: the thesis's first seven, and the mean of all.
+# Comparing all 14 findings would cost power and add little: the thesis's first seven, and the mean
+# of all.
 COMPARED = ("Macro", *BY_RELEVANCE[:7])
 
 
@@ -22,7 +23,8 @@ COMPARED = ("Macro", *BY_RELEVANCE[:7])
 class Compared:
     """What a comparison needs of a family.
 
-    whole: metrics of the mean over seeds, (1 + replicates, 17, 4), the sample itself first. by_seed: (seeds, 17, 4).
+    whole: metrics of the mean over seeds, (1 + replicates, 17, 4), the sample itself first.
+    by_seed: (seeds, 17, 4).
     ranges: as from `gaps.ranges`. influence: of the areas, or None.
     """
 
@@ -37,7 +39,8 @@ def tested(
 ) -> dict[str, np.ndarray]:
     """Columns difference, low, high and p of paired differences.
 
-    difference: shape (1 + replicates, ...), the sample itself first. by_seed: of each of the two models, (seeds, ...).
+    difference: shape (1 + replicates, ...), the sample itself first. by_seed: of each of the two
+    models, (seeds, ...).
     """
     low, high = intervals(difference[1:], confidence)
     p = wald(difference[0], standard_error(difference[1:]), *by_seed)
@@ -47,9 +50,10 @@ def tested(
 def table(
     a: Compared, b: Compared, truth: np.ndarray, patients: np.ndarray, confidence: float
 ) -> pd.DataFrame:
-    """a minus b for every metric of COMPARED, with interval and p-value.
+    """A minus b for every metric of COMPARED, with interval and p-value.
 
-    p_delong: of AUC-ROC alone, from the analytic variance over patients (the seeds taken as they are).
+    p_delong: of AUC-ROC alone, from the analytic variance over patients (the seeds taken as they
+    are).
     truth: shape (n, 14); patients: (n,).
     """
     places = [names().index(name) for name in COMPARED]

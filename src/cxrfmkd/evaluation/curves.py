@@ -16,9 +16,9 @@ CURVES = ("roc", "pr")
 def on_grid(truth, scores, weights) -> np.ndarray:
     """True-positive rate at each false-positive rate of GRID, and precision at each recall.
 
-    truth, scores, weights: shape (n,). The ROC curve is interpolated along its edges, at a vertical edge to its top;
-    precision is that of the highest threshold that reaches the recall, the step of average precision. Returns (2, 51),
-    NaN with one class only.
+    truth, scores, weights: shape (n,). The ROC curve is interpolated along its edges, at a vertical
+    edge to its top; precision is that of the highest threshold that reaches the recall, the step of
+    average precision. Returns (2, 51), NaN with one class only.
     """
     _, tp, fp = curve(truth, scores, weights)
     if tp[-1] == 0 or fp[-1] == 0:

@@ -27,10 +27,11 @@ def references(
 ) -> list[tuple[str, Family, Family]]:
     """Every comparison as (kind, family, its reference).
 
-    validated: macro AUC-ROC of each family on validation images. Kinds: "teacher", the probe on the teacher's own
-    embeddings; "baseline", the same network without distillation, probed or fine-tuned as the family is; "loss", the
-    distillation loss of the same model that does best on validation. The first two references are of the family's own
-    source and strategy if there are such, else those trained on `dataset` itself.
+    validated: macro AUC-ROC of each family on validation images. Kinds: "teacher", the probe on the
+    teacher's own embeddings; "baseline", the same network without distillation, probed or
+    fine-tuned as the family is; "loss", the distillation loss of the same model that does best on
+    validation. The first two references are of the family's own source and strategy if there are
+    such, else those trained on `dataset` itself.
     """
     families = list(families)
     found = []

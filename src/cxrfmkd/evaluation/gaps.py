@@ -1,8 +1,10 @@
-"""Gaps between groups of patients: how unequally a model serves them, and whether that is more than noise.
+"""Gaps between groups of patients: how unequally a model serves them, and whether that is more than
+noise.
 
-The largest difference within an attribute is biased upward: it is positive even if the model serves all groups
-alike. The expected square of that noise is estimated from replicates that are centred on a common value, and taken
-off the squared gap (after the double-corrected variance of Lum, Zhang and Bower 2022, which for two groups it is).
+The largest difference within an attribute is biased upward: it is positive even if the model serves
+all groups alike. The expected square of that noise is estimated from replicates that are centred on
+a common value, and taken off the squared gap (after the double-corrected variance of Lum, Zhang and
+Bower 2022, which for two groups it is).
 """
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ def ranges(
 ) -> dict[tuple[str, str], np.ndarray]:
     """Largest minus smallest value over the groups of each attribute.
 
-    measured: as from `subgroups.with_rates`, each of shape (replicates, f, groups). centre: take each group's value
-    in the first replicate off its others, so that the groups differ by noise alone.
-    Returns arrays of shape (replicates, f) by (attribute, measure); NaN where fewer than two groups are shown.
-    "equalised_odds" is the larger of the gaps in true- and false-positive rate (Hardt 2016; fairlearn's
-    equalized_odds_difference), "underdiagnosis" the gap in the false-positive rate of No Finding
-    (Seyyed-Kalantari 2021).
+    measured: as from `subgroups.with_rates`, each of shape (replicates, f, groups). centre: take
+    each group's value in the first replicate off its others, so that the groups differ by noise
+    alone. Returns arrays of shape (replicates, f) by (attribute, measure); NaN where fewer than two
+    groups are shown. "equalised_odds" is the larger of the gaps in true- and false-positive rate
+    (Hardt 2016; fairlearn's equalized_odds_difference), "underdiagnosis" the gap in the
+    false-positive rate of No Finding (Seyyed-Kalantari 2021).
     """
     found = {}
     for attribute in groups.divisions:
@@ -79,8 +81,8 @@ def range_table(
 ) -> pd.DataFrame:
     """The ranges with intervals, their expectation by noise alone, and the gap corrected for it.
 
-    found: from `ranges`. a, b: the groups with the largest and the smallest value. p: share of centred replicates
-    with at least such a gap.
+    found: from `ranges`. a, b: the groups with the largest and the smallest value. p: share of
+    centred replicates with at least such a gap.
     """
     if not found:
         return pd.DataFrame()
@@ -119,9 +121,11 @@ def _extremes(measured, attribute: str, measure: str, groups: Groups, cells: Cel
     names = np.array(groups.names, object)[members]
     blank = np.isnan(values).all(axis=1)
     return [
-        np.where(blank, None, names[np.where(np.isnan(values), -np.inf, sign * values).argmax(axis=1)]).tolist()
+        np.where(
+            blank, None, names[np.where(np.isnan(values), -np.inf, sign * values).argmax(axis=1)]
+        ).tolist()
         for sign in (1, -1)
-    ]  # fmt: skip
+    ]
 
 
 def _of_no_finding(table: pd.DataFrame) -> pd.DataFrame:
@@ -138,7 +142,8 @@ def pair_table(
 ) -> pd.DataFrame:
     """Paired differences between two groups of an attribute, a minus b.
 
-    by_seed: the measures of each seed's model on the sample itself, each of shape (seeds, f, groups).
+    by_seed: the measures of each seed's model on the sample itself, each of shape (seeds, f,
+    groups).
     """
     pairs = [pair for attribute in groups.divisions for pair in _pairs(attribute, groups, cells)]
     if not pairs:

@@ -23,14 +23,17 @@ MEASURES = measure_names(cuts=2)
 
 @dataclass(frozen=True)
 class Measured:
-    """Numbers of one family. First axes: "replicates" has the sample itself first, "seeds" one model each.
+    """Numbers of one family. First axes: "replicates" has the sample itself first, "seeds" one
+    model each.
 
-    values: measures of the mean over seeds, (MEASURES, replicates, 14, groups). by_seed: (MEASURES, seeds, 14,
-    groups). low, high: intervals of each seed's metrics, (seeds, 17, 4).
-    worth: of operating points, (replicates, 14, rules, measures). cuts: their thresholds, (seeds, 14, rules).
+    values: measures of the mean over seeds, (MEASURES, replicates, 14, groups). by_seed: (MEASURES,
+    seeds, 14, groups). low, high: intervals of each seed's metrics, (seeds, 17, 4).
+    worth: of operating points, (replicates, 14, rules, measures). cuts: their thresholds, (seeds,
+    14, rules).
     calibrated, observed, predicted: as from `calibration.replicate`. curves: (seeds, 14, 2, grid).
     halves: metrics of each seed on either half of the patients, (seeds, 2, 14, 4).
-    influence: of the mean areas; None where images have weights, which DeLong's variance does not know.
+    influence: of the mean areas; None where images have weights, which DeLong's variance does not
+    know.
     """
 
     values: np.ndarray
@@ -57,9 +60,9 @@ def measure(
 ) -> Measured:
     """Measure a family.
 
-    models: logits of each seed's model, shape (n, 14), in order. cuts: shape (seeds, 14, 2), thresholds from
-    validation images and from those of the source, NaN where there is none. side: half of the patients that each
-    image belongs to, 0 or 1, shape (n,).
+    models: logits of each seed's model, shape (n, 14), in order. cuts: shape (seeds, 14, 2),
+    thresholds from validation images and from those of the source, NaN where there is none. side:
+    half of the patients that each image belongs to, 0 or 1, shape (n,).
     """
     shares = seed_shares(len(cuts), settings.replicates, settings.seed, name)
     totals: dict[str, np.ndarray] = {}

@@ -1,8 +1,8 @@
 """The study's four metrics, weighted, from one sort per finding.
 
-Average precision, area under the ROC curve, maximum Youden's J, and J at a target false-positive rate (method,
-section 6.1). A weight counts an image as that many rows: whole weights give what scikit-learn gives on duplicated
-rows.
+Average precision, area under the ROC curve, maximum Youden's J, and J at a target false-positive
+rate (method, section 6.1). A weight counts an image as that many rows: whole weights give what
+scikit-learn gives on duplicated rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def checked(truth, scores, weights=None) -> tuple[np.ndarray, np.ndarray, np.nda
     weights = np.ones(len(truth)) if weights is None else np.asarray(weights, np.float64)
     if truth.shape != scores.shape or weights.shape != truth.shape[:1]:
         raise InputError(
-            f"truth {truth.shape}, scores {scores.shape} and weights {weights.shape} do not have the same rows "
+            f"truth {truth.shape}, scores {scores.shape} and weights {weights.shape} do not have "
+            "the same rows "
             "and columns."
         )
     if strange := np.unique(truth[(truth != 0) & (truth != 1) & ~np.isnan(truth)]).tolist():
@@ -80,8 +81,8 @@ def _measures(ranked: Ranking, weights: np.ndarray, target_fpr: float) -> tuple[
 def curve(truth, scores, weights=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Falling thresholds and the weight of positives and negatives that score at least as much.
 
-    truth, scores, weights: shape (n,). One entry per distinct score with a positive weight; the first is
-    infinity with nothing above it.
+    truth, scores, weights: shape (n,). One entry per distinct score with a positive weight; the
+    first is infinity with nothing above it.
     """
     truth, scores, weights = checked(truth, scores, weights)
     rows, flags, thresholds = ranking(np.where(weights > 0, truth[:, 0], np.nan), scores[:, 0])[:3]
@@ -91,7 +92,8 @@ def curve(truth, scores, weights=None) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def threshold_at_fpr(truth, scores, weights=None, target_fpr: float = 0.2) -> float:
-    """The score at the ROC vertex nearest to `target_fpr`; infinity at the origin, NaN with one class only.
+    """The score at the ROC vertex nearest to `target_fpr`; infinity at the origin, NaN with one
+    class only.
 
     "At least this score" is then the call for a finding (method, section 6.1).
     """
@@ -106,8 +108,8 @@ def threshold_at_fpr(truth, scores, weights=None, target_fpr: float = 0.2) -> fl
 def with_groups(values: np.ndarray) -> np.ndarray:
     """Per-finding values followed by their means over the thesis's groups.
 
-    values: shape (..., 14, m) in the order of FINDINGS; returns (..., 17, m), named by `names()`. A group's mean is
-    over the findings for which the value is defined, NaN where none is.
+    values: shape (..., 14, m) in the order of FINDINGS; returns (..., 17, m), named by `names()`. A
+    group's mean is over the findings for which the value is defined, NaN where none is.
     """
     means = []
     for members in GROUPS.values():

@@ -1,9 +1,10 @@
-"""What a threshold is worth: sensitivity, specificity and predictive values at fixed operating points.
+"""What a threshold is worth: sensitivity, specificity and predictive values at fixed operating
+points.
 
-Three rules say where the threshold comes from; all take the ROC vertex nearest to a target false-positive rate. The
-thesis chose it on the test images that it was then judged on ("test"); sound practice chooses it on validation
-images ("validation") and carries it over, for a model used on another dataset even from the dataset that it was
-trained on ("source-validation").
+Three rules say where the threshold comes from; all take the ROC vertex nearest to a target
+false-positive rate. The thesis chose it on the test images that it was then judged on ("test");
+sound practice chooses it on validation images ("validation") and carries it over, for a model used
+on another dataset even from the dataset that it was trained on ("source-validation").
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def chances(logits: np.ndarray) -> np.ndarray:
 def thresholds(
     truth: np.ndarray, scores: np.ndarray, target_fpr: float, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """The threshold of each finding. truth, scores: shape (n, f); weights: (n,), one each by default.
+    """The threshold of each finding. truth, scores: shape (n, f); weights: (n,), one each by
+    default.
 
     Returns shape (f,); NaN for a finding with one class only.
     """
@@ -50,7 +52,8 @@ def worth(prevalence: np.ndarray, tpr: np.ndarray, fpr: np.ndarray) -> np.ndarra
 
 
 def worth_of_rules(values: np.ndarray, names: list[str]) -> np.ndarray:
-    """MEASURES by rule. values: shape (measures, ...) of `Sample.replicate` with two cuts, named by `names`.
+    """MEASURES by rule. values: shape (measures, ...) of `Sample.replicate` with two cuts, named by
+    `names`.
 
     Returns shape (..., rules, MEASURES).
     """
@@ -63,8 +66,9 @@ def worth_of_rules(values: np.ndarray, names: list[str]) -> np.ndarray:
 def table(values: np.ndarray, cuts: np.ndarray, confidence: float) -> pd.DataFrame:
     """Worth of every rule and finding, of the mean over seeds.
 
-    values: shape (1 + replicates, 14, rules, MEASURES), the sample itself first. cuts: shape (seeds, 14, rules),
-    logits; shown as probabilities, their mean and SD over seeds. Rules without a threshold are left out.
+    values: shape (1 + replicates, 14, rules, MEASURES), the sample itself first. cuts: shape
+    (seeds, 14, rules), logits; shown as probabilities, their mean and SD over seeds. Rules without
+    a threshold are left out.
     """
     called = chances(cuts)
     low, high = intervals(values[1:], confidence)

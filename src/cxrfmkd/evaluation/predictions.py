@@ -15,8 +15,9 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 def read_logits(path: Path, split: str, image_ids: pd.Series) -> np.ndarray:
     """The logits of the images of one split, in the order of `image_ids`.
 
-    path: predictions.parquet (image_id, split, one column per finding). Returns float32 of shape (n, 14). Raises
-    InputError unless the split has each of the images exactly once, no other, and finite logits.
+    path: predictions.parquet (image_id, split, one column per finding). Returns float32 of shape
+    (n, 14). Raises InputError unless the split has each of the images exactly once, no other, and
+    finite logits.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; the run that writes it has not finished.")
@@ -31,7 +32,8 @@ def read_logits(path: Path, split: str, image_ids: pd.Series) -> np.ndarray:
     logits = table[list(FINDINGS)].to_numpy(np.float32)[places]
     if bad := int((~np.isfinite(logits)).any(axis=1).sum()):
         raise InputError(
-            f"{path}: {bad} {split} images have a logit that is not a finite number. The training diverged; "
+            f"{path}: {bad} {split} images have a logit that is not a finite number. The training "
+            "diverged; "
             "run it again with a smaller learning rate."
         )
     return logits
@@ -46,6 +48,7 @@ def _misfit(path: Path, split: str, found: pd.Index, wanted: pd.Index) -> str:
     }
     wrong = [f"{number} {what}" for what, number in counts.items() if number]
     return (
-        f"{path}: of the {len(wanted)} {split} images {', '.join(wrong)}. The run was made from other records, "
+        f"{path}: of the {len(wanted)} {split} images {', '.join(wrong)}. The run was made from "
+        "other records, "
         "or an excluded image was not declared; make it again."
     )

@@ -1,8 +1,9 @@
 """Groups of patients: who belongs to them, and how well a model serves each.
 
-Rates are at thresholds of the whole population, never at a group's own: the one chosen on validation images, and
-the thesis's, chosen on the test images themselves (method, section 6.5). What a number rests on is always counted;
-numbers that rest on fewer patients than `minimum_cell` are left blank.
+Rates are at thresholds of the whole population, never at a group's own: the one chosen on
+validation images, and the thesis's, chosen on the test images themselves (method, section 6.5).
+What a number rests on is always counted; numbers that rest on fewer patients than `minimum_cell`
+are left blank.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ RELATIVE = ("auc_roc", "youden_j", "youden_j_test")
 class Groups:
     """Divisions of images by patient attributes.
 
-    codes: shape (n, divisions), the group of each image, -1 where the attribute is blank; the first division is
-    everyone, group 0. attributes, names: of each group; crossed attributes are joined by " x ", names by ", ".
+    codes: shape (n, divisions), the group of each image, -1 where the attribute is blank; the first
+    division is everyone, group 0. attributes, names: of each group; crossed attributes are joined
+    by " x ", names by ", ".
     """
 
     codes: np.ndarray
@@ -89,8 +91,9 @@ def groups(records: pd.DataFrame, attributes: Sequence[str]) -> Groups:
 class Cells:
     """What the numbers of every finding and group rest on; arrays of shape (14, groups).
 
-    images, positives: counts of images with a weight. patients: of those images. small_positives, small_negatives:
-    whether fewer than `minimum_cell` patients have an image with, or without, the finding.
+    images, positives: counts of images with a weight. patients: of those images. small_positives,
+    small_negatives: whether fewer than `minimum_cell` patients have an image with, or without, the
+    finding.
     """
 
     images: np.ndarray
@@ -142,7 +145,8 @@ def cells(
 
 
 def with_rates(values: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
-    """MEASURES and prevalence by name, from the first axis of `Sample.replicate`, which `names` names.
+    """MEASURES and prevalence by name, from the first axis of `Sample.replicate`, which `names`
+    names.
 
     Validation's threshold is its first cut.
     """
@@ -161,8 +165,9 @@ def measures_of(attribute: str) -> tuple[str, ...]:
 def relative(values: np.ndarray, groups: Groups) -> np.ndarray:
     """Percent by which each group differs from the mean of its peers.
 
-    values: shape (replicates, f, groups); groups that are NaN count for no mean. Sexes and races have one mean, over
-    all of them (the thesis's "Average"); any other attribute has its own. NaN for everyone.
+    values: shape (replicates, f, groups); groups that are NaN count for no mean. Sexes and races
+    have one mean, over all of them (the thesis's "Average"); any other attribute has its own. NaN
+    for everyone.
     """
     peers: dict[object, list[int]] = {}
     for i, attribute in enumerate(groups.attributes):
@@ -183,7 +188,8 @@ def table(
 ) -> pd.DataFrame:
     """Every measure of every finding and group, with intervals and relative differences.
 
-    measured: as from `with_rates`, each of shape (1 + replicates, f, groups), the sample itself first.
+    measured: as from `with_rates`, each of shape (1 + replicates, f, groups), the sample itself
+    first.
     """
     counts = _counts(measured["prevalence"][0], cells)
     about = list(zip(groups.attributes, groups.names, strict=True))
@@ -200,11 +206,20 @@ def table(
         compared, values = compared[..., chosen], values[..., chosen]
         low, high = intervals(values[1:], confidence)
         part = long(
-            {"metric": list(measures), "finding": list(FINDINGS), "attribute,group": [about[i] for i in chosen]},
-            estimate=values[0], low=low, high=high, relative=compared[0], relative_low=compared[1],
-            relative_high=compared[2], suppressed=hidden[..., chosen],
+            {
+                "metric": list(measures),
+                "finding": list(FINDINGS),
+                "attribute,group": [about[i] for i in chosen],
+            },
+            estimate=values[0],
+            low=low,
+            high=high,
+            relative=compared[0],
+            relative_low=compared[1],
+            relative_high=compared[2],
+            suppressed=hidden[..., chosen],
             **{name: numbers[:, chosen] for name, numbers in counts.items()},
-        )  # fmt: skip
+        )
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 

@@ -18,7 +18,8 @@ AXES = {"roc": ("false-positive rate", "sensitivity"), "pr": ("sensitivity", "pr
 
 
 def select(curves: pd.DataFrame, thresholds: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Curves of the seven most relevant findings, in the main population, and the operating points on them.
+    """Curves of the seven most relevant findings, in the main population, and the operating points
+    on them.
 
     Rows of an operating point have the curve `roc point` or `pr point`.
     """
@@ -81,7 +82,8 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     style.heading(
         figure,
         f"Curves of the most relevant findings on {style.dataset_title(dataset)}",
-        f"Mean over seeds, {main_population(table)} test set; dot: operating point at the threshold chosen on validation images",
+        f"Mean over seeds, {main_population(table)} test set; dot: operating point at the "
+        "threshold chosen on validation images",
     )
     return figure
 
@@ -113,8 +115,17 @@ def draw_calibration(table: pd.DataFrame, dataset: str) -> Figure:
         panel.plot([0, top], [0, top], color="#8a9199", linewidth=0.8, zorder=1)
         for pair in pairs:
             mine = rows[(rows.model == pair[0]) & (rows.loss == pair[1])].sort_values("bin")
-            panel.plot(mine.predicted, mine.estimate, color=style.COLOURS[pair[0]], linewidth=0.8, alpha=0.9,
-                       marker="o", markersize=2.4, markerfacecolor=style.face(pair[0]), markeredgewidth=0.7)  # fmt: skip
+            panel.plot(
+                mine.predicted,
+                mine.estimate,
+                color=style.COLOURS[pair[0]],
+                linewidth=0.8,
+                alpha=0.9,
+                marker="o",
+                markersize=2.4,
+                markerfacecolor=style.face(pair[0]),
+                markeredgewidth=0.7,
+            )
         panel.set(xlim=(0, top), ylim=(0, top))
         panel.set_title(style.finding_title(finding), fontsize=7.5)
         panel.grid(True, axis="both")
@@ -129,6 +140,7 @@ def draw_calibration(table: pd.DataFrame, dataset: str) -> Figure:
     style.heading(
         figure,
         f"Calibration on {style.dataset_title(dataset)}",
-        f"Ten bins of equal size, {population} test set; on the line a prediction of 20 % is right in 20 % of images; every panel has its own scale",
+        f"Ten bins of equal size, {population} test set; on the line a prediction of 20 % is right "
+        "in 20 % of images; every panel has its own scale",
     )
     return figure

@@ -21,8 +21,22 @@ REFERENCES = {
     "baseline": "undistilled network",
     "loss": "best loss (validation)",
 }
-COLUMNS = ["dataset", "population", "kind", "strategy", "model", "loss", "reference", "finding", "metric", "difference",
-           "low", "high", "p", "p_adjusted"]  # fmt: skip
+COLUMNS = [
+    "dataset",
+    "population",
+    "kind",
+    "strategy",
+    "model",
+    "loss",
+    "reference",
+    "finding",
+    "metric",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_adjusted",
+]
 
 
 def name_parts(name: str) -> tuple[str, str, str, str]:
@@ -61,12 +75,19 @@ def select(comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel per reference and metric; filled where the adjusted p-value is below 0.05."""
     pairs = style.in_order(zip(table.model, table.loss, strict=True))
-    shown = [(kind, metric) for kind in REFERENCES for metric in METRICS
-             if ((table.kind == kind) & (table.metric == metric)).any()]  # fmt: skip
+    shown = [
+        (kind, metric)
+        for kind in REFERENCES
+        for metric in METRICS
+        if ((table.kind == kind) & (table.metric == metric)).any()
+    ]
     figure, axes = style.panels(
-        1, max(len(shown), 1), (1.3, max(1.0, 0.145 * (len(pairs) + 0.6))),
-        margins=(style.label_margin(pairs), 0.2, 1.0, 0.3), gaps=(0.2, 0.4),
-    )  # fmt: skip
+        1,
+        max(len(shown), 1),
+        (1.3, max(1.0, 0.145 * (len(pairs) + 0.6))),
+        margins=(style.label_margin(pairs), 0.2, 1.0, 0.3),
+        gaps=(0.2, 0.4),
+    )
     colours = [style.COLOURS[model] for model, _ in pairs]
     wanted = pd.MultiIndex.from_tuples(pairs, names=["model", "loss"])
     for panel, (kind, metric) in zip(axes[0], shown, strict=False):
@@ -75,8 +96,15 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         certain = (rows.p_adjusted < LEVEL).to_numpy()
         style.shade_families(panel, pairs)
         panel.axvline(0, color="#8a9199", linewidth=0.9, zorder=1)
-        style.whiskers(panel, np.arange(len(pairs)), rows.difference, rows.low, rows.high, colours,
-                       faces=[c if sure else style.PAPER for c, sure in zip(colours, certain, strict=True)])  # fmt: skip
+        style.whiskers(
+            panel,
+            np.arange(len(pairs)),
+            rows.difference,
+            rows.low,
+            rows.high,
+            colours,
+            faces=[c if sure else style.PAPER for c, sure in zip(colours, certain, strict=True)],
+        )
         style.span(panel, chosen.low, chosen.high, include=0)
         panel.locator_params(axis="x", nbins=3)
         panel.set_title(
@@ -89,6 +117,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     style.heading(
         figure,
         f"Which models differ on {style.dataset_title(dataset)}",
-        "Paired differences of the macro average with their interval over patients and seeds; filled: adjusted p < 0.05; empty rows: the reference itself",
+        "Paired differences of the macro average with their interval over patients and seeds; "
+        "filled: adjusted p < 0.05; empty rows: the reference itself",
     )
     return figure

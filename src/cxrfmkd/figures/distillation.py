@@ -33,7 +33,8 @@ STUDENT, CONTROL = style.COLOURS["cxr-fmkd-direct-fft"], "#8a9199"
 
 
 def select(qualities: Sequence[dict], dataset: str) -> pd.DataFrame:
-    """Long table of every measure: of each loss's chosen student, of the controls (mean over losses), of the teacher.
+    """Long table of every measure: of each loss's chosen student, of the controls (mean over
+    losses), of the teacher.
 
     qualities: contents of `quality.json` with what their path says under `about`.
     """
@@ -59,9 +60,12 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     labels = [style.loss_name(loss) for loss in losses] + [CONTROLS[name] for name in controls]
     measures = [m for m in MEASURES if (table.measure == m).any()]
     figure, axes = style.panels(
-        1, len(measures), (0.93, max(1.0, 0.165 * (len(rows) + 0.6))),
-        margins=(style.text_width(labels) + 0.25, 0.15, 0.9, 0.3), gaps=(0.16, 0.4),
-    )  # fmt: skip
+        1,
+        len(measures),
+        (0.93, max(1.0, 0.165 * (len(rows) + 0.6))),
+        margins=(style.text_width(labels) + 0.25, 0.15, 0.9, 0.3),
+        gaps=(0.16, 0.4),
+    )
     values = table.set_index(["kind", "name", "measure"]).value
     for panel, measure in zip(axes[0], measures, strict=True):
         found = np.array([values.get((*row, measure), np.nan) for row in rows], float)
@@ -78,8 +82,15 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         colours = [STUDENT if kind == "student" else CONTROL for kind, _ in rows]
         panel.scatter(shown, y, s=24, c=colours, linewidths=0, zorder=3)
         for row in np.flatnonzero(found < FLOOR):
-            panel.annotate(f"← {found[row]:.3g}".replace("-", "−"), (FLOOR, row), (6, 0), textcoords="offset points",
-                           size=6, va="center_baseline", color=style.MUTED)  # fmt: skip
+            panel.annotate(
+                f"← {found[row]:.3g}".replace("-", "−"),
+                (FLOOR, row),
+                (6, 0),
+                textcoords="offset points",
+                size=6,
+                va="center_baseline",
+                color=style.MUTED,
+            )
         ends = [*shown[np.isfinite(shown)], start, *([teacher] if teacher is not None else [])]
         style.span(panel, ends, pad=0.1)
         panel.set_title(MEASURES[measure], fontsize=7.5)
@@ -88,7 +99,8 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     style.heading(
         figure,
         f"What the students of {style.dataset_title(dataset)} kept of the teacher",
-        "Chosen seed of each loss on validation images (blue) and controls (grey); dashed: a probe on the teacher itself. "
+        "Chosen seed of each loss on validation images (blue) and controls (grey); dashed: a probe "
+        "on the teacher itself. "
         "A mean vector alone already has the raw cosine shown.",
     )
     return figure

@@ -157,7 +157,8 @@ def make(name: str, spec: dict, paths: Sequence[str | Path]) -> Drawn:
         figure, data = MAKERS[kind](sources)
     except KeyError as missing:
         raise InputError(
-            f"{name}: {missing} is not among what it is drawn from ({', '.join(sorted(sources.tables)) or 'nothing'}). "
+            f"{name}: {missing} is not among what it is drawn from "
+            f"({', '.join(sorted(sources.tables)) or 'nothing'}). "
             "Make its tables again."
         ) from missing
     if named := IDS & set(data.columns):

@@ -1,4 +1,5 @@
-"""Embeddings as pictures: images as dots in two dimensions, coloured by what is known of the patient.
+"""Embeddings as pictures: images as dots in two dimensions, coloured by what is known of the
+patient.
 
 The dots are single images and carry no ids; what is saved beside the picture is one line per group.
 """
@@ -18,7 +19,8 @@ from cxrfmkd.figures import style
 from cxrfmkd.vocabulary.models import MODELS
 
 BLUE, ORANGE, GREEN, GREY = "#0a61c5", "#d48f15", "#19874b", "#9aa1a9"
-# Groups in drawing order with their colours; ages, which have an order of their own, go from pale to deep.
+# Groups in drawing order with their colours; ages, which have an order of their own, go from pale
+# to deep.
 GROUPS = {
     "disease": {"Pleural Effusion": BLUE, "No Finding": ORANGE, "Other": GREY},
     "sex": {"Male": BLUE, "Female": ORANGE},
@@ -64,7 +66,18 @@ def aggregate(table: pd.DataFrame, space: str) -> pd.DataFrame:
             for group, own in part.groupby(attribute):
                 for axis in SPACES[space][:2]:
                     x = own[axis]
-                    rows.append((*pair, attribute, group, axis, len(x), x.mean(), x.std(), *x.quantile([0.25, 0.5, 0.75])))  # fmt: skip
+                    rows.append(
+                        (
+                            *pair,
+                            attribute,
+                            group,
+                            axis,
+                            len(x),
+                            x.mean(),
+                            x.std(),
+                            *x.quantile([0.25, 0.5, 0.75]),
+                        )
+                    )
     return pd.DataFrame(rows, columns=[*keys, "images", "mean", "sd", "q25", "median", "q75"])
 
 
@@ -91,8 +104,8 @@ def dots(
 ) -> np.ndarray:
     """The images as an image, float (PIXELS, PIXELS, 4), first row at the bottom.
 
-    groups: bool (n,) each. Where images of several groups meet, their colours mix by number, so that no group
-    hides another; opacity grows with the number of images.
+    groups: bool (n,) each. Where images of several groups meet, their colours mix by number, so
+    that no group hides another; opacity grows with the number of images.
     """
     edges = [np.linspace(*bound, PIXELS + 1) for bound in bounds]
     total, mixed = np.zeros((PIXELS, PIXELS)), np.zeros((PIXELS, PIXELS, 3))
@@ -179,7 +192,8 @@ def draw(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     style.heading(
         figure,
         f"Embeddings of {style.dataset_title(dataset)} in {what}",
-        "Each dot an image of the main sample, colours mixed where images meet; curves along the edges: distribution of each group"
+        "Each dot an image of the main sample, colours mixed where images meet; curves along the "
+        "edges: distribution of each group"
         + ("; for looking, distances and densities mean little" if space == "tsne" else ""),
     )
     return figure
@@ -207,8 +221,17 @@ def _legend(panel: Axes, attribute: str, table: pd.DataFrame) -> float:
         )
         for group in groups
     ]
-    panel.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), ncols=3, fontsize=6.3,
-                 handletextpad=0.05, columnspacing=0.6, handlelength=1.0, borderpad=0)  # fmt: skip
+    panel.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.01),
+        ncols=3,
+        fontsize=6.3,
+        handletextpad=0.05,
+        columnspacing=0.6,
+        handlelength=1.0,
+        borderpad=0,
+    )
     return 8.0
 
 

@@ -39,9 +39,12 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     groups = list(dict.fromkeys(zip(table.attribute, table.group, strict=True)))
     columns = min(len(groups), 5)
     figure, axes = style.panels(
-        -(-len(groups) // columns), columns, (1.35, max(1.0, 0.145 * (len(pairs) + 0.6))),
-        margins=(style.label_margin(pairs), 0.2, 0.98, 0.3), gaps=(0.22, 0.62),
-    )  # fmt: skip
+        -(-len(groups) // columns),
+        columns,
+        (1.35, max(1.0, 0.145 * (len(pairs) + 0.6))),
+        margins=(style.label_margin(pairs), 0.2, 0.98, 0.3),
+        gaps=(0.22, 0.62),
+    )
     colours = [style.COLOURS[model] for model, _ in pairs]
     y = np.arange(len(pairs))
     for panel, (attribute, group) in zip(axes.flat, groups, strict=False):
@@ -53,8 +56,15 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
                 aligned(part, pairs).auc, y, marker="|", s=20, c="#9aa1a9", linewidths=0.9, zorder=2
             )
         whole = aligned(chosen[chosen.given == ""], pairs)
-        style.whiskers(panel, y, whole.auc, whole.low, whole.high, colours,
-                       faces=[style.face(model) for model, _ in pairs])  # fmt: skip
+        style.whiskers(
+            panel,
+            y,
+            whole.auc,
+            whole.low,
+            whole.high,
+            colours,
+            faces=[style.face(model) for model, _ in pairs],
+        )
         style.span(panel, chosen.auc, whole.low, whole.high, include=0.5)
         panel.locator_params(axis="x", nbins=4)
         panel.set_title(f"{attribute.capitalize()}:\n{group}", linespacing=1.25)
@@ -76,6 +86,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     style.heading(
         figure,
         f"What a linear probe reads from the embeddings of {style.dataset_title(dataset)}",
-        "AUC-ROC, this group against all others; 0.5: nothing is encoded; bars: interval over patients; grey ticks: within one disease or view",
+        "AUC-ROC, this group against all others; 0.5: nothing is encoded; bars: interval over "
+        "patients; grey ticks: within one disease or view",
     )
     return figure

@@ -28,21 +28,42 @@ def _box(
     height = _tall(lines)
     panel.add_patch(
         FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.05",
-            facecolor=style.BAND if quiet else style.PAPER, edgecolor=style.BAND if quiet else "#8a9199", linewidth=0.8,
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.05",
+            facecolor=style.BAND if quiet else style.PAPER,
+            edgecolor=style.BAND if quiet else "#8a9199",
+            linewidth=0.8,
         )
-    )  # fmt: skip
+    )
     top = y + LINE * (len(lines) - 1) / 2
     for i, line in enumerate(lines):
-        panel.text(x, top - LINE * i, line, ha="center", va="center_baseline", size=7.5 if i == 0 else 7,
-                   weight="bold" if i == 0 else "normal", color=style.MUTED if quiet and i else style.INK)  # fmt: skip
+        panel.text(
+            x,
+            top - LINE * i,
+            line,
+            ha="center",
+            va="center_baseline",
+            size=7.5 if i == 0 else 7,
+            weight="bold" if i == 0 else "normal",
+            color=style.MUTED if quiet and i else style.INK,
+        )
 
 
 def _arrow(panel: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     panel.add_patch(
-        FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=7, color="#8a9199",
-                        linewidth=0.9, shrinkA=0, shrinkB=0)
-    )  # fmt: skip
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle="-|>",
+            mutation_scale=7,
+            color="#8a9199",
+            linewidth=0.9,
+            shrinkA=0,
+            shrinkB=0,
+        )
+    )
 
 
 def _size(images: float, patients: float) -> str:
@@ -59,7 +80,12 @@ def _moves(steps: pd.DataFrame) -> list[tuple[list[str], list[str]]]:
         reason = str(row.reason)
         wrapped = textwrap.wrap(reason[:1].upper() + reason[1:], 72)
         kept = _size(row.kept, row.patients)
-        moves.append(([f"{row.excluded:,.0f} left out", *wrapped], [str(row.step), kept] if not i else [kept]))  # fmt: skip
+        moves.append(
+            (
+                [f"{row.excluded:,.0f} left out", *wrapped],
+                [str(row.step), kept] if not i else [kept],
+            )
+        )
     return moves
 
 
@@ -102,22 +128,39 @@ def draw(steps: pd.DataFrame, dataset: str) -> Figure:
 
 
 def select(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The steps and splits of a dataset's `summary.json` as the table that `draw` takes; counts alone.
+    """The steps and splits of a dataset's `summary.json` as the table that `draw` takes; counts
+    alone.
 
-    excluded: `image_id` and `reason` of the images that could not be packed. The splits are those of the records.
+    excluded: `image_id` and `reason` of the images that could not be packed. The splits are those
+    of the records.
     """
     steps = [{"kind": "step", **step} for step in summary["flow"]]
     kept = steps[-1]["kept"]
     if excluded is not None:
-        # A reason may name a file, and a file a patient: only the kind of error leaves the dataset's folder.
+        # A reason may name a file, and a file a patient: only the kind of error leaves the
+        # dataset's folder.
         for kind, count in excluded.reason.str.split(":").str[0].value_counts().items():
             kept -= count
-            steps.append({"kind": "step", "step": "packed", "kept": kept, "excluded": count, "patients": float("nan"),
-                          "reason": f"the image cannot be read ({kind})"})  # fmt: skip
+            steps.append(
+                {
+                    "kind": "step",
+                    "step": "packed",
+                    "kept": kept,
+                    "excluded": count,
+                    "patients": float("nan"),
+                    "reason": f"the image cannot be read ({kind})",
+                }
+            )
     splits = [
-        {"kind": "split", "step": name, "kept": found["images"], "excluded": 0,
-         "patients": found["patients"], "reason": ""}
+        {
+            "kind": "split",
+            "step": name,
+            "kept": found["images"],
+            "excluded": 0,
+            "patients": found["patients"],
+            "reason": "",
+        }
         for name, found in summary["counts"].items()
-    ]  # fmt: skip
+    ]
     columns = ["kind", "step", "kept", "excluded", "patients", "reason"]
     return pd.DataFrame(steps + splits, columns=columns)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
 
-# Pale to deep blue: lightness alone carries the order, so the map survives grey print and any colour vision.
+# Pale to deep blue: lightness alone carries the order, so the map survives grey print and any
+# colour vision.
 DEPTH = LinearSegmentedColormap.from_list(
     "depth", ["#f3f6fa", "#c3d8ee", "#7fb0dd", "#2f78c4", "#083a80"]
 )
@@ -63,16 +64,30 @@ def _block(
     distance = distance.reindex(index=index, columns=modes).to_numpy(float)
     bands = rows.set_index(["model", "loss", "mode"]).band.to_dict()
     edges = np.arange(len(modes) + 1) - 0.5, np.arange(len(pairs) + 1) - 0.5
-    panel.pcolormesh(*edges, np.ma.masked_invalid(distance), cmap=DEPTH, norm=scale,
-                     edgecolors=style.PAPER, linewidth=0.8)  # fmt: skip
+    panel.pcolormesh(
+        *edges,
+        np.ma.masked_invalid(distance),
+        cmap=DEPTH,
+        norm=scale,
+        edgecolors=style.PAPER,
+        linewidth=0.8,
+    )
     for (y, x), value in np.ndenumerate(distance):
         if np.isnan(value):
             panel.text(x, y, "–", ha="center", va="center_baseline", size=6, color=style.MUTED)
             continue
         stars = STARS.get(bands.get((*pairs[y], modes[x]), ""), "")
         ink = "#fefefe" if scale(value) > 0.62 else "#15181c"
-        panel.text(x - 0.06 * len(stars), y, f"{value:.2f}".lstrip("0"), ha="center", va="center_baseline",
-                   size=5.8, weight="bold" if stars else "normal", color=ink)  # fmt: skip
+        panel.text(
+            x - 0.06 * len(stars),
+            y,
+            f"{value:.2f}".lstrip("0"),
+            ha="center",
+            va="center_baseline",
+            size=5.8,
+            weight="bold" if stars else "normal",
+            color=ink,
+        )
         panel.text(x + 0.24, y - 0.06, stars, va="center_baseline", size=5, color=ink)
     style.rows_of(panel, [""] * len(pairs), top=0.5)
     panel.set_xlim(-0.5, len(modes) - 0.5)
@@ -91,9 +106,12 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     rows = [row for row in (thesis, [kind for kind in kinds if kind not in thesis]) if row]
     columns = max(len(row) for row in rows)
     figure, axes = style.panels(
-        len(rows), columns, (CELL * len(modes), TALL * len(pairs)),
-        margins=(style.label_margin(pairs), 0.15, 1.05, 0.42), gaps=(0.12, 0.7),
-    )  # fmt: skip
+        len(rows),
+        columns,
+        (CELL * len(modes), TALL * len(pairs)),
+        margins=(style.label_margin(pairs), 0.15, 1.05, 0.42),
+        gaps=(0.12, 0.7),
+    )
     top = np.nanmax([0.1, *table.d.to_numpy(float)])
     scale = Normalize(0, top)
     for line, row in zip(axes, rows, strict=True):
@@ -110,7 +128,8 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     style.heading(
         figure,
         f"Distances between groups in the embeddings of {style.dataset_title(dataset)}",
-        "Kolmogorov-Smirnov D of the main sample; * adjusted p < 0.05, ** < 0.001 (Benjamini-Yekutieli within each model); –: too few images",
+        "Kolmogorov-Smirnov D of the main sample; * adjusted p < 0.05, ** < 0.001 "
+        "(Benjamini-Yekutieli within each model); –: too few images",
         right=1.6,
     )
     _key(figure, scale)

@@ -40,8 +40,17 @@ def _axis(panel: Axes, x: int, low: float, high: float, emphasised: bool) -> Non
     """One vertical axis in the panel's 0-1 coordinates, with its two ends in numbers."""
     panel.plot([x, x], [0, 1], color="#8a9199", linewidth=1.1 if emphasised else 0.6, zorder=1)
     for y, value, shift, place in ((0, low, -2, "top"), (1, high, 2, "bottom")):
-        panel.annotate(f"{value:.3f}".replace("-", "−"), (x, y), (0, shift), textcoords="offset points", ha="center",
-                       va=place, size=6, color=style.MUTED, annotation_clip=False)  # fmt: skip
+        panel.annotate(
+            f"{value:.3f}".replace("-", "−"),
+            (x, y),
+            (0, shift),
+            textcoords="offset points",
+            ha="center",
+            va=place,
+            size=6,
+            color=style.MUTED,
+            annotation_clip=False,
+        )
 
 
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
@@ -58,19 +67,40 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     for panel, metric in zip(axes[:, 0], metrics, strict=True):
         chosen = table[table.metric == metric]
         bounds = scale(chosen)
-        grid = chosen.pivot_table(index=["model", "loss"], columns="finding", values=["mean", "sd"], dropna=False)  # fmt: skip
+        grid = chosen.pivot_table(
+            index=["model", "loss"], columns="finding", values=["mean", "sd"], dropna=False
+        )
         for x, name in enumerate(axes_here):
             _axis(panel, x, *bounds.loc[name], emphasised=name not in BY_RELEVANCE)
         for pair in pairs:
-            mean, sd = (grid.loc[pair, what].reindex(axes_here).to_numpy(float) for what in ("mean", "sd"))  # fmt: skip
+            mean, sd = (
+                grid.loc[pair, what].reindex(axes_here).to_numpy(float) for what in ("mean", "sd")
+            )
             low, high = (bounds.loc[axes_here, end].to_numpy() for end in ("low", "high"))
             height, spread = (mean - low) / (high - low), np.nan_to_num(sd) / (high - low)
             colour = style.COLOURS[pair[0]]
             x = np.arange(len(axes_here))
-            panel.fill_between(x, height - spread, height + spread, color=colour, alpha=alpha, linewidth=0, zorder=2)  # fmt: skip
-            panel.plot(x, height, color=colour, linestyle=dashes.get(pair[1], "-"), linewidth=1.1,
-                       marker="o", markersize=2.6, markerfacecolor=style.face(pair[0]),
-                       markeredgewidth=0.8, zorder=3)  # fmt: skip
+            panel.fill_between(
+                x,
+                height - spread,
+                height + spread,
+                color=colour,
+                alpha=alpha,
+                linewidth=0,
+                zorder=2,
+            )
+            panel.plot(
+                x,
+                height,
+                color=colour,
+                linestyle=dashes.get(pair[1], "-"),
+                linewidth=1.1,
+                marker="o",
+                markersize=2.6,
+                markerfacecolor=style.face(pair[0]),
+                markeredgewidth=0.8,
+                zorder=3,
+            )
         panel.set_title(style.METRIC_TITLES[metric], pad=11)
         panel.set(xlim=(-0.5, len(axes_here) - 0.5), ylim=(0, 1), yticks=[])
         panel.grid(False)
@@ -83,7 +113,8 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     style.heading(
         figure,
         f"The focused comparison on {style.dataset_title(dataset)}",
-        f"Mean over seeds, band: ± SD, on the {main_population(table)} test set; every axis has its own scale",
+        f"Mean over seeds, band: ± SD, on the {main_population(table)} test set; every axis has "
+        "its own scale",
     )
     return figure
 
@@ -97,10 +128,17 @@ def _two_lines(name: str) -> str:
 def legend(figure: Figure, pairs: list[tuple[str, str]], dashes: dict | None = None) -> None:
     """Models by colour, and losses by dash where they have one, along the bottom."""
     handles = [
-        Line2D([], [], color=style.COLOURS[model], marker="o", markersize=4,
-               markerfacecolor=style.face(model), label=MODELS[model].title)
+        Line2D(
+            [],
+            [],
+            color=style.COLOURS[model],
+            marker="o",
+            markersize=4,
+            markerfacecolor=style.face(model),
+            label=MODELS[model].title,
+        )
         for model in dict.fromkeys(model for model, _ in pairs)
-    ]  # fmt: skip
+    ]
     handles += [
         Line2D([], [], color=style.MUTED, linestyle=dash, label=style.loss_name(loss))
         for loss, dash in (dashes or {}).items()

@@ -12,8 +12,24 @@ from matplotlib.figure import Figure
 from cxrfmkd.figures import style
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE
 
-PLOTTED = ["dataset", "source", "strategy", "model", "loss", "population", "finding", "metric", "mean", "sd",
-           "n_seeds", "low", "high", "n", "positives", "prevalence"]  # fmt: skip
+PLOTTED = [
+    "dataset",
+    "source",
+    "strategy",
+    "model",
+    "loss",
+    "population",
+    "finding",
+    "metric",
+    "mean",
+    "sd",
+    "n_seeds",
+    "low",
+    "high",
+    "n",
+    "positives",
+    "prevalence",
+]
 ROW = 0.145  # inches that a row takes
 
 
@@ -70,9 +86,13 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     pairs, main = models_of(table), main_population(table)
     metrics = [m for m in style.METRIC_TITLES if m in set(table.metric)]
     figure, axes = style.panels(
-        1, len(metrics), (1.55, max(1.0, ROW * (len(pairs) + 0.6))),
-        margins=(style.label_margin(pairs), 0.2, 0.86, 0.3), gaps=(0.22, 0.4), share_y=True,
-    )  # fmt: skip
+        1,
+        len(metrics),
+        (1.55, max(1.0, ROW * (len(pairs) + 0.6))),
+        margins=(style.label_margin(pairs), 0.2, 0.86, 0.3),
+        gaps=(0.22, 0.4),
+        share_y=True,
+    )
     other = "natural" if main == "resampled" and (table.population == "natural").any() else None
     for panel, metric in zip(axes[0], metrics, strict=True):
         chosen = table[table.metric == metric]
@@ -81,14 +101,26 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         draw_rows(panel, lead, pairs)
         if other:
             rows = aligned(chosen[chosen.population == other], pairs)
-            panel.scatter(rows["mean"], np.arange(len(pairs)), marker="|", s=26, c="#8a9199", linewidths=1.1, zorder=2.5)  # fmt: skip
+            panel.scatter(
+                rows["mean"],
+                np.arange(len(pairs)),
+                marker="|",
+                s=26,
+                c="#8a9199",
+                linewidths=1.1,
+                zorder=2.5,
+            )
         style.span(panel, chosen["mean"], lead.low, lead.high)
         panel.set_title(style.METRIC_TITLES[metric])
         panel.locator_params(axis="x", nbins=4)
         panel.tick_params(labelleft=panel is axes[0, 0])
     style.label_models(axes[0, 0], pairs)
-    about = f"Mean of the 14 findings on the {main} test set; bars: interval over patients and seeds; hollow: linear probe"  # fmt: skip
-    style.heading(figure, f"Performance on {style.dataset_title(dataset)}", about + ("; grey tick: natural test set" if other else ""))  # fmt: skip
+    about = f"Mean of the 14 findings on the {main} test set; bars: interval over patients and seeds; hollow: linear probe"
+    style.heading(
+        figure,
+        f"Performance on {style.dataset_title(dataset)}",
+        about + ("; grey tick: natural test set" if other else ""),
+    )
     return figure
 
 
@@ -97,8 +129,15 @@ def panel_title(panel: Axes, chosen: pd.DataFrame, finding: str) -> None:
     panel.set_title(style.finding_title(finding), fontsize=7.5, pad=12)
     prevalence = chosen.prevalence.max()
     if finding != "Macro" and np.isfinite(prevalence):
-        panel.annotate(f"{100 * prevalence:.1f} % positive", (0, 1), (0, 4), xycoords="axes fraction",
-                       textcoords="offset points", size=6.5, color=style.MUTED)  # fmt: skip
+        panel.annotate(
+            f"{100 * prevalence:.1f} % positive",
+            (0, 1),
+            (0, 4),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            size=6.5,
+            color=style.MUTED,
+        )
 
 
 def draw_findings(table: pd.DataFrame, dataset: str, metric: str) -> Figure:
@@ -109,9 +148,13 @@ def draw_findings(table: pd.DataFrame, dataset: str, metric: str) -> Figure:
     columns = 5
     rows = -(-len(findings) // columns)
     figure, axes = style.panels(
-        rows, columns, (1.22, max(0.9, 0.118 * (len(pairs) + 0.6))),
-        margins=(style.label_margin(pairs), 0.2, 0.95, 0.3), gaps=(0.2, 0.58), share_y=True,
-    )  # fmt: skip
+        rows,
+        columns,
+        (1.22, max(0.9, 0.118 * (len(pairs) + 0.6))),
+        margins=(style.label_margin(pairs), 0.2, 0.95, 0.3),
+        gaps=(0.2, 0.58),
+        share_y=True,
+    )
     for panel, finding in zip(axes.flat, findings, strict=False):
         chosen = table[table.finding == finding]
         style.shade_families(panel, pairs)
@@ -127,6 +170,7 @@ def draw_findings(table: pd.DataFrame, dataset: str, metric: str) -> Figure:
     style.heading(
         figure,
         f"{style.METRIC_TITLES[metric]} of every finding on {style.dataset_title(dataset)}",
-        f"{main_population(table).capitalize()} test set; bars: interval over patients and seeds; every panel has its own scale",
+        f"{main_population(table).capitalize()} test set; bars: interval over patients and seeds; "
+        "every panel has its own scale",
     )
     return figure

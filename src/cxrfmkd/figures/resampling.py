@@ -17,11 +17,12 @@ COLUMNS = ["attribute", "race", "level", "patients", "images", "before", "after"
 
 
 def select(records: pd.DataFrame, weights: pd.DataFrame, minimum_cell: int) -> pd.DataFrame:
-    """Shares of images before and after balancing, by race, by disease within race, by age within race.
+    """Shares of images before and after balancing, by race, by disease within race, by age within
+    race.
 
-    records: the test split; weights: `image_id` and `weight`. Race "All" is the whole test set. The shares of a
-    group with fewer than `minimum_cell` patients are blank, and those of the next smallest where it would
-    otherwise follow from the rest.
+    records: the test split; weights: `image_id` and `weight`. Race "All" is the whole test set. The
+    shares of a group with fewer than `minimum_cell` patients are blank, and those of the next
+    smallest where it would otherwise follow from the rest.
     """
     table = records.merge(weights, on="image_id", validate="one_to_one")
     table["age_bin"] = pd.to_numeric(table.age_bin)
@@ -41,9 +42,13 @@ def _shares(
     known = table[values.notna()].assign(level=values.dropna())
     grouped = known.groupby("level")
     found = pd.DataFrame(
-        {"patients": grouped.patient_id.nunique(), "images": grouped.size(),
-         "before": grouped.size() / max(len(known), 1), "after": grouped.weight.sum() / known.weight.sum()}
-    ).reindex(levels)  # fmt: skip
+        {
+            "patients": grouped.patient_id.nunique(),
+            "images": grouped.size(),
+            "before": grouped.size() / max(len(known), 1),
+            "after": grouped.weight.sum() / known.weight.sum(),
+        }
+    ).reindex(levels)
     found = found.fillna(0)
     small = found.patients.between(1, minimum_cell - 1)
     if small.sum() == 1 and (rest := found.patients[~small & (found.patients > 0)]).size:
@@ -57,11 +62,19 @@ def _dumbbells(panel: Axes, rows: pd.DataFrame, labels: list[str], colours: list
     """From a hollow dot before to a filled one after, one row a group."""
     for y, (row, colour) in enumerate(zip(rows.itertuples(), colours, strict=True)):
         if np.isnan(row.before):
-            panel.annotate("suppressed", (0.02, y), xycoords=("axes fraction", "data"), size=6,
-                           va="center_baseline", color=style.MUTED)  # fmt: skip
+            panel.annotate(
+                "suppressed",
+                (0.02, y),
+                xycoords=("axes fraction", "data"),
+                size=6,
+                va="center_baseline",
+                color=style.MUTED,
+            )
             continue
         panel.plot([row.before, row.after], [y, y], color=colour, linewidth=1.4, zorder=2)
-        panel.scatter([row.before], [y], s=22, c=style.PAPER, edgecolors=colour, linewidths=1.1, zorder=3)  # fmt: skip
+        panel.scatter(
+            [row.before], [y], s=22, c=style.PAPER, edgecolors=colour, linewidths=1.1, zorder=3
+        )
         panel.scatter([row.after], [y], s=22, c=colour, edgecolors=colour, linewidths=1.1, zorder=3)
     style.rows_of(panel, labels)
     panel.set_xlim(0, 1.1 * _highest(rows))
@@ -89,8 +102,16 @@ def draw(table: pd.DataFrame, dataset: str, method: str) -> Figure:
     for panel, race, colour in zip(axes[1], (*RACES, "All"), [*colours, style.INK], strict=True):
         rows = table[(table.attribute == "age") & (table.race == race)]
         x = np.arange(len(rows))
-        panel.plot(x, rows.before, color=colour, linewidth=1, linestyle=(0, (3, 1.5)), marker="o",
-                   markersize=3, markerfacecolor=style.PAPER)  # fmt: skip
+        panel.plot(
+            x,
+            rows.before,
+            color=colour,
+            linewidth=1,
+            linestyle=(0, (3, 1.5)),
+            marker="o",
+            markersize=3,
+            markerfacecolor=style.PAPER,
+        )
         panel.plot(x, rows.after, color=colour, linewidth=1.3, marker="o", markersize=3)
         panel.set_title(f"Age, {race}" if race != "All" else "Age, whole test set")
         panel.grid(True, axis="y")
@@ -100,16 +121,34 @@ def draw(table: pd.DataFrame, dataset: str, method: str) -> Figure:
         panel.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         panel.tick_params(labelleft=panel is axes[1, 0], labelcolor=style.MUTED)
     handles = [
-        Line2D([], [], color=style.MUTED, marker="o", markersize=4, linestyle=dash, markerfacecolor=fill, label=label)
-        for dash, fill, label in (((0, (3, 1.5)), style.PAPER, "before"), ("-", style.MUTED, "after"))
-    ]  # fmt: skip
+        Line2D(
+            [],
+            [],
+            color=style.MUTED,
+            marker="o",
+            markersize=4,
+            linestyle=dash,
+            markerfacecolor=fill,
+            label=label,
+        )
+        for dash, fill, label in (
+            ((0, (3, 1.5)), style.PAPER, "before"),
+            ("-", style.MUTED, "after"),
+        )
+    ]
     height = figure.get_size_inches()[1]
     width = figure.get_size_inches()[0]
-    figure.legend(handles=handles, loc="upper right", ncols=2, bbox_to_anchor=(1 - 0.2 / width, 1 - 0.16 / height))  # fmt: skip
+    figure.legend(
+        handles=handles,
+        loc="upper right",
+        ncols=2,
+        bbox_to_anchor=(1 - 0.2 / width, 1 - 0.16 / height),
+    )
     style.heading(
         figure,
         f"Balancing the test set of {style.dataset_title(dataset)}",
-        f"Shares of race, of disease within race and of age within race; method: {METHODS.get(method, method)}",
+        "Shares of race, of disease within race and of age within race; method: "
+        f"{METHODS.get(method, method)}",
     )
     return figure
 

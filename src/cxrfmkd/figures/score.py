@@ -29,9 +29,11 @@ COLUMNS = [
 
 
 def select(score: pd.DataFrame, null: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The normalised score of every attribute and sample: mean and range over seeds, and the null's central 95 %.
+    """The normalised score of every attribute and sample: mean and range over seeds, and the null's
+    central 95 %.
 
-    The null belongs to the main sample; over seeds its bounds are averaged and its largest p-value is kept.
+    The null belongs to the main sample; over seeds its bounds are averaged and its largest p-value
+    is kept.
     """
     keys = ["dataset", "model", "loss", "attribute"]
     table = score[(score.dataset == dataset) & (score.form == "normalised")]
@@ -56,9 +58,12 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     pairs = style.in_order(zip(table.model, table.loss, strict=True))
     attributes = sorted(table.attribute.unique(), key=lambda name: [*TITLES, name].index(name))
     figure, axes = style.panels(
-        1, len(attributes), (1.55, max(1.0, 0.145 * (len(pairs) + 0.6))),
-        margins=(style.label_margin(pairs), 0.2, 0.9, 0.62), gaps=(0.22, 0.4),
-    )  # fmt: skip
+        1,
+        len(attributes),
+        (1.55, max(1.0, 0.145 * (len(pairs) + 0.6))),
+        margins=(style.label_margin(pairs), 0.2, 0.9, 0.62),
+        gaps=(0.22, 0.4),
+    )
     colours = [style.COLOURS[model] for model, _ in pairs]
     y = np.arange(len(pairs))
     for panel, attribute in zip(axes[0], attributes, strict=True):
@@ -72,22 +77,45 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
             )
         every = aligned(chosen[chosen["sample"] == "simulation"], pairs)
         panel.scatter(every.score, y, marker="|", s=30, c="#59636e", linewidths=1.1, zorder=4)
-        style.whiskers(panel, y, main.score, main.least, main.most, colours,
-                       faces=[style.face(model) for model, _ in pairs])  # fmt: skip
+        style.whiskers(
+            panel,
+            y,
+            main.score,
+            main.least,
+            main.most,
+            colours,
+            faces=[style.face(model) for model, _ in pairs],
+        )
         panel.set(xlim=(-4, 154), xticks=[0, 50, 100, 150])
         panel.set_title(TITLES.get(attribute, attribute.capitalize()))
         style.rows_of(panel, [""] * len(pairs))
     style.label_models(axes[0, 0], pairs)
     handles = [
-        Line2D([], [], color=style.MUTED, marker="o", markersize=4, label="main sample (mean and range over seeds)"),
-        Line2D([], [], color="#59636e", marker="|", markersize=6, linestyle="none", label="mean of repeated samples"),
+        Line2D(
+            [],
+            [],
+            color=style.MUTED,
+            marker="o",
+            markersize=4,
+            label="main sample (mean and range over seeds)",
+        ),
+        Line2D(
+            [],
+            [],
+            color="#59636e",
+            marker="|",
+            markersize=6,
+            linestyle="none",
+            label="mean of repeated samples",
+        ),
         Patch(color="#c9ced5", label="when the attribute is permuted between patients"),
-    ]  # fmt: skip
+    ]
     height = figure.get_size_inches()[1]
     figure.legend(handles=handles, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 0.1 / height))
     style.heading(
         figure,
         f"Bias score of the embeddings of {style.dataset_title(dataset)}",
-        "0: no test of the first four PCA modes is significant; 150: all are, at 0.001. Lower is less biased.",
+        "0: no test of the first four PCA modes is significant; 150: all are, at 0.001. Lower is "
+        "less biased.",
     )
     return figure

@@ -1,9 +1,10 @@
 """The look of every figure: one style file, one colour per model, one marker per loss.
 
-The colours were searched so that every pair stays apart (CIELAB distance of 18 or more) for normal sight and
-for simulated protanopia, deuteranopia and tritanopia, and so that each stands out on white and on dark paper.
-A family shares a hue: the linear probe is its lighter, the full fine-tune its darker colour, and probes are
-drawn hollow.
+The colours were searched so that every pair stays apart (CIELAB distance of 18 or more) for normal
+sight and for simulated protanopia, deuteranopia and tritanopia, and so that each stands out on
+white and on dark paper.
+A family shares a hue: the linear probe is its lighter, the full fine-tune its darker colour, and
+probes are drawn hollow.
 """
 
 from __future__ import annotations
@@ -155,8 +156,15 @@ def label_models(axes: Axes, pairs: Sequence[tuple[str, str]], top: float = 0.7)
     for row, (model, _) in enumerate(pairs):
         if not row or model != pairs[row - 1][0]:
             place = ScaledTranslation(0.12 - margin, 0, axes.figure.dpi_scale_trans)
-            axes.text(0, row, MODELS[model].title, size=7, va="center_baseline", ha="left",
-                      transform=axes.get_yaxis_transform() + place)  # fmt: skip
+            axes.text(
+                0,
+                row,
+                MODELS[model].title,
+                size=7,
+                va="center_baseline",
+                ha="left",
+                transform=axes.get_yaxis_transform() + place,
+            )
 
 
 def shade_families(axes: Axes, pairs: Sequence[tuple[str, str]]) -> None:
@@ -187,8 +195,8 @@ def panels(
 ) -> tuple[Figure, np.ndarray]:
     """A figure of equal panels laid out in inches, so that no layout engine has to guess.
 
-    size: (width, height) of one panel. margins: left, right, top, bottom. gaps: between columns, between rows.
-    Returns the figure and its axes, shape (rows, columns).
+    size: (width, height) of one panel. margins: left, right, top, bottom. gaps: between columns,
+    between rows. Returns the figure and its axes, shape (rows, columns).
     """
     left, right, top, bottom = margins
     width = left + columns * size[0] + (columns - 1) * gaps[0] + right
@@ -219,9 +227,11 @@ def blank(subject: str) -> Figure:
 
 
 def heading(figure: Figure, text: str, about: str = "", *, right: float = 0.12) -> None:
-    """A bold title at the top left, and under it in grey what is shown, broken where the figure ends.
+    """A bold title at the top left, and under it in grey what is shown, broken where the figure
+    ends.
 
-    right: inches that the lines leave free at the right. The figure grows by as much as further lines need.
+    right: inches that the lines leave free at the right. The figure grows by as much as further
+    lines need.
     """
     edge, step = 0.12, 0.13
     width, height = figure.get_size_inches()

@@ -18,12 +18,34 @@ from cxrfmkd.vocabulary.models import join_model, split_model
 SHOWN = BY_RELEVANCE[:4]  # the thesis's defaults (method, section 6.5)
 METRIC = "auc_roc"
 EVERYONE = "all"
-COLUMNS = ["dataset", "model", "loss", "population", "attribute", "group", "finding", "metric", "estimate", "low", "high",
-           "relative", "relative_low", "relative_high", "n", "suppressed"]  # fmt: skip
+COLUMNS = [
+    "dataset",
+    "model",
+    "loss",
+    "population",
+    "attribute",
+    "group",
+    "finding",
+    "metric",
+    "estimate",
+    "low",
+    "high",
+    "relative",
+    "relative_low",
+    "relative_high",
+    "n",
+    "suppressed",
+]
 KINDS = {
     "subgroups": ("estimate", "low", "high", "AUC-ROC by group of patients", ""),
-    "relative": ("relative", "relative_low", "relative_high", "AUC-ROC by group, relative to the mean of the groups", " %"),
-}  # fmt: skip
+    "relative": (
+        "relative",
+        "relative_low",
+        "relative_high",
+        "AUC-ROC by group, relative to the mean of the groups",
+        " %",
+    ),
+}
 
 
 def select(subgroups: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -79,12 +101,23 @@ def draw(table: pd.DataFrame, dataset: str, kind: str) -> Figure:
                 panel.axhspan(y - 0.5, y + 0.5, color=style.BAND, linewidth=0, zorder=0)
             spread = np.linspace(-0.38, 0.38, len(pairs)) if len(pairs) > 1 else np.zeros(1)
             style.whiskers(
-                panel, y + spread, *values[-1].T, [style.COLOURS[model] for model, _ in pairs],
-                faces=[style.face(model) for model, _ in pairs], size=3.2, width=0.9,
-            )  # fmt: skip
+                panel,
+                y + spread,
+                *values[-1].T,
+                [style.COLOURS[model] for model, _ in pairs],
+                faces=[style.face(model) for model, _ in pairs],
+                size=3.2,
+                width=0.9,
+            )
             if found[centre].isna().all():
-                panel.annotate("too few patients", (0.03, y), xycoords=("axes fraction", "data"),
-                               size=6, va="center_baseline", color=style.MUTED)  # fmt: skip
+                panel.annotate(
+                    "too few patients",
+                    (0.03, y),
+                    xycoords=("axes fraction", "data"),
+                    size=6,
+                    va="center_baseline",
+                    color=style.MUTED,
+                )
         style.span(panel, *values)
         if kind == "relative":
             panel.axvline(0, color="#8a9199", linewidth=0.9, zorder=1)
@@ -101,9 +134,11 @@ def draw(table: pd.DataFrame, dataset: str, kind: str) -> Figure:
     if hidden:
         first += f"; too few patients: {', '.join(hidden)}"
     style.heading(
-        figure, f"{title}, {style.dataset_title(dataset)}",
-        f"{main_population(table).capitalize()} test set; bars: interval over patients and seeds{first}",
-    )  # fmt: skip
+        figure,
+        f"{title}, {style.dataset_title(dataset)}",
+        f"{main_population(table).capitalize()} test set; bars: interval over patients and "
+        f"seeds{first}",
+    )
     return figure
 
 
@@ -141,8 +176,23 @@ def select_gaps(gaps: pd.DataFrame, dataset: str) -> pd.DataFrame:
         single & (table.kind == "range") & (table.metric == METRIC) & table.finding.isin(SHOWN[:2])
     ]
     table = table[table.population == main_population(table)]
-    columns = ["dataset", "model", "loss", "population", "attribute", "finding", "metric", "a", "b", "estimate", "low",
-               "high", "expected", "corrected", "p"]  # fmt: skip
+    columns = [
+        "dataset",
+        "model",
+        "loss",
+        "population",
+        "attribute",
+        "finding",
+        "metric",
+        "a",
+        "b",
+        "estimate",
+        "low",
+        "high",
+        "expected",
+        "corrected",
+        "p",
+    ]
     return table[columns].reset_index(drop=True)
 
 
@@ -152,9 +202,12 @@ def draw_gaps(table: pd.DataFrame, dataset: str) -> Figure:
     attributes = list(dict.fromkeys(table.attribute))
     findings = [finding for finding in SHOWN if (table.finding == finding).any()]
     figure, axes = style.panels(
-        max(len(findings), 1), max(len(attributes), 1), (1.5, max(0.9, 0.145 * (len(pairs) + 0.6))),
-        margins=(style.label_margin(pairs), 0.2, 1.05, 0.3), gaps=(0.2, 0.75),
-    )  # fmt: skip
+        max(len(findings), 1),
+        max(len(attributes), 1),
+        (1.5, max(0.9, 0.145 * (len(pairs) + 0.6))),
+        margins=(style.label_margin(pairs), 0.2, 1.05, 0.3),
+        gaps=(0.2, 0.75),
+    )
     colours = [style.COLOURS[model] for model, _ in pairs]
     y = np.arange(len(pairs))
     for row, finding in zip(axes, findings, strict=False):
@@ -165,8 +218,15 @@ def draw_gaps(table: pd.DataFrame, dataset: str) -> Figure:
             panel.scatter(
                 found.expected, y, marker="|", s=26, c="#8a9199", linewidths=1.1, zorder=2.5
             )
-            style.whiskers(panel, y, found.estimate, found.low, found.high, colours,
-                           faces=[style.face(model) for model, _ in pairs])  # fmt: skip
+            style.whiskers(
+                panel,
+                y,
+                found.estimate,
+                found.low,
+                found.high,
+                colours,
+                faces=[style.face(model) for model, _ in pairs],
+            )
             style.span(panel, mine.estimate, mine.low, mine.high, include=0.0)
             panel.set_title(attribute.capitalize())
             panel.locator_params(axis="x", nbins=4)
@@ -182,11 +242,19 @@ def draw_gaps(table: pd.DataFrame, dataset: str) -> Figure:
                     color=style.MUTED,
                 )
         style.label_models(row[0], pairs)
-        row[0].annotate(finding, (0, 1), (0, 19), xycoords="axes fraction", textcoords="offset points",
-                        size=8, color=style.MUTED)  # fmt: skip
+        row[0].annotate(
+            finding,
+            (0, 1),
+            (0, 19),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            size=8,
+            color=style.MUTED,
+        )
     style.heading(
         figure,
         f"Gaps between the best and the worst served group, {style.dataset_title(dataset)}",
-        "Difference in AUC-ROC with its interval over patients; grey tick: gap to be expected if all groups were served alike",
+        "Difference in AUC-ROC with its interval over patients; grey tick: gap to be expected if "
+        "all groups were served alike",
     )
     return figure

@@ -17,8 +17,21 @@ STRATEGIES = {
     "linear-probe": ", linear probe",
     "full-finetune": ", full fine-tune",
 }
-COLUMNS = ["dataset", "source", "strategy", "model", "loss", "metric", "finding", "ours", "ours_sd", "thesis", "thesis_sd",
-           "difference", "z"]  # fmt: skip
+COLUMNS = [
+    "dataset",
+    "source",
+    "strategy",
+    "model",
+    "loss",
+    "metric",
+    "finding",
+    "ours",
+    "ours_sd",
+    "thesis",
+    "thesis_sd",
+    "difference",
+    "z",
+]
 
 
 def select(against: pd.DataFrame) -> pd.DataFrame:
@@ -40,9 +53,12 @@ def draw(table: pd.DataFrame) -> Figure:
     places.sort(key=lambda place: (list(STRATEGIES).index(place[2]), place))
     metrics = [metric for metric in METRICS if (table.metric == metric).any()]
     figure, axes = style.panels(
-        len(metrics), len(places), (1.6, max(0.9, 0.145 * (len(pairs) + 0.6))),
-        margins=(style.label_margin(pairs), 0.2, 1.15, 0.62), gaps=(0.22, 0.85),
-    )  # fmt: skip
+        len(metrics),
+        len(places),
+        (1.6, max(0.9, 0.145 * (len(pairs) + 0.6))),
+        margins=(style.label_margin(pairs), 0.2, 1.15, 0.62),
+        gaps=(0.22, 0.85),
+    )
     y = np.arange(len(pairs))
     colours = [style.COLOURS[model] for model, _ in pairs]
     for row, metric in zip(axes, metrics, strict=True):
@@ -81,8 +97,15 @@ def draw(table: pd.DataFrame) -> Figure:
             panel.locator_params(axis="x", nbins=4)
             style.rows_of(panel, [""] * len(pairs))
         style.label_models(row[0], pairs)
-        row[0].annotate(f"Macro {style.METRIC_TITLES[metric]}", (0, 1), (0, 30), xycoords="axes fraction",
-                        textcoords="offset points", size=8, color=style.MUTED)  # fmt: skip
+        row[0].annotate(
+            f"Macro {style.METRIC_TITLES[metric]}",
+            (0, 1),
+            (0, 30),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            size=8,
+            color=style.MUTED,
+        )
     handles = [
         Line2D(
             [], [], color=style.MUTED, marker="o", markersize=4, label="this study, ± SD over seeds"
@@ -93,5 +116,10 @@ def draw(table: pd.DataFrame) -> Figure:
     ]
     height = figure.get_size_inches()[1]
     figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, 0.12 / height))
-    style.heading(figure, "Against the thesis", "Resampled test sets; differences come from the data’s release, the method’s switches and chance")  # fmt: skip
+    style.heading(
+        figure,
+        "Against the thesis",
+        "Resampled test sets; differences come from the data’s release, the method’s switches and "
+        "chance",
+    )
     return figure

@@ -14,8 +14,21 @@ from cxrfmkd.vocabulary.models import MODELS
 
 FINDING = "Average Classes 1 to 7"
 MEASURES = {"score": "Bias score", "D": "Mean distance D"}
-POINTS = ["dataset", "measure", "metric", "population", "finding", "model", "loss", "bias", "bias_low", "bias_high",
-          "performance", "performance_low", "performance_high"]  # fmt: skip
+POINTS = [
+    "dataset",
+    "measure",
+    "metric",
+    "population",
+    "finding",
+    "model",
+    "loss",
+    "bias",
+    "bias_low",
+    "bias_high",
+    "performance",
+    "performance_low",
+    "performance_high",
+]
 LINES = ["slope", "intercept", "spearman", "low", "high", "p", "models", "families"]
 
 
@@ -42,8 +55,16 @@ def _panel(panel: Axes, own: pd.DataFrame) -> None:
                 panel.plot(
                     *zip(*line, strict=True), color=colour, linewidth=0.7, alpha=0.35, zorder=2
                 )
-        panel.scatter([row.bias], [row.performance], s=20, marker=style.marker(row.loss), c=style.face(row.model),
-                      edgecolors=colour, linewidths=1.0, zorder=3)  # fmt: skip
+        panel.scatter(
+            [row.bias],
+            [row.performance],
+            s=20,
+            marker=style.marker(row.loss),
+            c=style.face(row.model),
+            edgecolors=colour,
+            linewidths=1.0,
+            zorder=3,
+        )
     first = own.iloc[0]
     if np.isfinite(first.slope):
         x = np.array([own.bias.min(), own.bias.max()])
@@ -58,8 +79,15 @@ def _panel(panel: Axes, own: pd.DataFrame) -> None:
         text = f"ρ = {first.spearman:.2f}"
         if np.isfinite(first.low):
             text += f" ({first.low:.2f} to {first.high:.2f})"
-        panel.annotate(text.replace("-", "−"), (0, 1), (0, 3), xycoords="axes fraction",
-                       textcoords="offset points", size=6.5, color=style.MUTED)  # fmt: skip
+        panel.annotate(
+            text.replace("-", "−"),
+            (0, 1),
+            (0, 3),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            size=6.5,
+            color=style.MUTED,
+        )
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -93,20 +121,37 @@ def draw(table: pd.DataFrame) -> Figure:
             )
         line[0].set_ylabel(style.dataset_title(dataset), weight="bold", labelpad=8)
     handles = [
-        Line2D([], [], linestyle="none", color=style.COLOURS[model], marker="o", markersize=4.5,
-               markerfacecolor=style.face(model), label=MODELS[model].title)
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            color=style.COLOURS[model],
+            marker="o",
+            markersize=4.5,
+            markerfacecolor=style.face(model),
+            label=MODELS[model].title,
+        )
         for model in dict.fromkeys(model for model, _ in pairs)
     ] + [
-        Line2D([], [], linestyle="none", color=style.MUTED, marker=style.marker(loss), markersize=4.5, label=style.loss_name(loss))
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            color=style.MUTED,
+            marker=style.marker(loss),
+            markersize=4.5,
+            label=style.loss_name(loss),
+        )
         for loss in losses
-    ]  # fmt: skip
+    ]
     height = figure.get_size_inches()[1]
     populations = " or ".join(dict.fromkeys(table.population))
     figure.legend(handles=handles, loc="lower center", ncols=5, bbox_to_anchor=(0.5, 0.1 / height))
     style.heading(
         figure,
         "Performance against bias",
-        f"Mean of the seven most relevant findings, {populations} test set; dashed: least squares, as in the thesis; ρ: rank "
+        f"Mean of the seven most relevant findings, {populations} test set; dashed: least squares, "
+        "as in the thesis; ρ: rank "
         "correlation, its interval over families of models, which are not independent",
     )
     return figure

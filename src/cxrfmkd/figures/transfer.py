@@ -34,9 +34,12 @@ def draw(table: pd.DataFrame, source: str, target: str) -> Figure:
     strategies = [s for s in TITLES if (table.strategy == s).any()]
     metrics = [m for m in METRICS if (table.metric == m).any()]
     figure, axes = style.panels(
-        len(metrics), len(strategies), (1.5, max(0.9, 0.145 * (len(pairs) + 0.6))),
-        margins=(style.label_margin(pairs), 0.2, 1.05, 0.3), gaps=(0.2, 0.75),
-    )  # fmt: skip
+        len(metrics),
+        len(strategies),
+        (1.5, max(0.9, 0.145 * (len(pairs) + 0.6))),
+        margins=(style.label_margin(pairs), 0.2, 1.05, 0.3),
+        gaps=(0.2, 0.75),
+    )
     for row, metric in zip(axes, metrics, strict=True):
         chosen = table[table.metric == metric]
         for panel, strategy in zip(row, strategies, strict=True):
@@ -45,23 +48,46 @@ def draw(table: pd.DataFrame, source: str, target: str) -> Figure:
             absent = aligned(here, pairs)["mean"].isna()
             best = aligned(chosen[chosen.strategy == "own"], pairs)["mean"].mask(absent)
             if strategy != "own" and best.notna().any():
-                panel.scatter(best, np.arange(len(pairs)), marker="|", s=26, c="#8a9199", linewidths=1.1, zorder=2.5)  # fmt: skip
+                panel.scatter(
+                    best,
+                    np.arange(len(pairs)),
+                    marker="|",
+                    s=26,
+                    c="#8a9199",
+                    linewidths=1.1,
+                    zorder=2.5,
+                )
             draw_rows(panel, here, pairs)
             style.span(panel, chosen["mean"], chosen.low, chosen.high)
             panel.set_title(TITLES[strategy].format(target=style.dataset_title(target)))
             panel.locator_params(axis="x", nbins=4)
             style.rows_of(panel, [""] * len(pairs))
             for y in np.flatnonzero(absent):
-                panel.annotate("not applicable", (0.5, y), xycoords=("axes fraction", "data"), ha="center",
-                               va="center_baseline", size=6, color=style.MUTED)  # fmt: skip
+                panel.annotate(
+                    "not applicable",
+                    (0.5, y),
+                    xycoords=("axes fraction", "data"),
+                    ha="center",
+                    va="center_baseline",
+                    size=6,
+                    color=style.MUTED,
+                )
         style.label_models(row[0], pairs)
-        row[0].annotate(f"Macro {style.METRIC_TITLES[metric]}", (0, 1), (0, 19), xycoords="axes fraction",
-                        textcoords="offset points", size=8, color=style.MUTED)  # fmt: skip
+        row[0].annotate(
+            f"Macro {style.METRIC_TITLES[metric]}",
+            (0, 1),
+            (0, 19),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            size=8,
+            color=style.MUTED,
+        )
     own = "; grey tick: the same model trained on the target" if "own" in strategies else ""
     style.heading(
         figure,
         f"From {style.dataset_title(source)} to {style.dataset_title(target)}",
-        f"Mean of the 14 findings on the {main_population(table)} test set of {style.dataset_title(target)}; bars: "
+        f"Mean of the 14 findings on the {main_population(table)} test set of "
+        f"{style.dataset_title(target)}; bars: "
         f"interval over patients and seeds{own}",
     )
     return figure

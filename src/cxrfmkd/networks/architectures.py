@@ -1,7 +1,7 @@
 """Backbones of torchvision with one input channel, and the weights that they start from.
 
-The first convolution holds the sum of the three channels' weights, which gives the numbers that an image copied to
-three channels would give. Source: thesis method, sections 1.2 and 3.3.
+The first convolution holds the sum of the three channels' weights, which gives the numbers that an
+image copied to three channels would give. Source: thesis method, sections 1.2 and 3.3.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ ARCHITECTURES = {
 
 
 def initial_weights(architecture: str, weights: str) -> dict[str, Tensor]:
-    """Weights of a backbone under torchvision's names, its classifier left out, its stem with one channel.
+    """Weights of a backbone under torchvision's names, its classifier left out, its stem with one
+    channel.
 
-    weights: `imagenet` for torchvision's default ones (downloaded once into torch's cache), or a folder with
-    <architecture>.safetensors or <architecture>*.pth, of three channels or one.
+    weights: `imagenet` for torchvision's default ones (downloaded once into torch's cache), or a
+    folder with <architecture>.safetensors or <architecture>*.pth, of three channels or one.
     """
     found = (
         _imagenet(architecture) if weights == "imagenet" else _from_folder(architecture, weights)
@@ -69,9 +70,12 @@ def _imagenet(architecture: str) -> dict[str, Tensor]:
         )
     except (OSError, RuntimeError) as error:
         raise InputError(
-            f"network.weights: the ImageNet weights of {architecture} could not be fetched ({error}). "
-            f"On a machine with internet access, download {url} and put it at {cache}, or put it into a folder of "
-            "your choice and set network.weights to that folder; `network.weights: none` starts from random weights."
+            f"network.weights: the ImageNet weights of {architecture} could not be fetched "
+            f"({error}). "
+            f"On a machine with internet access, download {url} and put it at {cache}, or put it "
+            "into a folder of "
+            "your choice and set network.weights to that folder; `network.weights: none` starts "
+            "from random weights."
         ) from None
     finally:
         socket.setdefaulttimeout(patience)
@@ -88,8 +92,10 @@ def _from_folder(architecture: str, folder: str) -> dict[str, Tensor]:
         if place.exists():
             return torch.load(place, map_location="cpu", weights_only=True)
     raise InputError(
-        f"network.weights: {folder} has neither {architecture}.safetensors nor {architecture}*.pth. Put "
-        f"{torchvision.models.get_model_weights(architecture).DEFAULT.url} there, or weights of your own."
+        f"network.weights: {folder} has neither {architecture}.safetensors nor "
+        f"{architecture}*.pth. Put "
+        f"{torchvision.models.get_model_weights(architecture).DEFAULT.url} there, or weights of "
+        "your own."
     )
 
 

@@ -11,7 +11,8 @@ import torch
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Network
 
-# The workflow sets it to network.device, which changes no result and so is not among a rule's settings.
+# The workflow sets it to network.device, which changes no result and so is not among a rule's
+# settings.
 VARIABLE = "CXRFMKD_DEVICE"
 
 
@@ -20,7 +21,8 @@ def pick_device(name: str = "auto") -> torch.device:
     name = os.environ.get(VARIABLE, name) if name == "auto" else name
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "network.device is cuda, but torch sees no GPU here. Set it to auto or cpu, or ask the scheduler for one."
+            "network.device is cuda, but torch sees no GPU here. Set it to auto or cpu, or ask the "
+            "scheduler for one."
         )
     automatic = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(automatic if name == "auto" else name)

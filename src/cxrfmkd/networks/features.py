@@ -8,10 +8,10 @@ import pandas as pd
 
 from cxrfmkd.networks.batches import Feed
 from cxrfmkd.networks.devices import algorithms, pick_device
+from cxrfmkd.networks.inference import predict
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.study import settings as configuration
-from cxrfmkd.training.loop import predict
 
 BATCH = 128
 
@@ -25,8 +25,9 @@ def extract(
 ) -> KeyedArray:
     """The backbone's pooled output of each image, float32 (len(image_ids), width), by key.
 
-    Full precision, eval mode, no gradient: nothing of the network changes, batch-norm statistics included.
-    A projection that the network has is not applied; it is one matrix product on these features.
+    Full precision, eval mode, no gradient: nothing of the network changes, batch-norm statistics
+    included. A projection that the network has is not applied; it is one matrix product on these
+    features.
     """
     feed = Feed(images, image_ids, device=pick_device(compute.device))
     with algorithms(compute):

@@ -1,4 +1,5 @@
-"""Students and classifiers: an image network, perhaps the distillation's projection, perhaps a 14-way head.
+"""Students and classifiers: an image network, perhaps the distillation's projection, perhaps a
+14-way head.
 
     student = load_student("results/chexpert/students/mse/selected.json")
     with torch.no_grad():
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cxrfmkd.networks.architectures import ARCHITECTURES, initial_weights, one_channel_backbone
-from cxrfmkd.probing.heads import chosen_weights
+from cxrfmkd.networks.weights import selected_weights
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import atomic_write
 
@@ -29,12 +30,15 @@ INPUTS = ("normalised", "raw")
 
 
 class Network(nn.Module):
-    """Backbone, optional projection, optional head; images in, logits (or embeddings without a head) out.
+    """Backbone, optional projection, optional head; images in, logits (or embeddings without a
+    head) out.
 
-    backbone: a name in `ARCHITECTURES`; its weights are torchvision's random ones until others are loaded.
+    backbone: a name in `ARCHITECTURES`; its weights are torchvision's random ones until others are
+    loaded.
     projection: outputs of a linear layer on the pooled features; None for no such layer.
     outputs: logits of a linear head on top; None for no head.
-    input: `normalised` scales 0-255 to ImageNet's grey mean and deviation, `raw` leaves it as it is.
+    input: `normalised` scales 0-255 to ImageNet's grey mean and deviation, `raw` leaves it as it
+    is.
     """
 
     def __init__(
@@ -47,7 +51,8 @@ class Network(nn.Module):
         super().__init__()
         if backbone not in ARCHITECTURES or input not in INPUTS:
             raise InputError(
-                f"there is no network {backbone!r} with {input!r} input; networks are {some(ARCHITECTURES)}, "
+                f"there is no network {backbone!r} with {input!r} input; networks are "
+                f"{some(ARCHITECTURES)}, "
                 f"inputs {some(INPUTS)}."
             )
         self.architecture, self.input = backbone, input
@@ -107,10 +112,11 @@ class Network(nn.Module):
         return self
 
     def parameter_groups(self, rate: float) -> list[dict]:
-        """Trainable parameters for an Adam that moves the one-channel stem as three copied channels would move.
+        """Trainable parameters for an Adam that moves the one-channel stem as three copied channels
+        would move.
 
-        Each of three equal channels gets the sum's gradient and, under Adam, the same step; their sum therefore
-        moves three steps.
+        Each of three equal channels gets the sum's gradient and, under Adam, the same step; their
+        sum therefore moves three steps.
         """
         stem = self.backbone.get_submodule(ARCHITECTURES[self.architecture].stem).weight
         rest = [p for p in self.parameters() if p.requires_grad and p is not stem]
@@ -149,14 +155,15 @@ def load(path: str | Path) -> Network:
 
     path: its safetensors file, or a `selected.json` that names one.
     """
-    path = chosen_weights(path)
+    path = selected_weights(path)
     if not path.exists():
         raise InputError(f"{path}: there are no such weights. Train them first.")
     with safe_open(path, framework="pt") as file:
         facts = file.metadata() or {}
     if facts.get("architecture") not in ARCHITECTURES:
         raise InputError(
-            f"{path}: its header names no image network that we know (architecture: {facts.get('architecture')}). "
+            f"{path}: its header names no image network that we know (architecture: "
+            f"{facts.get('architecture')}). "
             "It was not written by this package, or holds a head alone."
         )
     with torch.device("meta"):
@@ -169,19 +176,21 @@ def load(path: str | Path) -> Network:
 
 def holds_network(path: str | Path) -> bool:
     """Whether a file of weights (or the one that a `selected.json` names) is a whole network, not a head alone."""
-    with safe_open(chosen_weights(path), framework="pt") as file:
+    with safe_open(selected_weights(path), framework="pt") as file:
         return (file.metadata() or {}).get("architecture") in ARCHITECTURES
 
 
 def load_student(path: str | Path, device: str = "cpu") -> Network:
-    """A distilled student: images (n, h, w) of 0-255 in, teacher-like embeddings (n, dimension) out.
+    """A distilled student: images (n, h, w) of 0-255 in, teacher-like embeddings (n, dimension)
+    out.
 
     path: `weights.safetensors` of a student, or the `selected.json` of its loss.
     """
     network = load(path)
     if network.projection is None or network.head is not None:
         raise InputError(
-            f"{path}: these are weights of a classifier, not of a student. Students lie below students/."
+            f"{path}: these are weights of a classifier, not of a student. Students lie below "
+            "students/."
         )
     return network.to(device)
 
@@ -199,7 +208,8 @@ def create(
     absent = [name for name in missing if not name.endswith("num_batches_tracked")]
     if absent or unexpected:
         raise InputError(
-            f"network.weights: the weights for {backbone} in {weights} do not fit it: {len(absent)} are missing "
+            f"network.weights: the weights for {backbone} in {weights} do not fit it: "
+            f"{len(absent)} are missing "
             f"({some(absent, 3)}), {len(unexpected)} are unknown ({some(unexpected, 3)})."
         )
     for name in missing:

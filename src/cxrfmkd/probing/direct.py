@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.datasets import records
-from cxrfmkd.probing.heads import Linear, View, one_each, predictions, write_run
+from cxrfmkd.networks.layers import Linear, View
+from cxrfmkd.probing.heads import one_each, predictions, write_run
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
@@ -24,9 +25,11 @@ def transfer(
 ) -> None:
     """Write a run folder per seed with the source's head and its logits on the target's records.
 
-    spec: `model`, `seeds` and what identifies the transfer; features: the target through the source's backbone;
-    projection: weights of the student whose projection the head stands on, or none; heads: the source's weights
-    (or its `selected.json`); each of these once, or once per run. tables: records of val and test.
+    spec: `model`, `seeds` and what identifies the transfer; features: the target through the
+    source's backbone;
+    projection: weights of the student whose projection the head stands on, or none; heads: the
+    source's weights (or its `selected.json`); each of these once, or once per run. tables: records
+    of val and test.
     """
     seeds = spec["seeds"]
     if len(runs) != len(seeds):

@@ -1,9 +1,11 @@
 """Many L2-penalised logistic regressions on the same features, solved together.
 
-Every column of the problem is one regression (a seed's weights, a penalty, a finding). All of them share the
-two products with the feature matrix that an iteration costs, so 280 cost little more than a few. The features
-are first rotated to their principal axes, where the Hessian at the start is nearly diagonal: L-BFGS with that
-diagonal as its first metric (Nocedal & Wright 2006, algorithm 7.4) then needs some tens of iterations.
+Every column of the problem is one regression (a seed's weights, a penalty, a finding). All of them
+share the two products with the feature matrix that an iteration costs, so 280 cost little more than
+a few. The features
+are first rotated to their principal axes, where the Hessian at the start is nearly diagonal: L-BFGS
+with that diagonal as its first metric (Nocedal & Wright 2006, algorithm 7.4) then needs some tens
+of iterations.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ class Solution:
     """Coefficients of every regression and how the solver ended.
 
     weight: (columns, F); bias: (columns,); both of the features' type.
-    iterations: (columns,) int64; converged: (columns,) bool; constant: (columns,) bool, true where the data
-    held one class only, so that the weight is zero and the bias the log-odds of the smoothed prior.
+    iterations: (columns,) int64; converged: (columns,) bool; constant: (columns,) bool, true where
+    the data held one class only, so that the weight is zero and the bias the log-odds of the
+    smoothed prior.
     """
 
     weight: Tensor
@@ -36,12 +39,13 @@ class Solution:
 def solve(
     features: Tensor, targets: Tensor, weights: Tensor, penalties: Tensor, limit: int = 300
 ) -> Solution:
-    """Minimise, for each column k, sum_i w_ik bce(x_i . a_k + b_k, y_ik) / sum_i w_ik + penalty_k / 2 |a_k|^2.
+    """Minimise, for each column k, sum_i w_ik bce(x_i . a_k + b_k, y_ik) / sum_i w_ik + penalty_k /
+    2 |a_k|^2.
 
-    features: (n, F) float32 or float64, centred (standardised, as a rule); targets: (n, columns), 0 or 1,
-    anything where the weight is 0; weights: (n, columns), >= 0; penalties: (columns,), > 0.
-    The bias is not penalised. A column has converged when the quasi-Newton estimate of what is left to gain
-    in its objective is under 1e-8 (float32) or 1e-14 (float64).
+    features: (n, F) float32 or float64, centred (standardised, as a rule); targets: (n, columns), 0
+    or 1, anything where the weight is 0; weights: (n, columns), >= 0; penalties: (columns,), > 0.
+    The bias is not penalised. A column has converged when the quasi-Newton estimate of what is left
+    to gain in its objective is under 1e-8 (float32) or 1e-14 (float64).
     scikit-learn's LogisticRegression has C = 1 / (penalty * sum_i w_ik).
     """
     columns = targets.shape[1]
@@ -69,10 +73,12 @@ def solve(
 
 
 def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotate centred features to their principal axes: (scores (n, r), basis (F, r)), features = scores @ basis.T.
+    """Rotate centred features to their principal axes: (scores (n, r), basis (F, r)), features =
+    scores @ basis.T.
 
-    The basis is orthonormal, so an L2 penalty means the same before and after. With fewer rows than features
-    only the r <= n directions that the rows span are kept, since the penalised solution lies in them.
+    The basis is orthonormal, so an L2 penalty means the same before and after. With fewer rows than
+    features only the r <= n directions that the rows span are kept, since the penalised solution
+    lies in them.
     """
     n, width = features.shape
     if n >= width:
@@ -114,9 +120,17 @@ def _lbfgs(scores, targets, weights, penalties, share, limit) -> tuple[Tensor, T
             active, theta, gradient, direction, penalty, metric, logits, targets, weights = (
                 tensor[..., going]
                 for tensor in (
-                    active, theta, gradient, direction, penalty, metric, logits, targets, weights,
+                    active,
+                    theta,
+                    gradient,
+                    direction,
+                    penalty,
+                    metric,
+                    logits,
+                    targets,
+                    weights,
                 )
-            )  # fmt: skip
+            )
             steps = [tuple(part[..., going] for part in step) for step in steps]
         length, logits, residual = _search(
             logits, scores @ direction, theta, direction, targets, weights, penalty

@@ -1,9 +1,10 @@
 """Linear probes: new heads on features that are kept, all seeds trained together.
 
-Two protocols (docs/probes.md). `converged`: standardised features, an L2 penalty per finding chosen on
-validation data, the optimum itself, which is one for all seeds unless each draws the training patients anew.
-`thesis`: raw features, Adam at a constant rate, best of 20 epochs on validation data; the seed draws first
-weights and order.
+Two protocols (docs/probes.md). `converged`: standardised features, an L2 penalty per finding chosen
+on validation data, the optimum itself, which is one for all seeds unless each draws the training
+patients anew.
+`thesis`: raw features, Adam at a constant rate, best of 20 epochs on validation data; the seed
+draws first weights and order.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from cxrfmkd.datasets import records
 from cxrfmkd.networks.devices import pick_device
-from cxrfmkd.probing.heads import Linear, View, masked_loss
+from cxrfmkd.networks.layers import Linear, View
+from cxrfmkd.probing.heads import masked_loss
 from cxrfmkd.probing.logistic import solve
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Labels, Probe
 from cxrfmkd.vocabulary.findings import FINDINGS
 
-# Elements of one (rows x regressions) matrix; more seeds than fit are solved one group after the other.
+# Elements of one (rows x regressions) matrix; more seeds than fit are solved one group after the
+# other.
 ELEMENTS = 2**26
 
 # Elements of the training features up to which one thread is faster than two.
@@ -52,7 +55,8 @@ class Sample:
 class Probed:
     """A trained head, on raw features, and how it came about.
 
-    best: epoch (None where there are none) and val_loss; notes: constant findings and the protocol's own facts.
+    best: epoch (None where there are none) and val_loss; notes: constant findings and the
+    protocol's own facts.
     """
 
     seed: int
@@ -72,14 +76,15 @@ def train_heads(
 ) -> list[Probed]:
     """One head per seed, by the protocol of `settings`.
 
-    A finding of which the training data show one class only gets weight 0 and the log-odds of its smoothed
-    prior, (positives + 1/2) / (n + 1), as bias; it is listed in `notes["constant"]`.
+    A finding of which the training data show one class only gets weight 0 and the log-odds of its
+    smoothed prior, (positives + 1/2) / (n + 1), as bias; it is listed in `notes["constant"]`.
     """
     if not len(train.inputs):
         raise InputError("the training records are empty: no head can be trained on them.")
     if np.isnan(val.targets).all():
         raise InputError(
-            f"the {len(val.targets)} validation records have no known label: no head can be chosen on them."
+            f"the {len(val.targets)} validation records have no known label: no head can be chosen "
+            "on them."
         )
     device = pick_device(str(device))
     with _threads(train.inputs.size):
@@ -114,8 +119,8 @@ def _threads(elements: int) -> Iterator[None]:
 def patient_counts(patients: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
     """How often each row counts when its patients are drawn with replacement: (n, seeds) float32.
 
-    As many patients are drawn as there are; all rows of a patient count alike. The draw depends on the set of
-    patients and the seed, not on the order of rows.
+    As many patients are drawn as there are; all rows of a patient count alike. The draw depends on
+    the set of patients and the seed, not on the order of rows.
     """
     unique, of_row = np.unique(np.asarray(patients).astype(str), return_inverse=True)
     equal = np.full(len(unique), 1 / len(unique))

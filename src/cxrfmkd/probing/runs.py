@@ -10,7 +10,8 @@ import pandas as pd
 
 from cxrfmkd.datasets import records
 from cxrfmkd.networks.devices import device_name, pick_device
-from cxrfmkd.probing.heads import Linear, View, one_each, predictions, write_run
+from cxrfmkd.networks.layers import Linear, View
+from cxrfmkd.probing.heads import one_each, predictions, write_run
 from cxrfmkd.probing.probes import Probed, Sample, train_heads
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
@@ -29,9 +30,11 @@ def train_runs(
 ) -> None:
     """Train the heads of one model and write a run folder per seed.
 
-    spec: `model`, `seeds`, `labels`, `probe`, and whatever else identifies the runs; features, projection:
-    keyed arrays and files of weights (or none), one for all seeds or one for each; tables: records of `train`,
-    `val` and `test`; runs: a folder per seed. The test records are looked at when every head is final.
+    spec: `model`, `seeds`, `labels`, `probe`, and whatever else identifies the runs; features,
+    projection: keyed arrays and files of weights (or none), one for all seeds or one for each;
+    tables: records of `train`,
+    `val` and `test`; runs: a folder per seed. The test records are looked at when every head is
+    final.
     """
     settings, labels, seeds = Probe(**spec["probe"]), Labels(**spec["labels"]), spec["seeds"]
     if len(runs) != len(seeds):

@@ -89,32 +89,39 @@ def caveats(m: Material) -> Section:
     made = Section("caveats", "Caveats", "")
     s, seeds = m.settings, len(m.settings["classification"]["seeds"])
     items = [
-        "The model with the highest number was found on the test set that the number is from; the best of many is flattered by chance. Compare intervals, not ranks."
+        "The model with the highest number was found on the test set that the number is from; the "
+        "best of many is flattered by chance. Compare intervals, not ranks."
     ]
     if s["synthetic"]:
         items.append(
-            "The images are synthetic: the numbers show that the workflow runs, and nothing about patients."
+            "The images are synthetic: the numbers show that the workflow runs, and nothing about "
+            "patients."
         )
     stand_in = [n for n in m.datasets if s["datasets"][n]["teacher"].get("variant") == "demo"]
     if stand_in:
         items.append(
-            f"The teacher of {listing([dataset_title(n) for n in stand_in])} is a stand-in with CXR-FM’s signature, not CXR-FM."
+            f"The teacher of {listing([dataset_title(n) for n in stand_in])} is a stand-in with "
+            "CXR-FM’s signature, not CXR-FM."
         )
     if s["network"]["weights"] == "none":
         items.append(
-            "The networks started from random weights, not from ImageNet’s; “undistilled” then means untrained."
+            "The networks started from random weights, not from ImageNet’s; “undistilled” then "
+            "means untrained."
         )
     if seeds < 5:
         items.append(f"With {count(seeds, 'seed')}, the spread over seeds is poorly known.")
     items.append(
-        "Labels were mined from reports by a program; they are not diagnoses. Race is as recorded by hospitals, a social and not a biological category."
+        "Labels were mined from reports by a program; they are not diagnoses. Race is as recorded "
+        "by hospitals, a social and not a biological category."
     )
     items.append(
-        "That an embedding encodes an attribute is no proof that a classifier uses it, and an equal AUC is no proof of equal benefit."
+        "That an embedding encodes an attribute is no proof that a classifier uses it, and an "
+        "equal AUC is no proof of equal benefit."
     )
     if m.unbalanced != m.datasets:
         items.append(
-            "The resampled test set answers what would happen if groups had equal shares, prevalence and ages; the natural one what happened."
+            "The resampled test set answers what would happen if groups had equal shares, "
+            "prevalence and ages; the natural one what happened."
         )
     made.parts.append(
         Markup("<ul>{}</ul>").format(

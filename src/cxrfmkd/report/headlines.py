@@ -62,12 +62,20 @@ def performance(
     best, pairs = table.iloc[0], _pairs(table)
     name = model_name(best.model, best.loss, pairs)
     text = (
-        f"On {dataset_title(dataset)}, {name} has the highest macro AUC-ROC of {count(len(table), 'model')}: "
-        f"{number(best['mean'])} ({confidence:.0%} interval {interval(best.low, best.high)}) on the {best.population} test set."
+        f"On {dataset_title(dataset)}, {name} has the highest macro AUC-ROC of "
+        f"{count(len(table), 'model')}: "
+        f"{number(best['mean'])} ({confidence:.0%} interval {interval(best.low, best.high)}) on "
+        f"the {best.population} test set."
     ).replace("%", " %")
     found = tidy(comparisons[comparisons.dataset == dataset])
-    found = found[(found.strategy == "own") & (found.model == best.model) & (found.loss == best.loss) & (found.finding == "Macro")
-                  & (found.metric == METRIC) & (found.population == best.population)]  # fmt: skip
+    found = found[
+        (found.strategy == "own")
+        & (found.model == best.model)
+        & (found.loss == best.loss)
+        & (found.finding == "Macro")
+        & (found.metric == METRIC)
+        & (found.population == best.population)
+    ]
     notes = {
         "baseline": "the same network without distillation",
         "teacher": "a probe on the teacher’s embeddings",
@@ -78,7 +86,8 @@ def performance(
             told = "" if row.p_adjusted < LEVEL else ", which the data do not tell from 0"
             note = f" ({notes[kind]})" if MODELS[best.model].student else ""
             parts.append(
-                f"{estimate(row.difference, row.low, row.high, sign=True)} from {title(row.reference)}{note}, "
+                f"{estimate(row.difference, row.low, row.high, sign=True)} from "
+                f"{title(row.reference)}{note}, "
                 f"adjusted {p_value(row.p_adjusted)}{told}"
             )
     if parts:
@@ -97,13 +106,19 @@ def losses(summary: pd.DataFrame, comparisons: pd.DataFrame, dataset: str) -> Fi
     model = table[table.model.isin(spread.index)].model.iloc[0]
     row, seeds = spread.loc[model], table[table.model == model].sd.mean()
     text = (
-        f"The {row['size']:.0f} distillation losses leave {MODELS[model].title} on {dataset_title(dataset)} between {number(row['min'])} and "
+        f"The {row['size']:.0f} distillation losses leave {MODELS[model].title} on "
+        f"{dataset_title(dataset)} between {number(row['min'])} and "
         f"{number(row['max'])} macro AUC-ROC"
         + (f"; the seeds of one loss vary by {number(seeds)} (SD)." if seeds >= 0.0005 else ".")
     )
     found = tidy(comparisons[comparisons.dataset == dataset])
-    found = found[(found.kind == "loss") & (found.strategy == "own") & (found.metric == METRIC) & (found.finding == "Macro")
-                  & (found.population == table.population.iloc[0])]  # fmt: skip
+    found = found[
+        (found.kind == "loss")
+        & (found.strategy == "own")
+        & (found.metric == METRIC)
+        & (found.finding == "Macro")
+        & (found.population == table.population.iloc[0])
+    ]
     if len(found):
         sure = int((found.p_adjusted < LEVEL).sum())
         text += f" Of {count(len(found), 'comparison')} with the loss that is best on validation, {sure or 'none'} {'is' if sure == 1 else 'are'} significant after adjustment."
@@ -118,9 +133,12 @@ def distillation(qualities: Sequence[dict], dataset: str) -> Finding | None:
     best = max(mine, key=lambda q: q["student"]["centred_cosine"])
     student, constant = best["student"], best["controls"]["mean_vector"]
     text = (
-        f"Of {count(len(mine), 'student')} on {dataset_title(dataset)}, the one distilled with {loss_title(best['about']['loss'])} follows the "
-        f"teacher most closely: centred cosine {number(student['centred_cosine'], 2)}, R² {number(student['r2_overall'], 2)}. "
-        f"The raw cosine, {number(student['cosine'], 3)}, says less: the teacher’s mean vector alone has {number(constant['cosine'], 3)}."
+        f"Of {count(len(mine), 'student')} on {dataset_title(dataset)}, the one distilled with "
+        f"{loss_title(best['about']['loss'])} follows the "
+        f"teacher most closely: centred cosine {number(student['centred_cosine'], 2)}, R² "
+        f"{number(student['r2_overall'], 2)}. "
+        f"The raw cosine, {number(student['cosine'], 3)}, says less: the teacher’s mean vector "
+        f"alone has {number(constant['cosine'], 3)}."
     )
     return Finding("Distillation", text)
 
@@ -137,7 +155,8 @@ def transfer(summary: pd.DataFrame, source: str, target: str) -> Finding | None:
     pairs = _pairs(table)
     best = table.sort_values("mean", ascending=False).iloc[0]
     text = (
-        f"From {dataset_title(source)} to {dataset_title(target)}, the highest macro AUC-ROC is {estimate(best['mean'], best.low, best.high)}, of "
+        f"From {dataset_title(source)} to {dataset_title(target)}, the highest macro AUC-ROC is "
+        f"{estimate(best['mean'], best.low, best.high)}, of "
         f"{model_name(best.model, best.loss, pairs)} {STRATEGY_TITLES[best.strategy]}."
     )
     direct = table[table.strategy == "direct"].sort_values("mean", ascending=False)
@@ -154,15 +173,24 @@ def subgroups(gaps: pd.DataFrame, summary: pd.DataFrame, dataset: str) -> Findin
         return None
     best = ranked.iloc[0]
     table = own(gaps, dataset)
-    table = table[(table.kind == "range") & (table.metric == METRIC) & (table.finding == "Pleural Effusion")
-                  & (table.model == best.model) & (table.loss == best.loss) & (table.population == best.population)
-                  & ~table.attribute.str.contains(" x ", regex=False) & table.estimate.notna()]  # fmt: skip
+    table = table[
+        (table.kind == "range")
+        & (table.metric == METRIC)
+        & (table.finding == "Pleural Effusion")
+        & (table.model == best.model)
+        & (table.loss == best.loss)
+        & (table.population == best.population)
+        & ~table.attribute.str.contains(" x ", regex=False)
+        & table.estimate.notna()
+    ]
     if table.empty:
         return None
     row = table.sort_values("corrected", ascending=False).iloc[0]
     text = (
-        f"In {model_name(best.model, best.loss, _pairs(ranked))} on {dataset_title(dataset)}, AUC-ROC for Pleural Effusion differs most by {row.attribute}: "
-        f"{estimate(row.estimate, row.low, row.high)} between {row.a} and {row.b}. If all groups were served alike, {number(row.expected)} would be expected ({p_value(row.p)})."
+        f"In {model_name(best.model, best.loss, _pairs(ranked))} on {dataset_title(dataset)}, "
+        f"AUC-ROC for Pleural Effusion differs most by {row.attribute}: "
+        f"{estimate(row.estimate, row.low, row.high)} between {row.a} and {row.b}. If all groups "
+        f"were served alike, {number(row.expected)} would be expected ({p_value(row.p)})."
     )
     return Finding("Subgroups", text)
 
@@ -178,12 +206,14 @@ def bias(scores: pd.DataFrame, dataset: str) -> Finding | None:
     if table.p.notna().any():
         beyond = int((table.p < LEVEL).sum())
         text = (
-            f"On {dataset_title(dataset)}, {beyond or 'none'} of {count(len(table), 'embedding')} {'have' if beyond > 1 else 'has'} a bias score for {what} beyond what "
+            f"On {dataset_title(dataset)}, {beyond or 'none'} of {count(len(table), 'embedding')} "
+            f"{'have' if beyond > 1 else 'has'} a bias score for {what} beyond what "
             f"a random exchange between patients gives (p < {LEVEL}). "
         )
     least, most = table.loc[table.score.idxmin()], table.loc[table.score.idxmax()]
     text += (
-        f"The thesis’s score is lowest for {model_name(least.model, least.loss, pairs)} ({number(least.score, 0)} of 150"
+        f"The thesis’s score is lowest for {model_name(least.model, least.loss, pairs)} "
+        f"({number(least.score, 0)} of 150"
         + (
             f", by chance {interval(least.null_low, least.null_high, 0)}"
             if pd.notna(least.null_low)
@@ -210,8 +240,10 @@ def tradeoff(correlation: pd.DataFrame, dataset: str) -> Finding | None:
         return None
     row = table.iloc[0]
     text = (
-        f"Across {count(row.models, 'model')} of {count(row.families, 'family', 'families')} on {dataset_title(dataset)}, bias score and mean AUC-ROC of the seven "
-        f"most relevant findings have a rank correlation of {estimate(row.spearman, row.low, row.high, 2, sign=True)}"
+        f"Across {count(row.models, 'model')} of {count(row.families, 'family', 'families')} on "
+        f"{dataset_title(dataset)}, bias score and mean AUC-ROC of the seven "
+        "most relevant findings have a rank correlation of "
+        f"{estimate(row.spearman, row.low, row.high, 2, sign=True)}"
     )
     if pd.isna(row.low):
         return Finding(
@@ -237,8 +269,10 @@ def thesis(against: pd.DataFrame) -> Finding | None:
     difference = table.ours - table.thesis
     higher = int((difference > 0).sum())
     text = (
-        f"Of {count(len(table), 'macro AUC-ROC', 'macro AUC-ROCs')} that the thesis logged too, {higher} {'is' if higher == 1 else 'are'} higher here; "
-        f"the median difference is {number(difference.median(), 3, sign=True)}, the largest {number(difference.loc[difference.abs().idxmax()], 3, sign=True)}."
+        f"Of {count(len(table), 'macro AUC-ROC', 'macro AUC-ROCs')} that the thesis logged too, "
+        f"{higher} {'is' if higher == 1 else 'are'} higher here; "
+        f"the median difference is {number(difference.median(), 3, sign=True)}, the largest "
+        f"{number(difference.loc[difference.abs().idxmax()], 3, sign=True)}."
     )
     if (known := table.z.notna()).any():
         outside = int((table.z[known].abs() > 2).sum())

@@ -13,7 +13,8 @@ from cxrfmkd.figures import style
 from cxrfmkd.report.prose import number
 from cxrfmkd.vocabulary.models import MODELS
 
-# Neutral colours of the figures, which the page replaces by its own, so that they follow a reader's dark mode.
+# Neutral colours of the figures, which the page replaces by its own, so that they follow a reader's
+# dark mode.
 THEMED = {
     style.INK: "ink",
     style.MUTED: "muted",
@@ -96,8 +97,8 @@ def table(
 ) -> Markup:
     """A table with a caption, its column names as headings; sortable where that makes sense.
 
-    formats: how the cells of a column are written; such columns are set flush right. A cell or a heading that is
-    Markup already is taken as it is.
+    formats: how the cells of a column are written; such columns are set flush right. A cell or a
+    heading that is Markup already is taken as it is.
     """
     formats = dict(formats or {})
 

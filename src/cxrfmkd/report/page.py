@@ -47,9 +47,13 @@ def facts(m: Material) -> list[tuple[str, str]]:
     hours = m.table("costs.csv")
     spent = hours[hours.what.isin(["student", "classifier"])].hours.sum() if len(hours) else 0.0
     given = [
-        (f"{images:,}", f"images of {count(patients, 'patient')}" + (f", {dataset_title(name)}" if len(m.sizes) > 1 else ""))
+        (
+            f"{images:,}",
+            f"images of {count(patients, 'patient')}"
+            + (f", {dataset_title(name)}" if len(m.sizes) > 1 else ""),
+        )
         for name, (images, patients) in m.sizes.items()
-    ]  # fmt: skip
+    ]
     given.append((f"{len(runs):,}", "runs"))
     return given + ([(f"{spent:,.1f}", "hours of training")] if spent else [])
 

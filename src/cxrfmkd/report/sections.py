@@ -33,19 +33,26 @@ def study(m: Material, plates: Plates) -> Section:
     made = Section("study", "What was run", "")
     trained, classes = listing([dataset_title(n) for n in m.trained]), s["classification"]
     models = [MODELS[name].title for name in classes["models"]]
-    made.parts.append(paragraph(
-        f"Students were distilled from {s['teacher']['name']} on {listing([dataset_title(n) for n in s['distillation']['datasets']]) or 'no dataset'} with "
-        f"{count(len(s['distillation']['losses']), 'loss', 'losses')} ({losses(s['distillation']['losses'])}) and "
-        f"{count(len(s['distillation']['seeds']), 'seed')} each. On {trained}, {count(len(models), 'kind')} of classifier were trained with "
-        f"{count(len(classes['seeds']), 'seed')} each: {listing(models)}."
-    ))  # fmt: skip
+    made.parts.append(
+        paragraph(
+            f"Students were distilled from {s['teacher']['name']} on "
+            f"{listing([dataset_title(n) for n in s['distillation']['datasets']]) or 'no dataset'} "
+            "with "
+            f"{count(len(s['distillation']['losses']), 'loss', 'losses')} "
+            f"({losses(s['distillation']['losses'])}) and "
+            f"{count(len(s['distillation']['seeds']), 'seed')} each. On {trained}, "
+            f"{count(len(models), 'kind')} of classifier were trained with "
+            f"{count(len(classes['seeds']), 'seed')} each: {listing(models)}."
+        )
+    )
     if s["transfer"]["pairs"] and s["transfer"]["strategies"]:
         pairs = listing(
             [f"{dataset_title(a)} to {dataset_title(b)}" for a, b in s["transfer"]["pairs"]]
         )
         made.parts.append(
             paragraph(
-                f"Models were transferred from {pairs}: {listing([STRATEGY_TITLES[name] for name in s['transfer']['strategies']])}."
+                f"Models were transferred from {pairs}: "
+                f"{listing([STRATEGY_TITLES[name] for name in s['transfer']['strategies']])}."
             )
         )
     metas = {d["about"].get("dataset"): d for d in m.documents("meta.json")}
@@ -77,7 +84,8 @@ def data(m: Material, plates: Plates) -> Section:
     made = Section(
         "data",
         "Data",
-        "Every image that entered or left the study is counted, and no patient stands in two splits.",
+        "Every image that entered or left the study is counted, and no patient stands in two "
+        "splits.",
     )
     plates.of(made, "data")
     if len(m.gates):
@@ -88,7 +96,8 @@ def data(m: Material, plates: Plates) -> Section:
         whose = "" if m.unbalanced == m.datasets else f" of {names(m.unbalanced)}"
         made.parts.append(
             paragraph(
-                f"The test sets{whose} were not balanced (resampling: none), so all numbers{whose} are of the natural test sets."
+                f"The test sets{whose} were not balanced (resampling: none), so all numbers{whose} "
+                "are of the natural test sets."
             )
         )
     return made
@@ -98,7 +107,8 @@ def distillation(m: Material, plates: Plates) -> Section:
     made = Section(
         "distillation",
         "Distillation",
-        "Teacher vectors share a large common part, which any student reproduces. What counts is the part that differs from image to image, beside controls that know nothing of it.",
+        "Teacher vectors share a large common part, which any student reproduces. What counts is "
+        "the part that differs from image to image, beside controls that know nothing of it.",
     )
     known = set(m.table("students.csv").get("dataset", []))
     if not known:
@@ -115,7 +125,8 @@ def performance(m: Material, plates: Plates) -> Section:
     made = Section(
         "performance",
         "Performance",
-        "Intervals resample patients and seeds; differences are paired. Hollow dots are linear probes, filled ones full fine-tunes.",
+        "Intervals resample patients and seeds; differences are paired. Hollow dots are linear "
+        "probes, filled ones full fine-tunes.",
     )
     if m.settings["evaluation"]["unit"] == "row":
         made.lead = "Intervals resample rows within label strata, as in the thesis, and are too narrow where a patient has several images. Hollow dots are linear probes, filled ones full fine-tunes."
@@ -128,12 +139,14 @@ def transfer(m: Material, plates: Plates) -> Section:
     made = Section(
         "transfer",
         "Transfer",
-        "What a model trained on one dataset is worth on another: as it is, with a new head, or trained on.",
+        "What a model trained on one dataset is worth on another: as it is, with a new head, or "
+        "trained on.",
     )
     if not m.of_section("transfer"):
         made.parts.append(
             paragraph(
-                "No transfer was asked for (transfer.pairs is empty), so this section has no numbers."
+                "No transfer was asked for (transfer.pairs is empty), so this section has no "
+                "numbers."
             )
         )
         return made
@@ -157,7 +170,8 @@ def subgroups(m: Material, plates: Plates) -> Section:
     if absent := [name for name, attributes in asked.items() if "race" not in attributes]:
         made.parts.append(
             paragraph(
-                f"Race is not among the attributes of {whole_or(m, absent)}, so it has no groups by race."
+                f"Race is not among the attributes of {whole_or(m, absent)}, so it has no groups "
+                "by race."
             )
         )
     plates.of(made, "subgroups")
@@ -168,7 +182,8 @@ def bias(m: Material, plates: Plates) -> Section:
     made = Section(
         "bias",
         "Bias of the embeddings",
-        "The thesis’s score counts significant tests and grows with their number; beside it stand distances, which do not, what a probe can read, and what permuted attributes give.",
+        "The thesis’s score counts significant tests and grows with their number; beside it stand "
+        "distances, which do not, what a probe can read, and what permuted attributes give.",
     )
     if not m.of_section("bias"):
         made.parts.append(paragraph("No bias analysis is among the results of this study."))
@@ -177,7 +192,8 @@ def bias(m: Material, plates: Plates) -> Section:
     if absent:
         made.parts.append(
             paragraph(
-                f"Race is not analysed in {whole_or(m, absent)}, so the combined score is that of sex alone."
+                f"Race is not analysed in {whole_or(m, absent)}, so the combined score is that of "
+                "sex alone."
             )
         )
     made.parts += [views.bias(m, name) for name in m.trained]
@@ -189,7 +205,8 @@ def tradeoff(m: Material, plates: Plates) -> Section:
     made = Section(
         "tradeoff",
         "Performance against bias",
-        "One point a model. Models that share a backbone are no independent witnesses, so the interval draws whole families.",
+        "One point a model. Models that share a backbone are no independent witnesses, so the "
+        "interval draws whole families.",
     )
     if not m.of_section("tradeoff"):
         made.parts.append(
@@ -210,7 +227,8 @@ def thesis(m: Material, plates: Plates) -> Section:
     if m.table("against_thesis.csv").empty:
         made.parts.append(
             paragraph(
-                "None of this study’s runs is one of the thesis’s, which used CheXpert and MIMIC-CXR."
+                "None of this study’s runs is one of the thesis’s, which used CheXpert and "
+                "MIMIC-CXR."
             )
         )
         return made
@@ -222,7 +240,15 @@ def all_sections(m: Material, code: str) -> list[Section]:
     """Every section, in order; figures are numbered through."""
     plates = Plates(m)
     builders: list[Callable[[Material, Plates], Section]] = [
-        study, data, distillation, performance, transfer, subgroups, bias, tradeoff, thesis,
-    ]  # fmt: skip
+        study,
+        data,
+        distillation,
+        performance,
+        transfer,
+        subgroups,
+        bias,
+        tradeoff,
+        thesis,
+    ]
     body = [build(m, plates) for build in builders]
     return [*body, appendix.methods(m), appendix.provenance(m, code), appendix.caveats(m)]

@@ -16,8 +16,9 @@ GRID = {"losses", "seeds", "pairs", "datasets", "models", "attributes"}
 def compare(settings: dict, thesis: dict) -> pd.DataFrame:
     """The settings for which sound practice and the thesis differ, and whose side this study takes.
 
-    settings: of the study, whole; thesis: content of `config/thesis.yaml`, whose entries beside the defaults are the
-    thesis's practice. Columns: setting, this study, thesis, sound practice, follows, meaning.
+    settings: of the study, whole; thesis: content of `config/thesis.yaml`, whose entries beside the
+    defaults are the thesis's practice. Columns: setting, this study, thesis, sound practice,
+    follows, meaning.
     """
     rows = []
     for section, kind in sections().items():

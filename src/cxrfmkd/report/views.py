@@ -15,8 +15,17 @@ from cxrfmkd.tables.wide import in_order
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import STRATEGIES, loss_title
 
-ATTRIBUTES = {"images": "Images", "patients": "Patients", "studies": "Studies", "age": "Age", "sex": "Sex", "race": "Race",
-              "view": "View", "age_bin": "Age group", "disease": "Class"}  # fmt: skip
+ATTRIBUTES = {
+    "images": "Images",
+    "patients": "Patients",
+    "studies": "Studies",
+    "age": "Age",
+    "sex": "Sex",
+    "race": "Race",
+    "view": "View",
+    "age_bin": "Age group",
+    "disease": "Class",
+}
 
 
 def named(frame: pd.DataFrame) -> dict[str, list]:
@@ -117,9 +126,16 @@ def students(m: Material, dataset: str) -> Markup:
         CONTROLS.get(what.replace(" ", "_"), "The teacher itself") for what in controls.what
     ]
     both = pd.concat([rows, controls], ignore_index=True)
-    columns = {"cosine": "raw cosine", "centred_cosine": "centred cosine", "r2_overall": "R²", "cka_debiased": "CKA",
-               "neighbour_overlap": "shared neighbours", "retrieval_top1": "found first", "probe_auc": "probe AUC-ROC",
-               "teacher_probe_auc": "teacher’s probe"}  # fmt: skip
+    columns = {
+        "cosine": "raw cosine",
+        "centred_cosine": "centred cosine",
+        "r2_overall": "R²",
+        "cka_debiased": "CKA",
+        "neighbour_overlap": "shared neighbours",
+        "retrieval_top1": "found first",
+        "probe_auc": "probe AUC-ROC",
+        "teacher_probe_auc": "teacher’s probe",
+    }
     shown = {"distilled with": names} | {title: both[c].tolist() for c, title in columns.items()}
     caption = f"Agreement with the teacher on validation images of {dataset_title(dataset)}: the chosen seed of each loss, and controls (mean over losses)"
     return table(
@@ -148,8 +164,10 @@ def cohort(m: Material) -> Markup:
         for split, title in (("train", "training"), ("val", "validation"), ("test", "test")):
             head = Markup("{}<br>{}").format(dataset_title(dataset), title)
             shown[head] = [_count(own_, key, split) for key in keys]
-    caption = ("Images by group and split; hidden: groups of fewer than "
-               f"{m.minimum_cell} images, and the next smallest where these would follow from the total")  # fmt: skip
+    caption = (
+        "Images by group and split; hidden: groups of fewer than "
+        f"{m.minimum_cell} images, and the next smallest where these would follow from the total"
+    )
     return table(shown, caption, dict.fromkeys(list(shown)[2:], str), name="cohort", sort=False)
 
 
@@ -193,15 +211,25 @@ def bias(m: Material, dataset: str) -> Markup:
         for a, b in zip(frame.null_low, frame.null_high, strict=True)
     ]
     columns["p"] = [_p(p) for p in frame.p]
-    titles = {"score_race": "race", "score_sex": "sex", "score_age": "age", "d_combined": "mean D", "auc_race": "AUC race",
-              "auc_sex": "AUC sex", "auc_age": "AUC age"}  # fmt: skip
+    titles = {
+        "score_race": "race",
+        "score_sex": "sex",
+        "score_age": "age",
+        "d_combined": "mean D",
+        "auc_race": "AUC race",
+        "auc_sex": "AUC sex",
+        "auc_age": "AUC age",
+    }
     titles = {c: title for c, title in titles.items() if c in frame and frame[c].notna().any()}
     shown = columns | {title: frame[c].tolist() for c, title in titles.items()}
     formats = {"score": decimals(0), "by chance": str, "p": str} | {
         title: decimals(0 if c.startswith("score") else 3) for c, title in titles.items()
     }
-    caption = (f"Bias of the embeddings of {dataset_title(dataset)}: the thesis’s score (0 to 150) with its range under permuted attributes, "
-               "distances and what a linear probe reads")  # fmt: skip
+    caption = (
+        f"Bias of the embeddings of {dataset_title(dataset)}: the thesis’s score (0 to 150) with "
+        "its range under permuted attributes, "
+        "distances and what a linear probe reads"
+    )
     return table(shown, caption, formats, name=f"bias-{dataset}")
 
 

@@ -14,9 +14,10 @@ from cxrfmkd.runtime.errors import InputError
 def parse(doc: str | None, **types: object) -> argparse.Namespace:
     """Parse `--name value` for every keyword, plus `--spec JSON`.
 
-    A keyword's value is what turns the text into an object (`Path`, `KeyedArray.open`, `int`), a list of
-    one such (any number of values), or a pair (type, default) for an argument that may be left out. The hash
-    of the code, which the workflow puts among the settings, is set apart as `code`.
+    A keyword's value is what turns the text into an object (`Path`, `KeyedArray.open`, `int`), a
+    list of one such (any number of values), or a pair (type, default) for an argument that may be
+    left out. The hash of the code, which the workflow puts among the settings, is set apart as
+    `code`.
     """
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--spec", type=json.loads, default={}, help="settings as JSON")

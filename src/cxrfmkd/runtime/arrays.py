@@ -1,7 +1,8 @@
 """Keyed arrays: the one format of images, embeddings and features.
 
-A keyed array is a folder of three files: `data.npy` (memory-mapped, one row an image), `index.parquet`
-(`image_id` and facts about each row) and `meta.json` (what it is and how it was made). Rows are found by
+A keyed array is a folder of three files: `data.npy` (memory-mapped, one row an image),
+`index.parquet` (`image_id` and facts about each row) and `meta.json` (what it is and how it was
+made). Rows are found by
 `image_id`, never by position.
 """
 
@@ -47,7 +48,8 @@ class KeyedArray:
         twice = self.index.image_id[self.index.image_id.duplicated()]
         if len(twice):
             raise InputError(
-                f"{self.name}: {len(twice)} keys stand twice in its index, at rows {some(twice.index)}."
+                f"{self.name}: {len(twice)} keys stand twice in its index, at rows "
+                f"{some(twice.index)}."
             )
 
     def __len__(self) -> int:
@@ -79,15 +81,16 @@ class KeyedArray:
     def rows(self, image_ids) -> np.ndarray:
         """Positions of `image_ids` in `data`, shape (len(image_ids),), int64.
 
-        Raises InputError that counts the ids that are not there and says where in `image_ids` they stand; the
-        ids themselves stay out of logs.
+        Raises InputError that counts the ids that are not there and says where in `image_ids` they
+        stand; the ids themselves stay out of logs.
         """
         wanted = pd.Index(image_ids)
         positions = pd.Index(self.index.image_id).get_indexer(wanted)
         absent = np.flatnonzero(positions < 0)
         if len(absent):
             raise InputError(
-                f"{self.name}: {len(absent)} of {len(wanted)} images are not in it: rows {some(absent)} of what was "
+                f"{self.name}: {len(absent)} of {len(wanted)} images are not in it: rows "
+                f"{some(absent)} of what was "
                 "asked for. It was made from other records; make it again."
             )
         return positions
@@ -100,8 +103,8 @@ class KeyedArray:
 def write_meta(folder: str | Path, meta: dict) -> None:
     """Write `meta.json` for the `data.npy` and `index.parquet` that are already in `folder`.
 
-    It carries the hashes of both, so whatever depends on `meta.json` is made again exactly when the content
-    of the array has changed.
+    It carries the hashes of both, so whatever depends on `meta.json` is made again exactly when the
+    content of the array has changed.
     """
     folder = Path(folder)
     hashes = {part: sha256(folder / part) for part in PARTS[:2]}

@@ -9,8 +9,8 @@ import pandas as pd
 def long(axes: dict[str, list], **columns: np.ndarray) -> pd.DataFrame:
     """One row per combination of the axes' names, in order, with one column per array.
 
-    axes: name of each axis -> names along it; tuples make as many columns, named by the axis's comma-separated
-    parts. columns: arrays whose shapes broadcast to the axes.
+    axes: name of each axis -> names along it; tuples make as many columns, named by the axis's
+    comma-separated parts. columns: arrays whose shapes broadcast to the axes.
     """
     shape = tuple(map(len, axes.values()))
     filled: dict[str, np.ndarray] = {}

@@ -16,11 +16,12 @@ Result = TypeVar("Result")
 def parallel_map(
     function: Callable[[Job], Result], jobs: Iterable[Job], workers: int
 ) -> Iterator[Result]:
-    """`function(job)` of every job, in the order in which they finish; in this process where `workers` is 1.
+    """`function(job)` of every job, in the order in which they finish; in this process where
+    `workers` is 1.
 
-    The function must be importable or a `functools.partial` of one. The first error ends the work: jobs that
-    have not begun are dropped. Workers are fresh interpreters (no fork of a process with threads), and leave
-    when this process dies, even by SIGKILL.
+    The function must be importable or a `functools.partial` of one. The first error ends the work:
+    jobs that have not begun are dropped. Workers are fresh interpreters (no fork of a process with
+    threads), and leave when this process dies, even by SIGKILL.
     """
     if workers == 1:
         yield from map(function, jobs)

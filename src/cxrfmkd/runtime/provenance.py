@@ -15,7 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent
-# These declare or parse; what matters of them reaches a result through its spec, so editing them reruns nothing.
+# These declare or parse; what matters of them reaches a result through its spec, so editing them
+# reruns nothing.
 DECLARATIONS = ("cxrfmkd.runtime.arguments", "cxrfmkd.study.settings", "cxrfmkd.runtime.errors")
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "tensorflow")
 
@@ -84,8 +85,8 @@ def modules(script: str | Path) -> list[str]:
 def code_hash(script: str | Path) -> str:
     """Hash of the code that `script` runs: its own and that of every module of ours it imports.
 
-    Comments, docstrings and formatting do not count, nor do file times: only an edit that can change
-    a result changes the hash.
+    Comments, docstrings and formatting do not count, nor do file times: only an edit that can
+    change a result changes the hash.
     """
     texts = {name: _parsed(_file(name))[0] for name in modules(script)}
     return fingerprint(_parsed(Path(script))[0], texts)

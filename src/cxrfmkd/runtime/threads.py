@@ -16,8 +16,8 @@ def cores() -> int:
 def parallel_for(work: Callable[[int, int], None], count: int, block: int) -> None:
     """Call `work(start, stop)` for the consecutive blocks of range(count), several at a time.
 
-    `work` must release the interpreter's lock (numba's nogil, torch) and write to places of its own, so that
-    the result does not depend on the number of threads.
+    `work` must release the interpreter's lock (numba's nogil, torch) and write to places of its
+    own, so that the result does not depend on the number of threads.
     """
     starts = range(0, count, block)
     if cores() == 1 or len(starts) < 2:

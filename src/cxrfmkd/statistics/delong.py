@@ -1,7 +1,9 @@
-"""Analytic variance of areas under ROC curves, for images that are independent or that come in patients.
+"""Analytic variance of areas under ROC curves, for images that are independent or that come in
+patients.
 
-A check on the bootstrap that shares nothing with it. With every image a patient of its own it is DeLong's variance
-(DeLong 1988, by midranks as in Sun and Xu 2014); with several images a patient it is Obuchowski's (1997).
+A check on the bootstrap that shares nothing with it. With every image a patient of its own it is
+DeLong's variance (DeLong 1988, by midranks as in Sun and Xu 2014); with several images a patient it
+is Obuchowski's (1997).
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from scipy.stats import norm, rankdata
 class Influence(NamedTuple):
     """What each patient's images of a finding add to the area's error.
 
-    area: shape (f,). positive, negative: shape (patients, f), from images with and without the finding; zero for
-    a patient who has none. Linear: the influence of a mean or difference is the mean or difference of influences.
+    area: shape (f,). positive, negative: shape (patients, f), from images with and without the
+    finding; zero for a patient who has none. Linear: the influence of a mean or difference is the
+    mean or difference of influences.
     """
 
     area: np.ndarray
@@ -28,7 +31,8 @@ class Influence(NamedTuple):
 
 
 def influence(truth: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Influence:
-    """Areas and influences. truth: shape (n, f), 0, 1 or NaN; scores: (n, f); patients: (n,), any labels.
+    """Areas and influences. truth: shape (n, f), 0, 1 or NaN; scores: (n, f); patients: (n,), any
+    labels.
 
     NaN for a finding with one class only.
     """
@@ -58,7 +62,8 @@ def mean(influences: list[Influence]) -> Influence:
 
 
 def variance(influence: Influence, truth: np.ndarray, patients: np.ndarray) -> np.ndarray:
-    """Variance of the areas, shape (f,). truth, patients: as given to `influence`; NaN with fewer than two patients
+    """Variance of the areas, shape (f,). truth, patients: as given to `influence`; NaN with fewer
+    than two patients
     with or without the finding.
     """
     codes = np.unique(patients, return_inverse=True)[1]
@@ -79,7 +84,8 @@ def variance(influence: Influence, truth: np.ndarray, patients: np.ndarray) -> n
 
 
 def p_value(apart: Influence, truth: np.ndarray, patients: np.ndarray) -> np.ndarray:
-    """Two-sided p-value of each difference of two areas, shape (f,); NaN where its variance is unknown.
+    """Two-sided p-value of each difference of two areas, shape (f,); NaN where its variance is
+    unknown.
 
     apart: one influence minus the other.
     """

@@ -1,6 +1,8 @@
-"""Random draws of the bootstrap: patients with replacement, or rows within label strata as the thesis.
+"""Random draws of the bootstrap: patients with replacement, or rows within label strata as the
+thesis.
 
-Draws come from a counter-based generator (SplitMix64; Steele, Lea and Flood 2014) keyed by seed, replicate and
+Draws come from a counter-based generator (SplitMix64; Steele, Lea and Flood 2014) keyed by seed,
+replicate and
 stratum: they depend neither on the number of threads nor on the model that is measured.
 """
 
@@ -15,9 +17,11 @@ from numba import njit
 class Strata(NamedTuple):
     """Images of each finding by label, with Walker's alias tables.
 
-    table: shape (f, n, 3), uint32, images of label 0, then those of label 1. Drawn at a place is the image in column 0,
-    or, unless the next 32 random bits are below column 2, the image in column 1.
-    ends: shape (f, 2), where each label ends. rows: shape (f, 2), rows to draw of each label, the sum of its weights.
+    table: shape (f, n, 3), uint32, images of label 0, then those of label 1. Drawn at a place is
+    the image in column 0, or, unless the next 32 random bits are below column 2, the image in
+    column 1.
+    ends: shape (f, 2), where each label ends. rows: shape (f, 2), rows to draw of each label, the
+    sum of its weights.
     """
 
     table: np.ndarray
@@ -90,7 +94,8 @@ def _stream(seed, replicate, part):
 
 @njit(nogil=True, cache=True)
 def draw_patients(seed, replicate, patients, weights, counts, drawn):
-    """Fill `drawn`, shape (n,), with each image's weight times the number of times that its patient is drawn.
+    """Fill `drawn`, shape (n,), with each image's weight times the number of times that its patient
+    is drawn.
 
     patients: shape (n,), whole numbers from 0. counts: scratch, one entry a patient.
     """
@@ -105,7 +110,8 @@ def draw_patients(seed, replicate, patients, weights, counts, drawn):
 
 @njit(nogil=True, cache=True)
 def draw_rows(seed, replicate, table, ends, rows, drawn):
-    """Fill `drawn`, shape (f, n), with how often each image is drawn within its finding's label strata.
+    """Fill `drawn`, shape (f, n), with how often each image is drawn within its finding's label
+    strata.
 
     table, ends, rows: as in `Strata`.
     """

@@ -21,9 +21,10 @@ def standard_error(replicates: np.ndarray) -> np.ndarray:
 def wald(difference: np.ndarray, error: np.ndarray, *seed_values: np.ndarray) -> np.ndarray:
     """Two-sided p-values of differences with bootstrap standard errors, by Student's t.
 
-    difference, error: shape (...). seed_values: for each model of the difference, its value per seed, shape
-    (seeds, ...). The degrees of freedom are Satterthwaite's: few seeds say little about the variance between
-    seeds, many patients much about that between patients. NaN where the error is 0 or unknown.
+    difference, error: shape (...). seed_values: for each model of the difference, its value per
+    seed, shape (seeds, ...). The degrees of freedom are Satterthwaite's: few seeds say little about
+    the variance between seeds, many patients much about that between patients. NaN where the error
+    is 0 or unknown.
     """
     lost = np.zeros(np.shape(difference))
     for values in seed_values:

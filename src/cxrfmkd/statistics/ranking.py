@@ -1,9 +1,11 @@
 """Images ranked by score, and what can be read off one pass over the ranking.
 
-A ranking is made once per finding and model. For any weights of the images, running sums over it give every
-threshold-free metric at once; the sums and the reading are compiled, without a branch that depends on a label.
+A ranking is made once per finding and model. For any weights of the images, running sums over it
+give every threshold-free metric at once; the sums and the reading are compiled, without a branch
+that depends on a label.
 
-Compiled functions call those of their own file alone: numba keeps them until their own file changes.
+Compiled functions call those of their own file alone: numba keeps them until their own file
+changes.
 """
 
 from __future__ import annotations
@@ -14,18 +16,19 @@ import numpy as np
 from numba import njit
 
 POSITIVE, TIED = 1, 2
-# What is measured of a finding in a group: nothing, rates at thresholds, also the areas and maximum J, everything.
+# What is measured of a finding in a group: nothing, rates at thresholds, also the areas and maximum
+# J, everything.
 NOTHING, RATES, AREAS, EVERYTHING = range(4)
 
 
 class Ranking(NamedTuple):
     """One finding's images by falling score; images whose truth is NaN are left out.
 
-    rows: shape (n,), int32, the image at each place. flags: shape (n,), uint8, POSITIVE if its label is 1 and TIED
-    if the next place has the same score. scores: shape (n,), float64.
+    rows: shape (n,), int32, the image at each place. flags: shape (n,), uint8, POSITIVE if its
+    label is 1 and TIED if the next place has the same score. scores: shape (n,), float64.
     hits: shape (p,), int32, the rows with label 1, in order.
-    begin, end, last: shape (q,), int32, for each distinct score with a label 1: its first place, the place after
-    its last, and the number of hits up to there.
+    begin, end, last: shape (q,), int32, for each distinct score with a label 1: its first place,
+    the place after its last, and the number of hits up to there.
     """
 
     rows: np.ndarray
@@ -161,10 +164,10 @@ def nearest_vertex(
 ):
     """The ROC vertex whose false-positive rate is nearest to `target`; the first of several.
 
-    Vertices are those that scikit-learn's `roc_curve` keeps: one per distinct score with a positive weight, less
-    each one whose two neighbouring steps are equal, and the origin. The walk begins at the last one that is surely
-    kept and below the target, and ends with the first above it. Returns J = TPR - FPR at the vertex, and the
-    number of rows that score at least its threshold.
+    Vertices are those that scikit-learn's `roc_curve` keeps: one per distinct score with a positive
+    weight, less each one whose two neighbouring steps are equal, and the origin. The walk begins at
+    the last one that is surely kept and below the target, and ends with the first above it. Returns
+    J = TPR - FPR at the vertex, and the number of rows that score at least its threshold.
     """
     place = _last_hit_within(target * negatives, end, last, below, below_hits)
     begin = _last_corner(place, rows, flags, weights)
@@ -199,10 +202,13 @@ def nearest_vertex(
 def read_off(out, drawn, rows, flags, scores, hits, begin, end, last, starts, cuts, target, detail):
     """Fill out[measure, finding, group] with everything that one weighting of the images says.
 
-    Measures: average precision, area, maximum J, J nearest to `target`, prevalence, then true- and false-positive rate
-    at each of the finding's cuts and at the threshold nearest to `target` among everyone, who are group 0.
-    drawn: weights, shape (1, n) or (f, n). rows … last: rankings of every finding and group, one after the other;
-    starts: shape (f, groups + 1, 3), where each begins in rows, hits and ties. cuts: shape (f, c), NaN for none.
+    Measures: average precision, area, maximum J, J nearest to `target`, prevalence, then true- and
+    false-positive rate at each of the finding's cuts and at the threshold nearest to `target` among
+    everyone, who are group 0.
+    drawn: weights, shape (1, n) or (f, n). rows … last: rankings of every finding and group, one
+    after the other;
+    starts: shape (f, groups + 1, 3), where each begins in rows, hits and ties. cuts: shape (f, c),
+    NaN for none.
     detail: shape (f, groups), from NOTHING to EVERYTHING.
     """
     test, n = cuts.shape[1], drawn.shape[1]
@@ -226,9 +232,17 @@ def read_off(out, drawn, rows, flags, scores, hits, begin, end, last, starts, cu
                 )
             if defined and detail[finding, group] == EVERYTHING:
                 result[3], place = nearest_vertex(
-                    rows[r:r1], flags[r:r1], end[q:q1], last[q:q1], weights, below[: r1 - r + 1],
-                    below_hits, positives, negatives, target,
-                )  # fmt: skip
+                    rows[r:r1],
+                    flags[r:r1],
+                    end[q:q1],
+                    last[q:q1],
+                    weights,
+                    below[: r1 - r + 1],
+                    below_hits,
+                    positives,
+                    negatives,
+                    target,
+                )
                 if group == 0:
                     test_cut = scores[r + place - 1] if place else np.inf
             if positives + negatives > 0:

@@ -1,7 +1,8 @@
 """The law of D: exact p-values of two-sample Kolmogorov-Smirnov tests, each computed once.
 
-Equal to `scipy.stats.ks_2samp` with its defaults, including its change to the asymptotic law above 10,000 images a
-group. A p-value is kept for every (n_a, n_b, n_a * n_b * D) that was ever asked for, three whole numbers.
+Equal to `scipy.stats.ks_2samp` with its defaults, including its change to the asymptotic law above
+10,000 images a group. A p-value is kept for every (n_a, n_b, n_a * n_b * D) that was ever asked
+for, three whole numbers.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def p_values(numerators: np.ndarray, n_a: np.ndarray, n_b: np.ndarray) -> np.nda
     if (asked & far).any():
         result[asked & far] = _asymptotic(*(part[asked & far] for part in (small, large, steps)))
     near = np.flatnonzero(asked & ~far)
-    # Sizes below 2^14 and their product below 2^27 make one number, whose order keeps equal sizes together.
+    # Sizes below 2^14 and their product below 2^27 make one number, whose order keeps equal sizes
+    # together.
     keys, where = np.unique(
         small[near] << 41 | large[near] << 27 | steps[near], return_inverse=True
     )
@@ -58,19 +60,21 @@ def _asymptotic(small: np.ndarray, large: np.ndarray, numerators: np.ndarray) ->
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _exact(small, large, numerators, out):
-    """P(max |i m - j n| >= numerator) over all orders of n and m values, by the mass that leaves a walk's band.
+    """P(max |i m - j n| >= numerator) over all orders of n and m values, by the mass that leaves a
+    walk's band.
 
-    An order is a walk from (0, 0) to (n, m). Followed is a free walk, whose steps are the same everywhere: to i + 1
-    with probability n / (n + m), else to j + 1; so the inner loop is two products a place. An order is a free walk
-    that ends at (n, m), so what leaves at an edge counts `from_high` or `from_low` times: the probability of ending
-    there from that edge, over the one from the start. What leaves is summed, so that tiny p-values keep their digits
-    (Hodges 1958, section 3).
+    An order is a walk from (0, 0) to (n, m). Followed is a free walk, whose steps are the same
+    everywhere: to i + 1 with probability n / (n + m), else to j + 1; so the inner loop is two
+    products a place. An order is a free walk that ends at (n, m), so what leaves at an edge counts
+    `from_high` or `from_low` times: the probability of ending there from that edge, over the one
+    from the start. What leaves is summed, so that tiny p-values keep their digits (Hodges 1958,
+    section 3).
 
-    Orders read the same from both ends, so that half of the steps is enough, unless the p-value is tiny:
-    P(leaves) = 2 P(leaves in the first half) - P(leaves in both).
+    Orders read the same from both ends, so that half of the steps is enough, unless the p-value is
+    tiny: P(leaves) = 2 P(leaves in the first half) - P(leaves in both).
 
-    mass: probability of each i, at slot i + 1, after an even (first row) or odd number of steps k; above, below:
-    i m - j n at the highest and lowest i.
+    mass: probability of each i, at slot i + 1, after an even (first row) or odd number of steps k;
+    above, below: i m - j n at the highest and lowest i.
     """
     width = (small.max() if len(small) else 0) + 4
     mass, free = np.zeros((2, width)), np.empty(width)

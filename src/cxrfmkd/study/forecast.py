@@ -1,6 +1,8 @@
-"""What a study will cost before anything runs: jobs, runs, and how often a network sees an image. Standard library only.
+"""What a study will cost before anything runs: jobs, runs, and how often a network sees an image.
+Standard library only.
 
-Upper bounds where the study itself decides: every epoch of a fine-tune, all validation images in every epoch.
+Upper bounds where the study itself decides: every epoch of a fine-tune, all validation images in
+every epoch.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from cxrfmkd.study.grid import Study
 from cxrfmkd.study.teachers import Settings as TeacherSettings
 from cxrfmkd.vocabulary.models import MODELS, split_model
 
-# An image that is only seen costs a third of one that is trained on: the backward pass takes about twice the forward one.
+# An image that is only seen costs a third of one that is trained on: the backward pass takes about
+# twice the forward one.
 SEEN = 1 / 3
 
 STUDENT = MODELS["cxr-fmkd-lp"].backbone
@@ -28,7 +31,8 @@ class Images(NamedTuple):
     test: int
 
 
-# What the published tables yield, by adapter. Source: thesis method, section 3.2; sampling reference, section 1.
+# What the published tables yield, by adapter. Source: thesis method, section 3.2; sampling
+# reference, section 1.
 PUBLISHED = {
     "chexpert": Images(76_205, 12_673, 38_240),
     "mimic-cxr": Images(110_280, 17_665, 55_262),
@@ -39,9 +43,9 @@ PUBLISHED = {
 class Work:
     """All jobs of a rule on a dataset through one network.
 
-    network: an image network, `teacher`, or empty where heads are trained on kept features. runs: trained or
-    transferred things, of which a job may make several. trained, seen: images that go forward and backward, and
-    forward alone, through the network, counted as often as they do.
+    network: an image network, `teacher`, or empty where heads are trained on kept features. runs:
+    trained or transferred things, of which a job may make several. trained, seen: images that go
+    forward and backward, and forward alone, through the network, counted as often as they do.
     """
 
     rule: str

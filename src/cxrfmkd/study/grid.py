@@ -1,7 +1,7 @@
 """The study as a grid of runs: what the configuration asks for, checked, without running anything.
 
-The Snakefile asks this module which targets exist, what each needs and which settings matter to it. Standard
-library only (and jsonschema), so that planning stays quick.
+The Snakefile asks this module which targets exist, what each needs and which settings matter to it.
+Standard library only (and jsonschema), so that planning stays quick.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Study:
         self.settings: Configuration = _typed(Configuration, config)
         self._check()
 
-    # --- what exists -----------------------------------------------------------------------------------
+    # --- what exists
+    # -----------------------------------------------------------------------------------
 
     @cached_property
     def datasets(self) -> list[str]:
@@ -214,7 +215,8 @@ class Study:
             thesis=self.like_thesis,
         )
 
-    # --- what each needs -------------------------------------------------------------------------------
+    # --- what each needs
+    # -------------------------------------------------------------------------------
 
     def backbone(self, source: str, model: str, seed: int) -> str | None:
         """Name of the frozen network that `model` of `source` looks through; None for the teacher itself."""
@@ -249,7 +251,8 @@ class Study:
         """Whether `loss` divides its parts by plateau values that must be measured first."""
         return zoo.loss_share(loss) is not None and not self.settings.distillation.loss_scales
 
-    # --- settings that matter to a rule ----------------------------------------------------------------
+    # --- settings that matter to a rule
+    # ----------------------------------------------------------------
 
     @cached_property
     def _sections(self) -> dict[str, dict]:
@@ -290,7 +293,8 @@ class Study:
             return text.format(**self.settings.folders)
         except KeyError as missing:
             raise InputError(
-                f"config: the path {text} begins with the folder {missing}, which `folders` does not name."
+                f"config: the path {text} begins with the folder {missing}, which `folders` does "
+                "not name."
             ) from None
 
     def dataset(self, name: str) -> dict:
@@ -310,7 +314,8 @@ class Study:
         common = set(one["tables"].values()) & set(other["tables"].values())
         return one["adapter"] == other["adapter"] and bool(common)
 
-    # --- checks ----------------------------------------------------------------------------------------
+    # --- checks
+    # ----------------------------------------------------------------------------------------
 
     def missing_inputs(self) -> list[str]:
         """What the configured datasets need and the disk does not have, with the setting to change."""
@@ -355,7 +360,8 @@ class Study:
             absent = set() if has is None else set(BALANCED) - set(has)
             if absent and self.balanced(name):
                 raise InputError(
-                    f"config, datasets.{name}.attributes: the resampled test set needs {' and '.join(sorted(absent))}, "
+                    f"config, datasets.{name}.attributes: the resampled test set needs "
+                    f"{' and '.join(sorted(absent))}, "
                     f"which the dataset does not have. Set datasets.{name}.resampling: none."
                 )
         for pair in s.transfer.pairs:
@@ -364,7 +370,8 @@ class Study:
             variants = [s.datasets[name].teacher["variant"] for name in pair]
             if variants[0] != variants[1]:
                 raise InputError(
-                    f"config, transfer.pairs: {pair[0]} has embeddings of {variants[0]}, {pair[1]} of {variants[1]}. "
+                    f"config, transfer.pairs: {pair[0]} has embeddings of {variants[0]}, {pair[1]} "
+                    f"of {variants[1]}. "
                     "What is learnt on one variant means nothing on another: use one for both."
                 )
             if s.transfer.strategies and pair[0] not in s.classification.datasets:
@@ -387,14 +394,16 @@ class Study:
             for loss in losses:
                 if not zoo.known_loss(loss):
                     raise InputError(
-                        f"config, {place}: there is no loss `{loss}`. Known are {', '.join(zoo.LOSS_TITLES)} "
+                        f"config, {place}: there is no loss `{loss}`. Known are "
+                        f"{', '.join(zoo.LOSS_TITLES)} "
                         "and mse-cosine-A with a share of MSE such as 0.6."
                     )
         allowed = {entry.name for entry in fields(Distillation)} - set(GRID["distillation"])
         for loss, own in s.distillation.per_loss.items():
             if wrong := set(own) - allowed:
                 raise InputError(
-                    f"config, distillation.per_loss.{loss}: {', '.join(sorted(wrong))} cannot differ by loss."
+                    f"config, distillation.per_loss.{loss}: {', '.join(sorted(wrong))} cannot "
+                    "differ by loss."
                 )
         self._check_students()
 
@@ -404,18 +413,22 @@ class Study:
         if any(MODELS[name].student for name in s.classification.models):
             for dataset in set(s.classification.datasets) - set(s.distillation.datasets):
                 raise InputError(
-                    f"config, classification.models: distilled models on `{dataset}` need its students. "
+                    f"config, classification.models: distilled models on `{dataset}` need its "
+                    "students. "
                     "Add it to distillation.datasets, or leave those models out."
                 )
         for loss in s.distillation.losses:
             absent = {"mse", "cosine"} - set(s.distillation.losses)
             if self.scales_needed(loss) and absent:
                 raise InputError(
-                    f"config, distillation.losses: {loss} is scaled by the plateaus of mse and cosine, but "
-                    f"{' and '.join(sorted(absent))} is not among the losses. Add it, or set distillation.loss_scales."
+                    f"config, distillation.losses: {loss} is scaled by the plateaus of mse and "
+                    "cosine, but "
+                    f"{' and '.join(sorted(absent))} is not among the losses. Add it, or set "
+                    "distillation.loss_scales."
                 )
         if unknown := [m for m in self.transferred if m not in self.models and s.transfer.pairs]:
             raise InputError(
-                f"config, transfer: {some(unknown, 3)} is transferred but never trained. Add its model to "
+                f"config, transfer: {some(unknown, 3)} is transferred but never trained. Add its "
+                "model to "
                 "classification.models and its loss to distillation.losses, or do not transfer it."
             )

@@ -1,7 +1,7 @@
 """Which figures and tables a study has, and what each is drawn from. Standard library only.
 
-A figure is called `<subject>/<kind>`, where the subject is a dataset, a `<source>-to-<target>` pair or `study`;
-its files are `results/figures/<subject>/<kind>.svg`, `.png` and `.csv`.
+A figure is called `<subject>/<kind>`, where the subject is a dataset, a `<source>-to-<target>` pair
+or `study`; its files are `results/figures/<subject>/<kind>.svg`, `.png` and `.csv`.
 """
 
 from __future__ import annotations
@@ -38,44 +38,120 @@ class Kind:
 
 
 KINDS = {
-    "flow": Kind("data", "Flow of images", "How the raw files became the study’s records, and what was left out."),
-    "resampling": Kind("data", "Balanced test set", "Shares of race, disease and age before and after balancing."),
-    "distillation": Kind(
-        "distillation", "What the students kept", "Agreement with the teacher on validation data, beside controls that know nothing of the single image.",
+    "flow": Kind(
+        "data",
+        "Flow of images",
+        "How the raw files became the study’s records, and what was left out.",
     ),
-    "training": Kind("distillation", "Training of the students", "Loss by epoch, every seed a line."),
-    "performance": Kind("performance", "Performance", "Mean of the 14 findings by model, with intervals over patients and seeds."),
-    "auc-roc": Kind("performance", "AUC-ROC by finding", "Area under the ROC curve of every finding and model."),
-    "auc-pr": Kind("performance", "AUC-PR by finding", "Average precision of every finding and model; its floor is the finding’s prevalence."),
-    "youden": Kind("performance", "Youden’s J by finding", "Sensitivity + specificity - 1 at the operating point of every finding and model."),
-    "focused": Kind("performance", "Focused comparison", "The thesis’s seven most relevant findings as parallel coordinates."),
-    "differences": Kind("performance", "Paired differences", "Differences from the reference models on the same patients."),
-    "curves": Kind("performance", "ROC and precision-recall curves", "Curves of the findings with the operating point that validation chose."),
+    "resampling": Kind(
+        "data", "Balanced test set", "Shares of race, disease and age before and after balancing."
+    ),
+    "distillation": Kind(
+        "distillation",
+        "What the students kept",
+        "Agreement with the teacher on validation data, beside controls that know nothing of the "
+        "single image.",
+    ),
+    "training": Kind(
+        "distillation", "Training of the students", "Loss by epoch, every seed a line."
+    ),
+    "performance": Kind(
+        "performance",
+        "Performance",
+        "Mean of the 14 findings by model, with intervals over patients and seeds.",
+    ),
+    "auc-roc": Kind(
+        "performance", "AUC-ROC by finding", "Area under the ROC curve of every finding and model."
+    ),
+    "auc-pr": Kind(
+        "performance",
+        "AUC-PR by finding",
+        "Average precision of every finding and model; its floor is the finding’s prevalence.",
+    ),
+    "youden": Kind(
+        "performance",
+        "Youden’s J by finding",
+        "Sensitivity + specificity - 1 at the operating point of every finding and model.",
+    ),
+    "focused": Kind(
+        "performance",
+        "Focused comparison",
+        "The thesis’s seven most relevant findings as parallel coordinates.",
+    ),
+    "differences": Kind(
+        "performance",
+        "Paired differences",
+        "Differences from the reference models on the same patients.",
+    ),
+    "curves": Kind(
+        "performance",
+        "ROC and precision-recall curves",
+        "Curves of the findings with the operating point that validation chose.",
+    ),
     "calibration": Kind("performance", "Calibration", "Predicted against observed frequency."),
-    "transfer": Kind("transfer", "Transfer", "The transfer strategies side by side, and the same models trained on the target."),
-    "subgroups": Kind("subgroups", "Performance by subgroup", "AUC-ROC of every group of patients, with intervals."),
-    "relative": Kind("subgroups", "Relative differences", "The same, relative to the mean of the groups."),
-    "gaps": Kind("subgroups", "Gaps between subgroups", "Difference between the best and the worst served group."),
-    "ks": Kind("bias", "Kolmogorov-Smirnov distances", "Largest distance between two groups’ distributions along each PCA mode."),
-    "score": Kind("bias", "Bias score", "The thesis’s score with the range that it has when nothing is encoded."),
-    "encoding": Kind("bias", "Encoding of attributes", "How well the whole embedding tells a patient’s group."),
-    "pca": Kind("bias", "Embeddings, first two PCA modes", "Every dot an image; curves: distribution of each group."),
-    "pca-3-4": Kind("bias", "Embeddings, PCA modes 3 and 4", "Every dot an image; curves: distribution of each group."),
+    "transfer": Kind(
+        "transfer",
+        "Transfer",
+        "The transfer strategies side by side, and the same models trained on the target.",
+    ),
+    "subgroups": Kind(
+        "subgroups",
+        "Performance by subgroup",
+        "AUC-ROC of every group of patients, with intervals.",
+    ),
+    "relative": Kind(
+        "subgroups", "Relative differences", "The same, relative to the mean of the groups."
+    ),
+    "gaps": Kind(
+        "subgroups",
+        "Gaps between subgroups",
+        "Difference between the best and the worst served group.",
+    ),
+    "ks": Kind(
+        "bias",
+        "Kolmogorov-Smirnov distances",
+        "Largest distance between two groups’ distributions along each PCA mode.",
+    ),
+    "score": Kind(
+        "bias",
+        "Bias score",
+        "The thesis’s score with the range that it has when nothing is encoded.",
+    ),
+    "encoding": Kind(
+        "bias", "Encoding of attributes", "How well the whole embedding tells a patient’s group."
+    ),
+    "pca": Kind(
+        "bias",
+        "Embeddings, first two PCA modes",
+        "Every dot an image; curves: distribution of each group.",
+    ),
+    "pca-3-4": Kind(
+        "bias",
+        "Embeddings, PCA modes 3 and 4",
+        "Every dot an image; curves: distribution of each group.",
+    ),
     "tsne": Kind("bias", "Embeddings, t-SNE", "Every dot an image; for looking, not for testing."),
-    "performance-vs-bias": Kind("tradeoff", "Performance against bias", "One point a model, with the rank correlation."),
-    "against-thesis": Kind("thesis", "Against the thesis", "Our means beside the thesis’s logged ones."),
-}  # fmt: skip
+    "performance-vs-bias": Kind(
+        "tradeoff", "Performance against bias", "One point a model, with the rank correlation."
+    ),
+    "against-thesis": Kind(
+        "thesis", "Against the thesis", "Our means beside the thesis’s logged ones."
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a study consists of, as far as its figures, tables and report depend on it; paths are below the results.
+    """What a study consists of, as far as its figures, tables and report depend on it; paths are
+    below the results.
 
-    datasets: all of them; students: losses of the students of each dataset; seeds: of the students; trained:
-    datasets with classifiers of their own; evaluated: datasets on which some classifier is tested; pairs: transfers;
-    analysed: models of the bias analysis; runs: folders of all classifiers; resampled: datasets whose test set is
-    balanced; attributes: of each dataset's subgroups, none to leave these out; tsne: the bias analysis has t-SNE
-    pictures; thesis: there is a comparison with the thesis's numbers.
+    datasets: all of them; students: losses of the students of each dataset; seeds: of the students;
+    trained: datasets with classifiers of their own; evaluated: datasets on which some classifier is
+    tested; pairs: transfers;
+    analysed: models of the bias analysis; runs: folders of all classifiers; resampled: datasets
+    whose test set is balanced; attributes: of each dataset's subgroups, none to leave these out;
+    tsne: the bias analysis has t-SNE pictures; thesis: there is a comparison with the thesis's
+    numbers.
     """
 
     datasets: Sequence[str]
@@ -132,8 +208,11 @@ class Shape:
 
     def report(self) -> list[str]:
         """What the report is written from, besides its figures."""
-        records = [f"{name}/{path}" for name in self.datasets
-                   for path in ("records/summary.json", "records/pixels.json", "teacher/meta.json")]  # fmt: skip
+        records = [
+            f"{name}/{path}"
+            for name in self.datasets
+            for path in ("records/summary.json", "records/pixels.json", "teacher/meta.json")
+        ]
         parts = ("summary", "comparisons", "gaps")
         return [
             *records,

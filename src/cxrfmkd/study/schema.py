@@ -102,9 +102,12 @@ def reference() -> str:
     lines = [
         "# Settings",
         "",
-        "This page is made from `src/cxrfmkd/study/settings.py` by `python -m cxrfmkd.study.schema`; a test keeps the two in step.",
-        "A study is `config/config.yaml`, over which `--configfile` lays another file: `thesis.yaml` (the thesis to the letter),",
-        "`demo.yaml` (synthetic data) or `nih.yaml` (NIH ChestX-ray14). Datasets that no stage names are ignored.",
+        "This page is made from `src/cxrfmkd/study/settings.py` by `python -m "
+        "cxrfmkd.study.schema`; a test keeps the two in step.",
+        "A study is `config/config.yaml`, over which `--configfile` lays another file: "
+        "`thesis.yaml` (the thesis to the letter),",
+        "`demo.yaml` (synthetic data) or `nih.yaml` (NIH ChestX-ray14). Datasets that no stage "
+        "names are ignored.",
         "",
     ]
     hints = get_type_hints(Configuration)
@@ -121,7 +124,14 @@ def reference() -> str:
 
 
 def _table(name: str, doc: str, entries, hints: dict) -> list[str]:
-    rows = [f"## {name}", "", doc.splitlines()[0], "", "| setting | default | meaning |", "| --- | --- | --- |"]  # fmt: skip
+    rows = [
+        f"## {name}",
+        "",
+        doc.splitlines()[0],
+        "",
+        "| setting | default | meaning |",
+        "| --- | --- | --- |",
+    ]
     for entry in entries:
         default = _default(entry)
         shown = "required" if default is MISSING else f"`{default}`"

@@ -1,8 +1,8 @@
 """Every setting of a study: its name, type, default, allowed values and meaning, defined once.
 
-The Snakefile, the scripts, the JSON schema and `config/README.md` all read these classes. Defaults are sound
-practice; `config/thesis.yaml` sets each switch to what the thesis did. Standard library only, since this is
-imported whenever the workflow is planned.
+The Snakefile, the scripts, the JSON schema and `config/README.md` all read these classes. Defaults
+are sound practice; `config/thesis.yaml` sets each switch to what the thesis did. Standard library
+only, since this is imported whenever the workflow is planned.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Dataset:
     tables: dict = setting("raw tables, by the adapter's names for them (see docs/data.md)")
     images: str = setting("root folder of the image files that the tables name")
     teacher: dict = setting(
-        "where the teacher's embeddings come from: `source` (savedmodel, dat, npy, npz, tfrecord, parquet, "
+        "where the teacher's embeddings come from: `source` (savedmodel, dat, npy, npz, tfrecord, "
+        "parquet, "
         "vertex), `path`, `variant`, and what that source needs (see docs/teacher.md)"
     )
     columns: dict = setting("adapter table: our column name -> the file's column name", {})
@@ -51,19 +52,22 @@ class Dataset:
         {"train": 0.6, "val": 0.1, "seed": 42},
     )
     inconsistent_race: str = setting(
-        "MIMIC: `strict` drops every patient with two race values, as the thesis; `informative` lets unknown and "
+        "MIMIC: `strict` drops every patient with two race values, as the thesis; `informative` "
+        "lets unknown and "
         "unable-to-obtain not count as a second value",
         "informative",
         choices=["strict", "informative"],
     )
     attributes: list | None = setting(
-        "patient attributes that the dataset has; `evaluation.attributes` and `bias.attributes` are asked of it as far "
+        "patient attributes that the dataset has; `evaluation.attributes` and `bias.attributes` "
+        "are asked of it as far "
         "as it has them. null: all of them",
         None,
         choices=list(ATTRIBUTES),
     )
     resampling: str | None = setting(
-        "`resampling.method` of this dataset, where it differs from the others': `none` without race. null: as there",
+        "`resampling.method` of this dataset, where it differs from the others': `none` without "
+        "race. null: as there",
         None,
         choices=["draws", "weights", "none"],
     )
@@ -85,7 +89,8 @@ class Images:
         choices=["squash", "pad"],
     )
     unreadable: float = setting(
-        "share of unreadable images above which the study stops; below it they are listed and excluded",
+        "share of unreadable images above which the study stops; below it they are listed and "
+        "excluded",
         0.001,
         minimum=0,
         maximum=1,
@@ -108,7 +113,8 @@ class Resampling:
     """The test set with equal race shares, disease prevalence and age distribution."""
 
     method: str = setting(
-        "`draws`: three nested weighted draws with replacement, as the thesis, kept as counts; `weights`: exact "
+        "`draws`: three nested weighted draws with replacement, as the thesis, kept as counts; "
+        "`weights`: exact "
         "weights with the same targets; `none`: the natural test set alone",
         "weights",
         choices=["draws", "weights", "none"],
@@ -138,7 +144,8 @@ class Network:
     """What students and classifiers have in common."""
 
     weights: str = setting(
-        "initial weights: `imagenet` (torchvision's), `none` (random), or a folder with <architecture>.safetensors "
+        "initial weights: `imagenet` (torchvision's), `none` (random), or a folder with "
+        "<architecture>.safetensors "
         "or .pth files",
         "imagenet",
     )
@@ -148,7 +155,8 @@ class Network:
         choices=["normalised", "raw"],
     )
     precision: str = setting(
-        "`auto`: bf16 autocast where the device has it, else fp32; `fp32`: everywhere, as the thesis",
+        "`auto`: bf16 autocast where the device has it, else fp32; `fp32`: everywhere, as the "
+        "thesis",
         "auto",
         choices=["auto", "fp32"],
     )
@@ -156,7 +164,8 @@ class Network:
     deterministic: bool = setting("choose deterministic algorithms, at some cost in speed", False)
     device: str = setting("`auto`, `cuda` or `cpu`", "auto", choices=["auto", "cuda", "cpu"])
     tensorboard: bool = setting(
-        "write every training's history as TensorBoard events too, below `tensorboard` in the folder of logs; needs the "
+        "write every training's history as TensorBoard events too, below `tensorboard` in the "
+        "folder of logs; needs the "
         "extra of that name",
         False,
     )
@@ -177,7 +186,8 @@ class Distillation:
         "peak of the one-cycle schedule (the thesis: 10 x 0.001)", 0.01, minimum=0
     )
     flip: bool = setting(
-        "mirror half of the images; the teacher saw them unmirrored, so the thesis's `true` asks the student "
+        "mirror half of the images; the teacher saw them unmirrored, so the thesis's `true` asks "
+        "the student "
         "to be blind to the heart's side",
         False,
     )
@@ -188,8 +198,10 @@ class Distillation:
         choices=["none", "per-dimension", "phi-s"],
     )
     split: str = setting(
-        "how the validation images are divided into the distillation's own validation and test parts, 70 : 30: "
-        "`patient` (fixed, by patient) or `image-by-seed` (by image, anew for every seed, as the thesis)",
+        "how the validation images are divided into the distillation's own validation and test "
+        "parts, 70 : 30: "
+        "`patient` (fixed, by patient) or `image-by-seed` (by image, anew for every seed, as the "
+        "thesis)",
         "patient",
         choices=["patient", "image-by-seed"],
     )
@@ -199,12 +211,14 @@ class Distillation:
         choices=["val", "test"],
     )
     loss_scales: dict = setting(
-        "weighted losses: the plateau values that divide MSE and cosine; empty to measure them on the dataset's "
+        "weighted losses: the plateau values that divide MSE and cosine; empty to measure them on "
+        "the dataset's "
         "own mse and cosine students",
         {},
     )
     relational_weight: float = setting(
-        "weight of the relational term (pairwise cosines within the batch) added to any loss; 0 for none",
+        "weight of the relational term (pairwise cosines within the batch) added to any loss; 0 "
+        "for none",
         0.0,
         minimum=0,
     )
@@ -227,15 +241,18 @@ class Probe:
     """Linear probes: a new head on frozen features."""
 
     protocol: str = setting(
-        "`converged`: standardised features, L2 grid, L-BFGS to convergence, best on validation; `thesis`: raw features, Adam at a "
+        "`converged`: standardised features, L2 grid, L-BFGS to convergence, best on validation; "
+        "`thesis`: raw features, Adam at a "
         "constant rate, best epoch on validation",
         "converged",
         choices=["converged", "thesis"],
     )
     l2: list = setting("converged: penalties to choose from", [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
     bootstrap: bool = setting(
-        "converged: `true` draws the training patients anew for every seed, so that the spread over seeds shows what "
-        "the training sample contributes, at a cost in accuracy; `false` gives every seed the one optimum on all "
+        "converged: `true` draws the training patients anew for every seed, so that the spread "
+        "over seeds shows what "
+        "the training sample contributes, at a cost in accuracy; `false` gives every seed the one "
+        "optimum on all "
         "patients (see docs/probes.md)",
         False,
     )
@@ -243,7 +260,8 @@ class Probe:
     batch_size: int = setting("thesis: rows per step", 128, minimum=1)
     learning_rate: float = setting("thesis: Adam's rate", 0.001, minimum=0)
     batch_norm: str = setting(
-        "`frozen`; `drifting` reproduces the thesis's probes on images, whose batch-norm statistics moved while the "
+        "`frozen`; `drifting` reproduces the thesis's probes on images, whose batch-norm "
+        "statistics moved while the "
         "head was trained (no features can be kept then, so every probe runs the network)",
         "frozen",
         choices=["frozen", "drifting"],
@@ -286,24 +304,34 @@ class Transfer:
     )
     models: list = setting(
         "models to transfer",
-        ["cxr-fm-lp", "cxr-model-lp", "cxr-model-fft", "cxr-fmkd-lp", "cxr-fmkd-fft", "cxr-fmkd-direct-lp",
-         "cxr-fmkd-direct-fft"],
+        [
+            "cxr-fm-lp",
+            "cxr-model-lp",
+            "cxr-model-fft",
+            "cxr-fmkd-lp",
+            "cxr-fmkd-fft",
+            "cxr-fmkd-direct-lp",
+            "cxr-fmkd-direct-fft",
+        ],
         choices=list(MODELS),
-    )  # fmt: skip
+    )
     losses: list = setting("losses of the distilled models to transfer", ["mse", "cosine"])
     start: str = setting(
-        "`same-seed`: the target's seed s starts from the source's seed s; `selected-seed`: every seed starts from "
+        "`same-seed`: the target's seed s starts from the source's seed s; `selected-seed`: every "
+        "seed starts from "
         "the source's best, as the thesis",
         "same-seed",
         choices=["same-seed", "selected-seed"],
     )
     projection: str = setting(
-        "linear probe and full fine-tune of cxr-fmkd models: `keep` the projection, or `discard` it as the thesis",
+        "linear probe and full fine-tune of cxr-fmkd models: `keep` the projection, or `discard` "
+        "it as the thesis",
         "keep",
         choices=["keep", "discard"],
     )
     probed_source: str = setting(
-        "full fine-tune of a source that was a linear probe: `finetune` every weight, or `head-only` as the thesis",
+        "full fine-tune of a source that was a linear probe: `finetune` every weight, or "
+        "`head-only` as the thesis",
         "finetune",
         choices=["finetune", "head-only"],
     )
@@ -324,18 +352,22 @@ class Evaluation:
         "false-positive rate of the operating point", 0.2, minimum=0, maximum=1
     )
     attributes: list = setting(
-        "patient attributes for subgroups; what a dataset lacks, `datasets.<name>.attributes` leaves out",
+        "patient attributes for subgroups; what a dataset lacks, `datasets.<name>.attributes` "
+        "leaves out",
         ["sex", "race", "age", "view"],
         choices=list(ATTRIBUTES),
     )
     comparisons: list = setting(
-        "what each model is compared with, every kind a family of tests: `teacher` (the probe on the teacher's "
-        "embeddings), `baseline` (the same network without distillation), `loss` (the loss that does best on validation)",
+        "what each model is compared with, every kind a family of tests: `teacher` (the probe on "
+        "the teacher's "
+        "embeddings), `baseline` (the same network without distillation), `loss` (the loss that "
+        "does best on validation)",
         ["teacher", "baseline", "loss"],
         choices=["teacher", "baseline", "loss"],
     )
     adjustment: str = setting(
-        "adjustment of p-values within a family: Benjamini-Yekutieli, as the thesis's bias tests, Benjamini-Hochberg, "
+        "adjustment of p-values within a family: Benjamini-Yekutieli, as the thesis's bias tests, "
+        "Benjamini-Hochberg, "
         "Holm or none",
         "fdr_by",
         choices=["fdr_by", "fdr_bh", "holm", "none"],
@@ -355,19 +387,22 @@ class Bias:
     )
     losses: list = setting("losses of the distilled models that are analysed; empty for all", [])
     seeds: str = setting(
-        "`all` seeds of a fine-tuned model, or only the one `selected` on validation, as the thesis",
+        "`all` seeds of a fine-tuned model, or only the one `selected` on validation, as the "
+        "thesis",
         "all",
         choices=["all", "selected"],
     )
     variant: str = setting(
-        "`v2`: unique images, race samples matched by sex, disease and age (the thesis's final analysis); `v1`: every "
+        "`v2`: unique images, race samples matched by sex, disease and age (the thesis's final "
+        "analysis); `v1`: every "
         "resampled row",
         "v2",
         choices=["v1", "v2"],
     )
     sample_per_group: int = setting("images per race in the main sample", 1000, minimum=2)
     shortage: str = setting(
-        "where a race has fewer images: `reduce` all to the largest equal number, or stop with an `error`, as the thesis",
+        "where a race has fewer images: `reduce` all to the largest equal number, or stop with an "
+        "`error`, as the thesis",
         "reduce",
         choices=["reduce", "error"],
     )
@@ -414,15 +449,18 @@ class Configuration:
         "settings of the generator of synthetic raw files, by dataset; the demo alone has them", {}
     )
     pathvars: dict = setting(
-        "folders of this study's results, logs, benchmarks and resources, so that studies do not mix",
+        "folders of this study's results, logs, benchmarks and resources, so that studies do not "
+        "mix",
         {},
     )
 
 
 def on_dataset(section: str, values: dict, dataset: dict) -> dict:
-    """The settings `values` of a section as they hold on one dataset, whose own settings are `dataset`.
+    """The settings `values` of a section as they hold on one dataset, whose own settings are
+    `dataset`.
 
-    Only the attributes that the dataset has are asked for; its own resampling goes before the common one.
+    Only the attributes that the dataset has are asked for; its own resampling goes before the
+    common one.
     """
     if section in ("evaluation", "bias") and dataset["attributes"] is not None:
         has = [name for name in values["attributes"] if name in dataset["attributes"]]

@@ -13,7 +13,8 @@ KEYS = ("image-id", "path", "basename", "chexpert-flat", "mimic-dicom")
 
 @dataclass(frozen=True)
 class Variant:
-    """One embedding space. Two variants may have equally long vectors and have nothing else in common.
+    """One embedding space. Two variants may have equally long vectors and have nothing else in
+    common.
 
     shape: of one image's output before pooling; empty where any length is right.
     licence: tag kept beside every embedding.
@@ -29,7 +30,8 @@ VARIANTS = {
     "cxrfm-v1": Variant(
         "CXR Foundation 1.0 (2022), supervised contrastive",
         (1376,),
-        "Google APIs terms and CXR Foundation additional terms (2022); from PhysioNet: credentialed health data licence",
+        "Google APIs terms and CXR Foundation additional terms (2022); from PhysioNet: "
+        "credentialed health data licence",
     ),
     "elixr-c-v2-gap": Variant("ELIXR-C v2, mean of the 8 x 8 map", (1376,), HAI_DEF),
     "elixr-b-img": Variant("ELIXR-B image tokens (general)", (32, 768), HAI_DEF),
@@ -53,7 +55,9 @@ class Settings:
     batch: int = setting("savedmodel, vertex: images per call, where the model can", 1, minimum=1)
     device: str = setting("savedmodel: `cpu` or `gpu`", "cpu", choices=("cpu", "gpu"))
     qformer: str = setting("savedmodel: folder of the Q-Former, for elixr-b-*", "")
-    pooling: str = setting("elixr-b-*: `mean` of the 32 tokens, or all of them", "mean", choices=("mean", "flatten"))  # fmt: skip
+    pooling: str = setting(
+        "elixr-b-*: `mean` of the 32 tokens, or all of them", "mean", choices=("mean", "flatten")
+    )
     project: str = setting("vertex: Google Cloud project", "")
     location: str = setting("vertex: region", "us-central1")
     endpoint: str = setting("vertex: endpoint number", "")
@@ -80,7 +84,8 @@ class Settings:
             choices, value = entry.metadata.get("choices"), getattr(made, name)
             if choices and value not in choices:
                 raise InputError(
-                    f"teacher.{name} is {value!r}; it must be one of {', '.join(filter(None, choices))}."
+                    f"teacher.{name} is {value!r}; it must be one of "
+                    f"{', '.join(filter(None, choices))}."
                 )
         if made.source != "vertex" and not made.path:
             raise InputError(f"teacher.path is missing; source {made.source} needs it.")
@@ -104,5 +109,6 @@ class Settings:
         if expected and expected != teacher.dimension:
             raise InputError(
                 f"teacher.dimension is {teacher.dimension}, but a vector of {self.variant} "
-                f"(pooling {self.pooling}) has {expected} numbers. Set teacher.dimension: {expected}."
+                f"(pooling {self.pooling}) has {expected} numbers. Set teacher.dimension: "
+                f"{expected}."
             )

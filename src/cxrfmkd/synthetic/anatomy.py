@@ -1,6 +1,7 @@
 """A chest without findings: shapes in image coordinates, drawn as X-ray attenuation.
 
-Coordinates: x from -1 (left of the image, the patient's right) to 1, y from -1 (top) to 1. Attenuation is in
+Coordinates: x from -1 (left of the image, the patient's right) to 1, y from -1 (top) to 1.
+Attenuation is in
 arbitrary units: about 0 for air beside the patient, 0.25 in the lung, 0.9 in the heart and abdomen.
 """
 
@@ -15,9 +16,11 @@ from PIL import Image
 
 @dataclass
 class Chest:
-    """One patient's shapes at one exposure; findings and views change them before anything is drawn.
+    """One patient's shapes at one exposure; findings and views change them before anything is
+    drawn.
 
-    diaphragm: heights (y) of the right and left dome; heart: centre x, y and half axes; mediastinum: half width.
+    diaphragm: heights (y) of the right and left dome; heart: centre x, y and half axes;
+    mediastinum: half width.
     """
 
     width: float
@@ -38,7 +41,8 @@ class Canvas:
     """An image in the making.
 
     x, y: coordinates of every pixel, shape (h, w), float32; lung: 0-1, where air-filled lung is;
-    side: -1 for the patient's right (left of the image), 1 for the left; attenuation: what the image will show.
+    side: -1 for the patient's right (left of the image), 1 for the left; attenuation: what the
+    image will show.
     """
 
     x: np.ndarray

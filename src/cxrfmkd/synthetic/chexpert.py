@@ -1,7 +1,9 @@
-"""The synthetic site in CheXpert's raw layout: train.csv, the demographics spreadsheet, the split file, the images.
+"""The synthetic site in CheXpert's raw layout: train.csv, the demographics spreadsheet, the split
+file, the images.
 
-Layout as described in the reference notebooks of the bias study: the spreadsheet's rows are in another order
-than train.csv's, it knows patients without images, and the split file names rows of train.csv by position.
+Layout as described in the reference notebooks of the bias study: the spreadsheet's rows are in
+another order than train.csv's, it knows patients without images, and the split file names rows of
+train.csv by position.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Images: a chest with its findings and traces, exposed as the site exposes it.
 
-The traces of sex, age and race are planted signals of this generator, chosen to be faint and measurable. They
-say nothing about how people look on real images.
+The traces of sex, age and race are planted signals of this generator, chosen to be faint and
+measurable. They say nothing about how people look on real images.
 
     sex    shadow over the lower lungs, wider or narrower chest
     age    contrast of the ribs, size and calcification of the aortic knob
@@ -26,9 +26,10 @@ from cxrfmkd.synthetic.truth import Truth
 class Exposure:
     """What one image shows.
 
-    findings: visibility of each finding but "No Finding", 0-1; sex, age, race: the planted quantities
-    (about standard normal); seed, patient, study, image: numbers that decide the anatomy (the first two), where the
-    findings sit (the first three), and everything that differs between two images of one study.
+    findings: visibility of each finding but "No Finding", 0-1; sex, age, race: the planted
+    quantities (about standard normal); seed, patient, study, image: numbers that decide the anatomy
+    (the first two), where the findings sit (the first three), and everything that differs between
+    two images of one study.
     """
 
     view: str

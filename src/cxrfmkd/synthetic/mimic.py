@@ -1,7 +1,7 @@
 """The synthetic site in the raw layout of MIMIC-CXR-JPG 2.0.0 and MIMIC-IV 2.2.
 
-Race stands in the admissions, so it can be absent, unknown or contradictory; the images of such patients exist
-as they do in the original.
+Race stands in the admissions, so it can be absent, unknown or contradictory; the images of such
+patients exist as they do in the original.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The findings as they look on an image: each distinct, each stronger with its visibility (0-1).
 
-Those that change the shape of the chest act before it is drawn (`reshape`), the others on the drawn image (`add`).
+Those that change the shape of the chest act before it is drawn (`reshape`), the others on the drawn
+image (`add`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def reshape(chest: Chest, findings: dict[str, float], rng: np.random.Generator) 
 def add(canvas: Canvas, findings: dict[str, float], rng: np.random.Generator) -> None:
     """Draw every present finding that has a shape of its own.
 
-    Air replaces tissue first, then come opacities, fluid, bone and metal, so nothing hides under a pneumothorax.
+    Air replaces tissue first, then come opacities, fluid, bone and metal, so nothing hides under a
+    pneumothorax.
     """
     for name, drawer in DRAWERS.items():
         if findings[name]:

@@ -1,7 +1,7 @@
 """Patients, studies and images of a synthetic site: who they are and what their images show.
 
-One row an image. Everything is drawn from the site, the seed and the patient's number alone, so a larger population
-begins with the same patients.
+One row an image. Everything is drawn from the site, the seed and the patient's number alone, so a
+larger population begins with the same patients.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from cxrfmkd.synthetic.truth import PATHOLOGIES, RACE_CODES, RACES, SITES, Truth
 
 FACTORS = ("fluid", "infection", "trauma", "collapse", "chronic")
 PRESENTABLE = (*PATHOLOGIES, "Support Devices")
-# What random numbers are for. Two purposes never share them, or chance in one would be a trace in the other.
+# What random numbers are for. Two purposes never share them, or chance in one would be a trace in
+# the other.
 PURPOSES = ("people", "tables", "labels", "anatomy", "places", "exposure")
 # Share of a finding's variance that stays with the patient from study to study.
 LASTING = 0.6
@@ -27,10 +28,10 @@ LEFT_OUT = 0.1
 def population(truth: Truth, patients: int, seed: int) -> pd.DataFrame:
     """Draw `patients` patients with all their images, in order.
 
-    Columns: patient, study, image (numbers from 0), included (bool: race is one of the three and nothing in
-    the patient's records speaks against it), sex, age (years, at this study), race (also of those left out),
-    view (AP, PA, LATERAL), one column per finding but "No Finding" with its visibility (0: absent),
-    trace_sex, trace_age, trace_race_1, trace_race_2.
+    Columns: patient, study, image (numbers from 0), included (bool: race is one of the three and
+    nothing in the patient's records speaks against it), sex, age (years, at this study), race (also
+    of those left out), view (AP, PA, LATERAL), one column per finding but "No Finding" with its
+    visibility (0: absent), trace_sex, trace_age, trace_race_1, trace_race_2.
     """
     rows = [
         row

@@ -1,7 +1,8 @@
 """What is planted in the synthetic images and tables, as one object per site.
 
-Every number that a study of these files should find again is here: how often each finding occurs, what it
-goes together with, how strongly sex, age and race show in the images, and how the two sites differ.
+Every number that a study of these files should find again is here: how often each finding occurs,
+what it goes together with, how strongly sex, age and race show in the images, and how the two sites
+differ.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 RACES = ("White", "Asian", "Black")
 PATHOLOGIES = tuple(name for name in FINDINGS if name not in ("No Finding", "Support Devices"))
 
-# Corners of a triangle with sides of length 1 around the origin: every pair of races is equally far apart.
+# Corners of a triangle with sides of length 1 around the origin: every pair of races is equally far
+# apart.
 RACE_CODES = {
     "White": (0.0, 1 / math.sqrt(3)),
     "Asian": (-0.5, -0.5 / math.sqrt(3)),
@@ -47,20 +49,25 @@ class Truth:
 
     races: share of each race among the patients with one of the three races.
     female: share of female patients.
-    age: mean and standard deviation in years, normal, cut at 18 and 90; age_shift: years added by race.
+    age: mean and standard deviation in years, normal, cut at 18 and 90; age_shift: years added by
+    race.
     healthy: share of studies drawn without any pathology.
     prevalence: share of studies with each finding ("No Finding" follows from the others).
-    causes: loadings of the findings on common causes (a Gaussian copula); two findings correlate by the
+    causes: loadings of the findings on common causes (a Gaussian copula); two findings correlate by
+    the
         products of their shared loadings.
-    traces: distance between the sexes, or between any two races, in standard deviations of the planted
-        quantity that the image shows (0: no trace at all); for age, the slope per standard deviation of age
-        against noise of 1. The best possible classifier of a trace is known: see `ceilings`.
+    traces: distance between the sexes, or between any two races, in standard deviations of the
+    planted
+        quantity that the image shows (0: no trace at all); for age, the slope per standard
+        deviation of age against noise of 1. The best possible classifier of a trace is known: see
+        `ceilings`.
     fainter: finding -> {group: factor} by which its visibility is multiplied in that group.
     severity: range of the visibility of a present finding.
     uncertain: chance that the label of a present, and of an absent, finding is -1.
     mentioned: chance that an absent finding is labelled 0 rather than left blank.
     ap: share of AP among frontal studies without support devices, and with them.
-    images: height and width in pixels; exposure: the gamma's mean and spread; noise: standard deviation in
+    images: height and width in pixels; exposure: the gamma's mean and spread; noise: standard
+    deviation in
         grey levels; marker: corner of the side marker.
     """
 
@@ -86,13 +93,14 @@ class Truth:
     def ceilings(self) -> dict[str, float]:
         """Highest AUC that anything can reach from the planted traces alone.
 
-        Two normal distributions d standard deviations apart: AUC = Phi(d / sqrt 2). For race this holds for
-        every pair; for age the value is that of older against younger than the mean.
+        Two normal distributions d standard deviations apart: AUC = Phi(d / sqrt 2). For race this
+        holds for every pair; for age the value is that of older against younger than the mean.
         """
         phi = 0.5 * (1 + math.erf(self.traces["sex"] / 2))
         race = 0.5 * (1 + math.erf(self.traces["race"] / 2))
         slope = self.traces["age"]
-        # P(trace of an older > trace of a younger) for a bivariate normal pair, by symmetry of both halves.
+        # P(trace of an older > trace of a younger) for a bivariate normal pair, by symmetry of both
+        # halves.
         rho = slope / math.hypot(1, slope)
         return {"sex": phi, "race": race, "age": _halves_auc(rho)}
 
@@ -100,7 +108,8 @@ class Truth:
 def _halves_auc(rho: float, steps: int = 2000) -> float:
     """AUC of z for x > 0, where (x, z) are standard normal with correlation rho.
 
-    The density of z given x > 0 is 2 phi(z) Phi(k z), k = rho / sqrt(1 - rho^2); integrated by the midpoint rule.
+    The density of z given x > 0 is 2 phi(z) Phi(k z), k = rho / sqrt(1 - rho^2); integrated by the
+    midpoint rule.
     """
     k = rho / math.sqrt(1 - rho * rho)
     below, area, width = 0.0, 0.0, 16 / steps
@@ -187,7 +196,8 @@ def planted(site: str, **changes) -> Truth:
     known = {entry.name for entry in dataclasses.fields(Truth)} - {"site", "causes"}
     if unknown := sorted(set(changes) - known):
         raise InputError(
-            f"synthetic.{site}: unknown settings {some(unknown)}; there are {some(sorted(known), 20)}."
+            f"synthetic.{site}: unknown settings {some(unknown)}; there are "
+            f"{some(sorted(known), 20)}."
         )
     merged = {}
     for name, value in changes.items():
@@ -198,7 +208,8 @@ def planted(site: str, **changes) -> Truth:
         allowed = set(FINDINGS) if name == "fainter" else set(before)
         if unknown := sorted(set(value) - allowed):
             raise InputError(
-                f"synthetic.{site}.{name}: unknown entries {some(unknown)}; there are {some(allowed, 14)}."
+                f"synthetic.{site}.{name}: unknown entries {some(unknown)}; there are "
+                f"{some(allowed, 14)}."
             )
         merged[name] = {**before, **value}
     truth = dataclasses.replace(truth, **merged)

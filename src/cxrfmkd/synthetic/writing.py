@@ -58,9 +58,11 @@ def _store(folder: Path, truth: Truth, jobs: Sequence[tuple[str, Exposure]]) -> 
 
 
 def labels(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
-    """Each image's 14 raw labels (1, 0, -1, blank) as a report's labeller would give them to the whole study.
+    """Each image's 14 raw labels (1, 0, -1, blank) as a report's labeller would give them to the
+    whole study.
 
-    "No Finding" is 1 where no pathology is present, and blank otherwise; such a study has no uncertain label.
+    "No Finding" is 1 where no pathology is present, and blank otherwise; such a study has no
+    uncertain label.
     """
     studies = rows.drop_duplicates(["patient", "study"])
     labelled = []

@@ -11,7 +11,18 @@ from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 RUN = ["dataset", "source", "strategy", "model", "loss"]
-COLUMNS = [*RUN, "finding", "metric", "ours", "ours_sd", "thesis", "thesis_sd", "difference", "z", "outside"]  # fmt: skip
+COLUMNS = [
+    *RUN,
+    "finding",
+    "metric",
+    "ours",
+    "ours_sd",
+    "thesis",
+    "thesis_sd",
+    "difference",
+    "z",
+    "outside",
+]
 REST = "Mean of the other 12"
 APART = ("No Finding", "Pleural Effusion")
 # Differences of more standard deviations over seeds than this are called outside.
@@ -21,7 +32,9 @@ LIMIT = 2.0
 def thesis_results() -> pd.DataFrame:
     """One row per run family, finding and metric: `thesis`, `thesis_sd` (data/README.md says where they are from)."""
     with (files("cxrfmkd") / "data" / "thesis_results.csv").open() as file:
-        wide = pd.read_csv(file, keep_default_na=False, na_values={name: [""] for name in _numbers()})  # fmt: skip
+        wide = pd.read_csv(
+            file, keep_default_na=False, na_values={name: [""] for name in _numbers()}
+        )
     parts = [
         wide[[*RUN, "finding"]].assign(
             metric=metric, thesis=wide[f"{metric}_mean"], thesis_sd=wide[f"{metric}_sd"]
@@ -39,8 +52,10 @@ def _numbers() -> list[str]:
 def against_thesis(summary: pd.DataFrame) -> pd.DataFrame:
     """Every result of the thesis that `summary` has on a resampled test set, with the difference.
 
-    summary: as summary.csv, of any datasets; those not called chexpert or mimic have nothing to compare. Columns as in
-    COLUMNS: z is the difference over the root of both variances over seeds, blank where one is unknown or both are 0;
+    summary: as summary.csv, of any datasets; those not called chexpert or mimic have nothing to
+    compare. Columns as in
+    COLUMNS: z is the difference over the root of both variances over seeds, blank where one is
+    unknown or both are 0;
     `outside` is whether it exceeds LIMIT.
     """
     ours = summary[summary.population == "resampled"]

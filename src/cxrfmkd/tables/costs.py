@@ -37,8 +37,9 @@ def elapsed(intervals: Iterable[tuple[str, str]]) -> float:
 def hours(runs: Sequence[dict]) -> float:
     """Hours of all starts of `runs`, contents of `run.json`.
 
-    A run that trained a network (it knows its seconds) had a job, and perhaps a GPU, of its own: from its last start
-    to its end, and what it had trained before that start. Of probes all seeds shared one job, so their times count once.
+    A run that trained a network (it knows its seconds) had a job, and perhaps a GPU, of its own:
+    from its last start to its end, and what it had trained before that start. Of probes all seeds
+    shared one job, so their times count once.
     """
     alone = [run for run in runs if "seconds" in run]
     shared = [(run["started"], run["finished"]) for run in runs if "seconds" not in run]
@@ -56,10 +57,17 @@ def of_runs(runs: Sequence[dict]) -> pd.DataFrame:
         about = run["about"]
         what = "student" if "model" not in about else "classifier"
         rows.append(
-            {"what": what, "dataset": about.get("dataset", ""), "source": about.get("source", about.get("dataset", "")),
-             "strategy": about.get("strategy", "own" if what == "classifier" else ""), "model": about.get("model", ""),
-             "loss": about.get("loss", ""), "device": run.get("device", ""), "run": run}
-        )  # fmt: skip
+            {
+                "what": what,
+                "dataset": about.get("dataset", ""),
+                "source": about.get("source", about.get("dataset", "")),
+                "strategy": about.get("strategy", "own" if what == "classifier" else ""),
+                "model": about.get("model", ""),
+                "loss": about.get("loss", ""),
+                "device": run.get("device", ""),
+                "run": run,
+            }
+        )
     if not rows:
         return pd.DataFrame(columns=COLUMNS)
     keys = ["what", "dataset", "source", "strategy", "model", "loss"]
@@ -77,8 +85,8 @@ def of_runs(runs: Sequence[dict]) -> pd.DataFrame:
 def of_rules(benchmarks: Sequence[str | Path]) -> pd.DataFrame:
     """A row per rule: jobs, hours of wall time summed over jobs, largest resident memory.
 
-    benchmarks: folders of Snakemake's `.jsonl` files, each called as its rule; one that is not there has no jobs.
-    Snakemake keeps of a job that was started several times the last start alone.
+    benchmarks: folders of Snakemake's `.jsonl` files, each called as its rule; one that is not
+    there has no jobs. Snakemake keeps of a job that was started several times the last start alone.
     """
     rows = []
     for folder in map(Path, benchmarks):

@@ -1,7 +1,7 @@
 """The study's own result files, read as tables that know what they are about.
 
-A path such as `results/bias/chexpert/cxr-fm-lp/ks.csv` says the dataset and the model; what the file itself
-does not say is added from it as columns.
+A path such as `results/bias/chexpert/cxr-fm-lp/ks.csv` says the dataset and the model; what the
+file itself does not say is added from it as columns.
 """
 
 from __future__ import annotations
@@ -31,9 +31,33 @@ PLACES = tuple(
         r"evaluation/(?P<dataset>[^/]+)/[^/]+$",
     )
 )
-TEXT = ("dataset", "source", "strategy", "model", "loss", "population", "finding", "metric", "attribute", "group",
-        "a", "b", "model_a", "model_b", "family", "sample", "measure", "form", "level", "what", "device",
-        "scored", "suppressed", "given", "reason")  # fmt: skip
+TEXT = (
+    "dataset",
+    "source",
+    "strategy",
+    "model",
+    "loss",
+    "population",
+    "finding",
+    "metric",
+    "attribute",
+    "group",
+    "a",
+    "b",
+    "model_a",
+    "model_b",
+    "family",
+    "sample",
+    "measure",
+    "form",
+    "level",
+    "what",
+    "device",
+    "scored",
+    "suppressed",
+    "given",
+    "reason",
+)
 
 KEYS = dict.fromkeys(("image_id", "patient_id", "study_id"), "str")
 
@@ -54,7 +78,8 @@ def about(path: str | Path) -> dict[str, str | int]:
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """One CSV or Parquet file with what its path says in front; blanks of text columns are empty strings.
+    """One CSV or Parquet file with what its path says in front; blanks of text columns are empty
+    strings.
 
     A model written as `cxr-fmkd-lp.mse` is taken apart into `model` and `loss`.
     """

@@ -1,7 +1,9 @@
-"""Tables for people: wide CSVs with a column per seed or strategy, in the thesis's layout where it had one.
+"""Tables for people: wide CSVs with a column per seed or strategy, in the thesis's layout where it
+had one.
 
-Everything here rearranges what the evaluation and the bias analysis computed; no number is estimated anew but
-means and standard deviations over seeds. Source of the layouts: thesis method, section 6.3.
+Everything here rearranges what the evaluation and the bias analysis computed; no number is
+estimated anew but means and standard deviations over seeds. Source of the layouts: thesis method,
+section 6.3.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def over_seeds(metrics: pd.DataFrame, findings: Sequence[str]) -> pd.DataFrame:
-    """One row per run family, metric and finding: a column per seed, then average, SD (ddof 1) and 100 SD / average.
+    """One row per run family, metric and finding: a column per seed, then average, SD (ddof 1) and
+    100 SD / average.
 
     The SD of a single seed is blank; percent_sd is 0 where the average is 0, as in the thesis.
     """
@@ -56,7 +59,8 @@ def over_seeds(metrics: pd.DataFrame, findings: Sequence[str]) -> pd.DataFrame:
 
 
 def detailed(metrics: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """The thesis's detailed table: every metric of the 14 findings in its order of relevance, and their mean.
+    """The thesis's detailed table: every metric of the 14 findings in its order of relevance, and
+    their mean.
 
     Beside its columns stand the interval over patients and seeds, and the counts that it rests on.
     """
@@ -74,8 +78,10 @@ def _with_intervals(table: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def transfer(summary: pd.DataFrame) -> pd.DataFrame:
-    """A row per source, target, model and group of findings; per strategy, and for the same model trained on the
-    target itself (`own`), the mean over seeds, its SD and its interval."""
+    """A row per source, target, model and group of findings; per strategy, and for the same model
+    trained on the
+    target itself (`own`), the mean over seeds, its SD and its interval.
+    """
     table = summary[summary.finding.isin(GROUPS)]
     moved = table[table.strategy.isin(STRATEGIES)]
     keys = ["source", "target", "model", "loss", "population", "metric", "finding"]
@@ -93,10 +99,12 @@ def transfer(summary: pd.DataFrame) -> pd.DataFrame:
 def students(
     qualities: Sequence[dict], runs: Sequence[dict], chosen: Sequence[dict]
 ) -> pd.DataFrame:
-    """A row per student and per control: training in numbers, and agreement with the teacher on validation images.
+    """A row per student and per control: training in numbers, and agreement with the teacher on
+    validation images.
 
-    qualities, runs, chosen: contents of `quality.json`, `run.json` of every seed and `selected.json`, each with what
-    its path says under `about`. Agreement is known of the chosen seed alone.
+    qualities, runs, chosen: contents of `quality.json`, `run.json` of every seed and
+    `selected.json`, each with what its path says under `about`. Agreement is known of the chosen
+    seed alone.
     """
     picked = {(c["about"]["dataset"], c["about"]["loss"]): c["seed"] for c in chosen}
     measured = {(q["about"]["dataset"], q["about"]["loss"]): q for q in qualities}
@@ -143,8 +151,16 @@ def students(
     return in_order(table, ["dataset", "loss"])
 
 
-AGREEMENT = ("cosine", "centred_cosine", "r2_overall", "cka_debiased", "neighbour_overlap", "retrieval_top1", "probe_auc",
-             "teacher_probe_auc")  # fmt: skip
+AGREEMENT = (
+    "cosine",
+    "centred_cosine",
+    "r2_overall",
+    "cka_debiased",
+    "neighbour_overlap",
+    "retrieval_top1",
+    "probe_auc",
+    "teacher_probe_auc",
+)
 
 
 def _agreement(found: dict) -> dict:
@@ -152,26 +168,68 @@ def _agreement(found: dict) -> dict:
 
 
 def subgroups(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per run family, metric, finding and group, with its difference from the mean of the groups in percent.
+    """A row per run family, metric, finding and group, with its difference from the mean of the
+    groups in percent.
 
-    Single attributes and the focused table's findings; `results/evaluation` has crossed groups and all findings.
+    Single attributes and the focused table's findings; `results/evaluation` has crossed groups and
+    all findings.
     """
     keys = [*RUN, "metric", "finding", "attribute"]
     single = ~table.attribute.str.contains(" x ", regex=False)
     table = table[single & table.finding.isin([*FOCUSED, "Macro"])]
-    columns = ["group", "estimate", "low", "high", "relative", "relative_low", "relative_high", "n", "positives", "suppressed"]  # fmt: skip
+    columns = [
+        "group",
+        "estimate",
+        "low",
+        "high",
+        "relative",
+        "relative_low",
+        "relative_high",
+        "n",
+        "positives",
+        "suppressed",
+    ]
     return in_order(table[[*keys, *columns]], keys)
 
 
 def bias(scores: pd.DataFrame | None) -> pd.DataFrame:
-    """A row per model: the thesis's score with its null band, effect sizes and what a probe can read.
+    """A row per model: the thesis's score with its null band, effect sizes and what a probe can
+    read.
 
     scores: `scores.csv` of every dataset; None for a study without a bias analysis.
     """
-    wanted = ["dataset", "model", "loss", "scored", "score", "score_sd", "score_race", "score_sex", "score_age",
-              "simulation_mean", "simulation_low", "simulation_high", "score_unnormalised", "score_filtered",
-              "null_low", "null_high", "z", "p", "d_combined", "d_combined_low", "d_combined_high", "d_race", "d_sex",
-              "d_age", "w1_combined", "energy_combined", "auc_race", "auc_sex", "auc_age", "cka_teacher"]  # fmt: skip
+    wanted = [
+        "dataset",
+        "model",
+        "loss",
+        "scored",
+        "score",
+        "score_sd",
+        "score_race",
+        "score_sex",
+        "score_age",
+        "simulation_mean",
+        "simulation_low",
+        "simulation_high",
+        "score_unnormalised",
+        "score_filtered",
+        "null_low",
+        "null_high",
+        "z",
+        "p",
+        "d_combined",
+        "d_combined_low",
+        "d_combined_high",
+        "d_race",
+        "d_sex",
+        "d_age",
+        "w1_combined",
+        "energy_combined",
+        "auc_race",
+        "auc_sex",
+        "auc_age",
+        "cka_teacher",
+    ]
     table = pd.DataFrame() if scores is None else scores
     return in_order(table.reindex(columns=wanted), ["dataset", "model", "loss"])
 
@@ -179,8 +237,8 @@ def bias(scores: pd.DataFrame | None) -> pd.DataFrame:
 def cohort(summaries: Sequence[dict], minimum_cell: int) -> pd.DataFrame:
     """Who is in the study: images by split and attribute, from the datasets' `summary.json`.
 
-    Counts below `minimum_cell` are blank, and with a single one its next smallest neighbour, since it would follow
-    from the total; `suppressed` names the splits.
+    Counts below `minimum_cell` are blank, and with a single one its next smallest neighbour, since
+    it would follow from the total; `suppressed` names the splits.
     """
     parts = []
     for summary in summaries:
@@ -191,8 +249,11 @@ def cohort(summaries: Sequence[dict], minimum_cell: int) -> pd.DataFrame:
             "studies": "studies",
             "age": "mean_age",
         }
-        rows = [{"attribute": name, "level": "mean" if name == "age" else "all"} | {split: found[key] for split, found in counts.items()}
-                for name, key in whole.items()]  # fmt: skip
+        rows = [
+            {"attribute": name, "level": "mean" if name == "age" else "all"}
+            | {split: found[key] for split, found in counts.items()}
+            for name, key in whole.items()
+        ]
         for attribute in ("sex", "race", "view", "age_bin", "disease"):
             rows += _levels(
                 attribute,

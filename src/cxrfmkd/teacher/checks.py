@@ -1,7 +1,8 @@
 """What makes a vector impossible, and a table of them suspect.
 
-Each of these has happened to users of CXR Foundation without an error: zero vectors for failed images, embeddings cast to
-integers, files read in the wrong number format, one vector for all images, two variants in one table.
+Each of these has happened to users of CXR Foundation without an error: zero vectors for failed
+images, embeddings cast to integers, files read in the wrong number format, one vector for all
+images, two variants in one table.
 Source: teacher extraction notes, sections 3, 4 and 6.
 """
 
@@ -43,7 +44,8 @@ def fault(vector: np.ndarray, dimension: int) -> str:
 def check_faults(
     reasons: dict[str, str], total: int, failed: float, where: str, listed: Path
 ) -> None:
-    """Raises InputError if more than the share `failed` of `total` images have a reason to have no vector.
+    """Raises InputError if more than the share `failed` of `total` images have a reason to have no
+    vector.
 
     reasons: image_id -> why it has none. listed: the file in which a user finds them.
     """
@@ -52,10 +54,12 @@ def check_faults(
             f"{n} x {reason}" for reason, n in Counter(reasons.values()).most_common(3)
         )
         raise InputError(
-            f"{where}: {len(reasons)} of {total} images have no usable embedding, more than teacher.failed ({failed:g}) "
-            f"allows: {counts}. {listed} lists them. Correct teacher.path, key or variant, repair the "
+            f"{where}: {len(reasons)} of {total} images have no usable embedding, more than "
+            f"teacher.failed ({failed:g}) "
+            f"allows: {counts}. {listed} lists them. Correct teacher.path, key or variant, repair "
+            "the "
             "source, or raise teacher.failed."
-        )  # fmt: skip
+        )
 
 
 def repeats(data: np.ndarray, image_ids: Iterable[str]) -> list[tuple[str, str]]:
@@ -68,15 +72,17 @@ def repeats(data: np.ndarray, image_ids: Iterable[str]) -> list[tuple[str, str]]
         )
         if first != image_id:
             found.append((image_id, first))
-    return found  # fmt: skip
+    return found
 
 
 def check_repeats(found: list[tuple[str, str]], total: int, where: str, listed: Path) -> None:
     """Raises InputError if more vectors repeat than images can be in a dataset twice; `listed` names them."""
     if len(found) > max(1, REPEATED * total):
         raise InputError(
-            f"{where}: {len(found)} of {total} vectors equal another image's, bit for bit ({listed} lists them). Either "
-            "many images were saved under one name, or the teacher did not see its images (black images?)."
+            f"{where}: {len(found)} of {total} vectors equal another image's, bit for bit "
+            f"({listed} lists them). Either "
+            "many images were saved under one name, or the teacher did not see its images (black "
+            "images?)."
         )
 
 
@@ -105,11 +111,14 @@ def check_variants(claims: dict[str, str], variant: str) -> None:
     """
     if len(set(claims.values())) > 1:
         raise InputError(
-            f"two teacher variants in one table: {some([f'{file} says {v}' for file, v in claims.items()])}. "
-            "They are different embedding spaces even where their vectors are equally long; keep them apart."
+            "two teacher variants in one table: "
+            f"{some([f'{file} says {v}' for file, v in claims.items()])}. "
+            "They are different embedding spaces even where their vectors are equally long; keep "
+            "them apart."
         )
     for file, claimed in claims.items():
         if claimed != variant:
             raise InputError(
-                f"{file}: holds embeddings of {claimed}, but teacher.variant is {variant}. Correct one of them."
+                f"{file}: holds embeddings of {claimed}, but teacher.variant is {variant}. Correct "
+                "one of them."
             )

@@ -1,14 +1,16 @@
-"""A stand-in teacher for studies without Google's weights: the real signature, fixed filters inside.
+"""A stand-in teacher for studies without Google's weights: the real signature, fixed filters
+inside.
 
-CXR Foundation's weights are gated, so the demo cannot bring them. This SavedModel takes and gives what theirs does
-(`input_example`: one serialized tf.train.Example, `feature_maps_0`: 1 x 8 x 8 x 1376), and what it says about an image
-is true, so that a study on it has something to find. It is no model of radiology, and is not trained on anything.
+CXR Foundation's weights are gated, so the demo cannot bring them. This SavedModel takes and gives
+what theirs does (`input_example`: one serialized tf.train.Example, `feature_maps_0`: 1 x 8 x 8 x
+1376), and what it says about an image is true, so that a study on it has something to find. It is
+no model of radiology, and is not trained on anything.
 
-The image is decoded and stretched to 0-1 as in the real graph. A bank of oriented wavelets at four scales, and
-the same bank on the moduli of the first (a scattering transform: Bruna and Mallat, IEEE PAMI 35(8), 2013), is averaged in
-8 x 8 cells. Each output channel is a random nonlinear projection of a cell, gated by a bump somewhere
-on the image, so that where a thing lies survives the mean over the cells. A common vector with a few large spikes is
-added, as in the real embeddings.
+The image is decoded and stretched to 0-1 as in the real graph. A bank of oriented wavelets at four
+scales, and the same bank on the moduli of the first (a scattering transform: Bruna and Mallat, IEEE
+PAMI 35(8), 2013), is averaged in 8 x 8 cells. Each output channel is a random nonlinear projection
+of a cell, gated by a bump somewhere on the image, so that where a thing lies survives the mean over
+the cells. A common vector with a few large spikes is added, as in the real embeddings.
 """
 
 from __future__ import annotations

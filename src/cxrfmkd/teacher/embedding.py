@@ -17,7 +17,8 @@ from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import VARIANTS, Settings
 from cxrfmkd.teacher import checks, keys
 from cxrfmkd.teacher.extraction import extract
-from cxrfmkd.teacher.sources import Row, Source, open_source
+from cxrfmkd.teacher.rows import Row, Source
+from cxrfmkd.teacher.sources import open_source
 
 log = logging.getLogger(__name__)
 FACTS = ("height", "width", "bits")
@@ -35,10 +36,10 @@ def embed(
     """Write the embeddings of `records` as a keyed array at `out`, and open it.
 
     records: columns image_id (unique) and path (relative to images_root).
-    settings: a dataset's `teacher` section. shards: folder for what must survive a kill; used where embeddings are made.
-    Images without a usable vector are not in the array; they are in `excluded.csv` and in meta's `excluded`.
-    Raises InputError for settings or a source that cannot be right, and if more than the share teacher.failed of the
-    images have no vector.
+    settings: a dataset's `teacher` section. shards: folder for what must survive a kill; used where
+    embeddings are made. Images without a usable vector are not in the array; they are in
+    `excluded.csv` and in meta's `excluded`. Raises InputError for settings or a source that cannot
+    be right, and if more than the share teacher.failed of the images have no vector.
     """
     chosen = Settings.read(settings)
     with closing(open_source(chosen, teacher, Path(images_root))) as source:
@@ -46,13 +47,25 @@ def embed(
         images, counts, reasons = _find(records, chosen, source, where)
         if source.keys is None:
             rows: Iterable[Row] = extract(
-                source, images, Path(images_root), Path(shards), teacher.dimension, teacher.shard, teacher.failed
-            )  # fmt: skip
+                source,
+                images,
+                Path(images_root),
+                Path(shards),
+                teacher.dimension,
+                teacher.shard,
+                teacher.failed,
+            )
         else:
             _check(reasons, len(records), teacher, where, Path(out))
             rows = source.rows(images)
         return _assemble(
-            rows, images, reasons, len(records), where, Path(out), teacher,
+            rows,
+            images,
+            reasons,
+            len(records),
+            where,
+            Path(out),
+            teacher,
             {
                 "name": teacher.name,
                 "dataset": dataset,
@@ -64,7 +77,7 @@ def embed(
                 **source.facts,
                 **counts,
             },
-        )  # fmt: skip
+        )
 
 
 def _find(
@@ -82,8 +95,9 @@ def _find(
         "duplicate_keys": match.duplicates,
     }
     log.info(
-        "teacher: %d images matched, %d without a vector; %d vectors of no image", *list(counts.values())[1:4]
-    )  # fmt: skip
+        "teacher: %d images matched, %d without a vector; %d vectors of no image",
+        *list(counts.values())[1:4],
+    )
     return match.images, counts, dict.fromkeys(match.missing, "no vector in the source")
 
 
@@ -139,7 +153,8 @@ def _assemble(
 def _check(
     reasons: dict[str, str], total: int, teacher: Teacher, where: str, out: Path
 ) -> list[str]:
-    """List the images without a vector in `out`/excluded.csv, and stop if they are too many; returns their ids.
+    """List the images without a vector in `out`/excluded.csv, and stop if they are too many;
+    returns their ids.
 
     No message names an image, since messages end in logs, which may leave the house.
     """
@@ -151,7 +166,8 @@ def _check(
 
 
 def compact(path: Path, data: np.memmap, good: np.ndarray) -> int:
-    """Move the good rows of `data`, a memory map of the .npy file `path`, to its front and cut the rest off.
+    """Move the good rows of `data`, a memory map of the .npy file `path`, to its front and cut the
+    rest off.
 
     Returns the number of rows that remain. Works in the file, with a block of rows in memory.
     """

@@ -1,6 +1,7 @@
 """The teacher's input, one serialized tf.train.Example an image, written without TensorFlow.
 
-The PNG inside is stored, not compressed: the same pixels for the graph at a fiftieth of the writing time.
+The PNG inside is stored, not compressed: the same pixels for the graph at a fiftieth of the writing
+time.
 Formats: PNG (W3C, 2003), tensorflow/core/example/example.proto.
 """
 
@@ -27,7 +28,8 @@ def png(image: np.ndarray, level: int = 0) -> bytes:
     """A greyscale PNG of `image`: shape (height, width), uint8 or uint16 in any byte order.
 
     level: zlib's compression, 0 for stored (use 6 where bytes travel).
-    Raises ValueError for uint16 that stays below 256: a graph that decodes to 8 bits would see black.
+    Raises ValueError for uint16 that stays below 256: a graph that decodes to 8 bits would see
+    black.
     """
     if image.ndim != 2 or image.dtype.kind != "u" or image.dtype.itemsize > 2:
         raise ValueError(f"an image is 2-D uint8 or uint16, not {image.ndim}-D {image.dtype}")

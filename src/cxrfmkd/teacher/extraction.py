@@ -1,9 +1,10 @@
 """Embeddings made in shards that survive a kill, and go together into the same bytes.
 
-A shard is a Parquet file of one stretch of the list of images. It counts as done if it opens, has its rows and carries
-the name of its making: a hash of the images (path, size, time) and of all that decides their vectors. Everything else is
-made again. So a killed job goes on where it was, and one with another model or other images does not
-pick up what is not its own.
+A shard is a Parquet file of one stretch of the list of images. It counts as done if it opens, has
+its rows and carries
+the name of its making: a hash of the images (path, size, time) and of all that decides their
+vectors. Everything else is made again. So a killed job goes on where it was, and one with another
+model or other images does not pick up what is not its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.runtime.progress import Progress
 from cxrfmkd.runtime.provenance import canonical, fingerprint
 from cxrfmkd.teacher.checks import fault
-from cxrfmkd.teacher.sources import Row, Source
+from cxrfmkd.teacher.rows import Row, Source
 
 log = logging.getLogger(__name__)
 EARLY = 20  # images after which the rate is told, so that a silent fall-back to the CPU shows
@@ -84,8 +85,10 @@ def write_shard(path: Path, rows: list[Row], dimension: int, facts: dict) -> Non
         [row.error for row in rows],
     ]
     schema = shard_schema(dimension, facts)
-    arrays = [pa.array(column, kind.type) if isinstance(column, list) else column
-              for column, kind in zip(columns, schema, strict=True)]  # fmt: skip
+    arrays = [
+        pa.array(column, kind.type) if isinstance(column, list) else column
+        for column, kind in zip(columns, schema, strict=True)
+    ]
     table = pa.Table.from_arrays(arrays, schema=schema)
     with atomic_write(path) as partial:
         pq.write_table(table, partial, use_dictionary=False, write_statistics=False)
@@ -152,7 +155,8 @@ def extract(
 ) -> Iterator[Row]:
     """Make the shards that are not there yet, then give a row for every image, in their order.
 
-    size: images per shard. failed: share of images without a vector above which InputError is raised.
+    size: images per shard. failed: share of images without a vector above which InputError is
+    raised.
     """
     stretches = [images.iloc[start : start + size] for start in range(0, len(images), size)]
     paths = [folder / f"part-{number:05d}.parquet" for number in range(len(stretches))]
@@ -173,9 +177,12 @@ def extract(
             reasons = Counter(row.error for row in rows)
             del reasons[""]
             raise InputError(
-                f"{report.failed} of {len(images)} images have no embedding, more than teacher.failed "
-                f"({failed:g}) allows: {some([f'{n} x {error}' for error, n in reasons.most_common()], 3)}. "
-                f"The columns status and error of {paths[i]} list them. Repair the images, or raise teacher.failed."
+                f"{report.failed} of {len(images)} images have no embedding, more than "
+                "teacher.failed "
+                f"({failed:g}) allows: "
+                f"{some([f'{n} x {error}' for error, n in reasons.most_common()], 3)}. "
+                f"The columns status and error of {paths[i]} list them. Repair the images, or "
+                "raise teacher.failed."
             )
     report.close()
     return chain.from_iterable(map(read_shard, paths))

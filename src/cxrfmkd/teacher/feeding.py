@@ -32,7 +32,8 @@ class Image:
 
 
 def pack(path: Path, level: int = 0) -> Image:
-    """Read one file and wrap it, compressed by `level`; whatever goes wrong becomes the image's `error`.
+    """Read one file and wrap it, compressed by `level`; whatever goes wrong becomes the image's
+    `error`.
 
     An error does not name the file: it is counted in logs.
     """

@@ -1,4 +1,5 @@
-"""Folders of ready embeddings, one file an image: raw .dat, .npy, .npz, .tfrecord; or many in one file.
+"""Folders of ready embeddings, one file an image: raw .dat, .npy, .npz, .tfrecord; or many in one
+file.
 
 Source: teacher extraction notes, sections 3.1 and 4.
 """
@@ -22,7 +23,7 @@ from cxrfmkd.teacher import tfrecord
 from cxrfmkd.teacher.checks import check_variants
 from cxrfmkd.teacher.keys import stored_key
 from cxrfmkd.teacher.pooling import pool
-from cxrfmkd.teacher.sources import Row
+from cxrfmkd.teacher.rows import Row
 
 SUFFIXES = {
     "dat": (".dat",),
@@ -54,7 +55,8 @@ def find_files(settings: Settings) -> list[tuple[str, Path]]:
             raise InputError(f"{root}: there is no such file or folder. Correct teacher.path.")
         if not here:
             raise InputError(
-                f"{root}: no {' or '.join(suffixes)} file below it. Correct teacher.path or teacher.source."
+                f"{root}: no {' or '.join(suffixes)} file below it. Correct teacher.path or "
+                "teacher.source."
             )
         found.extend(sorted(here))
     return found
@@ -90,7 +92,8 @@ class Folder:
 
 
 class Dat(Folder):
-    """Headerless numbers, whose type only the file's size tells: float32 or float64, one of them in a folder.
+    """Headerless numbers, whose type only the file's size tells: float32 or float64, one of them in
+    a folder.
 
     The same converter has written both, depending on the version of protobuf beside it.
     """
@@ -108,8 +111,10 @@ class Dat(Folder):
         if len(seen) > 1:
             counts = [f"{n} of {size} bytes ({self.types[size].name})" for size, n in seen.items()]
             raise InputError(
-                f"{some(self.settings.path)}: files of two number formats: {' and '.join(counts)}. They come from two "
-                f"conversions. Find the fewer with `find -size {min(seen, key=seen.get)}c`, and convert them anew."
+                f"{some(self.settings.path)}: files of two number formats: {' and '.join(counts)}. "
+                "They come from two "
+                f"conversions. Find the fewer with `find -size {min(seen, key=seen.get)}c`, and "
+                "convert them anew."
             )
         yield from super().rows(images)
 
@@ -201,7 +206,8 @@ def npz(settings: Settings, teacher: Teacher) -> Folder | Archive:
 def tfrecords(settings: Settings, teacher: Teacher) -> Folder:
     """A folder of TFRecord files with one Example each, as Google's client and PhysioNet have them.
 
-    The key is the file's name: `image/id`, where it is there, is an artifact by its authors' own word.
+    The key is the file's name: `image/id`, where it is there, is an artifact by its authors' own
+    word.
     """
 
     def read(path: Path) -> np.ndarray:

@@ -13,9 +13,19 @@ import pandas as pd
 from cxrfmkd.runtime.errors import InputError, some
 
 ENDINGS = {
-    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom",
-    ".dat", ".npy", ".npz", ".tfrecord", ".tfrecords",
-}  # fmt: skip
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".dcm",
+    ".dicom",
+    ".dat",
+    ".npy",
+    ".npz",
+    ".tfrecord",
+    ".tfrecords",
+}
 CHEXPERT = re.compile(r"(?:.*/)?(patient\d+)/(study\d+)/(view\d+_[a-z]+)")
 DICOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
@@ -64,7 +74,8 @@ def stored_key(rule: str, name: str) -> str:
 def keyed(records: pd.DataFrame, rule: str) -> pd.DataFrame:
     """Columns image_id, path and key of `records`.
 
-    Raises InputError if a path does not fit the rule, or two records get one key: one vector would then stand for both.
+    Raises InputError if a path does not fit the rule, or two records get one key: one vector would
+    then stand for both.
     """
     keys = []
     for image_id, path in zip(records.image_id, records.path, strict=True):
@@ -78,8 +89,10 @@ def keyed(records: pd.DataFrame, rule: str) -> pd.DataFrame:
     twice = [row for row, key in enumerate(keys, 1) if counts[key] > 1]
     if twice:
         raise InputError(
-            f"teacher.key is {rule}, and {len(twice)} records share their key with another, such as "
-            f"{shape(keys[twice[0] - 1])} (records {some(twice)}). Files named so have overwritten each other. "
+            f"teacher.key is {rule}, and {len(twice)} records share their key with another, such "
+            "as "
+            f"{shape(keys[twice[0] - 1])} (records {some(twice)}). Files named so have overwritten "
+            "each other. "
             "Choose a rule that keeps the folders: path, or chexpert-flat."
         )
     return pd.DataFrame({"image_id": records.image_id, "path": records.path, "key": keys})
@@ -109,13 +122,16 @@ def match(images: pd.DataFrame, stored: Iterable[str], where: str) -> Match:
     twice = [key for key in images.key[held] if counts[key] > 1]
     if twice:
         raise InputError(
-            f"{where}: {len(twice)} images have more than one vector, such as {shape(twice[0])}. Remove one of the "
+            f"{where}: {len(twice)} images have more than one vector, such as {shape(twice[0])}. "
+            "Remove one of the "
             "copies, or choose a teacher.key that tells them apart."
         )
     if len(images) and not held.any():
         raise InputError(
-            f"{where}: none of {len(images)} images has a vector among {len(counts)}. An image is asked for as "
-            f"{shape(images.key.iloc[0])}; the source has {shape(next(iter(counts), 'nothing'))}. Set teacher.key to the "
+            f"{where}: none of {len(images)} images has a vector among {len(counts)}. An image is "
+            "asked for as "
+            f"{shape(images.key.iloc[0])}; the source has {shape(next(iter(counts), 'nothing'))}. "
+            "Set teacher.key to the "
             "rule that fits."
         )
     wanted = set(images.key)

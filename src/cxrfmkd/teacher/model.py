@@ -1,7 +1,9 @@
-"""A TensorFlow SavedModel of CXR Foundation, called so that what comes back belongs to what went in.
+"""A TensorFlow SavedModel of CXR Foundation, called so that what comes back belongs to what went
+in.
 
-Its signature cannot be trusted about batches: one that looks batchable may answer with the first image alone, and
-raise nothing. So the batch is tried on two known images, and rows are counted at every call.
+Its signature cannot be trusted about batches: one that looks batchable may answer with the first
+image alone, and raise nothing. So the batch is tried on two known images, and rows are counted at
+every call.
 Source: teacher extraction notes, sections 2.2 to 2.4.
 """
 
@@ -27,11 +29,16 @@ def model_folder(path: str | Path) -> Path:
     path = Path(path)
     if (path / "saved_model.pb").exists():
         return path
-    versions = [int(entry.parent.name) for entry in path.glob("*/saved_model.pb") if entry.parent.name.isdigit()]  # fmt: skip
+    versions = [
+        int(entry.parent.name)
+        for entry in path.glob("*/saved_model.pb")
+        if entry.parent.name.isdigit()
+    ]
     if not versions:
         raise InputError(
             f"{path}: there is no SavedModel (no saved_model.pb, nor in a numbered subfolder). "
-            "Set teacher.path to the folder that holds saved_model.pb (docs/teacher.md says where to get it)."
+            "Set teacher.path to the folder that holds saved_model.pb (docs/teacher.md says where "
+            "to get it)."
         )
     return path / str(max(versions))
 
@@ -103,7 +110,8 @@ class Model:
         alone = [self.vectors([example(png(image))])[0] for image in canary_images()]
         if np.array_equal(*alone):
             raise InputError(
-                f"{self.folder}: two different images have the same embedding, so the model does not see what it is "
+                f"{self.folder}: two different images have the same embedding, so the model does "
+                "not see what it is "
                 "given. `cxrfmkd doctor` says how its graph decodes images."
             )
         return alone

@@ -10,9 +10,9 @@ from cxrfmkd.study.teachers import VARIANTS
 def pool(answer: np.ndarray, variant: str, pooling: str = "mean") -> np.ndarray:
     """One image's embedding: shape (dimension,), float32.
 
-    answer: any float, axes of length 1 anywhere (Google's endpoint nests a vector twice). A map (height, width,
-    channels) becomes its mean; tokens, as a matrix or laid end to end, their mean or all of them (`flatten`); a vector
-    stays. Means are taken in float64.
+    answer: any float, axes of length 1 anywhere (Google's endpoint nests a vector twice). A map
+    (height, width, channels) becomes its mean; tokens, as a matrix or laid end to end, their mean
+    or all of them (`flatten`); a vector stays. Means are taken in float64.
     """
     answer = np.squeeze(np.asarray(answer))
     shape = VARIANTS[variant].shape

@@ -1,7 +1,7 @@
 """Image files as the teacher must see them: every pixel, at its own depth and size.
 
-No resizing: the source's resolution is part of what the teacher's network is given, and any resize in front of
-its own changes the embedding. Source: teacher extraction notes, sections 1.2 and 1.4.
+No resizing: the source's resolution is part of what the teacher's network is given, and any resize
+in front of its own changes the embedding. Source: teacher extraction notes, sections 1.2 and 1.4.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from cxrfmkd.datasets.decoding import DEEP, DICOM, read_dicom
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """One image file as greyscale: shape (height, width), uint8, or full-range uint16 for deeper files.
+    """One image file as greyscale: shape (height, width), uint8, or full-range uint16 for deeper
+    files.
 
-    Colour, palette and alpha become ITU-R 601 luma. A deeper file is read as an array and stretched, since PIL's
-    own conversion to 8 bits clips it to white. Files named `.dcm` are read as DICOM, in the order of
-    the teacher's first client (rescale, first window, inversion of MONOCHROME1).
-    Raises OSError or ValueError for what cannot be read, has several frames, or is blank.
+    Colour, palette and alpha become ITU-R 601 luma. A deeper file is read as an array and
+    stretched, since PIL's own conversion to 8 bits clips it to white. Files named `.dcm` are read
+    as DICOM, in the order of the teacher's first client (rescale, first window, inversion of
+    MONOCHROME1). Raises OSError or ValueError for what cannot be read, has several frames, or is
+    blank.
     """
     path = Path(path)
     if path.suffix.lower() in DICOM:
@@ -38,8 +40,8 @@ def read_image(path: str | Path) -> np.ndarray:
 def full_range(pixels: np.ndarray) -> np.ndarray:
     """Stretch an array of any depth to 0 .. 65535, uint16.
 
-    A linear change, which the teacher's own normalisation undoes. Without it a 12-bit image, or 8-bit values in a
-    16-bit file, is nearly or wholly black to a graph that decodes to 8 bits.
+    A linear change, which the teacher's own normalisation undoes. Without it a 12-bit image, or
+    8-bit values in a 16-bit file, is nearly or wholly black to a graph that decodes to 8 bits.
     """
     low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite([low, high]).all():

@@ -25,7 +25,8 @@ def tensorflow() -> ModuleType:
     except ImportError as error:
         raise InputError(
             f"TensorFlow cannot be imported ({error}). A SavedModel teacher needs it: "
-            "pip install tensorflow, or use a source of ready embeddings (dat, npy, npz, tfrecord, parquet)."
+            "pip install tensorflow, or use a source of ready embeddings (dat, npy, npz, tfrecord, "
+            "parquet)."
         ) from error
     if importlib.util.find_spec("tensorflow_text"):
         importlib.import_module("tensorflow_text")
@@ -35,8 +36,8 @@ def tensorflow() -> ModuleType:
 def choose_device(tf: ModuleType, device: str) -> None:
     """Make `tf` use the CPU alone ("cpu") or a GPU ("gpu"), whose memory it takes only as needed.
 
-    Raises InputError if a GPU is asked for and TensorFlow sees none, which it would otherwise pass over in
-    silence and be a hundred times slower.
+    Raises InputError if a GPU is asked for and TensorFlow sees none, which it would otherwise pass
+    over in silence and be a hundred times slower.
     """
     if device not in ("cpu", "gpu"):
         raise InputError(f"teacher.device is {device!r}; it must be cpu or gpu.")
@@ -47,7 +48,8 @@ def choose_device(tf: ModuleType, device: str) -> None:
         return
     if not found:
         raise InputError(
-            "teacher.device is gpu, but TensorFlow sees no GPU. Run it on a GPU node, in an environment whose "
+            "teacher.device is gpu, but TensorFlow sees no GPU. Run it on a GPU node, in an "
+            "environment whose "
             "CUDA libraries TensorFlow can load (PyTorch's may be in the way), or set device: cpu."
         )
     for gpu in found:

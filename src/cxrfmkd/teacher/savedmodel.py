@@ -17,7 +17,7 @@ from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher import runtime
 from cxrfmkd.teacher.feeding import Feeder, Image
 from cxrfmkd.teacher.model import TOKENS, Model, model_folder
-from cxrfmkd.teacher.sources import Row
+from cxrfmkd.teacher.rows import Row
 
 log = logging.getLogger(__name__)
 PREPROCESSING = "8 bit as it is, deeper stretched to 16 bit; never resized"
@@ -27,8 +27,12 @@ def folder_fingerprint(folder: Path) -> str:
     """Short hash of every file of a SavedModel but `fingerprint.pb`, which changes with each saving."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return fingerprint(
-        {str(path.relative_to(folder)): sha256(path) for path in files if path.name != "fingerprint.pb"}
-    )  # fmt: skip
+        {
+            str(path.relative_to(folder)): sha256(path)
+            for path in files
+            if path.name != "fingerprint.pb"
+        }
+    )
 
 
 class SavedModel:
@@ -39,13 +43,17 @@ class SavedModel:
     def __init__(self, settings: Settings, teacher: Teacher, images_root: Path) -> None:
         if settings.variant == "cxrfm-v1":
             raise InputError(
-                "teacher.variant is cxrfm-v1, but its weights were never released, so no SavedModel gives it. "
-                "ELIXR-C's vector of the same length is another embedding: set variant: elixr-c-v2-gap."
+                "teacher.variant is cxrfm-v1, but its weights were never released, so no "
+                "SavedModel gives it. "
+                "ELIXR-C's vector of the same length is another embedding: set variant: "
+                "elixr-c-v2-gap."
             )
         if (settings.variant in TOKENS) != bool(settings.qformer):
             raise InputError(
-                f"teacher.variant is {settings.variant} and teacher.qformer is {settings.qformer or 'not set'}: "
-                f"{', '.join(TOKENS)} need the Q-Former's folder (pax-elixr-b-text), and nothing else does."
+                f"teacher.variant is {settings.variant} and teacher.qformer is "
+                f"{settings.qformer or 'not set'}: "
+                f"{', '.join(TOKENS)} need the Q-Former's folder (pax-elixr-b-text), and nothing "
+                "else does."
             )
         if len(settings.path) != 1:
             raise InputError(f"teacher.path has {len(settings.path)} entries; a SavedModel is one.")
@@ -79,7 +87,8 @@ class SavedModel:
             length = len(self._model.canaries[0])
             if length != self.dimension:
                 raise InputError(
-                    f"{self.folder}: gives vectors of {length} numbers, but teacher.dimension is {self.dimension}."
+                    f"{self.folder}: gives vectors of {length} numbers, but teacher.dimension is "
+                    f"{self.dimension}."
                 )
             self._batch = self.settings.batch
             if self._batch > 1 and not self._model.batches:

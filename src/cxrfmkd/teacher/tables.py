@@ -18,7 +18,7 @@ from cxrfmkd.teacher.checks import check_variants
 from cxrfmkd.teacher.files import find_files
 from cxrfmkd.teacher.keys import stored_key
 from cxrfmkd.teacher.pooling import pool
-from cxrfmkd.teacher.sources import Row
+from cxrfmkd.teacher.rows import Row
 
 BATCH = 2048  # rows in memory
 
@@ -26,8 +26,8 @@ BATCH = 2048  # rows in memory
 class Tables:
     """One table, or a folder of parts with the same columns.
 
-    Where a table says which variant it holds (its metadata under `cxrfmkd`, or a column `variant`), that must be
-    the one of the config.
+    Where a table says which variant it holds (its metadata under `cxrfmkd`, or a column `variant`),
+    that must be the one of the config.
     """
 
     def __init__(self, settings: Settings, teacher: Teacher) -> None:
@@ -49,7 +49,8 @@ class Tables:
         for column in (self.settings.column, self.settings.feature):
             if column not in part.schema.names:
                 raise InputError(
-                    f"{path}: no column {column}, only {some(part.schema.names)}. Set teacher.column to the "
+                    f"{path}: no column {column}, only {some(part.schema.names)}. Set "
+                    "teacher.column to the "
                     "column of keys and teacher.feature to the column of vectors."
                 )
         kind = part.schema.field(self.settings.feature).type
@@ -59,9 +60,10 @@ class Tables:
             or pa.types.is_fixed_size_list(kind)
         ) or not pa.types.is_floating(kind.value_type):
             raise InputError(
-                f"{path}: column {self.settings.feature} holds {kind}, not lists of floating-point numbers. Set teacher.feature."
+                f"{path}: column {self.settings.feature} holds {kind}, not lists of floating-point "
+                "numbers. Set teacher.feature."
             )
-        return part  # fmt: skip
+        return part
 
     def _claims(self) -> dict[str, str]:
         claims = {}

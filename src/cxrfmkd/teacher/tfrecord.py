@@ -1,8 +1,9 @@
 """TFRecord files of tf.train.Examples, read without TensorFlow.
 
-A record is its length (u64), the length's masked CRC-32C (u32), its bytes, and their masked CRC-32C; an Example is a map
-from names to lists of floats, integers or bytes. Sources: tensorflow/core/lib/io/record_writer.h, example.proto,
-feature.proto; CRC-32C: RFC 3720, appendix B.4.
+A record is its length (u64), the length's masked CRC-32C (u32), its bytes, and their masked
+CRC-32C; an Example is a map from names to lists of floats, integers or bytes. Sources:
+tensorflow/core/lib/io/record_writer.h, example.proto, feature.proto; CRC-32C: RFC 3720, appendix
+B.4.
 """
 
 from __future__ import annotations

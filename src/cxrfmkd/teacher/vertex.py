@@ -1,6 +1,8 @@
-"""A remote endpoint as teacher: Google's for CXR Foundation 1.0, or your own Model Garden deployment of ELIXR.
+"""A remote endpoint as teacher: Google's for CXR Foundation 1.0, or your own Model Garden
+deployment of ELIXR.
 
-Images leave this machine, so nothing here runs unless a config says `source: vertex`. Send no identifiable images.
+Images leave this machine, so nothing here runs unless a config says `source: vertex`. Send no
+identifiable images.
 Source: teacher extraction notes, section 3.2.
 """
 
@@ -26,7 +28,7 @@ from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher.feeding import Image, pack
 from cxrfmkd.teacher.pooling import pool
-from cxrfmkd.teacher.sources import Row
+from cxrfmkd.teacher.rows import Row
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +68,10 @@ class Endpoint:
     def __init__(self, settings: Settings, teacher: Teacher, images_root: Path) -> None:
         if settings.variant not in ("cxrfm-v1", *FIELDS):
             raise InputError(
-                f"teacher.variant is {settings.variant}, which no endpoint gives: the 8 x 8 map is not part of the "
-                "answer. Use source: savedmodel, or one of cxrfm-v1, elixr-b-img, elixr-b-contrastive."
+                f"teacher.variant is {settings.variant}, which no endpoint gives: the 8 x 8 map is "
+                "not part of the "
+                "answer. Use source: savedmodel, or one of cxrfm-v1, elixr-b-img, "
+                "elixr-b-contrastive."
             )
         if not settings.url and not (settings.project and settings.endpoint):
             raise InputError(
@@ -93,7 +97,8 @@ class Endpoint:
     def rows(self, images: pd.DataFrame) -> Iterator[Row]:
         """A row for every image, in their order; the endpoint's refusal of one image is its reason.
 
-        Raises InputError if the endpoint does not answer, or answers something else than one prediction an image.
+        Raises InputError if the endpoint does not answer, or answers something else than one
+        prediction an image.
         """
         waiting: list[tuple[Row, dict | None]] = []
         for image_id, name in zip(images.image_id, images.path, strict=True):
@@ -167,7 +172,8 @@ class Endpoint:
                     raise RefusedError(reason) from None
                 if error.code not in BUSY:
                     raise InputError(
-                        f"{self.url} answers {reason}. Correct the endpoint, or set {TOKEN} to a valid access token."
+                        f"{self.url} answers {reason}. Correct the endpoint, or set {TOKEN} to a "
+                        "valid access token."
                     ) from None
             except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
                 reason = str(error)
@@ -176,14 +182,16 @@ class Endpoint:
                 time.sleep(pause)
                 pause *= 2
         raise InputError(
-            f"{self.url} did not answer {TRIES} times, last: {reason}. Finished shards are kept; start again "
+            f"{self.url} did not answer {TRIES} times, last: {reason}. Finished shards are kept; "
+            "start again "
             "to go on."
         )
 
 
 @functools.lru_cache(maxsize=1)
 def access_token(period: int) -> str:
-    """The token of the environment variable CXRFMKD_VERTEX_TOKEN, else that of the gcloud command; empty without.
+    """The token of the environment variable CXRFMKD_VERTEX_TOKEN, else that of the gcloud command;
+    empty without.
 
     period: number of the half hour, so that a token is asked for anew before it ends.
     """

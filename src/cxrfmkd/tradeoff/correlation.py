@@ -1,7 +1,9 @@
-"""Performance against bias: the thesis's line through one point a model, and a rank correlation beside it.
+"""Performance against bias: the thesis's line through one point a model, and a rank correlation
+beside it.
 
-Source: thesis method, section 8. Points are means over seeds. Models that share a backbone (a student, the teacher, an
-ImageNet network) are no independent witnesses, so intervals draw whole families of models.
+Source: thesis method, section 8. Points are means over seeds. Models that share a backbone (a
+student, the teacher, an ImageNet network) are no independent witnesses, so intervals draw whole
+families of models.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from cxrfmkd.vocabulary.models import MODELS
 
 KEYS = ["dataset", "population", "finding", "metric"]
 FINDINGS = ("Average Classes 1 to 7", "Macro")
-MEASURES = {"score": ("score", "simulation_low", "simulation_high"), "D": ("d_combined", "d_combined_low", "d_combined_high")}  # fmt: skip
+MEASURES = {
+    "score": ("score", "simulation_low", "simulation_high"),
+    "D": ("d_combined", "d_combined_low", "d_combined_high"),
+}
 REPLICATES, PERMUTATIONS, FEWEST = 2000, 10_000, 3
 
 
@@ -37,10 +42,11 @@ def read(paths: Sequence[str | Path]) -> pd.DataFrame:
 
 
 def points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row a model, population, finding group, metric and measure of bias (`score`, or `D` over all modes).
+    """One row a model, population, finding group, metric and measure of bias (`score`, or `D` over
+    all modes).
 
-    summaries: evaluation's `summary.csv` and `halves.csv`, of which the models trained on the dataset itself are
-    taken; scores: `scores.csv`. Columns: docs/bias.md.
+    summaries: evaluation's `summary.csv` and `halves.csv`, of which the models trained on the
+    dataset itself are taken; scores: `scores.csv`. Columns: docs/bias.md.
     """
     own = summaries[(summaries.strategy == "own") & summaries.finding.isin(FINDINGS)]
     own = own.rename(
@@ -56,7 +62,8 @@ def points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat(tables, ignore_index=True).dropna(subset=["performance"])
     if table.empty:
         raise InputError(
-            "performance_vs_bias: no model has both a performance in the summaries and a bias score. "
+            "performance_vs_bias: no model has both a performance in the summaries and a bias "
+            "score. "
             "Give it tables of the same datasets."
         )
     names = [family(m, loss) for m, loss in zip(table.model, table.loss, strict=True)]
@@ -69,9 +76,11 @@ def of_half(population: str) -> bool:
 
 
 def correlations(table: pd.DataFrame, scores: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
-    """Line and rank correlation of every population, finding group, metric and measure (columns: docs/bias.md).
+    """Line and rank correlation of every population, finding group, metric and measure (columns:
+    docs/bias.md).
 
-    table: from `points`. Where it has halves of the patients (populations such as `resampled half 1`),
+    table: from `points`. Where it has halves of the patients (populations such as `resampled half
+    1`),
     `spearman_split` is the mean correlation of performance in one half with score in the other.
     """
     lines = []

@@ -64,7 +64,14 @@ def move(images: Tensor, moves: Moves) -> Tensor:
     if images.device.type == "cpu":
         across, along = (part.double().numpy() for part in _rows(moves.degrees, moves.scales))
         moved = torch.empty_like(images)
-        _move(images.numpy(), moves.mirrored.numpy(), moves.turned.numpy(), across, along, moved.numpy())  # fmt: skip
+        _move(
+            images.numpy(),
+            moves.mirrored.numpy(),
+            moves.turned.numpy(),
+            across,
+            along,
+            moved.numpy(),
+        )
         return moved
     images = images.clone()
     mirrored, turned = (
@@ -118,7 +125,8 @@ def _turn(image, mirrored, across, along, turned):
 
 
 def affine(images: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
-    """Each image rotated (clockwise, as torchvision) and scaled about its centre; nearest neighbour, black outside.
+    """Each image rotated (clockwise, as torchvision) and scaled about its centre; nearest
+    neighbour, black outside.
 
     images: (n, h, w) uint8; degrees, scales: (n,) float32 on the CPU.
     """
@@ -128,7 +136,8 @@ def affine(images: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
     )
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     y = torch.arange(height, device=images.device) - (height - 1) / 2
-    # Where each pixel comes from, in an image with a black border that stands for all that is outside.
+    # Where each pixel comes from, in an image with a black border that stands for all that is
+    # outside.
     from_x = (across * x + (width + 1) / 2)[:, None, :] + (along * y)[:, :, None]
     from_y = (across * y + (height + 1) / 2)[:, :, None] - (along * x)[:, None, :]
     column, row = from_x.round_().clamp_(0, width + 1), from_y.round_().clamp_(0, height + 1)

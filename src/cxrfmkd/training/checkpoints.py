@@ -3,9 +3,10 @@
     with Checkpoints("checkpoints/distill/chexpert/mse/41", minutes=600) as kept:
         ...train, write the outputs...
 
-A checkpoint belongs to one combination of settings, code and data; one of another combination is refused. Only
-one process can hold the folder. Shortly before the minutes are over, or at SIGTERM, the training saves and leaves
-with exit status 75, which a scheduler may retry. The folder is deleted when the block ends well.
+A checkpoint belongs to one combination of settings, code and data; one of another combination is
+refused. Only one process can hold the folder. Shortly before the minutes are over, or at SIGTERM,
+the training saves and leaves with exit status 75, which a scheduler may retry. The folder is
+deleted when the block ends well.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ RESERVE, LONGEST_RESERVE = 0.1, 300.0
 class Checkpoints:
     """The checkpoint of one run.
 
-    folder: its own; None to keep nothing. minutes: wall-clock budget from now on; None for no limit.
+    folder: its own; None to keep nothing. minutes: wall-clock budget from now on; None for no
+    limit.
     every: seconds between two checkpoints within an epoch.
     """
 
@@ -146,7 +148,8 @@ class Checkpoints:
             holder = self._lock_file.read().strip() or "unknown"
             self._lock_file.close()
             raise InputError(
-                f"{self.folder}: another process ({holder}) is training this run. Wait until it has ended, or end it."
+                f"{self.folder}: another process ({holder}) is training this run. Wait until it "
+                "has ended, or end it."
             ) from None
         except OSError as error:
             log.warning("%s: this file system has no locks (%s)", self.folder, error)

@@ -28,7 +28,8 @@ from cxrfmkd.training.loop import Plan, evaluate, train
 from cxrfmkd.training.losses import Objective
 from cxrfmkd.training.standardisation import Standardisation
 
-# Shares of the validation images: on the first the best epoch is chosen, the second is the distillation's own test.
+# Shares of the validation images: on the first the best epoch is chosen, the second is the
+# distillation's own test.
 PARTS = (0.7, 0.3)
 
 # The fixed split by patient draws its order of patients from this seed, whatever the run's.
@@ -65,15 +66,19 @@ def distill(
 ) -> Distilled:
     """Train one student.
 
-    images: packed images, uint8 (n, h, w); teacher: embeddings, float32 (n, d); training, validation: records.
-    scales: plateau values for the weighted losses where the settings have none (see `measure_scales`).
+    images: packed images, uint8 (n, h, w); teacher: embeddings, float32 (n, d); training,
+    validation: records.
+    scales: plateau values for the weighted losses where the settings have none (see
+    `measure_scales`).
     code: hash of the code, so that a checkpoint of other code is refused. events: as in `train`.
     """
     started = provenance.now()
     device = pick_device(network.device)
     chosen, tested = split_validation(validation, settings.split, seed)
-    targets = {name: embeddings(teacher, part.image_id) for name, part in
-               [("train", training), ("val", chosen), ("test", tested)]}  # fmt: skip
+    targets = {
+        name: embeddings(teacher, part.image_id)
+        for name, part in [("train", training), ("val", chosen), ("test", tested)]
+    }
     standard = Standardisation.fit(targets["train"], settings.standardise_teacher)
     feeds = [
         Feed(images, part.image_id, standard.apply(targets[name]), device)
@@ -127,8 +132,8 @@ def split_validation(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The distillation's own validation and test part of the validation records, 70 : 30.
 
-    how: `patient` keeps a patient's images together and is the same for every seed; `image-by-seed` draws images
-    anew for every seed, as the thesis did with `torch.utils.data.random_split`.
+    how: `patient` keeps a patient's images together and is the same for every seed; `image-by-seed`
+    draws images anew for every seed, as the thesis did with `torch.utils.data.random_split`.
     """
     n = len(records)
     if how == "image-by-seed":
@@ -142,7 +147,8 @@ def split_validation(
         chosen = records.patient_id.isin(part).to_numpy()
     if chosen.all() or not chosen.any():
         raise InputError(
-            f"the {n} validation records of {records.patient_id.nunique()} patients cannot be divided 70 : 30 "
+            f"the {n} validation records of {records.patient_id.nunique()} patients cannot be "
+            "divided 70 : 30 "
             f"(distillation.split: {how}). More validation patients are needed."
         )
     return records[chosen].reset_index(drop=True), records[~chosen].reset_index(drop=True)
@@ -155,7 +161,8 @@ def embeddings(teacher: KeyedArray, image_ids: Sequence[str]) -> np.ndarray:
     if len(broken):
         rows = teacher.rows(image_ids)[broken]
         raise InputError(
-            f"{teacher.name}: {len(broken)} embeddings are not finite (rows {some(rows)} of its data.npy). "
+            f"{teacher.name}: {len(broken)} embeddings are not finite (rows {some(rows)} of its "
+            "data.npy). "
             "Make it again from sound embeddings."
         )
     return vectors
@@ -169,9 +176,11 @@ def plateau(history: pd.DataFrame) -> dict[str, float]:
 
 
 def measure_scales(mse: Sequence[str | Path], cosine: Sequence[str | Path]) -> dict[str, float]:
-    """Where the two losses level off on a dataset: the mean plateau of its own mse and of its own cosine students.
+    """Where the two losses level off on a dataset: the mean plateau of its own mse and of its own
+    cosine students.
 
-    mse, cosine: their `run.json` files. The thesis averaged training losses; validation losses are used here.
+    mse, cosine: their `run.json` files. The thesis averaged training losses; validation losses are
+    used here.
     """
     scales = {}
     for loss, paths in [("mse", mse), ("cosine", cosine)]:

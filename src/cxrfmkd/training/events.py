@@ -31,7 +31,8 @@ class Events:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise InputError(
-                "network.tensorboard is true, but the package tensorboard is not installed. Install it "
+                "network.tensorboard is true, but the package tensorboard is not installed. "
+                "Install it "
                 "(pip install tensorboard), or set network.tensorboard to false."
             ) from None
         self.writer = SummaryWriter(str(folder), purge_step=epoch)

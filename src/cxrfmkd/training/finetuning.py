@@ -1,4 +1,5 @@
-"""Classifiers whose image network runs in training: full fine-tunes, and probes with drifting statistics.
+"""Classifiers whose image network runs in training: full fine-tunes, and probes with drifting
+statistics.
 
 Source: thesis method, sections 1.2, 1.3 and 5.
 """
@@ -16,6 +17,7 @@ import torch
 from cxrfmkd.datasets.records import targets
 from cxrfmkd.networks.batches import Feed
 from cxrfmkd.networks.devices import device_name, pick_device
+from cxrfmkd.networks.inference import predict
 from cxrfmkd.networks.network import (
     Network,
     create,
@@ -30,7 +32,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study import settings as configuration
 from cxrfmkd.training.augmentation import Augmentation
 from cxrfmkd.training.checkpoints import Checkpoints
-from cxrfmkd.training.loop import Plan, predict, train
+from cxrfmkd.training.loop import Plan, train
 from cxrfmkd.training.losses import BinaryCrossEntropy
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import MODELS, Model, split_model
@@ -50,9 +52,11 @@ class Finetuned:
 def start(
     model: str, seed: int, network: configuration.Network, student: str | Path | None = None
 ) -> Network:
-    """The network of `model` before its training on a dataset: initial weights or a student's, and a new head.
+    """The network of `model` before its training on a dataset: initial weights or a student's, and
+    a new head.
 
-    model: a name of the zoo, with or without its loss. student: weights or `selected.json`, for models that have one.
+    model: a name of the zoo, with or without its loss. student: weights or `selected.json`, for
+    models that have one.
     """
     kind = _with_backbone(model)
     if kind.student != (student is not None):
@@ -74,12 +78,15 @@ def start_transfer(
     source: str | Path,
     student: str | Path | None = None,
 ) -> Network:
-    """The network of `model` before its training on the target of a transfer: the source's backbone and a new head.
+    """The network of `model` before its training on the target of a transfer: the source's backbone
+    and a new head.
 
-    transfer: `projection` (keep or discard) and `probed_source` (finetune or head-only). source: weights or
-    `selected.json` of the source's run. student: what a probed source looked through, where its run holds the head
-    alone; without one it looked through initial weights. A probed source whose run holds the network was trained with
-    drifting statistics, so if only its head is trained on, they drift on.
+    transfer: `projection` (keep or discard) and `probed_source` (finetune or head-only). source:
+    weights or
+    `selected.json` of the source's run. student: what a probed source looked through, where its run
+    holds the head alone; without one it looked through initial weights. A probed source whose run
+    holds the network was trained with drifting statistics, so if only its head is trained on, they
+    drift on.
     """
     kind = _with_backbone(model)
     whole = holds_network(source)
@@ -125,10 +132,13 @@ def finetune(
     code: str = "",
     events: Path | None = None,
 ) -> Finetuned:
-    """Train every trainable weight of `network` on the findings, then predict validation and test images.
+    """Train every trainable weight of `network` on the findings, then predict validation and test
+    images.
 
-    network: from `start` or `start_transfer`. images: packed images, uint8 (n, h, w). tables: records of `train`,
-    `val` and `test`. code: hash of the code, so that a checkpoint of other code is refused. events: as in `train`.
+    network: from `start` or `start_transfer`. images: packed images, uint8 (n, h, w). tables:
+    records of `train`,
+    `val` and `test`. code: hash of the code, so that a checkpoint of other code is refused. events:
+    as in `train`.
     """
     started = provenance.now()
     device = pick_device(compute.device)

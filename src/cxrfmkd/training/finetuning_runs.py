@@ -35,8 +35,8 @@ ARGUMENTS = {
 def train_run(args: Namespace, network: Network, settings: Finetuning) -> None:
     """Train `network` and write weights, history, predictions, embeddings and, last, run.json.
 
-    args: `ARGUMENTS`, parsed, with `spec` (model, seed, labels, network) and `code`. Stopped, it leaves with status
-    75 and goes on from its checkpoint when it is called again.
+    args: `ARGUMENTS`, parsed, with `spec` (model, seed, labels, network) and `code`. Stopped, it
+    leaves with status 75 and goes on from its checkpoint when it is called again.
     """
     spec = args.spec
     tables = {part: present(getattr(args, part), args.images) for part in ("train", "val", "test")}

@@ -1,7 +1,7 @@
 """One training loop for every stage: students, fine-tunes, probes through a live network.
 
-What differs is passed in: the network, the objective, the data, the plan. Adam without weight decay, the best
-epoch by validation loss. Source: thesis method, sections 1.1 and 2.1.
+What differs is passed in: the network, the objective, the data, the plan. Adam without weight
+decay, the best epoch by validation loss. Source: thesis method, sections 1.1 and 2.1.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -54,8 +52,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """history: a row an epoch; best: {epoch, val_loss}; resumed: how often the training went on after a stop;
-    earlier: seconds of training before the last start."""
+    """history: a row an epoch; best: {epoch, val_loss}; resumed: how often the training went on
+    after a stop;
+    earlier: seconds of training before the last start.
+    """
 
     history: pd.DataFrame
     best: dict
@@ -89,10 +89,13 @@ def train(
     fingerprint: str = "",
     events: Path | None = None,
 ) -> Outcome:
-    """Train `network` (and the objective's own parameters, if any) in place; it ends with its best weights.
+    """Train `network` (and the objective's own parameters, if any) in place; it ends with its best
+    weights.
 
-    objective: called with (network(images), targets), returns scalars by name, of which `loss` is minimised.
-    kept, fingerprint: where to go on after a stop, and what such a checkpoint must have been made by.
+    objective: called with (network(images), targets), returns scalars by name, of which `loss` is
+    minimised.
+    kept, fingerprint: where to go on after a stop, and what such a checkpoint must have been made
+    by.
     events: folder of the run's TensorBoard events; None for none.
     Raises DivergedError when the loss is no number or beyond all bounds.
     """
@@ -157,7 +160,8 @@ def train(
             measured |= {f"val_{name}": value for name, value in found.items()}
             if not math.isfinite(measured["val_loss"]):
                 raise DivergedError(
-                    f"the validation loss of epoch {state.epoch} is {measured['val_loss']}; {ADVICE}"
+                    f"the validation loss of epoch {state.epoch} is {measured['val_loss']}; "
+                    f"{ADVICE}"
                 )
             state.finish_epoch(
                 measured,
@@ -198,23 +202,12 @@ def evaluate(
     return tally.means()
 
 
-def predict(
-    network: Network, function: Callable[[Tensor], tuple[Tensor, ...]], feed: Feed, batch_size: int
-) -> list[np.ndarray]:
-    """Each output of `function` for all of `feed`, float32, in eval mode and full precision."""
-    network.eval().to(feed.device, memory_format=torch.channels_last)
-    parts: list[list[Tensor]] = []
-    with torch.no_grad():
-        for images, _ in feed.batches(batch_size):
-            parts.append([output.float().cpu() for output in function(images)])
-    return [torch.cat(outputs).numpy() for outputs in zip(*parts, strict=True)]
-
-
 def _check_last_batch(n: int, batch_size: int, shape: tuple[int, ...]) -> None:
     """Every network here halves an image five times; batch norm cannot train on one value per channel."""
     if n % batch_size == 1 % batch_size and max(shape) < 64:
         raise InputError(
-            f"{n} training images in batches of {batch_size} leave a last batch of one, which batch norm cannot train "
+            f"{n} training images in batches of {batch_size} leave a last batch of one, which "
+            "batch norm cannot train "
             f"on at {max(shape)} pixels. Choose another batch_size."
         )
 
@@ -228,8 +221,8 @@ def look(unseen: list[tuple[dict[str, Tensor], float]], step: int) -> float:
         if not abs(loss) <= EXPLODED:
             said = ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
             raise DivergedError(
-                f"the training diverged at step {at} (counted from 0): {said}; learning rate {rate:.3g}; "
-                + ADVICE
+                f"the training diverged at step {at} (counted from 0): {said}; learning rate "
+                f"{rate:.3g}; " + ADVICE
             )
     return losses[-1]
 

@@ -15,7 +15,8 @@ from torch.nn import functional
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.models import loss_share
 
-# Everywhere: student, teacher: (n, d) float; a loss is a scalar, or a dict of what is minimised (`loss`) and its parts.
+# Everywhere: student, teacher: (n, d) float; a loss is a scalar, or a dict of what is minimised
+# (`loss`) and its parts.
 Terms = dict[str, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor | Terms]
 
@@ -65,7 +66,8 @@ def mse_cosine(student: Tensor, teacher: Tensor) -> Terms:
 
 @loss("mse-cosine-learned")
 class LearnedWeights(nn.Module):
-    """exp(-a) MSE + a + exp(-b) cosine + b, with a and b trained beside the student; may be negative.
+    """exp(-a) MSE + a + exp(-b) cosine + b, with a and b trained beside the student; may be
+    negative.
 
     Source: Kendall, Gal and Cipolla (2018) without the factor one half, as in the thesis.
     """
@@ -84,7 +86,7 @@ class LearnedWeights(nn.Module):
 
 
 def weighted(share: float, scales: Mapping[str, float]) -> Loss:
-    """share x MSE / scales["mse"] + (1 - share) x cosine / scales["cosine"]."""
+    """Share x MSE / scales["mse"] + (1 - share) x cosine / scales["cosine"]."""
 
     def scaled(student: Tensor, teacher: Tensor) -> Terms:
         parts = {"mse": mse(student, teacher), "cosine": cosine(student, teacher)}
@@ -96,10 +98,11 @@ def weighted(share: float, scales: Mapping[str, float]) -> Loss:
 
 
 def relational(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference between the student's and the teacher's cosines of all pairs of images in a batch.
+    """Mean squared difference between the student's and the teacher's cosines of all pairs of
+    images in a batch.
 
-    Cosines are of deviations from the batch's mean, since teacher embeddings share a large common vector that
-    makes every raw cosine nearly 1. A batch of one has no pairs and costs nothing.
+    Cosines are of deviations from the batch's mean, since teacher embeddings share a large common
+    vector that makes every raw cosine nearly 1. A batch of one has no pairs and costs nothing.
     """
     n = len(student)
     if n < 2:
@@ -112,7 +115,8 @@ def relational(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class Objective(nn.Module):
-    """What a distillation minimises: a loss by name, and a share of the relational term if asked for.
+    """What a distillation minimises: a loss by name, and a share of the relational term if asked
+    for.
 
     scales: plateau values of `mse` and `cosine`, which the weighted losses are divided by.
     Called with (student, teacher) it returns `loss` and the terms that make it up, each a scalar.
@@ -128,12 +132,14 @@ class Objective(nn.Module):
         share = loss_share(name)
         if share is None and name not in LOSSES:
             raise InputError(
-                f"there is no loss {name!r}; losses are {some(LOSSES, 99)}, and mse-cosine-A with a share of MSE "
+                f"there is no loss {name!r}; losses are {some(LOSSES, 99)}, and mse-cosine-A with "
+                "a share of MSE "
                 "such as 0.6."
             )
         if share is not None and not _usable(scales):
             raise InputError(
-                f"{name} needs positive plateau values of mse and cosine, found {dict(scales or {})}. Set "
+                f"{name} needs positive plateau values of mse and cosine, found "
+                f"{dict(scales or {})}. Set "
                 "distillation.loss_scales, or measure them on the mse and cosine students."
             )
         self.name, self.relational_weight = name, relational_weight
@@ -158,7 +164,8 @@ def _usable(scales: Mapping[str, float] | None) -> bool:
 class BinaryCrossEntropy(nn.Module):
     """Classification: mean over the labels that are known; a NaN target is left out.
 
-    kind: `logits`, or `probabilities`: after the sigmoid, log terms no lower than -100, as the thesis did.
+    kind: `logits`, or `probabilities`: after the sigmoid, log terms no lower than -100, as the
+    thesis did.
     Source: thesis method, section 1.2.
     """
 

@@ -1,7 +1,7 @@
 """Standardised targets for distillation, and the way back into the student's projection.
 
-A student trained on standardised embeddings still has to speak the teacher's language. The inverse is affine, so
-it is folded into the last linear layer, and whoever loads the student need not know.
+A student trained on standardised embeddings still has to speak the teacher's language. The inverse
+is affine, so it is folded into the last linear layer, and whoever loads the student need not know.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ class Standardisation:
     def fit(cls, targets: np.ndarray, kind: str) -> Standardisation:
         """Learn from the training targets, (n, d) float32.
 
-        `per-dimension`: mean 0 and variance 1 in every dimension; one that never varies is only centred.
-        `phi-s`: one scale for all, after a rotation that gives every dimension the same variance and a share of
-        every principal component. Source: Ranzinger et al. (2024), PHI-S. Its Hadamard matrix is known for few
-        sizes and not for 1376, so `balanced_rotation` takes its place; both spread the variance evenly.
+        `per-dimension`: mean 0 and variance 1 in every dimension; one that never varies is only
+        centred.
+        `phi-s`: one scale for all, after a rotation that gives every dimension the same variance
+        and a share of every principal component. Source: Ranzinger et al. (2024), PHI-S. Its
+        Hadamard matrix is known for few sizes and not for 1376, so `balanced_rotation` takes its
+        place; both spread the variance evenly.
         """
         if kind not in KINDS:
             raise InputError(f"distillation.standardise_teacher is {kind!r}; choose of {KINDS}.")
@@ -71,7 +73,8 @@ class Standardisation:
 def balanced_rotation(variances: np.ndarray) -> np.ndarray:
     """A rotation R, (d, d), for which every diagonal entry of R diag(variances) R' is their mean.
 
-    A fixed random rotation mixes all components; then each of at most d - 1 plane rotations makes one entry exact.
+    A fixed random rotation mixes all components; then each of at most d - 1 plane rotations makes
+    one entry exact.
     Source: Bendel and Mickey (1978).
     """
     d, mean = len(variances), variances.mean()

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 class Model:
     """A classifier: a backbone, perhaps the distillation's projection, and a 14-way head.
 
-    backbone: architecture of the image network, or "teacher" when the input is the teacher's embedding itself.
+    backbone: architecture of the image network, or "teacher" when the input is the teacher's
+    embedding itself.
     student: the backbone comes from a distilled student, so there is one such model per loss.
-    projection: the head sits on the student's Linear(1664 -> teacher dimension), else on the pooled features.
+    projection: the head sits on the student's Linear(1664 -> teacher dimension), else on the pooled
+    features.
     finetuned: every weight is trained (full fine-tune), else the head alone (linear probe).
     title: name in tables and figures.
     """

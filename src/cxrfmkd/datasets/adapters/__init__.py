@@ -1,7 +1,7 @@
 """Adapters: each reads one dataset's raw layout into records.
 
-A new one is a module with `NEEDED` and `OPTIONAL` (names of its raw tables) and `read(raw) -> Reading`, and a line
-in `ADAPTERS`. See docs/data.md.
+A new one is a module with `NEEDED` and `OPTIONAL` (names of its raw tables) and `read(raw) ->
+Reading`, and a line in `ADAPTERS`. See docs/data.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""The CSV files that the notebooks of biomedia-mira/chexploration wrote, for those who still have them.
+"""The CSV files that the notebooks of biomedia-mira/chexploration wrote, for those who still have
+them.
 
-`chexpert.sample.{train,val,test}.csv` or `mimic.sample.{train,val,test}.csv`, with the images of `preproc_224x224/`.
+`chexpert.sample.{train,val,test}.csv` or `mimic.sample.{train,val,test}.csv`, with the images of
+`preproc_224x224/`.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def read(raw: Raw) -> Reading:
     notes = []
     if disagreeing:
         notes.append(
-            f"The column disease of the files says otherwise in {disagreeing} rows, whose No Finding is 0 or -1."
+            f"The column disease of the files says otherwise in {disagreeing} rows, whose No "
+            "Finding is 0 or -1."
         )
     ids = (
         {"study_id": r"(?:^|/)s(\d+)_"} if own is MIMIC else {"patient_id": r"(?:^|/)(patient\d+)_"}
@@ -53,8 +56,10 @@ def _part(raw: Raw, table_key: str, own: tuple[str, ...]) -> pd.DataFrame:
     twice = np.flatnonzero(table.path_preproc.duplicated())
     if len(twice):
         raise InputError(
-            f"{place}: {len(twice)} rows name an image that stands above ({lines(twice)}). A `resample` file holds "
-            "each image several times; give the `sample` file, from which the study resamples itself."
+            f"{place}: {len(twice)} rows name an image that stands above ({lines(twice)}). A "
+            "`resample` file holds "
+            "each image several times; give the `sample` file, from which the study resamples "
+            "itself."
         )
     elsewhere = np.flatnonzero(table.split.map(SPLITS).ne(table_key))
     if len(elsewhere):

@@ -1,6 +1,7 @@
 """CheXpert: Stanford's train.csv, the demographic spreadsheet, and the split by row number.
 
-Rules: chexpert.sample notebook of biomedia-mira/chexploration (eBioMedicine 2023;89:104467), joined by key.
+Rules: chexpert.sample notebook of biomedia-mira/chexploration (eBioMedicine 2023;89:104467), joined
+by key.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ ETHNICITIES = ("Non-Hispanic/Non-Latino", "Not Hispanic")
 def read(raw: Raw) -> Reading:
     """Frontal images of Asian, Black and White patients of known non-Hispanic ethnicity.
 
-    Rows come in the order of the patients in the spreadsheet, then of train.csv: the order in which the published
-    resampling draws.
+    Rows come in the order of the patients in the spreadsheet, then of train.csv: the order in which
+    the published resampling draws.
     """
     images = _images(raw)
     flow = Flow(images, "train.csv")
@@ -50,8 +51,10 @@ def read(raw: Raw) -> Reading:
     images = flow.keep(images, images.pop("frontal"), "view", "not frontal")
     if raw.has("split") and len(images) < selected:
         notes.append(
-            f"The published split names only images that pass every filter, yet {selected - len(images)} of this "
-            "split file's were filtered out. Unless the split is your own, train.csv is in another row order."
+            "The published split names only images that pass every filter, yet "
+            f"{selected - len(images)} of this "
+            "split file's were filtered out. Unless the split is your own, train.csv is in another "
+            "row order."
         )
     return Reading(images, flow, joined, {"patient_id": r"/(patient\d+)/"}, notes)
 
@@ -71,7 +74,8 @@ def _images(raw: Raw) -> pd.DataFrame:
     if parts[0].isna().any():
         wrong = np.flatnonzero(parts[0].isna())
         raise InputError(
-            f"{raw.setting('train')} ({raw.path('train').name}), column Path: {len(wrong)} rows are not of the form "
+            f"{raw.setting('train')} ({raw.path('train').name}), column Path: {len(wrong)} rows "
+            "are not of the form "
             f"CheXpert-v1.0/train/<patient>/<study>/<view>.jpg ({lines(wrong)})."
         )
     columns = {
@@ -89,7 +93,8 @@ def _images(raw: Raw) -> pd.DataFrame:
 
 
 def _people(raw: Raw) -> tuple[pd.DataFrame, pd.Index]:
-    """PRIMARY_RACE and ETHNICITY by patient, in the spreadsheet's order, and the patients that it contradicts itself on.
+    """PRIMARY_RACE and ETHNICITY by patient, in the spreadsheet's order, and the patients that it
+    contradicts itself on.
 
     A patient who stands there twice would double every image; equal rows count once.
     """
@@ -103,8 +108,8 @@ def _people(raw: Raw) -> tuple[pd.DataFrame, pd.Index]:
 def _split(raw: Raw, images: pd.DataFrame) -> pd.Series:
     """The split of each image, blank where the split file does not name its row.
 
-    The file speaks of train.csv by 0-based row; it is turned into keys here, after it was made sure that it can
-    belong to this train.csv.
+    The file speaks of train.csv by 0-based row; it is turned into keys here, after it was made sure
+    that it can belong to this train.csv.
     """
     table = raw.table("split", ("index", "split"))
     rows = raw.numbers(table, "index", "split")
@@ -116,21 +121,25 @@ def _split(raw: Raw, images: pd.DataFrame) -> pd.Series:
         )
     if rows.max() >= len(images):
         raise InputError(
-            f"{raw.name}: {train} has {len(images):,} rows, the split file speaks of row {int(rows.max()) + 1:,}. "
+            f"{raw.name}: {train} has {len(images):,} rows, the split file speaks of row "
+            f"{int(rows.max()) + 1:,}. "
             f"They belong to different releases.\n{remedy}"
         )
     unknown = table.split[~table.split.isin(SPLITS)]
     if len(unknown):
         raise InputError(
-            f"{file}, column split: {len(unknown)} values are none of {', '.join(SPLITS)}: {some(unknown.unique())}."
+            f"{file}, column split: {len(unknown)} values are none of {', '.join(SPLITS)}: "
+            f"{some(unknown.unique())}."
         )
     by_key = pd.Series(table.split.map(SPLITS).array, images.image_id.iloc[rows.astype(int)])
     named = images.image_id.map(by_key)
     sides = named.groupby(images.patient_id).nunique()
     if (sides > 1).any():
         raise InputError(
-            f"{raw.name}: by the split file, {(sides > 1).sum():,} of {(sides > 0).sum():,} patients would stand in "
-            f"more than one split. It speaks of rows, so {train} is in another row order than the one it was made "
+            f"{raw.name}: by the split file, {(sides > 1).sum():,} of {(sides > 0).sum():,} "
+            "patients would stand in "
+            f"more than one split. It speaks of rows, so {train} is in another row order than the "
+            "one it was made "
             f"for.\n{remedy}"
         )
     return named

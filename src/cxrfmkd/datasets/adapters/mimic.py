@@ -1,4 +1,5 @@
-"""MIMIC-CXR-JPG with the demographics of MIMIC-IV, version 1.0 (core/, `ethnicity`) or 2 and later (hosp/, `race`).
+"""MIMIC-CXR-JPG with the demographics of MIMIC-IV, version 1.0 (core/, `ethnicity`) or 2 and later
+(hosp/, `race`).
 
 Rules: mimic.sample notebook of biomedia-mira/chexploration.
 """
@@ -58,7 +59,8 @@ def read(raw: Raw) -> Reading:
 
 
 def coarse(documented: pd.Series) -> pd.Series:
-    """The category of version 1.0 for a race string of any version: "ASIAN - CHINESE" is ASIAN, "BLACK/AFRICAN" BLACK.
+    """The category of version 1.0 for a race string of any version: "ASIAN - CHINESE" is ASIAN,
+    "BLACK/AFRICAN" BLACK.
 
     By the beginning of the string, since "CAUCASIAN" ends in ASIAN.
     """
@@ -68,7 +70,8 @@ def coarse(documented: pd.Series) -> pd.Series:
 
 
 def _races(raw: Raw) -> tuple[pd.Series, str]:
-    """One category by patient with an admission, `inconsistent` where there are several; and the column it came from.
+    """One category by patient with an admission, `inconsistent` where there are several; and the
+    column it came from.
 
     `strict` counts every category; `informative` lets unknown ones not count beside a known one.
     """
@@ -76,7 +79,8 @@ def _races(raw: Raw) -> tuple[pd.Series, str]:
     column = next((name for name in ("race", "ethnicity") if name in table), None)
     if column is None:
         raise InputError(
-            f"{raw.setting('admissions')} ({raw.path('admissions').name}) has neither a column race (MIMIC-IV 2 and "
+            f"{raw.setting('admissions')} ({raw.path('admissions').name}) has neither a column "
+            "race (MIMIC-IV 2 and "
             "later, hosp/) nor ethnicity (1.0, core/). Set it to admissions.csv of one of these."
         )
     pairs = table.drop_duplicates(["subject_id", column])
@@ -99,7 +103,8 @@ def _images(raw: Raw) -> pd.DataFrame:
     wrong = np.flatnonzero(~dates.between(1e7, 1e8))
     if len(wrong):
         raise InputError(
-            f"{raw.setting('metadata')} ({raw.path('metadata').name}), column StudyDate: {len(wrong)} values are not "
+            f"{raw.setting('metadata')} ({raw.path('metadata').name}), column StudyDate: "
+            f"{len(wrong)} values are not "
             f"of the form yyyymmdd: {some(table.StudyDate.iloc[wrong].unique())} ({lines(wrong)})."
         )
     patient, study = table.subject_id, table.study_id

@@ -1,4 +1,5 @@
-"""NIH ChestX-ray14: the official entry table, and the official train and test lists where they are given.
+"""NIH ChestX-ray14: the official entry table, and the official train and test lists where they are
+given.
 
 The NIH publishes no race. See docs/data.md for the reasons of the findings' table.
 """
@@ -32,8 +33,8 @@ COUNTERPARTS = {
     "Pleural Effusion": ("Effusion",),
     "Pleural Other": ("Pleural_Thickening",),
 }
-# An infiltrate is a lung opacity, but so is much that the NIH calls by another name: without it, only an image without
-# any finding is known to have none.
+# An infiltrate is a lung opacity, but so is much that the NIH calls by another name: without it,
+# only an image without any finding is known to have none.
 OPACITY = "Infiltration"
 WITHOUT_COUNTERPART = ("Emphysema", "Fibrosis", "Hernia")
 KNOWN = {name for names in COUNTERPARTS.values() for name in names} | {
@@ -118,13 +119,15 @@ def _check_names(raw: Raw, said: pd.Series) -> None:
     if unknown:
         wrong = np.flatnonzero(said.map(lambda found: not KNOWN.issuperset(found)))
         raise InputError(
-            f"{raw.setting('entries')}, column Finding Labels: unknown findings {some(unknown)} ({lines(wrong)}). "
+            f"{raw.setting('entries')}, column Finding Labels: unknown findings {some(unknown)} "
+            f"({lines(wrong)}). "
             "The 14 findings of ChestX-ray14 and No Finding are known."
         )
     both = np.flatnonzero(said.map(lambda found: "No Finding" in found and len(found) > 1))
     if len(both):
         raise InputError(
-            f"{raw.setting('entries')}, column Finding Labels: No Finding beside a finding ({lines(both)})."
+            f"{raw.setting('entries')}, column Finding Labels: No Finding beside a finding "
+            f"({lines(both)})."
         )
 
 
@@ -134,7 +137,8 @@ def _years(raw: Raw, ages: pd.Series) -> pd.Series:
     wrong = np.flatnonzero(parts[0].isna() & ages.notna())
     if len(wrong):
         raise InputError(
-            f"{raw.setting('entries')}, column Patient Age: {some(ages.iloc[wrong].unique())} is neither a number of "
+            f"{raw.setting('entries')}, column Patient Age: {some(ages.iloc[wrong].unique())} is "
+            "neither a number of "
             f"years nor of the form 058Y ({lines(wrong)})."
         )
     return parts[0].astype(float) / parts[1].replace("", "Y").map(PER_YEAR)

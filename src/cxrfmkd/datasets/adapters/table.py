@@ -88,7 +88,8 @@ def _labels(
     wrong = np.flatnonzero(~values.isin(LABELS) & values.notna())
     if len(wrong):
         raise InputError(
-            f"{raw.setting('records')}, column {columns[finding]}: labels are 1, 0, -1 (uncertain) or blank, not "
+            f"{raw.setting('records')}, column {columns[finding]}: labels are 1, 0, -1 (uncertain) "
+            "or blank, not "
             f"{some(values.iloc[wrong].unique())} ({lines(wrong)})."
         )
     return values
@@ -102,7 +103,9 @@ def _mapped(raw: Raw, column: pd.Series, name: str) -> pd.Series:
         wrong = ours.notna() & ~ours.isin(ALLOWED[name])
         if wrong.any():
             raise InputError(
-                f"datasets.{raw.name}.values.{name}: {wrong.sum()} rows hold {some(ours[wrong].unique())}, which is "
-                f"none of {', '.join(ALLOWED[name])}. Map these values to ours, or to null for unknown."
+                f"datasets.{raw.name}.values.{name}: {wrong.sum()} rows hold "
+                f"{some(ours[wrong].unique())}, which is "
+                f"none of {', '.join(ALLOWED[name])}. Map these values to ours, or to null for "
+                "unknown."
             )
     return ours.astype("str").where(ours.notna())

@@ -1,0 +1,90 @@
+"""Linear layers in numpy, and what a head sees of an image.
+
+Needs numpy alone, so that a transfer in which nothing is trained costs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxrfmkd.networks.weights import selected_weights
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import atomic_write
+from cxrfmkd.vocabulary.findings import FINDINGS
+
+
+@dataclass(frozen=True)
+class Linear:
+    """y = x @ weight.T + bias. weight: (outputs, inputs) float32; bias: (outputs,) float32."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """inputs: (n, inputs) -> (n, outputs) float32."""
+        return np.asarray(inputs, np.float32) @ self.weight.T + self.bias
+
+    @classmethod
+    def load(cls, path: str | Path, layer: str = "head") -> Linear:
+        """The layer `head` or `projection` of a file of weights, or of the weights that a `selected.json` names."""
+        from safetensors import safe_open
+
+        path = selected_weights(path)
+        with safe_open(path, framework="np") as file:
+            names = (f"{layer}.weight", f"{layer}.bias")
+            if absent := [name for name in names if name not in file.keys()]:  # noqa: SIM118
+                raise InputError(
+                    f"{path}: it has no {' and no '.join(absent)}, only {some(file.keys())}. "
+                    f"Name weights of a model that has a {layer}."
+                )
+            return cls(*(file.get_tensor(name).astype(np.float32) for name in names))
+
+    def save(self, path: str | Path, about: dict[str, str] | None = None) -> None:
+        """Write it as the layer `head` of a safetensors file, whose header says `about`."""
+        from safetensors.numpy import save_file
+
+        layers = {"head.weight": self.weight, "head.bias": self.bias}
+        layers = {name: np.ascontiguousarray(value, np.float32) for name, value in layers.items()}
+        with atomic_write(path) as partial:
+            save_file(layers, partial, metadata={"findings": json.dumps(FINDINGS)} | (about or {}))
+
+
+@dataclass(frozen=True)
+class View:
+    """What a head sees of an image: its kept features, through a student's projection where the model has one."""
+
+    features: KeyedArray
+    projection: Linear | None = None
+
+    def __post_init__(self) -> None:
+        width = self.features.data.shape[1]
+        if self.projection is not None and self.projection.weight.shape[1] != width:
+            raise InputError(
+                f"{self.features.name}: it has {width} features an image, the projection takes "
+                f"{self.projection.weight.shape[1]}. Name the features of the student whose "
+                "projection it is."
+            )
+
+    @property
+    def width(self) -> int:
+        """Numbers that a head gets of an image."""
+        layer = self.projection
+        return self.features.data.shape[1] if layer is None else len(layer.weight)
+
+    def of(self, image_ids: Sequence[str]) -> np.ndarray:
+        """(n, inputs) float32, by key; an image that is not there is an error, and so is a number that is none."""
+        rows = self.features.take(image_ids)
+        if not np.isfinite(rows).all():
+            broken = self.features.rows(image_ids)[~np.isfinite(rows).all(1)]
+            raise InputError(
+                f"{self.features.name}: {len(broken)} images have features that are not finite "
+                f"(rows {some(broken)} of its data.npy). Make it again."
+            )
+        rows = np.asarray(rows, np.float32)
+        return rows if self.projection is None else self.projection(rows)
