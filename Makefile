@@ -1,14 +1,14 @@
 # make demo             a whole small study on synthetic data, from raw files to the report
 # make test             every test
-# make lint             ruff, snakefmt, snakemake --lint
-# make nih NIH=folder   the same study on real films (NIH ChestX-ray14)
+# make lint             ruff, mypy, snakefmt, snakemake --lint
+# make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
 # make bench            speed beside a plain baseline, written to benchmarks/results.json
 
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules progress --show-failed-logs
-# Small networks on small films: two jobs of one thread are quicker than one job of two.
+# Small networks on small images: two jobs of one thread are quicker than one job of two.
 SMALL := --set-threads $(addsuffix =1,analyse_bias assess_student distill evaluate extract_features finetune probe \
 	transfer_direct transfer_finetune transfer_probe)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -20,7 +20,7 @@ demo: environment
 	@echo "The report: $(CURDIR)/results/demo/report/index.html"
 
 nih: environment
-	@test -n "$(NIH)" || { echo "Say where the films are: make nih NIH=folder (Data_Entry_2017_v2020.csv and images/ in it)"; exit 2; }
+	@test -n "$(NIH)" || { echo "Say where the images are: make nih NIH=folder (Data_Entry_2017_v2020.csv and images/ in it)"; exit 2; }
 	$(SNAKEMAKE) $(SMALL) --configfile config/nih.yaml --config 'folders={"nih": "$(abspath $(NIH))", "resources": "resources/nih"}'
 	@echo "The report: $(CURDIR)/results/nih/report/index.html"
 
@@ -30,6 +30,7 @@ test: environment
 lint: environment
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 

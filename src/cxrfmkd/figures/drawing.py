@@ -143,7 +143,7 @@ MAKERS: dict[str, Callable[[Sources], Drawn]] = {
 
 
 def make(name: str, spec: dict, paths: Sequence[str | Path]) -> Drawn:
-    """The figure `<subject>/<kind>` of `cxrfmkd.figures.catalogue`, and its numbers.
+    """The figure `<subject>/<kind>` of `cxrfmkd.study.outputs`, and its numbers.
 
     spec: `minimum_cell`, and `method` of resampling; paths: the tables that the catalogue names.
     """

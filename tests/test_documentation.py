@@ -1,0 +1,82 @@
+"""What the documentation names is there: files, folders, modules and what they define."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from locations import ROOT
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("config/*.md")),
+]
+CODE = [
+    path
+    for folder in ("src", "workflow", "tests", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".py", ".smk")
+]
+# Folders of the checkout; those that a run makes (results, logs, …) are not among them.
+TOP = "src|workflow|docs|config|profiles|tests|benchmarks"
+NAMED_PATH = re.compile(rf"(?<![\w/.{{<-])(?:{TOP})/[\w./-]*\w")
+NAMED_MODULE = re.compile(r"\bcxrfmkd(?:\.[A-Za-z_]\w*)+")
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+# What a run writes below a folder that the checkout has too.
+MADE = ("benchmarks/results.json",)
+
+
+def prose(path: Path) -> str:
+    """Docstrings and comments of a Python file; the whole of a page or rule file."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        return text
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [
+        ast.get_docstring(node) or ""
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, documented)
+    ]
+    comments = re.findall(r"(?m)(?:^|\s)# .*$", text)
+    return "\n".join(docstrings + comments)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CODE], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_path_that_is_named_exists(path):
+    named = {match.rstrip(".") for match in NAMED_PATH.findall(prose(path))}
+    absent = [name for name in named if name not in MADE and not (ROOT / name).exists()]
+    assert not absent, f"{path.relative_to(ROOT)} names {absent}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path):
+    local = [link for link in LINK.findall(path.read_text()) if "://" not in link]
+    assert not [link for link in local if not (path.parent / link).exists()]
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CODE], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_and_function_that_is_named_exists(path):
+    for name in sorted(set(NAMED_MODULE.findall(prose(path)))):
+        assert resolves(name), f"{path.relative_to(ROOT)} names {name}"
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is a module, or something that a module defines."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for attribute in parts[length:]:
+            if not hasattr(thing, attribute):
+                return False
+            thing = getattr(thing, attribute)
+        return True
+    return False
