@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, RandomAffine, RandomApply, RandomHorizontalFlip
 
-from cxrfmkd.networks.batches import Feed, shuffled
+from cxrfmkd.networks.batches import BatchLoader, shuffled
 from cxrfmkd.networks.devices import algorithms, device_name, pick_device, precision
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.arrays import KeyedArray
@@ -134,7 +134,7 @@ def feeding(folder: Path, device: torch.device, n: int) -> dict:
     packed = np.stack([np.asarray(Image.open(folder / f"image{i}.jpg")) for i in range(n)])
     np.save(folder / "packed.npy", packed)
     kept = KeyedArray(np.load(folder / "packed.npy", mmap_mode="r"), made.index, {}, "images")
-    feed = Feed(kept, kept.index.image_id, vectors, device)
+    feed = BatchLoader(kept, kept.index.image_id, vectors, device)
     first = next(iter(DataLoader(OneByOne(folder, n, False), BATCH)))
     ours, targets = next(feed.batches(BATCH))
     assert torch.equal(first["cxr"], ours.cpu()[:, None].float().expand(-1, 3, -1, -1))
@@ -313,10 +313,10 @@ def fed(device: torch.device, resident: bool) -> dict:
         np.save(Path(folder) / "packed.npy", made.data)
         packed = np.load(Path(folder) / "packed.npy", mmap_mode="r")
         kept = KeyedArray(packed, made.index, {}, "images")
-        feed = Feed(kept, kept.index.image_id, vectors, device)
+        feed = BatchLoader(kept, kept.index.image_id, vectors, device)
         if not resident:
             feed.images = None
-        val = Feed(kept, kept.index.image_id[:BATCH], vectors[:BATCH], device)
+        val = BatchLoader(kept, kept.index.image_id[:BATCH], vectors[:BATCH], device)
         plan = Plan(3, BATCH, 1e-4, "one-cycle", 0, augmentation=AUGMENT)
         history = train(ours, Objective("mse"), feed, val, plan, settings).history
     own = n / history.images_per_second.iloc[1:].max()

@@ -17,7 +17,7 @@ from scripts import run_script
 from cxrfmkd.bias.analysis import SHARED, analyse, views
 from cxrfmkd.bias.summary import combine
 from cxrfmkd.datasets.records import complete, write_records
-from cxrfmkd.networks.layers import View
+from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias
@@ -31,7 +31,7 @@ SMALL = Bias(
 def _analyse(records, arrays, settings=SMALL, seeds=(41,), weights=None, **others):
     weights = equal_weights(records) if weights is None else weights
     return analyse(
-        [View(array) for array in arrays],
+        [HeadInput(array) for array in arrays],
         arrays[0],
         records,
         weights,
@@ -282,7 +282,7 @@ def test_selected_seed_and_projection_choose_what_is_analysed(tmp_path):
     seen, seeds = views(arrays[:1], tmp_path / "selected.json", None, SMALL, [41, 42])
     assert seeds == [41, 42]
     np.testing.assert_allclose(
-        seen[0].of(records.image_id), arrays[0].data @ weight.T + bias, rtol=1e-5, atol=1e-5
+        seen[0].take(records.image_id), arrays[0].data @ weight.T + bias, rtol=1e-5, atol=1e-5
     )
 
 

@@ -14,7 +14,7 @@ from cxrfmkd.bias.analysis import analyse
 from cxrfmkd.bias.summary import combine
 from cxrfmkd.evaluation.analysis import Run, evaluate
 from cxrfmkd.evaluation.families import Family
-from cxrfmkd.networks.layers import View
+from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias, Evaluation
 from cxrfmkd.tradeoff import correlation as performance
@@ -155,7 +155,7 @@ def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlat
         runs.append(Run(Family("d", "own", model, ""), 41, path))
         array = make_embeddings(test, 8, i, {("sex", "Female"): 0.6 * i}, clustering=0.5)
         found = analyse(
-            [View(array)],
+            [HeadInput(array)],
             array,
             test,
             equal_weights(test),

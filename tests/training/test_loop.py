@@ -21,7 +21,7 @@ import torch
 from locations import TESTS
 from torch import nn
 
-from cxrfmkd.networks.batches import Feed, shuffled
+from cxrfmkd.networks.batches import BatchLoader, shuffled
 from cxrfmkd.networks.devices import pick_device
 from cxrfmkd.networks.inference import predict
 from cxrfmkd.networks.network import Network, load
@@ -45,7 +45,7 @@ CLOCKS = ["images_per_second", "seconds", "memory_mb"]
 
 def feed(part="train", targets=None):
     ids = TABLES[part].image_id
-    return Feed(IMAGES, ids, TEACHER.take(ids) if targets is None else targets)
+    return BatchLoader(IMAGES, ids, TEACHER.take(ids) if targets is None else targets)
 
 
 def plan(**changes):
@@ -315,7 +315,7 @@ def test_batches_read_ahead_are_the_same_and_their_thread_ends(monkeypatch):
     def fail(self, positions):
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(Feed, "_read", fail)
+    monkeypatch.setattr(BatchLoader, "_read", fail)
     with pytest.raises(OSError, match="the disk is gone"):
         next(fed._ahead(parts))
 
@@ -323,10 +323,10 @@ def test_batches_read_ahead_are_the_same_and_their_thread_ends(monkeypatch):
 def test_a_feeds_identity_changes_with_its_images_and_its_targets():
     ids = TABLES["train"].image_id
     targets = TEACHER.take(ids)
-    base = Feed(IMAGES, ids, targets).identity()
-    assert Feed(IMAGES, ids, targets).identity() == base
-    assert Feed(IMAGES, ids[::-1], targets).identity() != base
-    assert Feed(IMAGES, ids, targets + 1).identity() != base
+    base = BatchLoader(IMAGES, ids, targets).identity()
+    assert BatchLoader(IMAGES, ids, targets).identity() == base
+    assert BatchLoader(IMAGES, ids[::-1], targets).identity() != base
+    assert BatchLoader(IMAGES, ids, targets + 1).identity() != base
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_a_feeds_identity_changes_with_its_images_and_its_targets():
 )
 def test_images_that_are_not_there_are_an_error(ids, message):
     with pytest.raises(InputError, match=message):
-        Feed(IMAGES, ids)
+        BatchLoader(IMAGES, ids)
 
 
 def test_predictions_are_the_networks_own_in_the_order_of_the_feed():

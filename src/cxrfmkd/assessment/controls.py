@@ -16,7 +16,7 @@ import pandas as pd
 from cxrfmkd.assessment.measures import measure
 from cxrfmkd.datasets import records
 from cxrfmkd.evaluation.metrics import METRICS, measures
-from cxrfmkd.networks.layers import Linear, View
+from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.probing.probes import Sample, train_heads
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
@@ -53,13 +53,13 @@ def assess(
             f"{teacher.data.shape[1]}. They are of different teachers."
         )
 
-    def both(view: View) -> Pair:
-        return view.of(train.image_id), view.of(val.image_id)
+    def both(head_input: HeadInput) -> Pair:
+        return head_input.take(train.image_id), head_input.take(val.image_id)
 
     truth, student, untrained = (
-        both(View(teacher)),
-        both(View(features, projection)),
-        both(View(control)),
+        both(HeadInput(teacher)),
+        both(HeadInput(features, projection)),
+        both(HeadInput(control)),
     )
     known = predictors(truth[0], student, untrained)
     labels = Labels(**spec["labels"])

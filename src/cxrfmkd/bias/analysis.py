@@ -16,7 +16,7 @@ import pandas as pd
 from cxrfmkd.bias import encoding, magnitude, projection, significance
 from cxrfmkd.bias.comparisons import GROUPS
 from cxrfmkd.bias.design import Design, design
-from cxrfmkd.networks.layers import Linear, View
+from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json
@@ -31,7 +31,7 @@ def views(
     selected: Path | None,
     settings: Bias,
     seeds: Sequence[int],
-) -> tuple[list[View], list[int]]:
+) -> tuple[list[HeadInput], list[int]]:
     """The embeddings to analyse, and their seeds: all, or the one that `selected` (a selected.json)
     names.
 
@@ -44,11 +44,11 @@ def views(
         if len(arrays) == len(seeds):
             arrays = [arrays[list(seeds).index(seed)]]
         seeds = [seed]
-    return [View(array, layer) for array in arrays], list(seeds)
+    return [HeadInput(array, layer) for array in arrays], list(seeds)
 
 
 def analyse(
-    embeddings: Sequence[View],
+    embeddings: Sequence[HeadInput],
     teacher: KeyedArray,
     records: pd.DataFrame,
     weights: pd.DataFrame,
@@ -89,13 +89,13 @@ def _leading(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _one(
-    plan: Design, embedding: View, teacher: KeyedArray, records: pd.DataFrame, picture: bool
+    plan: Design, embedding: HeadInput, teacher: KeyedArray, records: pd.DataFrame, picture: bool
 ) -> dict[str, pd.DataFrame]:
     """The tables of one embedding."""
     chosen = plan.settings
-    values = embedding.of(plan.test.image_id)
+    values = embedding.take(plan.test.image_id)
     if chosen.fit == "validation":
-        basis, counts = embedding.of(records.image_id[records.split == "val"]), None
+        basis, counts = embedding.take(records.image_id[records.split == "val"]), None
     else:
         basis, counts = values, np.bincount(plan.rows, minlength=len(plan.test))
     axes = projection.fit(basis, chosen.variance, chosen.modes, counts, embedding.features.name)

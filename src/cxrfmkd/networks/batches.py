@@ -21,7 +21,7 @@ RESIDENT = 0.4
 AHEAD, BLOCK = 3, 4096
 
 
-class Feed:
+class BatchLoader:
     """The images of some records, with their targets, in batches.
 
     images: packed images, uint8 (n, h, w). image_ids: which of them, by key. targets:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cxrfmkd.networks.batches import Feed
+from cxrfmkd.networks.batches import BatchLoader
 from cxrfmkd.networks.devices import algorithms, pick_device
 from cxrfmkd.networks.inference import predict
 from cxrfmkd.networks.network import Network
@@ -29,7 +29,7 @@ def extract(
     included. A projection that the network has is not applied; it is one matrix product on these
     features.
     """
-    feed = Feed(images, image_ids, device=pick_device(compute.device))
+    feed = BatchLoader(images, image_ids, device=pick_device(compute.device))
     with algorithms(compute):
         (features,) = predict(network, lambda batch: (network.features(batch),), feed, BATCH)
     index = pd.DataFrame({"image_id": list(image_ids)})

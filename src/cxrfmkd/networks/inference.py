@@ -8,12 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxrfmkd.networks.batches import Feed
+from cxrfmkd.networks.batches import BatchLoader
 from cxrfmkd.networks.network import Network
 
 
 def predict(
-    network: Network, function: Callable[[Tensor], tuple[Tensor, ...]], feed: Feed, batch_size: int
+    network: Network,
+    function: Callable[[Tensor], tuple[Tensor, ...]],
+    feed: BatchLoader,
+    batch_size: int,
 ) -> list[np.ndarray]:
     """Each output of `function` for all of `feed`, float32, in eval mode and full precision."""
     network.eval().to(feed.device, memory_format=torch.channels_last)

@@ -56,7 +56,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class View:
+class HeadInput:
     """What a head sees of an image: its kept features, through a student's projection where the model has one."""
 
     features: KeyedArray
@@ -77,7 +77,7 @@ class View:
         layer = self.projection
         return self.features.data.shape[1] if layer is None else len(layer.weight)
 
-    def of(self, image_ids: Sequence[str]) -> np.ndarray:
+    def take(self, image_ids: Sequence[str]) -> np.ndarray:
         """(n, inputs) float32, by key; an image that is not there is an error, and so is a number that is none."""
         rows = self.features.take(image_ids)
         if not np.isfinite(rows).all():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.datasets import records
-from cxrfmkd.networks.layers import Linear, View
+from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.probing.heads import one_each, predictions, write_run
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
@@ -44,7 +44,7 @@ def transfer(
         started = provenance.now()
         fixed = Linear.load(layer, "projection") if layer else None
         head = Linear.load(source)
-        view = View(array, fixed)
+        head_input = HeadInput(array, fixed)
         size = sum(part.weight.size + part.bias.size for part in (head, fixed) if part)
         run = {
             "spec": spec,
@@ -59,4 +59,4 @@ def transfer(
         }
         history = pd.DataFrame(columns=["epoch", "train_loss", "val_loss"])
         about = {"architecture": "linear", "seed": str(seed)}
-        write_run(folder, head, history, predictions(head, view, **tables), run, about)
+        write_run(folder, head, history, predictions(head, head_input, **tables), run, about)

@@ -12,39 +12,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.networks.layers import Linear, View
+from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_json, write_table
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
-def predictions(head: Linear, view: View, **splits: pd.DataFrame) -> pd.DataFrame:
+def predictions(head: Linear, head_input: HeadInput, **splits: pd.DataFrame) -> pd.DataFrame:
     """Logits of every record: image_id, split (the keyword), then the 14 findings as float32."""
-    if head.weight.shape[1] != view.width:
+    if head.weight.shape[1] != head_input.width:
         raise InputError(
-            f"{view.features.name}: the head takes {head.weight.shape[1]} numbers of an image, but "
-            f"gets {view.width}. "
+            f"{head_input.features.name}: the head takes {head.weight.shape[1]} numbers of an image, but "
+            f"gets {head_input.width}. "
             "Name the features, and the projection if there is one, that the head was trained on."
         )
     tables = []
     for split, records in splits.items():
-        table = pd.DataFrame(head(view.of(records.image_id)), columns=list(FINDINGS))
+        table = pd.DataFrame(head(head_input.take(records.image_id)), columns=list(FINDINGS))
         table.insert(0, "image_id", records.image_id.to_numpy())
         table.insert(1, "split", split)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
-
-
-def masked_loss(logits: np.ndarray, targets: np.ndarray) -> float | None:
-    """Mean binary cross-entropy over the targets that are not NaN; None where all are.
-
-    logits, targets: (n, 14); a NaN target is one that the label policy ignores.
-    """
-    known = ~np.isnan(targets)
-    if not known.any():
-        return None
-    z, y = logits[known].astype(np.float64), targets[known]
-    return float(np.mean(np.logaddexp(0, z) - z * y))
 
 
 def write_run(

@@ -17,12 +17,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from cxrfmkd.datasets import records
+from cxrfmkd.networks.cross_entropy import masked_cross_entropy
 from cxrfmkd.networks.devices import pick_device
-from cxrfmkd.networks.layers import Linear, View
-from cxrfmkd.probing.heads import masked_loss
+from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.probing.logistic import solve
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Labels, Probe
@@ -45,10 +44,10 @@ class Sample:
     patients: np.ndarray
 
     @classmethod
-    def of(cls, table: pd.DataFrame, view: View, labels: Labels) -> Sample:
-        """The records of `table`, seen by key through `view`."""
+    def of(cls, table: pd.DataFrame, head_input: HeadInput, labels: Labels) -> Sample:
+        """The records of `table`, seen by key through `head_input`."""
         targets = records.targets(table, labels.uncertain)
-        return cls(view.of(table.image_id), targets, table.patient_id.to_numpy())
+        return cls(head_input.take(table.image_id), targets, table.patient_id.to_numpy())
 
 
 @dataclass(frozen=True)
@@ -170,11 +169,11 @@ def _converged(
     weights = (counts[:, :, None, None] * known[:, None, None, :]).expand(-1, *grid).flatten(1)
     l2 = torch.tensor(penalties).to(data.train)[None, :, None].expand(grid).flatten()
     found = solve(data.train, targets, weights, l2)
-    fitted = _losses(data.train @ found.weight.T + found.bias, targets, weights)
+    fitted = masked_cross_entropy(data.train @ found.weight.T + found.bias, targets, weights, dim=0)
     del targets, weights
     logits = data.val @ found.weight.T + found.bias
     truth = data.val_targets.repeat(1, len(seeds) * len(penalties))
-    judged = _losses(logits, truth.nan_to_num(), (~truth.isnan()).to(logits))
+    judged = masked_cross_entropy(logits, truth, dim=0)
     chosen = judged.reshape(grid).argmin(1)
     for s, seed in enumerate(seeds):
         columns = [(s * grid[1] + int(p)) * findings + t for t, p in enumerate(chosen[s])]
@@ -227,9 +226,7 @@ def _thesis(train, val, seeds, settings, device, dtype) -> list[Probed]:
         summed = torch.zeros(len(seeds), device=device, dtype=dtype)
         for batch in shuffled.split(settings.batch_size, dim=1):
             logits = torch.baddbmm(bias[:, None], inputs[batch], weight.transpose(1, 2))
-            counted = mask[batch]
-            each = (bce(logits, truth[batch], reduction="none") * counted).sum((1, 2))
-            loss = each / counted.sum((1, 2)).clamp(min=1)
+            loss = masked_cross_entropy(logits, truth[batch], mask[batch], dim=(1, 2))
             adam.zero_grad()
             loss.sum().backward()
             adam.step()
@@ -240,7 +237,7 @@ def _thesis(train, val, seeds, settings, device, dtype) -> list[Probed]:
             rows[s].append(
                 {"epoch": epoch, "train_loss": float(summed[s]) / n, "val_loss": val_loss}
             )
-            if val_loss is not None and val_loss < best[s][0]:
+            if val_loss < best[s][0]:
                 best[s] = (val_loss, epoch, w.clone(), b.clone())
     if diverged := [seed for seed, found in zip(seeds, best, strict=True) if found[0] == np.inf]:
         raise InputError(
@@ -271,14 +268,8 @@ def _first_weights(seeds, width, findings, device, dtype) -> tuple[Tensor, Tenso
     return weight, bias
 
 
-def _losses(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean cross-entropy of each column; 0 for one without weight."""
-    each = (bce(logits, targets, reduction="none") * weights).sum(0)
-    return each / weights.sum(0).clamp(min=1)
-
-
-def _overall(logits: Tensor, targets: Tensor) -> float | None:
-    return masked_loss(logits.cpu().numpy(), targets.cpu().numpy())
+def _overall(logits: Tensor, targets: Tensor) -> float:
+    return float(masked_cross_entropy(logits.double(), targets.double()))
 
 
 def _part(values: Tensor, grid: tuple, seed: int) -> np.ndarray:

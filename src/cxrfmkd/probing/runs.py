@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import records
 from cxrfmkd.networks.devices import device_name, pick_device
-from cxrfmkd.networks.layers import Linear, View
+from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.probing.heads import one_each, predictions, write_run
 from cxrfmkd.probing.probes import Probed, Sample, train_heads
 from cxrfmkd.runtime import provenance
@@ -48,22 +48,26 @@ def train_runs(
         started = provenance.now()
         members = [number for number, other in enumerate(pairs) if other == pair]
         layer = Linear.load(pair[1], "projection") if pair[1] else None
-        view = View(arrays[members[0]], layer)
-        samples = [Sample.of(tables[name], view, labels) for name in ("train", "val")]
+        head_input = HeadInput(arrays[members[0]], layer)
+        samples = [Sample.of(tables[name], head_input, labels) for name in ("train", "val")]
         heads = train_heads(*samples, [seeds[number] for number in members], settings, device)
         for number, probed in zip(members, heads, strict=True):
             facts = {"spec": spec, "started": started, "device": device_name(device)}
-            _write(runs[number], probed, view, tables, facts)
+            _write(runs[number], probed, head_input, tables, facts)
 
 
 def _write(
-    folder: Path, probed: Probed, view: View, tables: dict[str, pd.DataFrame], facts: dict
+    folder: Path,
+    probed: Probed,
+    head_input: HeadInput,
+    tables: dict[str, pd.DataFrame],
+    facts: dict,
 ) -> None:
     for note in ("constant", "not_converged"):
         if probed.notes.get(note):
             log.warning("seed %d, %s: %s", probed.seed, note, ", ".join(probed.notes[note]))
     trained = probed.head.weight.size + probed.head.bias.size
-    layer = view.projection
+    layer = head_input.projection
     fixed = layer.weight.size + layer.bias.size if layer else 0
     run = facts | {
         "seed": probed.seed,
@@ -73,6 +77,6 @@ def _write(
         "parameters": {"trainable": trained, "total": trained + fixed},
         **probed.notes,
     }
-    predicted = predictions(probed.head, view, val=tables["val"], test=tables["test"])
+    predicted = predictions(probed.head, head_input, val=tables["val"], test=tables["test"])
     about = {"architecture": "linear", "seed": str(probed.seed)}
     write_run(folder, probed.head, probed.history, predicted, run, about)

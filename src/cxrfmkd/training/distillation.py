@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch.utils.data import random_split
 
-from cxrfmkd.networks.batches import Feed
+from cxrfmkd.networks.batches import BatchLoader
 from cxrfmkd.networks.devices import device_name, pick_device
 from cxrfmkd.networks.network import Network, create
 from cxrfmkd.runtime import provenance
@@ -81,7 +81,7 @@ def distill(
     }
     standard = Standardisation.fit(targets["train"], settings.standardise_teacher)
     feeds = [
-        Feed(images, part.image_id, standard.apply(targets[name]), device)
+        BatchLoader(images, part.image_id, standard.apply(targets[name]), device)
         for name, part in [("train", training), ("val", chosen), ("test", tested)]
     ]
     scales = settings.loss_scales or scales

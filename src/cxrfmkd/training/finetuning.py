@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from cxrfmkd.datasets.records import targets
-from cxrfmkd.networks.batches import Feed
+from cxrfmkd.networks.batches import BatchLoader
 from cxrfmkd.networks.devices import device_name, pick_device
 from cxrfmkd.networks.inference import predict
 from cxrfmkd.networks.network import (
@@ -147,7 +147,7 @@ def finetune(
         truth = targets(table, labels.uncertain)
         if part != "test" and np.isnan(truth).all():
             raise InputError(f"the {part} records have no known label, so nothing can be learnt.")
-        feeds[part] = Feed(images, table.image_id, truth if part != "test" else None, device)
+        feeds[part] = BatchLoader(images, table.image_id, truth if part != "test" else None, device)
     plan = Plan(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
@@ -189,7 +189,10 @@ def finetune(
 
 
 def _read(
-    network: Network, feeds: Mapping[str, Feed], tables: Mapping[str, pd.DataFrame], batch_size: int
+    network: Network,
+    feeds: Mapping[str, BatchLoader],
+    tables: Mapping[str, pd.DataFrame],
+    batch_size: int,
 ) -> tuple[pd.DataFrame, KeyedArray]:
     """Logits and embeddings of the validation and test images, by key."""
 

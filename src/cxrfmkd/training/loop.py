@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from cxrfmkd.networks.batches import Feed, shuffled
+from cxrfmkd.networks.batches import BatchLoader, shuffled
 from cxrfmkd.networks.devices import algorithms, precision
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.errors import InputError
@@ -81,8 +81,8 @@ class DivergedError(InputError):
 def train(
     network: Network,
     objective: nn.Module,
-    training: Feed,
-    validation: Feed,
+    training: BatchLoader,
+    validation: BatchLoader,
     plan: Plan,
     settings: configuration.Network,
     kept: Checkpoints | None = None,
@@ -189,7 +189,7 @@ def train(
 def evaluate(
     network: Network,
     objective: nn.Module,
-    feed: Feed,
+    feed: BatchLoader,
     batch_size: int,
     settings: configuration.Network,
 ) -> dict[str, float]:

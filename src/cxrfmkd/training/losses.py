@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cxrfmkd.networks.cross_entropy import masked_cross_entropy
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.models import loss_share
 
@@ -162,22 +163,12 @@ def _usable(scales: Mapping[str, float] | None) -> bool:
 
 
 class BinaryCrossEntropy(nn.Module):
-    """Classification: mean over the labels that are known; a NaN target is left out.
-
-    kind: `logits`, or `probabilities`: after the sigmoid, log terms no lower than -100, as the
-    thesis did.
-    Source: thesis method, section 1.2.
-    """
+    """Classification: see `masked_cross_entropy`. kind: `logits` or `probabilities`."""
 
     def __init__(self, kind: str = "logits") -> None:
         super().__init__()
         self.kind = kind
 
     def forward(self, logits: Tensor, targets: Tensor) -> Terms:
-        known = ~targets.isnan()
-        truth = targets.nan_to_num()
-        if self.kind == "probabilities":
-            each = functional.binary_cross_entropy(logits.sigmoid(), truth, reduction="none")
-        else:
-            each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-        return {"loss": (each * known).sum() / known.sum().clamp(min=1)}
+        """The mean over the labels that are known, as the one term `loss`."""
+        return {"loss": masked_cross_entropy(logits, targets, kind=self.kind)}
