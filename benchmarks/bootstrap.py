@@ -17,8 +17,8 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.runtime.threads import cores
+from cxrfmkd.vocabulary.metrics import METRICS
 
 IMAGES, PATIENTS, FINDINGS = 38_000, 13_000, 14
 REPLICATES, MEASURED = 1000, 2

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import MODELS
 
-METRICS = ("auc_pr", "auc_roc", "youden_j_max", "youden_j_at_fpr20")
 SKILL = {
     "cxr-fm-lp": 0.752,
     "cxr-model-lp": 0.701,

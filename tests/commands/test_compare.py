@@ -15,9 +15,9 @@ from statsmodels.stats.multitest import multipletests
 from cxrfmkd.cli import main
 from cxrfmkd.evaluation.analysis import Run, evaluate
 from cxrfmkd.evaluation.families import Family
-from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.metrics import METRICS
 
 SKILLS = {"a": 1.5, "b": 0.5}
 

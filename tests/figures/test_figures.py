@@ -18,7 +18,6 @@ from locations import ROOT
 from matplotlib.colors import to_rgb
 
 from cxrfmkd.figures import (
-    differences,
     embedding,
     flow,
     ks,
@@ -31,6 +30,7 @@ from cxrfmkd.figures import (
 from cxrfmkd.figures.drawing import IDS, MAKERS, make
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.outputs import KINDS, representatives
+from cxrfmkd.tables.selecting import comparisons_by_model, family_name_parts
 from cxrfmkd.vocabulary.models import MODELS
 
 SPEC = {"minimum_cell": 10, "method": "weights"}
@@ -193,13 +193,13 @@ def test_parallel_axes_span_all_means_and_sds_and_five_percent_more():
 
 
 def test_names_of_run_families_are_taken_apart():
-    assert differences.name_parts("own/cxr-fmkd-lp.mse-cosine-0.6@mimic") == (
+    assert family_name_parts("own/cxr-fmkd-lp.mse-cosine-0.6@mimic") == (
         "own",
         "cxr-fmkd-lp",
         "mse-cosine-0.6",
         "mimic",
     )
-    table = differences.tidy(made.comparisons())
+    table = comparisons_by_model(made.comparisons())
     assert set(table.kind) == {"teacher", "baseline"}
     assert set(table.reference) == {
         "cxr-fm-lp",

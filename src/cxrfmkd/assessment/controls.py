@@ -15,13 +15,14 @@ import pandas as pd
 
 from cxrfmkd.assessment.measures import measure
 from cxrfmkd.datasets import records
-from cxrfmkd.evaluation.metrics import METRICS, measures
+from cxrfmkd.evaluation.metrics import measures
 from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.probing.probes import Sample, train_heads
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Labels, Probe
+from cxrfmkd.vocabulary.metrics import METRICS
 
 Pair = tuple[np.ndarray, np.ndarray]  # embeddings of training and of validation images
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)

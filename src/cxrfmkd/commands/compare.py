@@ -26,13 +26,13 @@ import pandas as pd
 from cxrfmkd.commands import scored
 from cxrfmkd.commands.scored import Scored
 from cxrfmkd.evaluation import comparisons
-from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.vocabulary.metrics import METRICS
 
 COLUMNS = (
     "finding",

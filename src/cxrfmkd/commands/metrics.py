@@ -21,9 +21,9 @@ import pandas as pd
 from cxrfmkd.commands import scored
 from cxrfmkd.commands.scored import Scored
 from cxrfmkd.evaluation.bootstrap import intervals
-from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.runtime.longform import long
+from cxrfmkd.vocabulary.metrics import METRICS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

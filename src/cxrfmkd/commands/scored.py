@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.metrics import METRICS, checked, names, with_groups
+from cxrfmkd.evaluation.metrics import checked, names, with_groups
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import read_table
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.metrics import METRICS
 
 
 def arguments(parser: argparse.ArgumentParser, scores: str, **more: object) -> None:

@@ -18,10 +18,10 @@ from functools import cached_property
 
 import numpy as np
 
-from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.runtime.threads import cores
 from cxrfmkd.statistics.draws import Strata, draw_patients, draw_rows, strata
 from cxrfmkd.statistics.ranking import EVERYTHING, ranked, ranking, read_off
+from cxrfmkd.vocabulary.metrics import METRICS
 
 
 def measure_names(cuts: int) -> list[str]:

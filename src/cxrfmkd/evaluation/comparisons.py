@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import intervals
-from cxrfmkd.evaluation.metrics import METRICS, names
+from cxrfmkd.evaluation.metrics import names
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.multiple import standard_error, wald
-from cxrfmkd.vocabulary.findings import BY_RELEVANCE
+from cxrfmkd.vocabulary.findings import MACRO, SEVEN
+from cxrfmkd.vocabulary.metrics import METRICS
 
 # Comparing all 14 findings would cost power and add little: the thesis's first seven, and the mean
 # of all.
-COMPARED = ("Macro", *BY_RELEVANCE[:7])
+COMPARED = (MACRO, *SEVEN)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import basic_interval, intervals
-from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.evaluation.subgroups import Cells, Groups, measures_of
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.multiple import standard_error, wald
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.metrics import METRICS
 
 SIMPLE = (*METRICS, "tpr", "fpr")
 COMPARED = ("auc_roc", "tpr", "fpr")

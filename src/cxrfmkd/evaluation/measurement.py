@@ -11,12 +11,13 @@ import pandas as pd
 from cxrfmkd.datasets.splits import HALVES
 from cxrfmkd.evaluation import calibration, curves, operating_points
 from cxrfmkd.evaluation.bootstrap import Sample, intervals, measure_names, seed_shares
-from cxrfmkd.evaluation.metrics import METRICS, measures, names, with_groups
+from cxrfmkd.evaluation.metrics import measures, names, with_groups
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.metrics import METRICS
 
 MEASURES = measure_names(cuts=2)
 

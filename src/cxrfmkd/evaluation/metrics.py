@@ -20,14 +20,7 @@ from cxrfmkd.statistics.ranking import (
     ranking,
 )
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
-
-METRICS = ("auc_pr", "auc_roc", "youden_j_max", "youden_j_at_fpr20")
-METRIC_TITLES = {
-    "auc_pr": "AUC-PR",
-    "auc_roc": "AUC-ROC",
-    "youden_j_max": "Maximum Youden's J",
-    "youden_j_at_fpr20": "Youden's J at 20 % FPR",
-}
+from cxrfmkd.vocabulary.metrics import METRICS
 
 
 def checked(truth, scores, weights=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

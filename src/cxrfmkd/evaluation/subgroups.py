@@ -17,11 +17,11 @@ import pandas as pd
 
 from cxrfmkd.datasets.records import AGE_BINS
 from cxrfmkd.evaluation.bootstrap import intervals
-from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, NOTHING, RATES
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.metrics import METRICS
 
 EVERYONE = "all"
 CROSSED = ("sex", "race", "view")

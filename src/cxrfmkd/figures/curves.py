@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.parallel import legend
-from cxrfmkd.figures.performance import main_population, models_of, own
-from cxrfmkd.vocabulary.findings import BY_RELEVANCE
+from cxrfmkd.tables.selecting import main_population, models_in, native
+from cxrfmkd.vocabulary.findings import SEVEN
+from cxrfmkd.vocabulary.titles import dataset_title
 
-SHOWN = BY_RELEVANCE[:7]
+SHOWN = SEVEN
 KEYS = ["dataset", "model", "loss", "population", "finding"]
 AXES = {"roc": ("false-positive rate", "sensitivity"), "pr": ("sensitivity", "precision")}
 
@@ -23,10 +24,10 @@ def select(curves: pd.DataFrame, thresholds: pd.DataFrame, dataset: str) -> pd.D
 
     Rows of an operating point have the curve `roc point` or `pr point`.
     """
-    table = own(curves, dataset)
+    table = native(curves, dataset)
     population = main_population(table)
     table = table[(table.population == population) & table.finding.isin(SHOWN)]
-    chosen = own(thresholds, dataset)
+    chosen = native(thresholds, dataset)
     chosen = chosen[(chosen.population == population) & (chosen.rule == "validation")]
     wide = chosen[chosen.finding.isin(SHOWN)].pivot_table(
         index=KEYS, columns="metric", values="estimate"
@@ -64,7 +65,7 @@ def _panel(panel: Axes, rows: pd.DataFrame, curve: str, pairs: list[tuple[str, s
 
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """A column a finding; ROC above, precision and recall below."""
-    pairs = models_of(table)
+    pairs = models_in(table)
     findings = [finding for finding in SHOWN if (table.finding == finding).any()]
     figure, axes = style.panels(
         2, max(len(findings), 1), (1.2, 1.2), margins=(0.55, 0.15, 0.85, 0.98), gaps=(0.16, 0.55)
@@ -81,7 +82,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     legend(figure, pairs)
     style.heading(
         figure,
-        f"Curves of the most relevant findings on {style.dataset_title(dataset)}",
+        f"Curves of the most relevant findings on {dataset_title(dataset)}",
         f"Mean over seeds, {main_population(table)} test set; dot: operating point at the "
         "threshold chosen on validation images",
     )
@@ -90,7 +91,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
 
 def select_calibration(calibration: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Points of the reliability curves of the seven most relevant findings, on the natural test set where there is one."""
-    table = own(calibration, dataset)
+    table = native(calibration, dataset)
     table = table[(table.metric == "observed") & table.finding.isin(SHOWN)]
     natural = (table.population == "natural").any()
     table = table[table.population == ("natural" if natural else main_population(table))]
@@ -99,7 +100,7 @@ def select_calibration(calibration: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 def draw_calibration(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel a finding: observed share against mean prediction in ten bins of equal size."""
-    pairs = models_of(table)
+    pairs = models_in(table)
     findings = [finding for finding in SHOWN if (table.finding == finding).any()]
     columns = 4
     figure, axes = style.panels(
@@ -139,7 +140,7 @@ def draw_calibration(table: pd.DataFrame, dataset: str) -> Figure:
     population = "natural" if (table.population == "natural").all() else main_population(table)
     style.heading(
         figure,
-        f"Calibration on {style.dataset_title(dataset)}",
+        f"Calibration on {dataset_title(dataset)}",
         f"Ten bins of equal size, {population} test set; on the line a prediction of 20 % is right "
         "in 20 % of images; every panel has its own scale",
     )

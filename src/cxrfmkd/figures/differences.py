@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.performance import main_population
-from cxrfmkd.vocabulary.models import split_model
+from cxrfmkd.tables.selecting import SIGNIFICANCE, comparisons_by_model, main_population, models_in
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.vocabulary.titles import dataset_title
 
 METRICS = ("auc_roc", "auc_pr")
-NAME = re.compile(r"(?P<strategy>[^/]+)/(?P<model>[^@]+)@(?P<source>.+)")
-LEVEL = 0.05
 # What a model is compared with, by the kind of comparison (`cxrfmkd.evaluation.families`).
 REFERENCES = {
     "teacher": "the teacher’s probe",
@@ -39,33 +36,9 @@ COLUMNS = [
 ]
 
 
-def name_parts(name: str) -> tuple[str, str, str, str]:
-    """`own/cxr-fmkd-lp.mse@mimic` -> (strategy, model, loss, source)."""
-    found = NAME.fullmatch(name)
-    return (
-        (found["strategy"], *split_model(found["model"]), found["source"])
-        if found
-        else ("", name, "", "")
-    )
-
-
-def tidy(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Comparisons with the names of families taken apart; `reference` is a model's wildcard, `kind` why it was chosen."""
-    a = [name_parts(name) for name in comparisons.model_a]
-    b = [name_parts(name) for name in comparisons.model_b]
-    table = comparisons.assign(
-        kind=[name.partition(":")[0] for name in comparisons.family],
-        strategy=[part[0] for part in a],
-        model=[part[1] for part in a],
-        loss=[part[2] for part in a],
-        reference=[f"{part[1]}.{part[2]}".rstrip(".") for part in b],
-    )
-    return table[COLUMNS]
-
-
 def select(comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Macro differences of the dataset's own models, in the main population."""
-    table = tidy(comparisons[comparisons.dataset == dataset])
+    table = comparisons_by_model(comparisons[comparisons.dataset == dataset])[COLUMNS]
     table = table[
         (table.strategy == "own") & (table.finding == "Macro") & table.metric.isin(METRICS)
     ]
@@ -74,7 +47,7 @@ def select(comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel per reference and metric; filled where the adjusted p-value is below 0.05."""
-    pairs = style.in_order(zip(table.model, table.loss, strict=True))
+    pairs = models_in(table)
     shown = [
         (kind, metric)
         for kind in REFERENCES
@@ -93,7 +66,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     for panel, (kind, metric) in zip(axes[0], shown, strict=False):
         chosen = table[(table.kind == kind) & (table.metric == metric)]
         rows = chosen.set_index(["model", "loss"]).reindex(wanted)
-        certain = (rows.p_adjusted < LEVEL).to_numpy()
+        certain = (rows.p_adjusted < SIGNIFICANCE).to_numpy()
         style.shade_families(panel, pairs)
         panel.axvline(0, color="#8a9199", linewidth=0.9, zorder=1)
         style.whiskers(
@@ -108,7 +81,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         style.span(panel, chosen.low, chosen.high, include=0)
         panel.locator_params(axis="x", nbins=3)
         panel.set_title(
-            f"{style.METRIC_TITLES[metric]} minus\n{REFERENCES[kind]}",
+            f"{METRIC_TITLES[metric]} minus\n{REFERENCES[kind]}",
             linespacing=1.25,
             fontsize=7.5,
         )
@@ -116,7 +89,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     style.label_models(axes[0, 0], pairs)
     style.heading(
         figure,
-        f"Which models differ on {style.dataset_title(dataset)}",
+        f"Which models differ on {dataset_title(dataset)}",
         "Paired differences of the macro average with their interval over patients and seeds; "
         "filled: adjusted p < 0.05; empty rows: the reference itself",
     )

@@ -11,6 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from cxrfmkd.figures import style
+from cxrfmkd.tables.selecting import loss_order
+from cxrfmkd.vocabulary.titles import CONTROL_TITLES, dataset_title
 
 MEASURES = {
     "cosine": "Raw cosine",
@@ -20,12 +22,6 @@ MEASURES = {
     "neighbour_overlap": "Shared neighbours",
     "probe_auc": "AUC-ROC, probe",
     "teacher_probe_auc": "Teacher’s probe",
-}
-CONTROLS = {
-    "mean_vector": "Teacher’s mean vector",
-    "shuffled": "Student, images shuffled",
-    "untrained": "Undistilled network, random map",
-    "untrained_linear": "Undistilled network, best linear map",
 }
 CHANCE = {"probe_auc": 0.5, "teacher_probe_auc": 0.5}
 FLOOR = -0.3  # what lies further to the left stands at the edge, as a number
@@ -54,10 +50,12 @@ def select(qualities: Sequence[dict], dataset: str) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel a measure; students above, controls in grey below, the teacher itself as a line."""
-    losses = sorted(table.name[table.kind == "student"].unique(), key=style.loss_order)
-    controls = [name for name in CONTROLS if name in set(table.name[table.kind == "control"])]
+    losses = sorted(table.name[table.kind == "student"].unique(), key=loss_order)
+    controls = [name for name in CONTROL_TITLES if name in set(table.name[table.kind == "control"])]
     rows = [("student", loss) for loss in losses] + [("control", name) for name in controls]
-    labels = [style.loss_name(loss) for loss in losses] + [CONTROLS[name] for name in controls]
+    labels = [style.loss_name(loss) for loss in losses] + [
+        CONTROL_TITLES[name] for name in controls
+    ]
     measures = [m for m in MEASURES if (table.measure == m).any()]
     figure, axes = style.panels(
         1,
@@ -98,7 +96,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         style.rows_of(panel, labels if panel is axes[0, 0] else [""] * len(rows))
     style.heading(
         figure,
-        f"What the students of {style.dataset_title(dataset)} kept of the teacher",
+        f"What the students of {dataset_title(dataset)} kept of the teacher",
         "Chosen seed of each loss on validation images (blue) and controls (grey); dashed: a probe "
         "on the teacher itself. "
         "A mean vector alone already has the raw cosine shown.",
@@ -114,7 +112,7 @@ def select_training(history: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 def draw_training(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel a loss; validation solid, training dashed, a dot at each seed's best epoch."""
-    losses = sorted(table.loss.unique(), key=style.loss_order)
+    losses = sorted(table.loss.unique(), key=loss_order)
     columns = min(4, len(losses))
     figure, axes = style.panels(
         -(-len(losses) // columns),
@@ -155,5 +153,5 @@ def draw_training(table: pd.DataFrame, dataset: str) -> Figure:
     figure.legend(
         handles=handles, loc="upper left", ncols=2, bbox_to_anchor=(0.12 / width, 1 - 0.36 / height)
     )
-    style.heading(figure, f"Training the students of {style.dataset_title(dataset)}")
+    style.heading(figure, f"Training the students of {dataset_title(dataset)}")
     return figure

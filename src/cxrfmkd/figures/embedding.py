@@ -16,7 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
+from cxrfmkd.tables.selecting import models_in
 from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.titles import dataset_title
 
 BLUE, ORANGE, GREEN, GREY = "#0a61c5", "#d48f15", "#19874b", "#9aa1a9"
 # Groups in drawing order with their colours; ages, which have an order of their own, go from pale
@@ -163,7 +165,7 @@ def attributes_of(table: pd.DataFrame) -> list[str]:
 def draw(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     """A row a model, a column an attribute."""
     first, second, x_name, y_name = SPACES[space]
-    pairs = style.in_order(zip(table.model, table.loss, strict=True))
+    pairs = models_in(table)
     attributes = attributes_of(table)
     margin = 0.26 + style.text_width((_name(pair) for pair in pairs), 7)
     figure, axes = style.panels(
@@ -191,7 +193,7 @@ def draw(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     )
     style.heading(
         figure,
-        f"Embeddings of {style.dataset_title(dataset)} in {what}",
+        f"Embeddings of {dataset_title(dataset)} in {what}",
         "Each dot an image of the main sample, colours mixed where images meet; curves along the "
         "edges: distribution of each group"
         + ("; for looking, distances and densities mean little" if space == "tsne" else ""),

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.performance import aligned
+from cxrfmkd.tables.selecting import aligned, models_in
+from cxrfmkd.vocabulary.titles import dataset_title
 
 COLUMNS = [
     "dataset",
@@ -35,7 +36,7 @@ def select(encoding: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel a group; grey ticks: the same within one disease or one view."""
-    pairs = style.in_order(zip(table.model, table.loss, strict=True))
+    pairs = models_in(table)
     groups = list(dict.fromkeys(zip(table.attribute, table.group, strict=True)))
     columns = min(len(groups), 5)
     figure, axes = style.panels(
@@ -85,7 +86,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
         style.label_models(panel, pairs)
     style.heading(
         figure,
-        f"What a linear probe reads from the embeddings of {style.dataset_title(dataset)}",
+        f"What a linear probe reads from the embeddings of {dataset_title(dataset)}",
         "AUC-ROC, this group against all others; 0.5: nothing is encoded; bars: interval over "
         "patients; grey ticks: within one disease or view",
     )

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from cxrfmkd.figures import style
+from cxrfmkd.vocabulary.titles import dataset_title
 
 WIDTH, BOX, SIDE = 7.4, 2.6, 4.21  # inches: figure, box of what is kept, box of what is left out
 LINE, PAD = 0.135, 0.13  # inches: a line of text, and the air above and below all lines of a box
@@ -123,7 +124,7 @@ def draw(steps: pd.DataFrame, dataset: str) -> Figure:
             lines = [SPLITS.get(row.step, row.step), _size(row.kept, row.patients)]
             _arrow(panel, (centre, turn), (centre, top))
             _box(panel, centre, top - _tall(lines) / 2, width, lines)
-    style.heading(figure, f"From the raw files of {style.dataset_title(dataset)} to the study")
+    style.heading(figure, f"From the raw files of {dataset_title(dataset)} to the study")
     return figure
 
 

@@ -11,6 +11,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
+from cxrfmkd.tables.selecting import models_in
+from cxrfmkd.vocabulary.titles import dataset_title
 
 # Pale to deep blue: lightness alone carries the order, so the map survives grey print and any
 # colour vision.
@@ -99,7 +101,7 @@ def _block(
 
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """A block a comparison; stars by the adjusted p-value's band. The thesis's comparisons come first, others below."""
-    pairs = style.in_order(zip(table.model, table.loss, strict=True))
+    pairs = models_in(table)
     modes = sorted(table["mode"].unique())
     kinds = list(dict.fromkeys(zip(table.attribute, table.a, table.b, strict=True)))
     thesis = [kind for kind in kinds if kind[0] in ("disease", "race", "sex")]
@@ -127,7 +129,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     axes[-1, 0].set_xlabel("PCA mode", color=style.MUTED, loc="left")
     style.heading(
         figure,
-        f"Distances between groups in the embeddings of {style.dataset_title(dataset)}",
+        f"Distances between groups in the embeddings of {dataset_title(dataset)}",
         "Kolmogorov-Smirnov D of the main sample; * adjusted p < 0.05, ** < 0.001 "
         "(Benjamini-Yekutieli within each model); –: too few images",
         right=1.6,

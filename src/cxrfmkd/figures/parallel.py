@@ -9,19 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.performance import PLOTTED, main_population, models_of, own
-from cxrfmkd.vocabulary.findings import BY_RELEVANCE
+from cxrfmkd.figures.performance import PLOTTED
+from cxrfmkd.tables.selecting import losses_of, main_population, models_in, native
+from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FOCUSED
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.titles import dataset_title
 
-AXES = (*BY_RELEVANCE[:7], "Average Classes 1 to 7", "Others")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 CROWD = 20  # models above which the thesis drew fainter bands (method, section 6.4)
 
 
 def select(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The seven most relevant findings and the two averages, all metrics, in the main population."""
-    table = own(summary, dataset)
-    table = table[(table.population == main_population(table)) & table.finding.isin(AXES)]
+    table = native(summary, dataset)
+    table = table[(table.population == main_population(table)) & table.finding.isin(FOCUSED)]
     return table[PLOTTED].reset_index(drop=True)
 
 
@@ -55,11 +57,11 @@ def _axis(panel: Axes, x: int, low: float, high: float, emphasised: bool) -> Non
 
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """One panel a metric; a line per model through its mean on every axis, its SD over seeds as a band."""
-    pairs = models_of(table)
-    losses = style.losses_of(pairs)
+    pairs = models_in(table)
+    losses = losses_of(pairs)
     dashes = dict(zip(losses, DASHES, strict=False)) if len(losses) <= len(DASHES) else {}
-    axes_here = [name for name in AXES if name in set(table.finding)]
-    metrics = [metric for metric in style.METRIC_TITLES if metric in set(table.metric)]
+    axes_here = [name for name in FOCUSED if name in set(table.finding)]
+    metrics = [metric for metric in METRIC_TITLES if metric in set(table.metric)]
     figure, axes = style.panels(
         len(metrics), 1, (7.3, 1.4), margins=(0.12, 0.12, 0.82, 1.1), gaps=(0, 0.5)
     )
@@ -101,7 +103,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
                 markeredgewidth=0.8,
                 zorder=3,
             )
-        panel.set_title(style.METRIC_TITLES[metric], pad=11)
+        panel.set_title(METRIC_TITLES[metric], pad=11)
         panel.set(xlim=(-0.5, len(axes_here) - 0.5), ylim=(0, 1), yticks=[])
         panel.grid(False)
         panel.spines["bottom"].set_visible(False)
@@ -112,7 +114,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     legend(figure, pairs, dashes)
     style.heading(
         figure,
-        f"The focused comparison on {style.dataset_title(dataset)}",
+        f"The focused comparison on {dataset_title(dataset)}",
         f"Mean over seeds, band: ± SD, on the {main_population(table)} test set; every axis has "
         "its own scale",
     )

@@ -10,7 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
+from cxrfmkd.tables.selecting import aligned, main_population, models_in, native
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.vocabulary.titles import dataset_title
 
 PLOTTED = [
     "dataset",
@@ -33,37 +36,17 @@ PLOTTED = [
 ROW = 0.145  # inches that a row takes
 
 
-def main_population(table: pd.DataFrame) -> str:
-    """The population that figures lead with: the resampled one where there is one."""
-    return "resampled" if (table.population == "resampled").any() else "natural"
-
-
-def own(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Rows of the models that were trained on the dataset on which they are tested."""
-    return summary[(summary.dataset == dataset) & (summary.strategy == "own")]
-
-
 def select(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Macro averages of every metric in both populations."""
-    table = own(summary, dataset)
+    table = native(summary, dataset)
     return table.loc[table.finding == "Macro", PLOTTED].reset_index(drop=True)
 
 
 def select_findings(summary: pd.DataFrame, dataset: str, metric: str) -> pd.DataFrame:
     """One metric for every finding and their average, in the population that figures lead with."""
-    table = own(summary, dataset)
+    table = native(summary, dataset)
     table = table[(table.metric == metric) & (table.population == main_population(table))]
     return table.loc[table.finding.isin([*BY_RELEVANCE, "Macro"]), PLOTTED].reset_index(drop=True)
-
-
-def models_of(table: pd.DataFrame) -> list[tuple[str, str]]:
-    return style.in_order(zip(table.model, table.loss, strict=True))
-
-
-def aligned(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Rows of `table`, one for every (model, loss) pair in that order; NaN where there is none."""
-    wanted = pd.MultiIndex.from_tuples(pairs, names=["model", "loss"])
-    return table.set_index(["model", "loss"]).reindex(wanted).reset_index()
 
 
 def draw_rows(axes: Axes, table: pd.DataFrame, pairs: Sequence[tuple[str, str]], **how) -> None:
@@ -83,8 +66,8 @@ def draw_rows(axes: Axes, table: pd.DataFrame, pairs: Sequence[tuple[str, str]],
 
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """Macro averages: one panel a metric; the second population as a grey tick."""
-    pairs, main = models_of(table), main_population(table)
-    metrics = [m for m in style.METRIC_TITLES if m in set(table.metric)]
+    pairs, main = models_in(table), main_population(table)
+    metrics = [m for m in METRIC_TITLES if m in set(table.metric)]
     figure, axes = style.panels(
         1,
         len(metrics),
@@ -111,14 +94,14 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
                 zorder=2.5,
             )
         style.span(panel, chosen["mean"], lead.low, lead.high)
-        panel.set_title(style.METRIC_TITLES[metric])
+        panel.set_title(METRIC_TITLES[metric])
         panel.locator_params(axis="x", nbins=4)
         panel.tick_params(labelleft=panel is axes[0, 0])
     style.label_models(axes[0, 0], pairs)
     about = f"Mean of the 14 findings on the {main} test set; bars: interval over patients and seeds; hollow: linear probe"
     style.heading(
         figure,
-        f"Performance on {style.dataset_title(dataset)}",
+        f"Performance on {dataset_title(dataset)}",
         about + ("; grey tick: natural test set" if other else ""),
     )
     return figure
@@ -142,7 +125,7 @@ def panel_title(panel: Axes, chosen: pd.DataFrame, finding: str) -> None:
 
 def draw_findings(table: pd.DataFrame, dataset: str, metric: str) -> Figure:
     """One panel a finding, in the thesis's order of relevance, and the average last."""
-    pairs = models_of(table)
+    pairs = models_in(table)
     known = [f for f in BY_RELEVANCE if table.loc[table.finding == f, "mean"].notna().any()]
     findings = [*known, "Macro"]
     columns = 5
@@ -169,7 +152,7 @@ def draw_findings(table: pd.DataFrame, dataset: str, metric: str) -> Figure:
         style.label_models(panel, pairs)
     style.heading(
         figure,
-        f"{style.METRIC_TITLES[metric]} of every finding on {style.dataset_title(dataset)}",
+        f"{METRIC_TITLES[metric]} of every finding on {dataset_title(dataset)}",
         f"{main_population(table).capitalize()} test set; bars: interval over patients and seeds; "
         "every panel has its own scale",
     )

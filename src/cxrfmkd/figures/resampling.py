@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
+from cxrfmkd.vocabulary.titles import dataset_title
 
 RACES = ("White", "Asian", "Black")
 DISEASES = ("Pleural Effusion", "No Finding", "Other")
@@ -146,7 +147,7 @@ def draw(table: pd.DataFrame, dataset: str, method: str) -> Figure:
     )
     style.heading(
         figure,
-        f"Balancing the test set of {style.dataset_title(dataset)}",
+        f"Balancing the test set of {dataset_title(dataset)}",
         "Shares of race, of disease within race and of age within race; method: "
         f"{METHODS.get(method, method)}",
     )

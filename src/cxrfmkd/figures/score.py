@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.performance import aligned
+from cxrfmkd.tables.selecting import aligned, models_in
+from cxrfmkd.vocabulary.titles import dataset_title
 
 SAMPLES = {"main": "main sample", "all": "all images", "simulation": "mean of repeated samples"}
 TITLES = {"combined": "Combined", "race": "Race", "sex": "Sex", "age": "Age", "view": "View"}
@@ -55,7 +56,7 @@ def shown(attribute: str) -> bool:
 
 def draw(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel an attribute, from 0 to 150."""
-    pairs = style.in_order(zip(table.model, table.loss, strict=True))
+    pairs = models_in(table)
     attributes = sorted(table.attribute.unique(), key=lambda name: [*TITLES, name].index(name))
     figure, axes = style.panels(
         1,
@@ -114,7 +115,7 @@ def draw(table: pd.DataFrame, dataset: str) -> Figure:
     figure.legend(handles=handles, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 0.1 / height))
     style.heading(
         figure,
-        f"Bias score of the embeddings of {style.dataset_title(dataset)}",
+        f"Bias score of the embeddings of {dataset_title(dataset)}",
         "0: no test of the first four PCA modes is significant; 150: all are, at 0.001. Lower is "
         "less biased.",
     )

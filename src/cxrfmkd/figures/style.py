@@ -24,7 +24,9 @@ from matplotlib.textpath import text_to_path
 from matplotlib.transforms import ScaledTranslation
 
 from cxrfmkd.runtime.files import atomic_write
-from cxrfmkd.vocabulary.models import LOSS_TITLES, MODELS, loss_title
+from cxrfmkd.tables.selecting import losses_of
+from cxrfmkd.vocabulary.models import MODELS, loss_title
+from cxrfmkd.vocabulary.titles import dataset_title
 
 HERE = Path(__file__).parent
 for font in sorted((HERE / "fonts").glob("*.ttf")):
@@ -75,22 +77,6 @@ MARKERS = {
     "mse-cosine-0.9": "X",
 }
 
-METRIC_TITLES = {
-    "auc_pr": "AUC-PR",
-    "auc_roc": "AUC-ROC",
-    "youden_j_max": "Youden’s J, maximum",
-    "youden_j_at_fpr20": "Youden’s J at 20 % FPR",
-}
-
-
-DATASET_TITLES = {"chexpert": "CheXpert", "mimic": "MIMIC-CXR", "nih": "NIH ChestX-ray14"}
-
-
-def dataset_title(name: str) -> str:
-    """A dataset as people write it; a name of the user's own stays as it is."""
-    return DATASET_TITLES.get(name, name)
-
-
 FINDING_TITLES = {"Macro": "Mean of the 14", "Enlarged Cardiomediastinum": "Enlarged Cardiomed."}
 
 
@@ -109,26 +95,9 @@ def face(model: str) -> str:
     return COLOURS[model] if MODELS[model].finetuned else PAPER
 
 
-def loss_order(loss: str) -> tuple[int, str]:
-    """Sort key: the plain losses in the order of the zoo, then the weighted ones by their share of MSE."""
-    known = ["", *LOSS_TITLES]
-    return (known.index(loss) if loss in known else len(known), loss)
-
-
-def in_order(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Distinct (model, loss) pairs in the order of the zoo."""
-    return sorted(set(pairs), key=lambda pair: (list(MODELS).index(pair[0]), loss_order(pair[1])))
-
-
 def loss_name(loss: str) -> str:
     """A loss in the little room that a figure has."""
     return loss_title(loss).replace(", learned weights", ", learned").replace(" : ", ":")
-
-
-def losses_of(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """The losses of `pairs`, where there is more than one to tell apart; else none."""
-    losses = sorted({loss for _, loss in pairs if loss}, key=loss_order)
-    return losses if len(losses) > 1 else []
 
 
 def names(pairs: Sequence[tuple[str, str]]) -> list[str]:

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.parallel import legend
-from cxrfmkd.figures.performance import aligned, main_population, models_of, own
 from cxrfmkd.study.outputs import representatives
+from cxrfmkd.tables.selecting import aligned, main_population, models_in, native, single_attributes
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE
 from cxrfmkd.vocabulary.models import join_model, split_model
+from cxrfmkd.vocabulary.titles import dataset_title
 
 SHOWN = BY_RELEVANCE[:4]  # the thesis's defaults (method, section 6.5)
 METRIC = "auc_roc"
@@ -53,11 +54,11 @@ def select(subgroups: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
     Of distilled models the first loss is taken; every model stands in the table `subgroups.csv`.
     """
-    table = own(subgroups, dataset)
-    single = ~table.attribute.str.contains(" x ", regex=False)
-    table = table[single & (table.metric == METRIC) & table.finding.isin(SHOWN)]
+    table = native(subgroups, dataset)
+    table = single_attributes(table)
+    table = table[(table.metric == METRIC) & table.finding.isin(SHOWN)]
     table = table[table.population == main_population(table)]
-    names = [join_model(*pair) for pair in models_of(table)]
+    names = [join_model(*pair) for pair in models_in(table)]
     chosen = pd.DataFrame(
         [split_model(name) for name in representatives(names)], columns=["model", "loss"]
     )
@@ -67,7 +68,7 @@ def select(subgroups: pd.DataFrame, dataset: str) -> pd.DataFrame:
 def draw(table: pd.DataFrame, dataset: str, kind: str) -> Figure:
     """A column a finding, a row a group, one dot a model."""
     centre, low, high, title, unit = KINDS[kind]
-    pairs = models_of(table)
+    pairs = models_in(table)
     groups = list(dict.fromkeys(zip(table.attribute, table.group, strict=True)))
     shown = table[table[centre].notna()]
     kept = set(zip(shown.attribute, shown.group, strict=True))
@@ -135,7 +136,7 @@ def draw(table: pd.DataFrame, dataset: str, kind: str) -> Figure:
         first += f"; too few patients: {', '.join(hidden)}"
     style.heading(
         figure,
-        f"{title}, {style.dataset_title(dataset)}",
+        f"{title}, {dataset_title(dataset)}",
         f"{main_population(table).capitalize()} test set; bars: interval over patients and "
         f"seeds{first}",
     )
@@ -170,10 +171,10 @@ def _attributes(panel, groups: Sequence[tuple[str, str]], margin: float) -> None
 
 def select_gaps(gaps: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Largest difference between groups of an attribute, for the two most relevant findings, every model."""
-    table = own(gaps, dataset)
-    single = ~table.attribute.str.contains(" x ", regex=False)
+    table = native(gaps, dataset)
+    table = single_attributes(table)
     table = table[
-        single & (table.kind == "range") & (table.metric == METRIC) & table.finding.isin(SHOWN[:2])
+        (table.kind == "range") & (table.metric == METRIC) & table.finding.isin(SHOWN[:2])
     ]
     table = table[table.population == main_population(table)]
     columns = [
@@ -198,7 +199,7 @@ def select_gaps(gaps: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 def draw_gaps(table: pd.DataFrame, dataset: str) -> Figure:
     """A row of panels a finding, a panel an attribute, a row a model."""
-    pairs = models_of(table)
+    pairs = models_in(table)
     attributes = list(dict.fromkeys(table.attribute))
     findings = [finding for finding in SHOWN if (table.finding == finding).any()]
     figure, axes = style.panels(
@@ -253,7 +254,7 @@ def draw_gaps(table: pd.DataFrame, dataset: str) -> Figure:
         )
     style.heading(
         figure,
-        f"Gaps between the best and the worst served group, {style.dataset_title(dataset)}",
+        f"Gaps between the best and the worst served group, {dataset_title(dataset)}",
         "Difference in AUC-ROC with its interval over patients; grey tick: gap to be expected if "
         "all groups were served alike",
     )

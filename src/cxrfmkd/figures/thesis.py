@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.performance import aligned
+from cxrfmkd.tables.selecting import aligned, models_in
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.vocabulary.titles import dataset_title
 
 METRICS = ("auc_roc", "auc_pr")
 STRATEGIES = {
@@ -42,13 +44,15 @@ def select(against: pd.DataFrame) -> pd.DataFrame:
 
 def _where(source: str, dataset: str, strategy: str) -> str:
     if strategy == "own":
-        return style.dataset_title(dataset)
-    return f"{style.dataset_title(source)} → {style.dataset_title(dataset)}\n{STRATEGIES[strategy].lstrip(', ')}"
+        return dataset_title(dataset)
+    return (
+        f"{dataset_title(source)} → {dataset_title(dataset)}\n{STRATEGIES[strategy].lstrip(', ')}"
+    )
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """A row of panels a metric, a panel a dataset or transfer; the thesis in grey, ours in the models' colours."""
-    pairs = style.in_order(zip(table.model, table.loss, strict=True))
+    pairs = models_in(table)
     places = list(dict.fromkeys(zip(table.source, table.dataset, table.strategy, strict=True)))
     places.sort(key=lambda place: (list(STRATEGIES).index(place[2]), place))
     metrics = [metric for metric in METRICS if (table.metric == metric).any()]
@@ -98,7 +102,7 @@ def draw(table: pd.DataFrame) -> Figure:
             style.rows_of(panel, [""] * len(pairs))
         style.label_models(row[0], pairs)
         row[0].annotate(
-            f"Macro {style.METRIC_TITLES[metric]}",
+            f"Macro {METRIC_TITLES[metric]}",
             (0, 1),
             (0, 30),
             xycoords="axes fraction",

@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.performance import main_population
+from cxrfmkd.tables.selecting import losses_of, main_population, models_in
+from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.titles import dataset_title
 
-FINDING = "Average Classes 1 to 7"
 MEASURES = {"score": "Bias score", "D": "Mean distance D"}
 POINTS = [
     "dataset",
@@ -34,7 +36,7 @@ LINES = ["slope", "intercept", "spearman", "low", "high", "p", "models", "famili
 
 def select(points: pd.DataFrame, correlation: pd.DataFrame) -> pd.DataFrame:
     """Every point with the line and the rank correlation of its panel, in each dataset's main population."""
-    points = points[points.finding == FINDING]
+    points = points[points.finding == AVERAGE_OF_SEVEN]
     kept = [
         own[own.population == main_population(own)]
         for _, own in points.groupby("dataset", sort=False)
@@ -92,11 +94,11 @@ def _panel(panel: Axes, own: pd.DataFrame) -> None:
 
 def draw(table: pd.DataFrame) -> Figure:
     """A row a dataset and measure of bias, a column a metric."""
-    pairs = style.in_order(zip(table.model, table.loss, strict=True))
+    pairs = models_in(table)
     rows = list(dict.fromkeys(zip(table.dataset, table.measure, strict=True)))
     rows = sorted(rows, key=lambda row: (row[0], list(MEASURES).index(row[1])))
-    metrics = [metric for metric in style.METRIC_TITLES if (table.metric == metric).any()]
-    losses = style.losses_of(pairs)
+    metrics = [metric for metric in METRIC_TITLES if (table.metric == metric).any()]
+    losses = losses_of(pairs)
     figure, axes = style.panels(
         len(rows), len(metrics), (1.62, 1.45), margins=(0.62, 0.15, 1.05, 1.15), gaps=(0.38, 0.72)
     )
@@ -106,7 +108,7 @@ def draw(table: pd.DataFrame) -> Figure:
                 (table.dataset == dataset) & (table.measure == measure) & (table.metric == metric)
             ]
             panel.grid(True, axis="both")
-            panel.set_title(style.METRIC_TITLES[metric], pad=13)
+            panel.set_title(METRIC_TITLES[metric], pad=13)
             panel.tick_params(axis="y", labelcolor=style.MUTED)
             panel.locator_params(nbins=4)
             if len(own):
@@ -119,7 +121,7 @@ def draw(table: pd.DataFrame) -> Figure:
                 color=style.MUTED,
                 size=6.8,
             )
-        line[0].set_ylabel(style.dataset_title(dataset), weight="bold", labelpad=8)
+        line[0].set_ylabel(dataset_title(dataset), weight="bold", labelpad=8)
     handles = [
         Line2D(
             [],

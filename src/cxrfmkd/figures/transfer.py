@@ -7,8 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.performance import PLOTTED, aligned, draw_rows, main_population, models_of
-from cxrfmkd.vocabulary.models import STRATEGIES
+from cxrfmkd.figures.performance import PLOTTED, draw_rows
+from cxrfmkd.tables.selecting import aligned, main_population, models_in, transferred
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.vocabulary.titles import dataset_title
 
 METRICS = ("auc_roc", "auc_pr")
 TITLES = {
@@ -21,16 +23,13 @@ TITLES = {
 
 def select(summary: pd.DataFrame, source: str, target: str) -> pd.DataFrame:
     """Macro AUCs on the target: of the source's models by strategy, and of the same models trained there."""
-    table = summary[(summary.dataset == target) & (summary.finding == "Macro")]
-    table = table[table.metric.isin(METRICS) & (table.population == main_population(table))]
-    moved = table[(table.source == source) & table.strategy.isin(STRATEGIES)]
-    native = table[table.strategy == "own"].merge(moved[["model", "loss"]].drop_duplicates())
-    return pd.concat([moved, native])[PLOTTED].reset_index(drop=True)
+    table = transferred(summary[summary.metric.isin(METRICS)], source, target)
+    return table[PLOTTED].reset_index(drop=True)
 
 
 def draw(table: pd.DataFrame, source: str, target: str) -> Figure:
     """A row of panels a metric, a panel a strategy, all on one scale."""
-    pairs = models_of(table)
+    pairs = models_in(table)
     strategies = [s for s in TITLES if (table.strategy == s).any()]
     metrics = [m for m in METRICS if (table.metric == m).any()]
     figure, axes = style.panels(
@@ -59,7 +58,7 @@ def draw(table: pd.DataFrame, source: str, target: str) -> Figure:
                 )
             draw_rows(panel, here, pairs)
             style.span(panel, chosen["mean"], chosen.low, chosen.high)
-            panel.set_title(TITLES[strategy].format(target=style.dataset_title(target)))
+            panel.set_title(TITLES[strategy].format(target=dataset_title(target)))
             panel.locator_params(axis="x", nbins=4)
             style.rows_of(panel, [""] * len(pairs))
             for y in np.flatnonzero(absent):
@@ -74,7 +73,7 @@ def draw(table: pd.DataFrame, source: str, target: str) -> Figure:
                 )
         style.label_models(row[0], pairs)
         row[0].annotate(
-            f"Macro {style.METRIC_TITLES[metric]}",
+            f"Macro {METRIC_TITLES[metric]}",
             (0, 1),
             (0, 19),
             xycoords="axes fraction",
@@ -85,9 +84,9 @@ def draw(table: pd.DataFrame, source: str, target: str) -> Figure:
     own = "; grey tick: the same model trained on the target" if "own" in strategies else ""
     style.heading(
         figure,
-        f"From {style.dataset_title(source)} to {style.dataset_title(target)}",
+        f"From {dataset_title(source)} to {dataset_title(target)}",
         f"Mean of the 14 findings on the {main_population(table)} test set of "
-        f"{style.dataset_title(target)}; bars: "
+        f"{dataset_title(target)}; bars: "
         f"interval over patients and seeds{own}",
     )
     return figure

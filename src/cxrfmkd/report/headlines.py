@@ -10,9 +10,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from cxrfmkd.figures.differences import LEVEL, tidy
-from cxrfmkd.figures.performance import main_population, own
-from cxrfmkd.figures.tradeoff import FINDING
 from cxrfmkd.report.prose import (
     count,
     dataset_title,
@@ -22,6 +19,8 @@ from cxrfmkd.report.prose import (
     number,
     p_value,
 )
+from cxrfmkd.tables.selecting import SIGNIFICANCE, comparisons_by_model, main_population, native
+from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN
 from cxrfmkd.vocabulary.models import MODELS, STRATEGIES, loss_title, title
 
 METRIC = "auc_roc"
@@ -39,7 +38,7 @@ class Finding(NamedTuple):
 
 def macro(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Macro AUC-ROC of the dataset's own models in the main population, best first."""
-    table = own(summary, dataset)
+    table = native(summary, dataset)
     table = table[
         (table.population == main_population(table))
         & (table.finding == "Macro")
@@ -67,7 +66,7 @@ def performance(
         f"{number(best['mean'])} ({confidence:.0%} interval {interval(best.low, best.high)}) on "
         f"the {best.population} test set."
     ).replace("%", " %")
-    found = tidy(comparisons[comparisons.dataset == dataset])
+    found = comparisons_by_model(comparisons[comparisons.dataset == dataset])
     found = found[
         (found.strategy == "own")
         & (found.model == best.model)
@@ -83,7 +82,7 @@ def performance(
     parts = []
     for kind in ("baseline", "teacher"):
         for row in found[found.kind == kind].itertuples():
-            told = "" if row.p_adjusted < LEVEL else ", which the data do not tell from 0"
+            told = "" if row.p_adjusted < SIGNIFICANCE else ", which the data do not tell from 0"
             note = f" ({notes[kind]})" if MODELS[best.model].student else ""
             parts.append(
                 f"{estimate(row.difference, row.low, row.high, sign=True)} from "
@@ -111,7 +110,7 @@ def losses(summary: pd.DataFrame, comparisons: pd.DataFrame, dataset: str) -> Fi
         f"{number(row['max'])} macro AUC-ROC"
         + (f"; the seeds of one loss vary by {number(seeds)} (SD)." if seeds >= 0.0005 else ".")
     )
-    found = tidy(comparisons[comparisons.dataset == dataset])
+    found = comparisons_by_model(comparisons[comparisons.dataset == dataset])
     found = found[
         (found.kind == "loss")
         & (found.strategy == "own")
@@ -120,7 +119,7 @@ def losses(summary: pd.DataFrame, comparisons: pd.DataFrame, dataset: str) -> Fi
         & (found.population == table.population.iloc[0])
     ]
     if len(found):
-        sure = int((found.p_adjusted < LEVEL).sum())
+        sure = int((found.p_adjusted < SIGNIFICANCE).sum())
         text += f" Of {count(len(found), 'comparison')} with the loss that is best on validation, {sure or 'none'} {'is' if sure == 1 else 'are'} significant after adjustment."
     return Finding("Losses", text)
 
@@ -172,7 +171,7 @@ def subgroups(gaps: pd.DataFrame, summary: pd.DataFrame, dataset: str) -> Findin
     if ranked.empty or gaps.empty:
         return None
     best = ranked.iloc[0]
-    table = own(gaps, dataset)
+    table = native(gaps, dataset)
     table = table[
         (table.kind == "range")
         & (table.metric == METRIC)
@@ -204,11 +203,11 @@ def bias(scores: pd.DataFrame, dataset: str) -> Finding | None:
     what = {"race, sex": "race and sex"}.get(table.scored.iloc[0], table.scored.iloc[0])
     text = ""
     if table.p.notna().any():
-        beyond = int((table.p < LEVEL).sum())
+        beyond = int((table.p < SIGNIFICANCE).sum())
         text = (
             f"On {dataset_title(dataset)}, {beyond or 'none'} of {count(len(table), 'embedding')} "
             f"{'have' if beyond > 1 else 'has'} a bias score for {what} beyond what "
-            f"a random exchange between patients gives (p < {LEVEL}). "
+            f"a random exchange between patients gives (p < {SIGNIFICANCE}). "
         )
     least, most = table.loc[table.score.idxmin()], table.loc[table.score.idxmax()]
     text += (
@@ -229,7 +228,7 @@ def tradeoff(correlation: pd.DataFrame, dataset: str) -> Finding | None:
     table = correlation[
         (correlation.dataset == dataset)
         & (correlation.metric == METRIC)
-        & (correlation.finding == FINDING)
+        & (correlation.finding == AVERAGE_OF_SEVEN)
     ]
     table = table[
         (table.measure == "score")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cxrfmkd.figures.style import dataset_title, losses_of
+from cxrfmkd.tables.selecting import losses_of
 from cxrfmkd.vocabulary.models import MODELS, join_model, loss_title, title
+from cxrfmkd.vocabulary.titles import dataset_title
 
 __all__ = ["dataset_title"]
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from cxrfmkd.figures.distillation import CONTROLS
-from cxrfmkd.figures.performance import main_population, own
-from cxrfmkd.figures.style import METRIC_TITLES
 from cxrfmkd.report.markup import decimals, model_cell, table, whole
 from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import dataset_title, estimate, number, p_value
-from cxrfmkd.tables.wide import in_order
+from cxrfmkd.tables.selecting import in_order, main_population, native
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import STRATEGIES, loss_title
+from cxrfmkd.vocabulary.titles import CONTROL_TITLES
 
 ATTRIBUTES = {
     "images": "Images",
@@ -71,7 +70,7 @@ def _cell(value: float, low: float, high: float, digits: int = 3, sign: bool = F
 
 
 def performance(m: Material, dataset: str) -> Markup:
-    frame = own(m.table("summary.csv"), dataset)
+    frame = native(m.table("summary.csv"), dataset)
     population = main_population(frame)
     frame = frame[(frame.population == population) & (frame.finding == "Macro")]
     metrics = {
@@ -123,7 +122,7 @@ def students(m: Material, dataset: str) -> Markup:
         .reset_index()
     )
     names = [loss_title(name) for name in rows.loss] + [
-        CONTROLS.get(what.replace(" ", "_"), "The teacher itself") for what in controls.what
+        CONTROL_TITLES.get(what.replace(" ", "_"), "The teacher itself") for what in controls.what
     ]
     both = pd.concat([rows, controls], ignore_index=True)
     columns = {

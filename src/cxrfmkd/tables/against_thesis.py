@@ -7,8 +7,8 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation.metrics import METRICS
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.metrics import METRICS
 
 RUN = ["dataset", "source", "strategy", "model", "loss"]
 COLUMNS = [

@@ -13,33 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FINDINGS, GROUPS
-from cxrfmkd.vocabulary.models import LOSS_TITLES, MODELS, STRATEGIES
+from cxrfmkd.tables.selecting import in_order, single_attributes
+from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FINDINGS, FOCUSED, GROUPS, MACRO
+from cxrfmkd.vocabulary.models import STRATEGIES
 
 RUN = ["dataset", "source", "strategy", "model", "loss", "population"]
-METRICS = ("auc_pr", "auc_roc", "youden_j_max", "youden_j_at_fpr20")
-DETAILED = (*BY_RELEVANCE, "Macro")
-FOCUSED = (*BY_RELEVANCE[:7], "Average Classes 1 to 7", "Others")
-# The order of what stands in a column, where it is not the alphabet's.
-ORDERS = {
-    "strategy": ["own", *STRATEGIES],
-    "model": list(MODELS),
-    "loss": ["", *LOSS_TITLES],
-    "population": ["resampled", "natural"],
-    "metric": list(METRICS),
-    "finding": [*BY_RELEVANCE, *GROUPS],
-}
-
-
-def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """`table` sorted by the columns `by`, each in the study's own order; what has none comes last, alphabetically."""
-
-    def rank(column: pd.Series) -> pd.Series:
-        order = ORDERS.get(str(column.name), [])
-        known = [*order, *sorted(set(column.astype(str)) - set(order))]
-        return column.astype(str).map({value: place for place, value in enumerate(known)})
-
-    return table.sort_values(list(by), key=rank, kind="stable", ignore_index=True)
+DETAILED = (*BY_RELEVANCE, MACRO)
 
 
 def over_seeds(metrics: pd.DataFrame, findings: Sequence[str]) -> pd.DataFrame:
@@ -175,8 +154,8 @@ def subgroups(table: pd.DataFrame) -> pd.DataFrame:
     all findings.
     """
     keys = [*RUN, "metric", "finding", "attribute"]
-    single = ~table.attribute.str.contains(" x ", regex=False)
-    table = table[single & table.finding.isin([*FOCUSED, "Macro"])]
+    table = single_attributes(table)
+    table = table[table.finding.isin([*FOCUSED, MACRO])]
     columns = [
         "group",
         "estimate",

@@ -17,10 +17,11 @@ from scipy.stats import rankdata
 
 from cxrfmkd.datasets.splits import HALVES
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, MACRO
 from cxrfmkd.vocabulary.models import MODELS
 
 KEYS = ["dataset", "population", "finding", "metric"]
-FINDINGS = ("Average Classes 1 to 7", "Macro")
+FINDINGS = (AVERAGE_OF_SEVEN, MACRO)
 MEASURES = {
     "score": ("score", "simulation_low", "simulation_high"),
     "D": ("d_combined", "d_combined_low", "d_combined_high"),

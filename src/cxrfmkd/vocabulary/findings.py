@@ -35,8 +35,11 @@ BY_RELEVANCE = (
     "Support Devices",
 )
 
-GROUPS = {
-    "Macro": FINDINGS,
-    "Average Classes 1 to 7": BY_RELEVANCE[:7],
-    "Others": BY_RELEVANCE[7:],
-}
+SEVEN = BY_RELEVANCE[:7]
+
+# Names of the averages over findings, as they stand in the column `finding` of every table.
+MACRO, AVERAGE_OF_SEVEN, OTHERS = "Macro", "Average Classes 1 to 7", "Others"
+GROUPS = {MACRO: FINDINGS, AVERAGE_OF_SEVEN: SEVEN, OTHERS: BY_RELEVANCE[7:]}
+
+# Rows of the thesis's focused table.
+FOCUSED = (*SEVEN, AVERAGE_OF_SEVEN, OTHERS)

@@ -1,0 +1,26 @@
+"""Datasets, controls and transfer strategies as people read them; others stay."""
+
+from __future__ import annotations
+
+DATASET_TITLES = {"chexpert": "CheXpert", "mimic": "MIMIC-CXR", "nih": "NIH ChestX-ray14"}
+
+# Strategies as columns of a table; "own" is the same model trained on the target.
+STRATEGY_TITLES = {
+    "direct": "direct",
+    "linear-probe": "linear probe",
+    "full-finetune": "full fine-tune",
+    "own": "trained on the target",
+}
+
+# What a distilled student is compared with; keys of `controls` in quality.json.
+CONTROL_TITLES = {
+    "mean_vector": "Teacher’s mean vector",
+    "shuffled": "Student, images shuffled",
+    "untrained": "Undistilled network, random map",
+    "untrained_linear": "Undistilled network, best linear map",
+}
+
+
+def dataset_title(name: str) -> str:
+    """A dataset as people write it; a name of the user's own stays as it is."""
+    return DATASET_TITLES.get(name, name)
