@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxrfmkd.evaluation.bootstrap import (
-    Sample,
-    basic_interval,
-    intervals,
-    measure_names,
-    seed_shares,
-)
+from cxrfmkd.evaluation.bootstrap import Sample, measure_names, seed_shares
 from cxrfmkd.evaluation.metrics import measures, threshold_at_fpr
 from cxrfmkd.statistics.draws import strata
+from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.statistics.multiple import standard_error, wald
 from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, NOTHING, RATES
 
@@ -140,7 +135,7 @@ def test_one_patient_has_an_interval_of_no_width():
     truth, scores, *_ = made()
     sample = Sample(truth, np.zeros(300), np.ones(300), np.zeros((300, 1), np.int16), 50)
     found = sample.replicate(scores)[:4, ..., 0]
-    low, high = intervals(np.moveaxis(found, 0, -1)[1:], 0.95)
+    low, high = percentile_interval(np.moveaxis(found, 0, -1)[1:], 0.95)
     np.testing.assert_allclose(low, found[:, 0].T, atol=1e-12)
     np.testing.assert_allclose(high, found[:, 0].T, atol=1e-12)
 
@@ -152,28 +147,6 @@ def test_empty_groups_and_absent_weights_are_blank():
     assert np.isnan(found[..., 1]).all()
     assert not np.isnan(found[..., 2]).any()
     assert np.isnan(Sample(truth, codes, np.zeros(300), groups, 4).replicate(scores)).all()
-
-
-def test_intervals_are_quantiles_of_what_is_defined():
-    values = np.random.default_rng(3).normal(size=(101, 4, 2))
-    values[:30, 0, 0] = np.nan
-    values[:, 1, 1] = np.nan
-    values[1:, 2, 1] = np.nan
-    low, high = intervals(values, 0.9)
-    known = np.where(np.isnan(values).all(axis=0), 0, values)
-    expected = np.nanquantile(known, [0.05, 0.95], axis=0)
-    few = (~np.isnan(values)).sum(axis=0) < 2
-    np.testing.assert_allclose(low, np.where(few, np.nan, expected[0]))
-    np.testing.assert_allclose(high, np.where(few, np.nan, expected[1]))
-    assert np.isnan(intervals(values[:0], 0.9)).all()
-
-
-def test_basic_interval_reflects_the_percentiles_and_stays_positive():
-    values = np.array([1.0, *np.linspace(1, 2, 101)])
-    low, high = basic_interval(values, 0.9)
-    assert low == pytest.approx(0.05)
-    assert high == pytest.approx(0.95)
-    assert basic_interval(np.array([0.1, *np.linspace(0.3, 1, 50)]), 0.9)[0] == 0
 
 
 @pytest.mark.parametrize("seeds", [2, 5])
@@ -198,7 +171,7 @@ def test_strata_of_a_finding_without_labels_are_empty():
 
 @pytest.mark.slow
 def test_patient_intervals_cover_where_row_intervals_do_not():
-    """1,200 studies of 250 patients with up to six images each, whose labels and most of whose scores they share."""
+    """1,200 studies of 250 patients, whose up to six images share labels and most of a score."""
     rng = np.random.default_rng(11)
     studies, patients, shift = 1200, 250, 1.2
     patient = np.repeat(np.arange(patients), rng.integers(1, 7, patients))
@@ -212,7 +185,7 @@ def test_patient_intervals_cover_where_row_intervals_do_not():
     for unit in ("patient", "row"):
         everyone = np.zeros((len(patient), 1), np.int16)
         sample = Sample(truth, patient, np.ones(len(patient)), everyone, 300, unit)
-        low, high = intervals(sample.replicate(scores)[1, 1:, :, 0], 0.95)
+        low, high = percentile_interval(sample.replicate(scores)[1, 1:, :, 0], 0.95)
         covered[unit] = np.mean((low <= true) & (true <= high))
     assert 0.93 <= covered["patient"] <= 0.97
     assert covered["row"] < 0.85
@@ -220,7 +193,7 @@ def test_patient_intervals_cover_where_row_intervals_do_not():
 
 @pytest.mark.slow
 def test_equal_models_differ_in_one_study_of_twenty_unless_drawn_rows_count_as_independent():
-    """Pairs of equally good models: 250 pairs on each of ten test sets of 600 patients, drawn three times over."""
+    """250 pairs of equally good models on each of ten test sets of 600 patients, tripled by draws."""
     rejected = {"patient": [], "row": []}
     for cohort in range(10):
         rng = np.random.default_rng(cohort)

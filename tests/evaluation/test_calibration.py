@@ -7,8 +7,9 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from cxrfmkd.evaluation.bootstrap import Sample, intervals
+from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.calibration import MEASURES, bins, calibration, replicate, table
+from cxrfmkd.statistics.intervals import percentile_interval
 
 
 def column(found: np.ndarray, name: str) -> np.ndarray:
@@ -114,7 +115,7 @@ def test_replicates_contain_the_sample_and_give_rows_of_a_table():
     rows = table(values, curve, predicted, 0.95)
     assert len(rows) == 14 * (5 + 10)
     brier = rows[rows.metric == "brier"]
-    low, _ = intervals(values[1:], 0.95)
+    low, _ = percentile_interval(values[1:], 0.95)
     np.testing.assert_allclose(brier.low, column(low, "brier"))
     assert (rows[rows.metric.isin(["ece", "rmsce_debiased"])].low >= 0).all()
     points = rows[rows.metric == "observed"]

@@ -27,7 +27,7 @@ def by_sklearn(truth, scores, target=0.2):
 
 @st.composite
 def weighted_rows(draw):
-    """Few distinct scores and small whole weights, zeros among them: ties and vanishing vertices in plenty."""
+    """Few distinct scores and small whole weights with zeros: many ties and vanishing vertices."""
     n = draw(st.integers(1, 60))
     rows = st.tuples(st.integers(0, 1), st.integers(0, draw(st.integers(0, 40))), st.integers(0, 3))
     truth, scores, weights = np.array(draw(st.lists(rows, min_size=n, max_size=n))).T

@@ -230,3 +230,30 @@ def test_difference_of_gaps_between_two_models_is_paired(study):
     expected = found["race", "auc_roc"][0] - there["race", "auc_roc"][0]
     assert row.estimate == pytest.approx(expected[EFFUSION])
     assert row.low <= row.estimate <= row.high
+
+
+def test_no_hidden_count_follows_from_the_shown_ones():
+    """Of an attribute, and of each group that a crossing divides, not one alone is blank."""
+    table = records(90, 5)
+    table.loc[table.race == "Black", "race"] = "White"
+    table.loc[table.patient_id.isin(table.patient_id.unique()[:6]), "race"] = "Black"
+    rates, groups, cells = measured(table, ["sex", "race", "age", "view"], minimum=10)
+    rows = subgroups.table(rates, groups, cells, 0.95)
+    assert rows.set_index("group").n["Black"].isna().all()
+    hidden = []
+    for (attribute, _, finding), part in rows.groupby(["attribute", "metric", "finding"]):
+        crossed = attribute.split(" x ")
+        names = part.group.str.split(", ", expand=True)
+        totals = (
+            [names[k] for k in range(len(crossed))] if len(crossed) > 1 else [np.zeros(len(part))]
+        )
+        everyone = rows[(rows.attribute == "all") & (rows.finding == finding)].iloc[0]
+        for name in ("n", "patients", "positives"):
+            if attribute != "all" and not np.isnan(everyone[name]):
+                hidden += [
+                    one.isna().sum()
+                    for total in totals
+                    for _, one in part[name].groupby(np.asarray(total))
+                ]
+    assert 1 not in hidden
+    assert set(hidden) > {0, 2}

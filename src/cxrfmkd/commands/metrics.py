@@ -20,9 +20,9 @@ import pandas as pd
 
 from cxrfmkd.commands import scored
 from cxrfmkd.commands.scored import Scored
-from cxrfmkd.evaluation.bootstrap import intervals
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.vocabulary.metrics import METRICS
 
 
@@ -37,6 +37,6 @@ def main(args: argparse.Namespace) -> None:
 def table(given: Scored, args: argparse.Namespace) -> pd.DataFrame:
     """One row per finding and metric; the study's groups follow if all 14 findings are there."""
     values = given.replicate(args)[0]
-    low, high = intervals(values[1:], args.confidence)
+    low, high = percentile_interval(values[1:], args.confidence)
     axes = {"finding": given.rows, "metric": list(METRICS)}
     return long(axes, estimate=values[0], low=low, high=high, **given.counts())

@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from cxrfmkd.runtime.threads import cores
-from cxrfmkd.statistics.draws import Strata, draw_patients, draw_rows, strata
+from cxrfmkd.statistics.draws import Strata, draw_patients, draw_rows, multinomial_counts, strata
 from cxrfmkd.statistics.ranking import EVERYTHING, ranked, ranking, read_off
 from cxrfmkd.vocabulary.metrics import METRICS
 
@@ -137,38 +137,6 @@ class Sample:
         return out
 
 
-def intervals(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval over the first axis, of the replicates for which a value is defined.
-
-    values: shape (replicates, ...). Returns two arrays of shape (...), NaN where fewer than two are
-    defined.
-    """
-    ranked = np.sort(np.moveaxis(values, 0, -1), axis=-1)
-    defined = (~np.isnan(ranked)).sum(-1, keepdims=True)
-    bounds = []
-    for share in ((1 - confidence) / 2, (1 + confidence) / 2):
-        if not values.shape[0]:
-            bounds.append(np.full(values.shape[1:], np.nan))
-            continue
-        place = share * np.maximum(defined - 1, 0)
-        below = np.floor(place).astype(int)
-        low = np.take_along_axis(ranked, below, -1)
-        high = np.take_along_axis(ranked, np.minimum(below + 1, np.maximum(defined - 1, 0)), -1)
-        bound = low + (high - low) * (place - below)
-        bounds.append(np.where(defined > 1, bound, np.nan)[..., 0])
-    return bounds[0], bounds[1]
-
-
-def basic_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Basic bootstrap interval of a quantity that cannot be negative; values[0] is the estimate.
-
-    Reflecting the percentiles takes the upward bias off, where the percentile interval would double
-    it.
-    """
-    low, high = intervals(values[1:], confidence)
-    return np.maximum(2 * values[0] - high, 0), np.maximum(2 * values[0] - low, 0)
-
-
 def seed_shares(n_seeds: int, replicates: int, seed: int, family: str) -> np.ndarray:
     """Share of each seed's model in each replicate of their mean, shape (n_seeds, 1 + replicates).
 
@@ -176,6 +144,6 @@ def seed_shares(n_seeds: int, replicates: int, seed: int, family: str) -> np.nda
     n_seeds draws would understate the variance between seeds by 1/n_seeds (Rao and Wu 1988). Draws
     differ between families.
     """
-    rng = np.random.default_rng([seed, *family.encode()])
-    drawn = rng.multinomial(max(n_seeds - 1, 1), np.full(n_seeds, 1 / n_seeds), replicates)
-    return np.vstack([np.full((1, n_seeds), 1 / n_seeds), drawn / max(n_seeds - 1, 1)]).T
+    draws = max(n_seeds - 1, 1)
+    counts = multinomial_counts(n_seeds, replicates, [seed, *family.encode()], draws)
+    return np.vstack([np.full((1, n_seeds), 1 / n_seeds), counts / draws]).T

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numba import njit
 
-from cxrfmkd.evaluation.bootstrap import Sample, basic_interval, intervals
+from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics.intervals import basic_interval, percentile_interval
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 MEASURES = ("brier", "brier_skill", "mean_error", "ece", "rmsce_debiased")
@@ -128,7 +129,7 @@ def table(
     values, curve, predicted: as from `replicate`. Rows of the curve have metric "observed", the
     number of their bin and its mean prediction.
     """
-    low, high = intervals(values[1:], confidence)
+    low, high = percentile_interval(values[1:], confidence)
     positive = [MEASURES.index(name) for name in ("ece", "rmsce_debiased")]
     low[:, positive], high[:, positive] = basic_interval(values[..., positive], confidence)
     measured = long(
@@ -139,7 +140,7 @@ def table(
         low=low,
         high=high,
     )
-    low, high = intervals(curve[1:], confidence)
+    low, high = percentile_interval(curve[1:], confidence)
     points = long(
         {"finding": list(FINDINGS), "metric": ["observed"], "bin": list(range(1, BINS + 1))},
         predicted=predicted[:, None],

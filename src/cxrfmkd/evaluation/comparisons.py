@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation.bootstrap import intervals
 from cxrfmkd.evaluation.metrics import names
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
+from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.statistics.multiple import standard_error, wald
 from cxrfmkd.vocabulary.findings import MACRO, SEVEN
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -43,7 +43,7 @@ def tested(
     difference: shape (1 + replicates, ...), the sample itself first. by_seed: of each of the two
     models, (seeds, ...).
     """
-    low, high = intervals(difference[1:], confidence)
+    low, high = percentile_interval(difference[1:], confidence)
     p = wald(difference[0], standard_error(difference[1:]), *by_seed)
     return {"difference": difference[0], "low": low, "high": high, "p": p}
 

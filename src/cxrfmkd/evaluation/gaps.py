@@ -14,9 +14,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation.bootstrap import basic_interval, intervals
 from cxrfmkd.evaluation.subgroups import Cells, Groups, measures_of
 from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics.intervals import basic_interval, percentile_interval
 from cxrfmkd.statistics.multiple import standard_error, wald
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -155,7 +155,7 @@ def pair_table(
         for members in (a, b)
     ]
     difference, seeds = sides[0] - sides[1], sides[2] - sides[3]
-    low, high = intervals(difference[1:], confidence)
+    low, high = percentile_interval(difference[1:], confidence)
     about = [(groups.attributes[i], groups.names[i], groups.names[j]) for i, j in pairs]
     return long(
         {"metric": list(COMPARED), "finding": list(FINDINGS), "attribute,a,b": about},
@@ -186,7 +186,7 @@ def versus_table(
     if not keys:
         return pd.DataFrame()
     difference = np.stack([found[key] - reference[key] for key in keys], axis=1)
-    low, high = intervals(difference[1:], confidence)
+    low, high = percentile_interval(difference[1:], confidence)
     axes = {"attribute,metric": keys, "finding": list(FINDINGS)}
     table = long(axes, kind=np.array("versus"), estimate=difference[0], low=low, high=high)
     return _of_no_finding(table)

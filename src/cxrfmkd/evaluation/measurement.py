@@ -10,11 +10,12 @@ import pandas as pd
 
 from cxrfmkd.datasets.splits import HALVES
 from cxrfmkd.evaluation import calibration, curves, operating_points
-from cxrfmkd.evaluation.bootstrap import Sample, intervals, measure_names, seed_shares
+from cxrfmkd.evaluation.bootstrap import Sample, measure_names, seed_shares
 from cxrfmkd.evaluation.metrics import measures, names, with_groups
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
+from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -78,7 +79,7 @@ def measure(
 
     for logits, cut, share in zip(models, cuts, shares, strict=True):
         found = sample.replicate(logits, cut, settings.target_fpr)
-        low, high = intervals(whole(found)[1:], settings.confidence)
+        low, high = percentile_interval(whole(found)[1:], settings.confidence)
         own = operating_points.thresholds(sample.truth, logits, settings.target_fpr, sample.weights)
         drawn = curves.curves(sample.truth, logits, sample.weights)
         halves = [
@@ -122,7 +123,7 @@ def summary_table(measured: Measured, cells: Cells, confidence: float) -> pd.Dat
     """Mean and SD over seeds, with intervals over patients and seeds."""
     values, seeds = whole(measured.values), whole(measured.by_seed)
     sd = seeds.std(axis=0, ddof=1) if len(seeds) > 1 else np.full(seeds.shape[1:], np.nan)
-    low, high = intervals(values[1:], confidence)
+    low, high = percentile_interval(values[1:], confidence)
     return _with_counts(
         measured, cells, mean=values[0], sd=sd, n_seeds=np.array(len(seeds)), low=low, high=high
     )

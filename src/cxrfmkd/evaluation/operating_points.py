@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation.bootstrap import intervals
 from cxrfmkd.evaluation.metrics import threshold_at_fpr
 from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 RULES = ("validation", "source-validation", "test")
@@ -71,7 +71,7 @@ def table(values: np.ndarray, cuts: np.ndarray, confidence: float) -> pd.DataFra
     a threshold are left out.
     """
     called = chances(cuts)
-    low, high = intervals(values[1:], confidence)
+    low, high = percentile_interval(values[1:], confidence)
     seeds = len(cuts)
     result = long(
         {"finding": list(FINDINGS), "rule": list(RULES), "metric": list(MEASURES)},

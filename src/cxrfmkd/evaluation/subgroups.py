@@ -16,14 +16,16 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.records import AGE_BINS
-from cxrfmkd.evaluation.bootstrap import intervals
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, NOTHING, RATES
+from cxrfmkd.statistics.suppression import patients_per_cell, small, with_complements
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
 EVERYONE = "all"
+CROSSING = " x "
 CROSSED = ("sex", "race", "view")
 # Mean over these groups is what the thesis's relative differences refer to, for each of them.
 AVERAGED = ("sex", "race")
@@ -55,6 +57,15 @@ class Groups:
         """The attributes, without "all"."""
         return list(dict.fromkeys(self.attributes))[1:]
 
+    def totals(self, attribute: str) -> list[np.ndarray]:
+        """For a crossing, the groups of its two attributes that its groups add up to; else none."""
+        crossed = attribute.split(CROSSING)
+        if len(crossed) == 1:
+            return []
+        image = [np.argwhere(self.codes == group)[0, 0] for group in self.of(attribute)]
+        columns = [EVERYONE, *self.divisions]
+        return [self.codes[image, columns.index(name)] for name in crossed]
+
 
 def groups(records: pd.DataFrame, attributes: Sequence[str]) -> Groups:
     """Divide records by each attribute and by each pair of sex, race and view among them.
@@ -73,7 +84,7 @@ def groups(records: pd.DataFrame, attributes: Sequence[str]) -> Groups:
             )
         columns[attribute] = values
     for a, b in combinations([name for name in CROSSED if name in attributes], 2):
-        columns[f"{a} x {b}"] = (columns[a] + ", " + columns[b]).where(
+        columns[f"{a}{CROSSING}{b}"] = (columns[a] + ", " + columns[b]).where(
             columns[a].notna() & columns[b].notna()
         )
     codes, named = [], []
@@ -91,57 +102,74 @@ def groups(records: pd.DataFrame, attributes: Sequence[str]) -> Groups:
 class Cells:
     """What the numbers of every finding and group rest on; arrays of shape (14, groups).
 
-    images, positives: counts of images with a weight. patients: of those images. small_positives,
-    small_negatives: whether fewer than `minimum_cell` patients have an image with, or without, the
-    finding.
+    images, positives: counts of images with a weight. patients: of those images; with_finding,
+    without_finding: of those images with label 1 or 0. minimum: fewer patients are a small cell.
     """
 
     images: np.ndarray
     positives: np.ndarray
     patients: np.ndarray
-    small: np.ndarray
-    small_positives: np.ndarray
-    small_negatives: np.ndarray
+    with_finding: np.ndarray
+    without_finding: np.ndarray
+    minimum: int
 
     def hidden(self, measure: str) -> np.ndarray:
         """Whether a measure is left blank."""
+        few, few_positives, few_negatives = (
+            count < self.minimum
+            for count in (self.patients, self.with_finding, self.without_finding)
+        )
         if measure.startswith("tpr"):
-            return self.small | self.small_positives
+            return few | few_positives
         if measure.startswith("fpr") or measure == "underdiagnosis":
-            return self.small | self.small_negatives
-        return self.small | self.small_positives | self.small_negatives
+            return few | few_negatives
+        return few | few_positives | few_negatives
+
+    def hidden_counts(self, groups: Groups) -> tuple[np.ndarray, np.ndarray]:
+        """Whether the number of images and patients, and that of positives, is left blank.
+
+        Small ones are, and the next smallest of an attribute where one would follow from the total.
+        """
+        counts = self.patients, np.minimum(self.with_finding, self.without_finding)
+        images = small(self.patients, self.minimum)
+        positives = images | small(self.with_finding, self.minimum)
+        positives |= small(self.without_finding, self.minimum)
+        for attribute in groups.divisions:
+            members, totals = groups.of(attribute), groups.totals(attribute)
+            for k in range(len(images)):
+                images[k, members] = with_complements(
+                    images[k, members], counts[0][k, members], *totals
+                )
+                positives[k, members] = with_complements(
+                    positives[k, members] | images[k, members], counts[1][k, members], *totals
+                )
+        return images | (self.patients < self.minimum), positives | self.hidden("prevalence")
 
     def detail(self, groups: Groups) -> np.ndarray:
         """How much of each group must be measured, for `bootstrap.Sample`; (f, groups)."""
-        crossed = np.array([" x " in attribute for attribute in groups.attributes])
-        both = np.where(crossed, AREAS, EVERYTHING)
-        one = np.where(self.small_positives & self.small_negatives, NOTHING, RATES)
-        detail = np.where(self.small_positives | self.small_negatives, one, both)
-        return np.where(self.small, NOTHING, detail) | np.array(
-            [[EVERYTHING] + [0] * (len(crossed) - 1)]
-        )
+        crossed = np.array([CROSSING in attribute for attribute in groups.attributes])
+        detail = np.where(crossed, AREAS, EVERYTHING)
+        detail = np.where(self.hidden("auc_roc"), RATES, detail)
+        detail = np.where(self.hidden("tpr") & self.hidden("fpr"), NOTHING, detail)
+        detail[:, 0] = EVERYTHING
+        return detail
 
 
 def cells(
     truth: np.ndarray, patients: np.ndarray, weights: np.ndarray, codes: np.ndarray, minimum: int
 ) -> Cells:
     """Count. truth: (n, f); patients, weights: (n,); codes: (n, divisions) as in `Groups`."""
-    n_groups = int(codes.max()) + 1
-    patient = np.unique(patients, return_inverse=True)[1]
-    counts = np.zeros((5, truth.shape[1], n_groups), np.int64)
-    for k in range(truth.shape[1]):
-        for division in codes.T:
-            member = (division >= 0) & (weights > 0) & ~np.isnan(truth[:, k])
-            label = truth[:, k] > 0
-            for i, chosen in enumerate((member, member & label)):
-                counts[i, k] += np.bincount(division[chosen], minlength=n_groups)
-            for i, chosen in enumerate((member, member & label, member & ~label), start=2):
-                pairs = np.unique(
-                    division[chosen].astype(np.int64) * len(patient) + patient[chosen]
-                )
-                counts[i, k] += np.bincount(pairs // max(len(patient), 1), minlength=n_groups)
-    images, positives, *people = counts
-    return Cells(images, positives, people[0], *(number < minimum for number in people))
+    n_groups, patients = int(codes.max()) + 1, pd.factorize(patients)[0]
+    images = np.zeros((3, truth.shape[1], n_groups), np.int64)
+    people = np.zeros_like(images)
+    for k, labels in enumerate(truth.T):
+        known = (weights > 0) & ~np.isnan(labels)
+        for i, counted in enumerate((known, known & (labels > 0), known & (labels == 0))):
+            for division in codes.T:
+                cell = np.where(counted, division, -1)
+                images[i, k] += np.bincount(cell[cell >= 0], minlength=n_groups)
+                people[i, k] += patients_per_cell(cell, patients, n_groups)
+    return Cells(*images[:2], *people, minimum)
 
 
 def with_rates(values: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
@@ -159,7 +187,7 @@ def with_rates(values: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
 
 def measures_of(attribute: str) -> tuple[str, ...]:
     """Crossed groups are many, so they get fewer measures."""
-    return CROSSED_MEASURES if " x " in attribute else MEASURES
+    return CROSSED_MEASURES if CROSSING in attribute else MEASURES
 
 
 def relative(values: np.ndarray, groups: Groups) -> np.ndarray:
@@ -191,7 +219,7 @@ def table(
     measured: as from `with_rates`, each of shape (1 + replicates, f, groups), the sample itself
     first.
     """
-    counts = _counts(measured["prevalence"][0], cells)
+    counts = _counts(measured["prevalence"][0], groups, cells)
     about = list(zip(groups.attributes, groups.names, strict=True))
     parts = []
     for measures, chosen in _measured_groups(groups):
@@ -202,9 +230,9 @@ def table(
         for k, measure in enumerate(measures):
             if measure in RELATIVE:
                 percent = relative(values[:, k], groups)
-                compared[:, k] = percent[0], *intervals(percent[1:], confidence)
+                compared[:, k] = percent[0], *percentile_interval(percent[1:], confidence)
         compared, values = compared[..., chosen], values[..., chosen]
-        low, high = intervals(values[1:], confidence)
+        low, high = percentile_interval(values[1:], confidence)
         part = long(
             {
                 "metric": list(measures),
@@ -232,12 +260,12 @@ def _measured_groups(groups: Groups) -> list[tuple[tuple[str, ...], list[int]]]:
     return list(found.items())
 
 
-def _counts(prevalence: np.ndarray, cells: Cells) -> dict[str, np.ndarray]:
-    """What the numbers rest on, (f, groups); small counts and what they would follow from are blank."""
-    both = cells.hidden("prevalence")
+def _counts(prevalence: np.ndarray, groups: Groups, cells: Cells) -> dict[str, np.ndarray]:
+    """What the numbers rest on, (f, groups); blank where small or telling a small one."""
+    images, positives = cells.hidden_counts(groups)
     return {
-        "n": np.where(cells.small, np.nan, cells.images),
-        "patients": np.where(cells.small, np.nan, cells.patients),
-        "positives": np.where(both, np.nan, cells.positives),
-        "prevalence": np.where(both, np.nan, prevalence),
+        "n": np.where(images, np.nan, cells.images),
+        "patients": np.where(images, np.nan, cells.patients),
+        "positives": np.where(positives, np.nan, cells.positives),
+        "prevalence": np.where(positives, np.nan, prevalence),
     }

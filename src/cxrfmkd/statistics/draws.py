@@ -50,6 +50,28 @@ def strata(truth: np.ndarray, weights: np.ndarray) -> Strata:
     return Strata(table, ends, rows)
 
 
+def multinomial_counts(
+    units: int, replicates: int, seed: int | list[int], draws: int | None = None
+) -> np.ndarray:
+    """How often each replicate draws each of few units, such as seeds or families of models.
+
+    draws: with replacement, as many as there are units by default. Returns int64 (replicates,
+    units).
+    """
+    chances = np.full(units, 1 / units)
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(units if draws is None else draws, chances, replicates)
+
+
+def patient_counts(patients: int, replicates: int, seed: int) -> np.ndarray:
+    """How often each replicate draws each of many patients, int16 (replicates, patients)."""
+    rng = np.random.default_rng(seed)
+    counts = np.empty((replicates, patients), np.int16)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(patients, size=patients), minlength=patients)
+    return counts
+
+
 @njit(nogil=True, cache=True)
 def _fill_alias(accept, alias):
     """Vose's alias tables; `accept` comes in as each place's weight over the mean weight."""
