@@ -199,9 +199,11 @@ def test_design_wants_a_weight_for_every_image_and_counts_for_v1():
     weights = equal_weights(records)
     with pytest.raises(InputError, match=r"2 of .* test images have no weight"):
         design("d", records, weights[2:], Bias())
+    with pytest.raises(InputError, match="1 rows have a duplicate image_id"):
+        design("d", records, pd.concat([weights, weights[:1]]), Bias())
     with pytest.raises(InputError, match="weights, not counts"):
         design("d", records, weights.assign(weight=0.5), Bias(variant="v1"))
-    with pytest.raises(InputError, match="negative or no numbers"):
+    with pytest.raises(InputError, match="negative or not finite"):
         design("d", records, weights.assign(weight=-1.0), Bias())
     with pytest.raises(InputError, match="0 test images take part"):
         design("d", records, weights.assign(weight=0.0), Bias())

@@ -66,7 +66,7 @@ def test_the_numbers_are_those_of_the_study_s_own_comparison(files):
         pd.concat([pd.read_parquet(path), test]).to_parquet(path)
         runs.append(Run(Family("d", "own", model, ""), 41, path))
     settings = replace(Evaluation(), replicates=200, comparisons=["teacher"], attributes=[])
-    weights = pd.Series(1.0, index=truth.image_id)
+    weights = truth[["image_id"]].assign(weight=1.0)
     theirs = evaluate("d", runs, val, truth, weights, settings)["comparisons"]
     theirs = theirs.set_index(["finding", "metric"])
     ours = run(folder, "--cluster", "patient_id").set_index(["finding", "metric"])

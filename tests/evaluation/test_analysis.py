@@ -42,9 +42,8 @@ class Study:
     def __init__(self, folder: Path) -> None:
         self.val, self.test = records(70, 1, "val"), records(150, 2, "test")
         rng = np.random.default_rng(3)
-        self.weights = pd.Series(
-            rng.integers(0, 4, len(self.test)).astype(float), self.test.image_id
-        )
+        counts = rng.integers(0, 4, len(self.test)).astype(float)
+        self.weights = pd.DataFrame({"image_id": self.test.image_id, "weight": counts})
         self.runs = [
             Run(
                 Family("here", "own", *model),
@@ -100,7 +99,7 @@ def test_metrics_are_those_of_scikit_learn_on_duplicated_rows(study, tables):
     scores = logits(study.test, SKILLS[model], seed_of(model, 42))
     for population, weights in (
         ("natural", np.ones(len(study.test))),
-        ("resampled", study.weights),
+        ("resampled", study.weights.weight),
     ):
         rows = np.repeat(np.arange(len(study.test)), np.asarray(weights).astype(int))
         chosen = table[
@@ -140,7 +139,7 @@ def test_summary_is_the_mean_and_sd_over_seeds(tables):
 def test_halves_are_measured_on_their_own_patients_and_stand_in_no_other_table(study, tables):
     model = ("cxr-fm-lp", "")
     side, rows = half(study.test.patient_id), np.arange(len(study.test))
-    for population, weights in (("natural", 1), ("resampled", study.weights.astype(int))):
+    for population, weights in (("natural", 1), ("resampled", study.weights.weight.astype(int))):
         for number, name in enumerate(HALVES):
             own = np.repeat(rows, np.where(side == number, weights, 0))
             truth = study.test[list(FINDINGS)].to_numpy()[own]
@@ -164,7 +163,7 @@ def test_counts_say_what_a_number_rests_on(study, tables):
         "finding == 'Edema' and metric == 'auc_roc' and model == 'cxr-fm-lp'"
     )
     natural, resampled = (rows[rows.population == p].iloc[0] for p in ("natural", "resampled"))
-    edema, w = study.test.Edema.to_numpy(), study.weights.to_numpy()
+    edema, w = study.test.Edema.to_numpy(), study.weights.weight.to_numpy()
     assert (natural.n, natural.positives) == (len(edema), edema.sum())
     assert (resampled.n, resampled.positives) == ((w > 0).sum(), edema[w > 0].sum())
     assert resampled.prevalence == pytest.approx((edema * w).sum() / w.sum())
@@ -196,7 +195,7 @@ def test_left_out_uncertain_labels_are_no_part_of_the_set(study):
 
 
 def test_resampled_test_set_of_equal_weights_is_none(study):
-    tables = study.evaluate(weights=study.weights * 0 + 1)
+    tables = study.evaluate(weights=study.weights.assign(weight=1.0))
     halves = tables.pop("halves")
     assert set(halves.population) == {f"natural {name}" for name in HALVES}
     assert all(set(table.population) == {"natural"} for table in tables.values())
@@ -394,9 +393,9 @@ def test_missing_predictions_are_an_error(study, tmp_path):
 
 
 def test_weights_that_do_not_fit_the_test_set_are_an_error(study):
-    with pytest.raises(InputError, match="1 have no weight and 0 have two"):
+    with pytest.raises(InputError, match=r"1 of .* have no weight, and 0 rows"):
         study.evaluate(weights=study.weights[1:])
-    with pytest.raises(InputError, match="0 have no weight and 1 have two"):
+    with pytest.raises(InputError, match=r"0 of .* have no weight, and 1 rows have a duplicate"):
         study.evaluate(weights=pd.concat([study.weights, study.weights[:1]]))
 
 
@@ -469,7 +468,7 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
     }
     for name, table in (("val", study.val), ("test", study.test)):
         write_table(tmp_path / f"{name}.csv", table)
-    write_table(tmp_path / "weights.csv", study.weights.rename("weight").reset_index())
+    write_table(tmp_path / "weights.csv", study.weights)
     ids = [*study.val.image_id, *kept.image_id]
     array = KeyedArray(
         np.zeros((len(ids), 1)),

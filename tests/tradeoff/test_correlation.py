@@ -167,7 +167,7 @@ def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlat
         for name, part in zip(tables, ("score", "null", "encoding", "effects"), strict=True):
             tables[name].append(tmp_path / f"{model}-{part}.csv")
             found[part].to_csv(tables[name][-1], index=False)
-    weights = equal_weights(test).set_index("image_id").weight
+    weights = equal_weights(test)
     evaluated = evaluate("d", runs, val, test, weights, Evaluation(replicates=0, attributes=[]))
     for name in ("summary", "halves"):
         evaluated[name].to_csv(tmp_path / f"{name}.csv", index=False)

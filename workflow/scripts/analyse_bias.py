@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from cxrfmkd.bias.analysis import analyse, views
 from cxrfmkd.datasets.records import present, read_records
+from cxrfmkd.datasets.resampling import read_weights
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
@@ -36,7 +35,7 @@ def main() -> None:
         seen,
         args.teacher,
         records,
-        pd.read_csv(args.resampled, dtype={"image_id": str}),
+        read_weights(args.resampled),
         settings,
         dataset=args.spec["dataset"],
         model=args.spec["model"],

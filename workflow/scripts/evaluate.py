@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from cxrfmkd.datasets.records import present, read_records
+from cxrfmkd.datasets.resampling import read_weights
 from cxrfmkd.evaluation.analysis import TABLES, evaluate, runs_of
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
@@ -26,13 +25,12 @@ def main() -> None:
     )
     spec = args.spec
     runs, sources = runs_of(spec["runs"], args.predictions, args.source_predictions)
-    weights = pd.read_csv(args.resampled, dtype={"image_id": str}).set_index("image_id").weight
     tables = evaluate(
         spec["dataset"],
         runs,
         present(read_records(args.val), *args.arrays),
         present(read_records(args.test), *args.arrays),
-        weights,
+        read_weights(args.resampled),
         Evaluation(**spec["evaluation"]),
         spec["labels"]["uncertain"],
         {name: read_records(path) for name, path in zip(sources, args.source_val, strict=True)},

@@ -11,7 +11,8 @@ import pandas as pd
 from cxrfmkd.bias import effects, null, sampling
 from cxrfmkd.bias.comparisons import GROUPS, Comparison, Groups, groups, wanted
 from cxrfmkd.datasets import splits
-from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.datasets.resampling import weights_in_order
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias
 
 MOST_DISTANCES = 6000  # images of which all pairs are compared: 144 MB of distances
@@ -126,20 +127,7 @@ def design(
     counts in the resampled test set. Images with weight 0 were not drawn and take no part.
     """
     test = records[records.split == "test"]
-    given = weights.set_index("image_id").weight
-    absent = test.image_id[~test.image_id.isin(given.index)]
-    if len(absent):
-        raise InputError(
-            f"{dataset}: {len(absent)} of {len(test)} test images have no weight in "
-            "test_resampled.csv. "
-            "It was made from other records; make it again."
-        )
-    weight = given.reindex(test.image_id).to_numpy(float)
-    if not (np.isfinite(weight) & (weight >= 0)).all():
-        raise InputError(
-            f"{dataset}: test_resampled.csv has weights that are negative or no numbers "
-            f"(rows {some(np.flatnonzero(~(weight >= 0)) + 1)}). Make it again."
-        )
+    weight = weights_in_order(weights, test.image_id)
     test = test.assign(weight=weight)[weight > 0].reset_index(drop=True)
     if len(test) < 2:
         raise InputError(

@@ -19,6 +19,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import splits
 from cxrfmkd.datasets.records import targets
+from cxrfmkd.datasets.resampling import weights_in_order
 from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, operating_points, subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.families import Family, references
@@ -173,15 +174,15 @@ def evaluate(
     runs: list[Run],
     val: pd.DataFrame,
     test: pd.DataFrame,
-    weights: pd.Series,
+    weights: pd.DataFrame,
     settings: Evaluation,
     uncertain: str = "zeros",
     sources: dict[str, pd.DataFrame] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """All TABLES, as in docs/evaluation.md.
 
-    val, test: records. weights: of the resampled test set, indexed by image_id; all 1 means that
-    there is none.
+    val, test: records. weights: columns image_id and weight, of the resampled test set; all 1
+    means that there is none.
     uncertain: as in `records.targets`. sources: validation records of the datasets that models were
     trained on, for thresholds that are carried over from there.
     """
@@ -194,7 +195,7 @@ def evaluate(
         f: validate(f, of, seen, sources, settings.target_fpr) for f, of in families.items()
     }
     populations = {"natural": np.ones(len(test))}
-    resampled = resampled_weights(weights, test.image_id)
+    resampled = weights_in_order(weights, test.image_id)
     if not (resampled == 1).all():
         populations["resampled"] = resampled
     truth = targets(test, uncertain).astype(float)
@@ -210,18 +211,6 @@ def evaluate(
         )
         for name, rows in parts.items()
     }
-
-
-def resampled_weights(weights: pd.Series, image_ids: pd.Series) -> np.ndarray:
-    """Weights in the order of `image_ids`, or InputError unless each image has exactly one."""
-    twice, absent = weights.index.duplicated().sum(), (~image_ids.isin(weights.index)).sum()
-    if twice or absent:
-        raise InputError(
-            f"resampled test set: of {len(image_ids)} test images {absent} have no weight and "
-            f"{twice} have two. "
-            "It was made from other records; make it again."
-        )
-    return weights.reindex(image_ids).to_numpy(float)
 
 
 def validate(
