@@ -193,7 +193,7 @@ def test_patient_intervals_cover_where_row_intervals_do_not():
 
 @pytest.mark.slow
 def test_equal_models_differ_in_one_study_of_twenty_unless_drawn_rows_count_as_independent():
-    """250 pairs of equally good models on each of ten test sets of 600 patients, tripled by draws."""
+    """250 pairs of equally good models on each of ten test sets of 600 patients, tripled."""
     rejected = {"patient": [], "row": []}
     for cohort in range(10):
         rng = np.random.default_rng(cohort)

@@ -1,4 +1,4 @@
-"""Look for sex, race and age in the embeddings of one model: tests, scores, effect sizes, null and probes."""
+"""Analyse sex, race and age in the embeddings of one model: tests, scores, effects and probes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Evaluate every classifier on one dataset: metrics, comparisons, operating points, calibration, subgroups."""
+"""Evaluate all classifiers on one dataset: metrics, differences, thresholds, calibration, groups."""
 
 from pathlib import Path
 
