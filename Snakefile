@@ -71,22 +71,22 @@ rule students:
 
 rule models:
     input:
-        run_files(study.own_runs, "predictions.parquet"),
+        results(targets.run_files(study.own_runs, "predictions.parquet")),
 
 
 rule transfer:
     input:
-        run_files(study.transfer_runs, "predictions.parquet"),
+        results(targets.run_files(study.transfer_runs, "predictions.parquet")),
 
 
 rule tables:
     input:
-        table_files(),
+        results(targets.table_files(study)),
 
 
 rule figures:
     input:
-        figure_files("png"),
+        results(targets.figure_files(study, "png")),
 
 
 rule report:

@@ -29,7 +29,7 @@ from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json
 
-SCRIPT = SCRIPTS / "quality.py"
+SCRIPT = SCRIPTS / "assess_student.py"
 
 
 @pytest.fixture

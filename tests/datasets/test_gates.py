@@ -299,6 +299,7 @@ def test_the_three_scripts_from_raw_tables_to_checked_images(tmp_path):
     )
     images.save(tmp_path / "images")
     words = {**out, "images": tmp_path / "images", "out": tmp_path / "records" / "pixels.json"}
+    words["pairs"] = tmp_path / "records" / "pixels.csv"
     ended = script("check_pixels", {"dataset": "chexpert"}, **words)
     assert ended.returncode == 0, ended.stderr
     assert [gate["status"] for gate in json.loads(words["out"].read_text())] == ["passed"] * 3

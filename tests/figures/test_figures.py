@@ -342,7 +342,7 @@ def test_the_script_saves_picture_and_numbers(study, tmp_path):
     flags = [part for kind, path in outputs.items() for part in (f"--{kind}", path)]
     paths = [study / path for path in made_results.shape().catalogue()["chexpert/flow"]]
     spec = json.dumps(SPEC | {"figure": "chexpert/flow"})
-    script = ROOT / "workflow/scripts/draw_figures.py"
+    script = ROOT / "workflow/scripts/draw.py"
     subprocess.run([sys.executable, script, "--spec", spec, "--tables", *paths, *flags], check=True)
     assert all(path.stat().st_size for path in outputs.values())
     assert pd.read_csv(outputs["csv"]).kept.iloc[0] == 1000

@@ -1,4 +1,4 @@
-"""The grid of runs that a configuration asks for, and the messages for a configuration that cannot be."""
+"""The grid of runs that a configuration asks for, and the messages for an impossible one."""
 
 import subprocess
 import sys

@@ -185,7 +185,7 @@ def test_the_seed_decides_every_byte(sites, tmp_path, site):
 
 
 def test_processes_and_clock_do_not_matter(tmp_path):
-    script = SCRIPTS / "synthesize.py"
+    script = SCRIPTS / "synthesize_mimic.py"
     spec = {"site": "mimic", "patients": 20, "seed": 3, "images": [64, 64]}
     command = [sys.executable, script, "--spec", json.dumps(spec), "--out", tmp_path / "two"]
     command += ["--truth", tmp_path / "truth.json", "--workers", "2"]

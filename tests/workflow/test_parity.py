@@ -1,4 +1,4 @@
-"""Every training script of the reference has its place here, and the place exists in the thesis's study."""
+"""Every training script of the reference has its counterpart in the thesis's study."""
 
 import re
 

@@ -24,6 +24,7 @@ from cxrfmkd.commands.cost import read_configuration
 from cxrfmkd.study.forecast import Images, works
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import KINDS
+from cxrfmkd.study.specs import SPECS
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
@@ -54,8 +55,7 @@ for text in rest:
     if flag in ("--spec", "--checkpoints", "--shards", "--workers", "--time-budget", "--benchmarks"):
         continue
     names = RAW if raw else RUN if flag == "--runs" else TABLES if flag == "--out-dir" else ARRAY
-    beside = [path.with_suffix(".csv")] if "check_pixels" in script and flag == "--out" else []
-    for made in beside + [path] if path.suffix in SUFFIXES else [path / name for name in names]:
+    for made in [path] if path.suffix in SUFFIXES else [path / name for name in names]:
         if not made.exists():
             made.parent.mkdir(parents=True, exist_ok=True)
             made.write_text(str(made))
@@ -286,20 +286,12 @@ def test_missing_data_are_reported_before_anything_runs(checkout):
     assert not (checkout / "results" / "chexpert").exists()
 
 
-def test_the_profile_names_real_rules_and_every_rule():
+def test_the_profile_names_the_heavy_rules_and_the_others_have_its_default():
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     named = set(profile["set-resources"]) | set(profile.get("set-threads", {}))
-    files = [*ROOT.glob("workflow/rules/*.smk")]
-    rules = set(re.findall(r"^rule (\w+):", "\n".join(f.read_text() for f in files), re.M))
-    assert named == rules
-    heavy = {r for r, s in profile["set-resources"].items() if s["slurm_partition"] == "gpus48"}
-    gpu = {
-        name
-        for text in (f.read_text() for f in files)
-        for name, body in re.findall(r"^rule (\w+):(.*?)(?=^rule |\Z)", text, re.M | re.S)
-        if "gpu=1" in body
-    }
-    assert heavy == gpu
+    assert named == {name for name, body in rules().items() if "gpu=1" in body}
+    assert {s["slurm_partition"] for s in profile["set-resources"].values()} == {"gpus48"}
+    assert profile["default-resources"]["slurm_partition"] == "gpus24"
 
 
 def test_partitions_are_named_in_the_profile_alone():
@@ -319,16 +311,38 @@ def test_conda_environments_have_the_locked_versions():
             assert locked[name] == version, f"{file.name}: {line}"
 
 
+def rules() -> dict[str, str]:
+    """The text of every rule that runs something, by name."""
+    text = "\n".join(file.read_text() for file in ROOT.glob("workflow/rules/*.smk"))
+    return dict(re.findall(r"^rule (\w+):(.*?)(?=^rule |\Z)", text, re.MULTILINE | re.DOTALL))
+
+
 def test_every_rule_has_a_log_an_environment_and_a_message():
-    for file in ROOT.glob("workflow/rules/*.smk"):
-        for name, body in re.findall(
-            r"^rule (\w+):(.*?)(?=^rule |\Z)", file.read_text(), re.M | re.S
-        ):
-            for directive in ("log:", "conda:", "threads:", "resources:", "message:", "shell:"):
-                assert directive in body, f"{file.name}, rule {name} has no {directive}"
+    for name, body in rules().items():
+        for directive in ("log:", "conda:", "threads:", "resources:", "message:", "shell:"):
+            assert directive in body, f"rule {name} has no {directive}"
+
+
+def test_a_rule_its_script_and_its_spec_have_one_name():
+    scripts = {file.stem for file in ROOT.glob("workflow/scripts/*.py")}
+    assert set(rules()) == scripts == set(SPECS)
+    for name, body in rules().items():
+        assert re.findall(r"scripts/(\w+)\.py", body) == [name]
+        assert f'spec=spec("{name}")' in body
+
+
+def test_every_output_is_passed_to_the_script_by_its_name():
+    """A folder's files go through the folder; everything else is an argument of its own."""
+    for name, body in rules().items():
+        command = body.split("shell:")[1]
+        outputs = re.search(r"\n    output:\n(.*?)\n    \w+:", body, re.DOTALL)[1]
+        through_folder = re.findall(r"subpath\(output\.?(\w*)|folders\(\"(\w+)\"\)", body)
+        for output in re.findall(r"^        (\w+)=", outputs, re.MULTILINE):
+            assert f"{{output.{output}}}" in command or through_folder, f"{name}: {output}"
+        assert not re.search(r"\{(input|output)[.\w]*\[\d\]\}", command), name
 
 
 def test_scripts_are_thin():
     for file in ROOT.glob("workflow/scripts/*.py"):
         lines = [line for line in file.read_text().splitlines() if line.strip()]
-        assert len(lines) <= 60, f"{file.name} has {len(lines)} lines"
+        assert len(lines) <= 45, f"{file.name} has {len(lines)} lines"

@@ -3,9 +3,10 @@
 
 rule analyse_bias:
     input:
-        embeddings=lambda w: penultimate(w.dataset, w.model),
-        projection=lambda w: probe_projection(w.dataset, w.model),
-        student=lambda w: start(w.dataset, w.model),
+        embeddings=need(targets.embeddings, "dataset", "model"),
+        projection=need(targets.pending_projection, "dataset", "model"),
+        student=need(targets.student, "dataset", "model"),
+        candidates=candidates(targets.student, "dataset", "model"),
         selected="<results>/{dataset}/models/{model}/selected.json",
         teacher="<results>/{dataset}/teacher/meta.json",
         val="<results>/{dataset}/records/val.csv",
@@ -31,7 +32,7 @@ rule analyse_bias:
         runtime=240,
     params:
         spec=spec("analyse_bias"),
-        projection=option("--projection", "projection"),
+        projection=option("projection"),
     message:
         "Looking for patient attributes in {wildcards.model} on {wildcards.dataset}"
     shell:

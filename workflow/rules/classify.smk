@@ -7,7 +7,8 @@ rule extract_features:
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
-        weights=lambda wildcards: backbone_weights(wildcards.backbone),
+        weights=need(targets.backbone_weights, "backbone"),
+        candidates=candidates(targets.backbone_weights, "backbone"),
     output:
         multiext(
             "<results>/{dataset}/features/{backbone}/",
@@ -30,9 +31,9 @@ rule extract_features:
     params:
         spec=spec("extract_features"),
         out=subpath(output.meta, parent=True),
-        weights=option("--weights", "weights", most=1),
+        weights=option("weights"),
     message:
-        "Keeping the features of {wildcards.dataset} through {wildcards.backbone}"
+        "Extracting features of {wildcards.dataset} with {wildcards.backbone}"
     shell:
         "python workflow/scripts/extract_features.py --spec {params.spec:q} --images {input.images} {params.weights}"
         " --train {input.train} --val {input.val} --test {input.test} --out {params.out} &> {log}"
@@ -40,9 +41,10 @@ rule extract_features:
 
 rule probe:
     input:
-        features=lambda w: seen_by(w.dataset, w.dataset, w.model),
-        projection=lambda w: projection(w.dataset, w.model),
-        student=lambda w: start(w.dataset, w.model),
+        features=need(targets.features, "dataset", "dataset", "model"),
+        projection=need(targets.projection, "dataset", "model"),
+        student=need(targets.student, "dataset", "model"),
+        candidates=candidates(targets.student, "dataset", "model"),
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
@@ -71,7 +73,7 @@ rule probe:
     params:
         spec=spec("probe"),
         runs=folders("run"),
-        projection=option("--projection", "projection"),
+        projection=option("projection"),
     message:
         "Probing {wildcards.dataset}: {wildcards.model}, all seeds"
     shell:
@@ -86,7 +88,8 @@ rule drifting_probe:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         pixels="<results>/{dataset}/records/pixels.json",
-        start=lambda w: start(w.dataset, w.model),
+        start=need(targets.student, "dataset", "model"),
+        candidates=candidates(targets.student, "dataset", "model"),
     output:
         multiext(
             "<results>/{dataset}/models/{model}/seed{seed}/embeddings/",
@@ -115,7 +118,7 @@ rule drifting_probe:
     params:
         spec=spec("drifting_probe"),
         embeddings=subpath(output.meta, parent=True),
-        start=option("--start", "start", most=1),
+        start=option("start"),
         checkpoints=checkpoints("drifting_probe"),
     message:
         "Probing {wildcards.dataset} with drifting batch-norm statistics: {wildcards.model}, seed {wildcards.seed}"
@@ -133,7 +136,8 @@ rule finetune:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         pixels="<results>/{dataset}/records/pixels.json",
-        student=lambda w: start(w.dataset, w.model),
+        student=need(targets.student, "dataset", "model"),
+        candidates=candidates(targets.student, "dataset", "model"),
     output:
         multiext(
             "<results>/{dataset}/models/{model}/seed{seed}/embeddings/",
@@ -162,7 +166,7 @@ rule finetune:
     params:
         spec=spec("finetune"),
         embeddings=subpath(output.meta, parent=True),
-        student=option("--student", "student", most=1),
+        student=option("student"),
         checkpoints=checkpoints("finetune"),
     message:
         "Fine-tuning on {wildcards.dataset}: {wildcards.model}, seed {wildcards.seed}"

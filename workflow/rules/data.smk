@@ -11,7 +11,7 @@ rule synthesize_chexpert:
     log:
         "<logs>/synthesize/{dataset}.log",
     wildcard_constraints:
-        dataset=one_of(synthetic("chexpert")),
+        dataset=one_of(targets.synthetic_datasets(study, "chexpert")),
     conda:
         "../envs/workflow.yaml"
     threads: 4
@@ -19,12 +19,12 @@ rule synthesize_chexpert:
         mem_mb=4000,
         runtime=30,
     params:
-        spec=spec("synthesize"),
+        spec=spec("synthesize_chexpert"),
         out=subpath(output.train, parent=True),
     message:
-        "Drawing synthetic images and tables in CheXpert's layout: {wildcards.dataset}"
+        "Synthesising images and tables in CheXpert's layout: {wildcards.dataset}"
     shell:
-        "python workflow/scripts/synthesize.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
+        "python workflow/scripts/synthesize_chexpert.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
         " --workers {threads} &> {log}"
 
 
@@ -39,7 +39,7 @@ rule synthesize_mimic:
     log:
         "<logs>/synthesize/{dataset}.log",
     wildcard_constraints:
-        dataset=one_of(synthetic("mimic")),
+        dataset=one_of(targets.synthetic_datasets(study, "mimic")),
     conda:
         "../envs/workflow.yaml"
     threads: 4
@@ -47,19 +47,19 @@ rule synthesize_mimic:
         mem_mb=4000,
         runtime=30,
     params:
-        spec=spec("synthesize"),
+        spec=spec("synthesize_mimic"),
         out=subpath(output.metadata, parent=True),
     message:
-        "Drawing synthetic images and tables in MIMIC-CXR's layout: {wildcards.dataset}"
+        "Synthesising images and tables in MIMIC-CXR's layout: {wildcards.dataset}"
     shell:
-        "python workflow/scripts/synthesize.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
+        "python workflow/scripts/synthesize_mimic.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
         " --workers {threads} &> {log}"
 
 
 rule sample_records:
     input:
-        tables=raw_tables,
-        images=raw_images,
+        tables=lambda w: targets.raw_tables(study, w.dataset),
+        images=lambda w: targets.raw_images(study, w.dataset),
     output:
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
@@ -108,7 +108,7 @@ rule resample_test:
 
 rule pack_images:
     input:
-        images=raw_images,
+        images=lambda w: targets.raw_images(study, w.dataset),
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
@@ -161,4 +161,4 @@ rule check_pixels:
         "Looking for the same image in two splits of {wildcards.dataset}"
     shell:
         "python workflow/scripts/check_pixels.py --spec {params.spec:q} --train {input.train} --val {input.val}"
-        " --test {input.test} --images {input.images} --out {output.report} &> {log}"
+        " --test {input.test} --images {input.images} --out {output.report} --pairs {output.pairs} &> {log}"

@@ -5,11 +5,11 @@ rule measure_scales:
     input:
         mse=collect(
             "<results>/{{dataset}}/students/mse/seed{seed}/run.json",
-            seed=study.settings.distillation.seeds,
+            seed=STUDENT_SEEDS,
         ),
         cosine=collect(
             "<results>/{{dataset}}/students/cosine/seed{seed}/run.json",
-            seed=study.settings.distillation.seeds,
+            seed=STUDENT_SEEDS,
         ),
     output:
         "<results>/{dataset}/students/scales.json",
@@ -37,7 +37,7 @@ rule distill:
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         pixels="<results>/{dataset}/records/pixels.json",
-        scales=scales_needed,
+        scales=need(targets.loss_scales, "dataset", "loss"),
     output:
         weights="<results>/{dataset}/students/{loss}/seed{seed}/weights.safetensors",
         history="<results>/{dataset}/students/{loss}/seed{seed}/history.csv",
@@ -57,7 +57,7 @@ rule distill:
     params:
         spec=spec("distill"),
         checkpoints=checkpoints("distill"),
-        scales=option("--scales", "scales"),
+        scales=option("scales"),
     message:
         "Distilling the teacher on {wildcards.dataset}: {wildcards.loss}, seed {wildcards.seed}"
     shell:
@@ -71,7 +71,7 @@ rule select_student:
     input:
         runs=collect(
             "<results>/{{dataset}}/students/{{loss}}/seed{seed}/run.json",
-            seed=study.settings.distillation.seeds,
+            seed=STUDENT_SEEDS,
         ),
     output:
         "<results>/{dataset}/students/{loss}/selected.json",
@@ -95,7 +95,11 @@ rule assess_student:
     input:
         features="<results>/{dataset}/features/{dataset}.student.{loss}/meta.json",
         control="<results>/{dataset}/features/densenet169/meta.json",
-        student=lambda wildcards: student(wildcards.dataset, wildcards.loss),
+        student="<results>/{dataset}/students/{loss}/selected.json",
+        candidates=collect(
+            "<results>/{{dataset}}/students/{{loss}}/seed{seed}/weights.safetensors",
+            seed=STUDENT_SEEDS,
+        ),
         teacher="<results>/{dataset}/teacher/meta.json",
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
@@ -110,12 +114,12 @@ rule assess_student:
         mem_mb=16000,
         runtime=60,
     params:
-        spec=spec("quality"),
+        spec=spec("assess_student"),
     message:
-        "Measuring what the student of {wildcards.dataset}, {wildcards.loss}, kept of the teacher"
+        "Assessing the student of {wildcards.dataset}, {wildcards.loss}, against its teacher"
     shell:
-        "python workflow/scripts/quality.py --spec {params.spec:q} --features {input.features}"
-        " --weights {input.student[0]} --control-features {input.control} --teacher {input.teacher}"
+        "python workflow/scripts/assess_student.py --spec {params.spec:q} --features {input.features}"
+        " --weights {input.student} --control-features {input.control} --teacher {input.teacher}"
         " --train {input.train} --val {input.val} --out {output} &> {log}"
 
 

@@ -3,13 +3,13 @@
 
 rule evaluate:
     input:
-        predictions=lambda w: run_files(study.runs_on(w.dataset), "predictions.parquet"),
+        predictions=need(targets.predictions, "dataset"),
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         resampled="<results>/{dataset}/records/test_resampled.csv",
         arrays=["<results>/{dataset}/images/meta.json", "<results>/{dataset}/teacher/meta.json"],
-        source_predictions=lambda w: direct_sources(w.dataset),
-        source_val=lambda w: direct_source_records(w.dataset),
+        source_predictions=need(targets.source_predictions, "dataset"),
+        source_val=need(targets.source_val_records, "dataset"),
     output:
         metrics="<results>/evaluation/{dataset}/metrics.csv",
         summary="<results>/evaluation/{dataset}/summary.csv",
@@ -32,8 +32,8 @@ rule evaluate:
         runtime=240,
     params:
         spec=spec("evaluate"),
-        source_predictions=option("--source-predictions", "source_predictions"),
-        source_val=option("--source-val", "source_val"),
+        source_predictions=option("source_predictions"),
+        source_val=option("source_val"),
     message:
         "Evaluating every classifier on {wildcards.dataset}"
     shell:

@@ -27,7 +27,7 @@ rule make_tables:
 
 rule draw:
     input:
-        figure_tables,
+        lambda w: results(FIGURES[w.figure]),
     output:
         svg=report(
             "<results>/figures/{figure}.svg",
@@ -49,19 +49,19 @@ rule draw:
         mem_mb=4000,
         runtime=20,
     params:
-        spec=spec("draw", script="draw_figures"),
+        spec=spec("draw"),
         caption=caption,
     message:
         "Drawing {wildcards.figure}"
     shell:
-        "python workflow/scripts/draw_figures.py --spec {params.spec:q} --tables {input} --svg {output.svg}"
+        "python workflow/scripts/draw.py --spec {params.spec:q} --tables {input} --svg {output.svg}"
         " --png {output.png} --csv {output.csv} &> {log}"
 
 
 rule write_report:
     input:
         tables=results(study.shape.report()),
-        figures=figure_files("svg", "png"),
+        figures=results(targets.figure_files(study, "svg", "png")),
     output:
         report(
             "<results>/report/index.html",

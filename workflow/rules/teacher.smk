@@ -24,8 +24,8 @@ rule build_demo_teacher:
 
 rule embed:
     input:
-        model=demo_teacher,
-        images=raw_images,
+        model=need(targets.demo_teacher, "dataset", root="<resources>"),
+        images=lambda w: targets.raw_images(study, w.dataset),
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
@@ -53,7 +53,7 @@ rule embed:
         out=subpath(output.meta, parent=True),
         shards=checkpoints("embed"),
     message:
-        "Asking the teacher for its embeddings of {wildcards.dataset}"
+        "Extracting teacher embeddings of {wildcards.dataset}"
     shell:
         "python workflow/scripts/embed.py --spec {params.spec:q} --train {input.train} --val {input.val}"
         " --test {input.test} --out {params.out} --shards {params.shards} --workers {threads} &> {log}"

@@ -27,11 +27,12 @@ rule check_patients:
 
 rule transfer_direct:
     input:
-        features=lambda w: unique(seen_by(w.source, w.target, w.model, seed) for seed in SEEDS),
-        projection=lambda w: projection(w.source, w.model),
-        student=lambda w: start(w.source, w.model),
-        heads=lambda w: source_runs(w.source, w.model),
-        all_heads=collect(
+        features=need(targets.features, "source", "target", "model"),
+        projection=need(targets.projection, "source", "model"),
+        student=need(targets.student, "source", "model"),
+        candidates=candidates(targets.student, "source", "model"),
+        heads=need(targets.source_runs, "source", "model"),
+        head_candidates=collect(
             "<results>/{{source}}/models/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS
         ),
         val="<results>/{target}/records/val.csv",
@@ -64,7 +65,7 @@ rule transfer_direct:
     params:
         spec=spec("transfer_direct"),
         runs=folders("run"),
-        projection=option("--projection", "projection"),
+        projection=option("projection"),
     message:
         "Applying {wildcards.model} of {wildcards.source} to {wildcards.target} as it is"
     shell:
@@ -74,9 +75,10 @@ rule transfer_direct:
 
 rule transfer_probe:
     input:
-        features=lambda w: unique(seen_by(w.source, w.target, w.model, seed) for seed in SEEDS),
-        projection=lambda w: kept_projection(w.source, w.model),
-        student=lambda w: start(w.source, w.model),
+        features=need(targets.features, "source", "target", "model"),
+        projection=need(targets.transfer_projection, "source", "model"),
+        student=need(targets.student, "source", "model"),
+        candidates=candidates(targets.student, "source", "model"),
         train="<results>/{target}/records/train.csv",
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
@@ -111,13 +113,13 @@ rule transfer_probe:
         mem_mb=32000,
         runtime=120,
     params:
-        spec=spec("transfer_probe", script="probe"),
+        spec=spec("transfer_probe"),
         runs=folders("run"),
-        projection=option("--projection", "projection"),
+        projection=option("projection"),
     message:
         "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}"
     shell:
-        "python workflow/scripts/probe.py --spec {params.spec:q} --features {input.features} {params.projection}"
+        "python workflow/scripts/transfer_probe.py --spec {params.spec:q} --features {input.features} {params.projection}"
         " --train {input.train} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
 
 
@@ -128,7 +130,8 @@ rule transfer_drifting:
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
         patients="<results>/{source}-to-{target}/patients.json",
-        start=lambda w: source_run(w.source, w.model, w.seed),
+        source=need(targets.source_run, "source", "model", "seed"),
+        candidates=candidates(targets.source_run, "source", "model", "seed"),
     output:
         multiext(
             "<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/embeddings/",
@@ -155,13 +158,13 @@ rule transfer_drifting:
         mem_mb=48000,
         runtime=480,
     params:
-        spec=spec("transfer_drifting", script="drifting_probe"),
+        spec=spec("transfer_drifting"),
         embeddings=subpath(output.meta, parent=True),
         checkpoints=checkpoints("transfer_drifting"),
     message:
         "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}, seed {wildcards.seed}, drifting"
     shell:
-        "python workflow/scripts/drifting_probe.py --spec {params.spec:q} --images {input.images} --start {input.start[0]}"
+        "python workflow/scripts/transfer_drifting.py --spec {params.spec:q} --images {input.images} --source {input.source}"
         " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
         " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
         " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
@@ -174,8 +177,10 @@ rule transfer_finetune:
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
         patients="<results>/{source}-to-{target}/patients.json",
-        source=lambda w: source_run(w.source, w.model, w.seed),
-        student=lambda w: probed_student(w.source, w.model),
+        source=need(targets.source_run, "source", "model", "seed"),
+        candidates=candidates(targets.source_run, "source", "model", "seed"),
+        student=need(targets.probed_student, "source", "model"),
+        student_candidates=candidates(targets.probed_student, "source", "model"),
     output:
         multiext(
             "<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/embeddings/",
@@ -202,13 +207,13 @@ rule transfer_finetune:
     params:
         spec=spec("transfer_finetune"),
         embeddings=subpath(output.meta, parent=True),
-        student=option("--student", "student", most=1),
+        student=option("student"),
         checkpoints=checkpoints("transfer_finetune"),
     message:
         "Fine-tuning {wildcards.model} of {wildcards.source} on {wildcards.target}, seed {wildcards.seed}"
     shell:
         "python workflow/scripts/transfer_finetune.py --spec {params.spec:q} --images {input.images}"
-        " --source {input.source[0]} {params.student} --train {input.train} --val {input.val} --test {input.test}"
+        " --source {input.source} {params.student} --train {input.train} --val {input.val} --test {input.test}"
         " --checkpoints {params.checkpoints} --time-budget {resources.runtime} --weights {output.weights}"
         " --history {output.history} --predictions {output.predictions} --run {output.run}"
         " --embeddings {params.embeddings} &> {log}"

@@ -1,4 +1,4 @@
-"""Analyse sex, race and age in the embeddings of one model: tests, scores, effects and probes."""
+"""Test the embeddings of one model for sex, race and age: KS tests, scores, null, probes."""
 
 from pathlib import Path
 

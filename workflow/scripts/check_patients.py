@@ -1,4 +1,4 @@
-"""Make sure that no patient stands in one split of a transfer's source and in another of its target."""
+"""Check that no patient is in one split of a transfer's source and another of its target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make sure that no patient and no image stands in two splits."""
+"""Check that no patient and no image is in two splits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from cxrfmkd.runtime.files import write_json, write_table
 
 
 def main() -> None:
-    args = parse(__doc__, train=Path, val=Path, test=Path, images=KeyedArray.open, out=Path)
+    args = parse(
+        __doc__, train=Path, val=Path, test=Path, images=KeyedArray.open, out=Path, pairs=Path
+    )
     records = present(read_records(args.train, args.val, args.test), args.images)
     twins = gates.identical(records, args.images.index)
-    listing = args.out.with_suffix(".csv")
-    write_table(listing, twins)
+    write_table(args.pairs, twins)
     found = [gates.patients(records), gates.splits(records), gates.pixels(twins)]
-    gates.enforce(found, f"datasets.{args.spec.get('dataset')}, images listed in {listing}")
+    gates.enforce(found, f"datasets.{args.spec.get('dataset')}, images listed in {args.pairs}")
     write_json(args.out, [asdict(gate) for gate in found])
 
 

@@ -1,4 +1,4 @@
-"""Set the thesis's logged results beside ours."""
+"""Compare the thesis's logged results with ours."""
 
 from pathlib import Path
 

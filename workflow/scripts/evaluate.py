@@ -1,4 +1,4 @@
-"""Evaluate all classifiers on one dataset: metrics, differences, thresholds, calibration, groups."""
+"""Evaluate every classifier on one dataset: metrics, comparisons, subgroups, calibration."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pass every image of a dataset through a frozen network once and keep what it sees."""
+"""Pass every image of a dataset through a frozen backbone once and keep its features."""
 
 from pathlib import Path
 

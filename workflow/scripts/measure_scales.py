@@ -1,4 +1,4 @@
-"""Measure where a dataset's own MSE and cosine losses level off, to balance the losses that weigh them."""
+"""Measure where a dataset's own MSE and cosine losses level off, to balance weighted losses."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Set the models' performance against their bias: one point a model, a line, and a rank correlation."""
+"""Compare the models' performance with their bias: points, line and rank correlation."""
 
 from pathlib import Path
 

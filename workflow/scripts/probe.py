@@ -1,23 +1,11 @@
-"""Train new heads on features that are kept: linear probes on a dataset or on the target of a transfer."""
+"""Train new heads on a dataset's kept features: linear probes, every seed of one model."""
 
-from pathlib import Path
-
-from cxrfmkd.datasets.records import read_records
-from cxrfmkd.probing.runs import train_runs
+from cxrfmkd.probing.runs import ARGUMENTS, train_runs
 from cxrfmkd.runtime.arguments import parse, run
-from cxrfmkd.runtime.arrays import KeyedArray
 
 
 def main() -> None:
-    args = parse(
-        __doc__,
-        features=[KeyedArray.open],
-        projection=[Path],
-        train=read_records,
-        val=read_records,
-        test=read_records,
-        runs=[Path],
-    )
+    args = parse(__doc__, **ARGUMENTS)
     tables = {"train": args.train, "val": args.val, "test": args.test}
     train_runs(args.spec, args.features, args.projection, tables, args.runs)
 

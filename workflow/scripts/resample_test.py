@@ -1,4 +1,4 @@
-"""Weigh the test images so that races have equal shares, prevalence and ages."""
+"""Weight the test images so that races have equal shares, prevalence and ages."""
 
 from __future__ import annotations
 

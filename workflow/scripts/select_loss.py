@@ -1,4 +1,4 @@
-"""Choose the loss whose student keeps most of the teacher, on validation records."""
+"""Select the loss whose student reproduces the teacher best, on validation records."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Choose the seed of a classifier: one dataset, one model."""
+"""Select the seed of a classifier: one dataset, one model."""
 
 from pathlib import Path
 

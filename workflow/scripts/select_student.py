@@ -1,4 +1,4 @@
-"""Choose the seed of a student: one dataset, one loss."""
+"""Select the seed of a student: one dataset, one loss."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Train on a target dataset what a source dataset has brought forth: its backbone, and a new head."""
+"""Fine-tune a source's backbone with a new head on a target dataset."""
 
 from pathlib import Path
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.datasets import records
+from cxrfmkd.datasets.records import read_records
 from cxrfmkd.networks.devices import device_name, pick_device
 from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.probing.heads import one_each, predictions, write_run
@@ -19,6 +20,16 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Labels, Probe
 
 log = logging.getLogger(__name__)
+
+# What a script that trains probes is given.
+ARGUMENTS: dict[str, object] = {
+    "features": [KeyedArray.open],
+    "projection": [Path],
+    "train": read_records,
+    "val": read_records,
+    "test": read_records,
+    "runs": [Path],
+}
 
 
 def train_runs(

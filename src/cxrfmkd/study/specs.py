@@ -8,7 +8,11 @@ from cxrfmkd.study.grid import Run, Study
 from cxrfmkd.study.outputs import assets
 
 
-def synthesize(study: Study, w) -> dict:
+def synthesize_chexpert(study: Study, w) -> dict:
+    return study.settings.synthetic[w.dataset]
+
+
+def synthesize_mimic(study: Study, w) -> dict:
     return study.settings.synthetic[w.dataset]
 
 
@@ -70,7 +74,7 @@ def select_loss(study: Study, w) -> dict:
     return {"losses": study.settings.distillation.losses}
 
 
-def quality(study: Study, w) -> dict:
+def assess_student(study: Study, w) -> dict:
     return {"loss": w.loss, "labels": study.section("labels")}
 
 
@@ -200,7 +204,8 @@ def write_report(study: Study, w) -> dict:
 SPECS: dict[str, Callable[[Study, object], dict]] = {
     function.__name__: function
     for function in (
-        synthesize,
+        synthesize_chexpert,
+        synthesize_mimic,
         sample_records,
         resample_test,
         pack_images,
@@ -212,7 +217,7 @@ SPECS: dict[str, Callable[[Study, object], dict]] = {
         measure_scales,
         select_student,
         select_loss,
-        quality,
+        assess_student,
         extract_features,
         probe,
         drifting_probe,

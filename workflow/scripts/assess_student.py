@@ -1,4 +1,4 @@
-"""Measure what a student kept of its teacher, beside controls that know little or nothing of it."""
+"""Measure how well a student reproduces its teacher, beside controls."""
 
 from pathlib import Path
 

@@ -1,0 +1,196 @@
+"""Which files the jobs of a study need, by their wildcards' values.
+
+Paths are below the results, if not said otherwise. A function that names one file returns it in a
+list, or an empty list where the job needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from cxrfmkd.study.grid import Run, Study
+from cxrfmkd.study.outputs import TABLES
+from cxrfmkd.vocabulary.models import MODELS, split_model
+
+SELECTED, WEIGHTS = "selected.json", "weights.safetensors"
+
+
+def unique(items: Iterable[str]) -> list[str]:
+    """Each of `items` once, in order."""
+    return list(dict.fromkeys(items))
+
+
+def _of_seeds(folder: str | PurePosixPath, seeds: Sequence[int], name: str) -> list[str]:
+    return [f"{folder}/seed{seed}/{name}" for seed in seeds]
+
+
+# --- raw files
+
+
+def synthetic_datasets(study: Study, site: str) -> list[str]:
+    """Datasets whose raw files are synthesised in the layout of `site`."""
+    return [name for name, values in study.settings.synthetic.items() if values["site"] == site]
+
+
+def raw_tables(study: Study, dataset: str) -> list[str]:
+    """Paths of a dataset's raw tables: those that a rule makes, and those that exist."""
+    paths = study.dataset(dataset)["tables"].values()
+    synthetic = dataset in study.settings.synthetic
+    return [path for path in paths if synthetic or Path(path).exists()]
+
+
+def raw_images(study: Study, dataset: str) -> list[str]:
+    """Path of the folder of raw images where a rule makes it; a real one is too large to watch."""
+    return [study.dataset(dataset)["images"]] if dataset in study.settings.synthetic else []
+
+
+def demo_teacher(study: Study, dataset: str) -> list[str]:
+    """The stand-in teacher, below the resources, where the dataset's embeddings come from it."""
+    is_demo = study.dataset(dataset)["teacher"]["variant"] == "demo"
+    return ["teacher/saved_model.pb"] if is_demo else []
+
+
+# --- students and backbones
+
+
+def loss_scales(study: Study, dataset: str, loss: str) -> list[str]:
+    """The measured plateau values, for a loss that is divided by them."""
+    return [f"{dataset}/students/scales.json"] if study.scales_needed(loss) else []
+
+
+def student(study: Study, dataset: str, model: str) -> list[str]:
+    """The selected student that a classifier's network starts from, if it starts from one."""
+    name, loss = split_model(model)
+    return [f"{dataset}/students/{loss}/{SELECTED}"] if MODELS[name].student else []
+
+
+def candidates(study: Study, selected: Iterable[str]) -> list[str]:
+    """The weights of every seed that each `selected.json` of `selected` was chosen from."""
+    folders = [PurePosixPath(path).parent for path in selected if path.endswith(SELECTED)]
+    settings = study.settings
+    return [
+        path
+        for folder in folders
+        for section in [
+            settings.distillation if "students" in folder.parts else settings.classification
+        ]
+        for path in _of_seeds(folder, section.seeds, WEIGHTS)
+    ]
+
+
+def backbone_weights(study: Study, backbone: str) -> list[str]:
+    """The file that a backbone is loaded from; none for initial weights."""
+    path = study.weights_of(backbone)
+    return [] if path is None else [path]
+
+
+def features(study: Study, source: str, target: str, model: str) -> list[str]:
+    """Keyed arrays through which `model` of `source` sees `target`: the teacher's or its backbones'."""
+    backbones = [
+        study.backbone(source, model, seed) for seed in study.settings.classification.seeds
+    ]
+    folders = [f"features/{backbone}" if backbone else "teacher" for backbone in backbones]
+    return unique(f"{target}/{folder}/meta.json" for folder in folders)
+
+
+# --- classifiers
+
+
+def run_files(runs: Iterable[Run], name: str) -> list[str]:
+    """One file of every run."""
+    return [f"{run.folder}/{name}" for run in runs]
+
+
+def embeddings(study: Study, dataset: str, model: str) -> list[str]:
+    """The embeddings just before the head, one array for every seed that has its own."""
+    if study.owns_backbone(model):
+        folder, seeds = f"{dataset}/models/{model}", study.settings.classification.seeds
+        return _of_seeds(folder, seeds, "embeddings/meta.json")
+    return features(study, dataset, dataset, model)
+
+
+def projection(study: Study, dataset: str, model: str) -> list[str]:
+    """Where the projection before the head is: the student's, or each fine-tuned run's own."""
+    if not MODELS[split_model(model)[0]].projection:
+        return []
+    own = study.owns_backbone(model)
+    return source_runs(study, dataset, model) if own else student(study, dataset, model)
+
+
+def pending_projection(study: Study, dataset: str, model: str) -> list[str]:
+    """The projection that `embeddings` have not passed yet; a run's own have."""
+    return [] if study.owns_backbone(model) else projection(study, dataset, model)
+
+
+# --- transfers
+
+
+def source_run(study: Study, source: str, model: str, seed: int | str) -> list[str]:
+    """The source's run that a transfer's `seed` starts from."""
+    folder = f"{source}/models/{model}"
+    if study.settings.transfer.start == "selected-seed":
+        return [f"{folder}/{SELECTED}"]
+    return [f"{folder}/seed{seed}/{WEIGHTS}"]
+
+
+def source_runs(study: Study, source: str, model: str) -> list[str]:
+    """The source's runs that a transfer starts from: one a seed, or the selected one for all."""
+    seeds = study.settings.classification.seeds
+    return unique(path for seed in seeds for path in source_run(study, source, model, seed))
+
+
+def probed_student(study: Study, source: str, model: str) -> list[str]:
+    """The student of a source that was probed: its run holds the head alone."""
+    return [] if study.owns_backbone(model) else student(study, source, model)
+
+
+def transfer_projection(study: Study, source: str, model: str) -> list[str]:
+    """The projection before a new head on the target, unless transfer discards it."""
+    keep = study.settings.transfer.projection == "keep"
+    return projection(study, source, model) if keep else []
+
+
+# --- evaluation
+
+
+def direct_runs(study: Study, target: str) -> list[Run]:
+    """Direct transfers to a dataset whose source run has the same seed.
+
+    Which seed `selected-seed` starts from is not known before the source's runs are finished.
+    """
+    same_seed = study.settings.transfer.start == "same-seed"
+    return [run for run in study.runs_on(target) if run.strategy == "direct" and same_seed]
+
+
+def source_predictions(study: Study, target: str) -> list[str]:
+    """Of every direct transfer to a dataset, the source run's predictions for its own patients."""
+    return [
+        f"{run.source}/models/{run.model}/seed{run.seed}/predictions.parquet"
+        for run in direct_runs(study, target)
+    ]
+
+
+def source_val_records(study: Study, target: str) -> list[str]:
+    """Validation records of every source that is transferred directly to a dataset, once each."""
+    return unique(f"{run.source}/records/val.csv" for run in direct_runs(study, target))
+
+
+def predictions(study: Study, dataset: str) -> list[str]:
+    """Predictions of every classifier that is evaluated on a dataset."""
+    return run_files(study.runs_on(dataset), "predictions.parquet")
+
+
+# --- tables and figures
+
+
+def table_files(study: Study) -> list[str]:
+    """Every table for people."""
+    names = [*TABLES, *(["against_thesis.csv"] if study.like_thesis else [])]
+    return [f"tables/{name}" for name in names]
+
+
+def figure_files(study: Study, *suffixes: str) -> list[str]:
+    """Every figure, in each of the file formats."""
+    names = study.shape.catalogue()
+    return [f"figures/{name}.{suffix}" for name in names for suffix in suffixes]

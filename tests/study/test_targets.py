@@ -1,0 +1,170 @@
+"""The files that jobs need, by study and wildcard values."""
+
+import pytest
+import yaml
+from locations import ROOT
+from snakemake.utils import update_config
+
+from cxrfmkd.study import targets
+from cxrfmkd.study.grid import Study
+
+
+def study(*names: str, **changes) -> Study:
+    """The study of config.yaml, with the configurations `names` and `changes` on top."""
+    config: dict = {}
+    for name in ("config", *names):
+        update_config(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    update_config(config, changes)
+    return Study(config)
+
+
+SOUND, THESIS, DEMO = study(), study("thesis"), study("demo")
+SELECTED_SEED = study(transfer={"start": "selected-seed"})
+SEEDS = SOUND.settings.classification.seeds
+
+
+def seeds(folder, name="weights.safetensors", numbers=SEEDS):
+    return [f"{folder}/seed{seed}/{name}" for seed in numbers]
+
+
+def test_only_synthetic_raw_images_and_the_demo_teacher_are_made_by_rules():
+    assert targets.synthetic_datasets(DEMO, "chexpert") == ["synthetic-chexpert"]
+    assert targets.synthetic_datasets(SOUND, "chexpert") == []
+    assert targets.raw_images(DEMO, "synthetic-chexpert") == [
+        "resources/demo/synthetic-chexpert/images"
+    ]
+    assert targets.raw_images(SOUND, "chexpert") == []
+    assert targets.demo_teacher(DEMO, "synthetic-mimic") == ["teacher/saved_model.pb"]
+    assert targets.demo_teacher(SOUND, "mimic") == []
+
+
+def test_raw_tables_are_those_that_exist_or_will_be_made(tmp_path):
+    tables = dict(SOUND.settings.datasets["chexpert"].tables)
+    present = tmp_path / "train.csv"
+    present.touch()
+    some = study(datasets={"chexpert": {"tables": tables | {"train": str(present)}}})
+    assert targets.raw_tables(some, "chexpert") == [str(present)]
+    made = targets.raw_tables(DEMO, "synthetic-mimic")
+    assert len(made) == len(DEMO.settings.datasets["synthetic-mimic"].tables)
+
+
+def test_scales_are_measured_for_weighted_losses_unless_they_are_set():
+    assert targets.loss_scales(SOUND, "chexpert", "mse-cosine-0.6") == [
+        "chexpert/students/scales.json"
+    ]
+    assert targets.loss_scales(SOUND, "chexpert", "mse") == []
+    fixed = study(distillation={"loss_scales": {"mse": 0.1, "cosine": 0.2}})
+    assert targets.loss_scales(fixed, "chexpert", "mse-cosine-0.6") == []
+
+
+@pytest.mark.parametrize(
+    ("model", "files"),
+    [
+        ("cxr-fm-lp", []),
+        ("cxr-model-fft", []),
+        ("cxr-fmkd-lp.mse", ["mimic/students/mse/selected.json"]),
+        ("cxr-fmkd-direct-fft.cosine", ["mimic/students/cosine/selected.json"]),
+    ],
+)
+def test_distilled_classifiers_start_from_the_selected_student_of_their_loss(model, files):
+    assert targets.student(SOUND, "mimic", model) == files
+
+
+def test_a_selected_run_was_chosen_among_the_seeds_of_its_stage():
+    student_seeds = SOUND.settings.distillation.seeds
+    assert targets.candidates(SOUND, ["mimic/students/mse/selected.json"]) == seeds(
+        "mimic/students/mse", numbers=student_seeds
+    )
+    assert targets.candidates(SOUND, ["mimic/models/cxr-fm-lp/selected.json"]) == seeds(
+        "mimic/models/cxr-fm-lp"
+    )
+    assert targets.candidates(SOUND, seeds("mimic/models/cxr-fm-lp")) == []
+    assert targets.candidates(SOUND, []) == []
+
+
+def test_a_backbone_is_loaded_from_the_file_that_its_name_says():
+    assert targets.backbone_weights(SOUND, "densenet169") == []
+    assert targets.backbone_weights(SOUND, "mimic.student.mse") == [
+        "mimic/students/mse/selected.json"
+    ]
+    assert targets.backbone_weights(SOUND, "mimic.cxr-model-fft.seed41") == [
+        "mimic/models/cxr-model-fft/seed41/weights.safetensors"
+    ]
+    assert targets.backbone_weights(SOUND, "mimic.cxr-model-fft.selected") == [
+        "mimic/models/cxr-model-fft/selected.json"
+    ]
+
+
+def test_features_are_one_array_unless_every_seed_has_a_backbone_of_its_own():
+    assert targets.features(SOUND, "chexpert", "mimic", "cxr-fm-lp") == ["mimic/teacher/meta.json"]
+    assert targets.features(SOUND, "chexpert", "mimic", "cxr-model-lp") == [
+        "mimic/features/densenet169/meta.json"
+    ]
+    assert targets.features(SOUND, "chexpert", "mimic", "cxr-fmkd-lp.mse") == [
+        "mimic/features/chexpert.student.mse/meta.json"
+    ]
+    assert targets.features(SOUND, "chexpert", "mimic", "cxr-model-fft") == [
+        f"mimic/features/chexpert.cxr-model-fft.seed{seed}/meta.json" for seed in SEEDS
+    ]
+    assert targets.features(SELECTED_SEED, "chexpert", "mimic", "cxr-model-fft") == [
+        "mimic/features/chexpert.cxr-model-fft.selected/meta.json"
+    ]
+
+
+def test_embeddings_of_fine_tuned_models_are_their_runs_own():
+    assert targets.embeddings(SOUND, "mimic", "cxr-model-fft") == seeds(
+        "mimic/models/cxr-model-fft", "embeddings/meta.json"
+    )
+    assert targets.embeddings(SOUND, "mimic", "cxr-fm-lp") == ["mimic/teacher/meta.json"]
+
+
+def test_the_projection_is_the_student_s_or_each_fine_tuned_run_s_own():
+    probe, finetuned = "cxr-fmkd-lp.mse", "cxr-fmkd-fft.mse"
+    of_student = ["mimic/students/mse/selected.json"]
+    of_runs = seeds(f"mimic/models/{finetuned}")
+    assert targets.projection(SOUND, "mimic", probe) == of_student
+    assert targets.projection(SOUND, "mimic", finetuned) == of_runs
+    assert targets.projection(SOUND, "mimic", "cxr-fmkd-direct-lp.mse") == []
+    assert targets.pending_projection(SOUND, "mimic", probe) == of_student
+    assert targets.pending_projection(SOUND, "mimic", finetuned) == []
+    assert targets.transfer_projection(SOUND, "mimic", finetuned) == of_runs
+    discarding = study(transfer={"projection": "discard"})
+    assert targets.transfer_projection(discarding, "mimic", finetuned) == []
+
+
+def test_a_transfer_starts_from_the_run_of_its_seed_or_from_the_selected_one():
+    folder = "mimic/models/cxr-fm-lp"
+    seed = [f"{folder}/seed41/weights.safetensors"]
+    assert targets.source_run(SOUND, "mimic", "cxr-fm-lp", "41") == seed
+    assert targets.source_runs(SOUND, "mimic", "cxr-fm-lp") == seeds(folder)
+    selected = [f"{folder}/selected.json"]
+    assert targets.source_run(SELECTED_SEED, "mimic", "cxr-fm-lp", "41") == selected
+    assert targets.source_runs(SELECTED_SEED, "mimic", "cxr-fm-lp") == selected
+
+
+def test_a_probed_source_needs_its_student_beside_its_head():
+    assert targets.probed_student(SOUND, "mimic", "cxr-fmkd-lp.mse") == [
+        "mimic/students/mse/selected.json"
+    ]
+    assert targets.probed_student(SOUND, "mimic", "cxr-fmkd-fft.mse") == []
+    assert targets.probed_student(THESIS, "mimic", "cxr-fmkd-lp.mse") == []  # drifting: own network
+
+
+def test_evaluation_needs_every_classifier_and_the_sources_of_direct_transfers():
+    runs = SOUND.runs_on("mimic")
+    assert len(targets.predictions(SOUND, "mimic")) == len(runs) > 0
+    direct = [run for run in runs if run.strategy == "direct"]
+    files = targets.source_predictions(SOUND, "mimic")
+    assert len(files) == len(direct) > 0
+    assert set(files) <= {f"{run.folder}/predictions.parquet" for run in SOUND.runs_on("chexpert")}
+    assert targets.source_val_records(SOUND, "mimic") == ["chexpert/records/val.csv"]
+    assert targets.source_predictions(SELECTED_SEED, "mimic") == []
+    assert targets.source_val_records(SELECTED_SEED, "mimic") == []
+
+
+def test_tables_beside_the_thesis_are_for_its_datasets_alone():
+    assert "tables/against_thesis.csv" in targets.table_files(SOUND)
+    assert "tables/against_thesis.csv" not in targets.table_files(DEMO)
+    figures = targets.figure_files(DEMO, "svg", "png")
+    assert len(figures) == 2 * len(DEMO.shape.catalogue())
+    assert "figures/synthetic-chexpert/flow.svg" in figures
