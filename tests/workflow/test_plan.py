@@ -1,5 +1,4 @@
-"""What a user of the workflow relies on: plans, reruns, messages, and a profile that names real
-rules.
+"""What a user of the workflow relies on: plans, reruns, messages, and a profile of real rules.
 
 The reruns are tested on the whole demo study with a stand-in for `python` that makes every script's
 outputs in an instant, so that planning, provenance and dependencies are real while nothing is
@@ -41,8 +40,11 @@ RAW = (
     "hosp/admissions.csv.gz", "saved_model.pb", "variables/variables.index",
 )
 TABLES = (
-    "cohort.csv", "performance_detailed.csv", "performance_focused.csv", "transfer.csv", "students.csv",
-    "subgroups.csv", "bias.csv", "costs.csv",
+    "cohort.csv", "performance_detailed.csv", "performance_focused.csv", "transfer.csv",
+    "students.csv", "subgroups.csv", "bias.csv", "costs.csv",
+)
+NOT_OUTPUTS = (
+    "--spec", "--checkpoints", "--shards", "--workers", "--time-budget", "--benchmarks",
 )
 script, *rest = sys.argv[1:]
 raw = any(name in script for name in ("synthesize", "build_demo_teacher"))
@@ -52,7 +54,7 @@ for text in rest:
         flag = text
         continue
     path = Path(text)
-    if flag in ("--spec", "--checkpoints", "--shards", "--workers", "--time-budget", "--benchmarks"):
+    if flag in NOT_OUTPUTS:
         continue
     names = RAW if raw else RUN if flag == "--runs" else TABLES if flag == "--out-dir" else ARRAY
     for made in [path] if path.suffix in SUFFIXES else [path / name for name in names]:

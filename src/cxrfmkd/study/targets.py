@@ -86,7 +86,7 @@ def backbone_weights(study: Study, backbone: str) -> list[str]:
 
 
 def features(study: Study, source: str, target: str, model: str) -> list[str]:
-    """Keyed arrays through which `model` of `source` sees `target`: the teacher's or its backbones'."""
+    """Arrays through which `model` of `source` sees `target`: the teacher's or its backbones'."""
     backbones = [
         study.backbone(source, model, seed) for seed in study.settings.classification.seeds
     ]
