@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias import encoding, magnitude, projection, significance
-from cxrfmkd.bias.comparisons import GROUPS
 from cxrfmkd.bias.design import Design, design
 from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json
 from cxrfmkd.study.settings import Bias
+from cxrfmkd.vocabulary.groups import GROUPS
 
 SHARED = 0  # the seed, in tables, of an embedding that is the same for all seeds
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.vocabulary.groups import AGE_GROUP_OF_BIN, AGE_GROUPS, GROUPS
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,6 @@ class Comparison:
     b: str
 
 
-AGES = ("up to 50", "51-70", "over 70")
-AGE_OF_BIN = dict.fromkeys(range(4), 0) | dict.fromkeys((4, 5), 1) | dict.fromkeys((6, 7), 2)
-
-GROUPS = {
-    "disease": ("Pleural Effusion", "No Finding", "Other"),
-    "race": ("White", "Asian", "Black"),
-    "sex": ("Male", "Female"),
-    "age": AGES,
-    "view": ("AP", "PA"),
-}
-
 THESIS = (
     Comparison("disease", "Pleural Effusion", "No Finding"),
     Comparison("race", "White", "Asian"),
@@ -43,9 +33,9 @@ THESIS = (
 )
 
 EXTRA = (
-    Comparison("age", AGES[0], AGES[1]),
-    Comparison("age", AGES[0], AGES[2]),
-    Comparison("age", AGES[1], AGES[2]),
+    Comparison("age", AGE_GROUPS[0], AGE_GROUPS[1]),
+    Comparison("age", AGE_GROUPS[0], AGE_GROUPS[2]),
+    Comparison("age", AGE_GROUPS[1], AGE_GROUPS[2]),
     Comparison("view", "AP", "PA"),
 )
 
@@ -92,8 +82,7 @@ class Groups:
 def groups(records: pd.DataFrame) -> Groups:
     """The groups of every record; ages are gathered from the reference's eight bins into three bands."""
     columns = dict(records[["disease", "race", "sex", "view"]])
-    bands = pd.to_numeric(records.age_bin).map(AGE_OF_BIN)
-    columns["age"] = bands.map(dict(enumerate(AGES)))
+    columns["age"] = pd.to_numeric(records.age_bin).map(AGE_GROUP_OF_BIN)
     codes = [pd.Index(GROUPS[name]).get_indexer(pd.Index(columns[name])) for name in GROUPS]
     return Groups(np.array(codes, np.int8))
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias import effects, null, sampling
-from cxrfmkd.bias.comparisons import GROUPS, Comparison, Groups, groups, wanted
+from cxrfmkd.bias.comparisons import Comparison, Groups, groups, wanted
 from cxrfmkd.datasets import splits
 from cxrfmkd.datasets.resampling import weights_in_order
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias
+from cxrfmkd.vocabulary.groups import GROUPS
 
 MOST_DISTANCES = 6000  # images of which all pairs are compared: 144 MB of distances
 

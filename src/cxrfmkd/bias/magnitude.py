@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias import effects, encoding, score
-from cxrfmkd.bias.comparisons import GROUPS
 from cxrfmkd.bias.design import Design
 from cxrfmkd.bias.projection import Components
+from cxrfmkd.vocabulary.groups import GROUPS
 
 WHOLE = 0  # the mode in tables of what belongs to all modes
 EFFECT_COLUMNS = ("attribute", "a", "b", "mode", "measure", "estimate", "low", "high")

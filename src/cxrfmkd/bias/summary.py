@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.bias.comparisons import GROUPS
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.vocabulary.groups import GROUPS
 from cxrfmkd.vocabulary.models import split_model
 
 KEYS = ["dataset", "model", "loss"]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.records import DISEASES, LABELS, OLDEST, RACES, SPLITS
+from cxrfmkd.datasets.records import LABELS, OLDEST, SPLITS
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.groups import DISEASES, RACES
 
 # A demographic table whose keys are written in another way joins nothing. That of MIMIC-IV knows
 # only patients who were admitted, so the bar is low; the share itself is always reported.

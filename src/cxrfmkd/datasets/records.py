@@ -16,20 +16,14 @@ from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.groups import AGE_EDGES, DISEASES, RACES, SEXES
 
 KEYS = ("image_id", "patient_id", "study_id", "path")
 COLUMNS = (*KEYS, "sex", "age", "race", "view", *FINDINGS, "split", "disease", "age_bin")
 
-SEXES = ("Male", "Female")
-RACES = ("White", "Asian", "Black")
-DISEASES = ("No Finding", "Pleural Effusion", "Other")
 SPLITS = ("train", "val", "test")
 LABELS = (1.0, 0.0, -1.0)
 OLDEST = 120
-
-# Upper ends of the age bins 0 to 6; bin 7 is what lies above. Source: chexpert.resample notebook.
-AGE_EDGES = (20, 30, 40, 50, 60, 70, 80)
-AGE_BINS = ("to 20", "21-30", "31-40", "41-50", "51-60", "61-70", "71-80", "over 80")
 
 
 def key(paths: pd.Series) -> pd.Series:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from cxrfmkd.datasets import adapters, gates, splits
 from cxrfmkd.datasets.raw import Flow, Raw
-from cxrfmkd.datasets.records import AGE_BINS, DISEASES, SPLITS, complete
+from cxrfmkd.datasets.records import SPLITS, complete
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.groups import AGE_BINS, DISEASES
 
 # Image files that are looked for before the study begins.
 PROBES = 200

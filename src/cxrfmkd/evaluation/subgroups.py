@@ -15,13 +15,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.records import AGE_BINS
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, NOTHING, RATES
 from cxrfmkd.statistics.suppression import patients_per_cell, small, with_complements
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.groups import AGE_BINS
 from cxrfmkd.vocabulary.metrics import METRICS
 
 EVERYONE = "all"

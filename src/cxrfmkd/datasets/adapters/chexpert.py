@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading
-from cxrfmkd.datasets.records import SEXES, key, lines
+from cxrfmkd.datasets.records import key, lines
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.groups import SEXES
 
 NEEDED = ("train", "demographics")
 OPTIONAL = ("split",)

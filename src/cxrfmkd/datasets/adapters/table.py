@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
-from cxrfmkd.datasets.records import LABELS, RACES, SEXES, SPLITS, key, lines
+from cxrfmkd.datasets.records import LABELS, SPLITS, key, lines
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.groups import RACES, SEXES
 
 NEEDED = ("records",)
 OPTIONAL = ()

@@ -1,0 +1,273 @@
+"""Figures of equal panels, and what most of them share: rows of models, intervals, legends."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
+
+from cxrfmkd.figures import style
+from cxrfmkd.tables.selecting import aligned, losses_of
+from cxrfmkd.vocabulary.models import MODELS
+
+Models = Sequence[tuple[str, str]]  # (model, loss) pairs
+EDGE = 0.1  # inches around every panel with its labels, and around the figure
+
+
+class PanelFigure(Figure):
+    """A figure of equal panels, laid out by Matplotlib's constrained layout.
+
+    panels: axes, shape (rows, columns); those after the first `count` are removed. `size` of a
+    panel is (width, height) in inches: the figure grows around its panels by what titles and labels
+    need.
+    """
+
+    def __init__(self, count: int, columns: int, size: tuple[float, float], **shared):
+        columns = max(columns, 1)
+        rows = max(-(-count // columns), 1)
+        room = (columns * (size[0] + 1) + 3, rows * (size[1] + 1) + 3)
+        engine = ConstrainedLayoutEngine(w_pad=EDGE, h_pad=EDGE, wspace=0, hspace=0)
+        super().__init__(figsize=room, layout=engine)
+        self.engine, self.panel_size = engine, size
+        self.panels = self.subplots(rows, columns, squeeze=False, **shared)
+        self.used: list[Axes] = list(self.panels.flat)[:count]
+        for panel in self.panels.flat[count:]:
+            panel.remove()
+
+    def finish(self, title: str, about: str = "") -> Self:
+        """Add a bold title at the top left and grey lines about what is shown; settle the layout."""
+        heading = self.text(0, 0, title, size=10, weight="bold", va="top")
+        lines = self.text(0, 0, "", size=7.5, color=style.MUTED, va="top", linespacing=1.25)
+        widest = [text_width([title], 10, "bold"), *map(self._width, self.legends)]
+        letters_per_inch = len(about) / max(text_width([about], 7.5), 1e-9)
+        for _ in range(3):  # the width decides on the number of lines, and these on the height
+            width, height = self.get_size_inches()
+            room = int(letters_per_inch * (width - 2 * EDGE))
+            lines.set_text("\n".join(textwrap.wrap(about, max(room, 20))))
+            top = 0.4 + 0.13 * (lines.get_text().count("\n") + bool(about))
+            self.engine.set(rect=(0, 0, 1, 1 - top / height))
+            self.engine.execute(self)
+            heading.set_position((EDGE / width, 1 - EDGE / height))
+            lines.set_position((EDGE / width, 1 - (EDGE + 0.21) / height))
+            grid, box = self.used[0].get_gridspec(), self.used[0].get_position()
+            width += grid.ncols * (self.panel_size[0] - box.width * width)
+            height += grid.nrows * (self.panel_size[1] - box.height * height)
+            self.set_size_inches(max(width, *widest, 0) + 1e-9, height)
+        self.engine.execute(self)
+        self.set_layout_engine("none")
+        return self
+
+    def _width(self, artist: Artist) -> float:
+        return artist.get_window_extent().width / self.dpi
+
+    def add_legend(self, handles: Sequence[Artist], columns: int = 5) -> None:
+        """A legend along the bottom."""
+        self.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+class ModelFigure(PanelFigure):
+    """Panels with one row for each (model, loss) pair, labelled at the left of each row of panels.
+
+    width: of a panel, row: height of a row, in inches.
+    """
+
+    def __init__(
+        self, models: Models, count: int, columns: int, width: float, row: float = 0.145, **shared
+    ):
+        height = max(0.9, row * (len(models) + 0.6))
+        super().__init__(count, columns, (width, height), sharey=True, **shared)
+        self.models = models
+        for panel in self.used:
+            shade_runs(panel, [model for model, _ in models])
+            panel.locator_params(axis="x", nbins=3 if width < 1.4 else 4)
+        for panel in self.panels[:, 0]:
+            label_models(panel, models)
+
+    def intervals(
+        self,
+        panel: Axes,
+        table: pd.DataFrame,
+        columns: Sequence[str] = ("mean", "low", "high"),
+        offset: float = 0.0,
+        **look,
+    ) -> None:
+        """Each model's estimate and interval, `columns` of its row in `table`."""
+        numbers = aligned(table, self.models)[list(columns)].to_numpy(float)
+        look = {
+            "colours": [style.COLOURS[model] for model, _ in self.models],
+            "faces": [style.face(model) for model, _ in self.models],
+        } | look
+        draw_intervals(panel, np.arange(len(numbers)) + offset, numbers, **look)
+        if np.isnan(numbers[:, 0]).all():
+            note(panel, "too few patients", (0.5, 0.5), ha="center")
+
+    def ticks(self, panel: Axes, table: pd.DataFrame, column: str, size: float = 26) -> None:
+        """A second number of each model as a grey tick."""
+        values = aligned(table, self.models)[column]
+        panel.scatter(
+            values, range(len(values)), marker="|", s=size, c=style.AXIS, linewidths=1.1, zorder=2.5
+        )
+
+
+def draw_intervals(
+    panel: Axes,
+    y: np.ndarray,
+    numbers: np.ndarray,
+    colours: Sequence[str],
+    faces: Sequence[str],
+    *,
+    marker: str = "o",
+    size: float = 4.5,
+    width: float = 1.3,
+) -> None:
+    """Horizontal intervals with a marker at each estimate; rows without a number stay empty.
+
+    y: shape (n,). numbers: shape (n, 3), estimate, low, high; low or high may be NaN.
+    """
+    estimate, low, high = numbers.T
+    edges, fills = np.array(colours), np.array(faces)
+    rows = np.isfinite(low) & np.isfinite(high)
+    panel.hlines(
+        y[rows],
+        low[rows],
+        high[rows],
+        colors=edges[rows],
+        linewidths=width,
+        capstyle="round",
+        zorder=2,
+    )
+    rows = np.isfinite(estimate)
+    panel.scatter(
+        estimate[rows],
+        y[rows],
+        s=size**2,
+        c=fills[rows],
+        edgecolors=edges[rows],
+        linewidths=1.1,
+        marker=marker,
+        zorder=3,
+    )
+
+
+def text_width(texts: Iterable[str], size: float = 7.0, weight: str = "normal") -> float:
+    """Width in inches of the widest of `texts`."""
+    font = FontProperties(family=["Figure Sans"], size=size, weight=weight)
+    widths = [text_to_path.get_text_width_height_descent(text, font, False)[0] for text in texts]
+    return max(widths, default=0.0) / 72
+
+
+def note(panel: Axes, text: str, at: tuple[float, float], **look) -> None:
+    """A small grey remark at (share of the width, share of the height)."""
+    transform = look.pop("transform", panel.transAxes)
+    look = {"size": 6.2, "color": style.MUTED, "va": "center_baseline"} | look
+    panel.text(*at, text, transform=transform, **look)
+
+
+def note_row(panel: Axes, row: float, text: str, x: float = 0.03, **look) -> None:
+    """A small grey remark in a row, at a share of the panel's width."""
+    note(panel, text, (x, row), transform=panel.get_yaxis_transform(), **look)
+
+
+def subtitle(panel: Axes, text: str, points: float = 4, size: float = 6.5) -> None:
+    """Grey text above a panel, `points` away from it."""
+    panel.annotate(
+        text,
+        (0, 1),
+        (0, points),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        size=size,
+        color=style.MUTED,
+    )
+
+
+def row_title(panel: Axes, text: str, lines: int = 1) -> None:
+    """What a whole row of panels shows, above the first one's title of so many lines."""
+    subtitle(panel, text, 8 + 11 * lines, 8)
+
+
+def plane(panel: Axes, bins: int = 4) -> None:
+    """A panel whose two axes are both numbers."""
+    panel.grid(True, axis="both")
+    panel.tick_params(axis="y", which="both", length=0, labelcolor=style.MUTED)
+    panel.locator_params(nbins=bins)
+
+
+def runs(values: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Runs of equal values: (value, first row, row after the last)."""
+    found = [(value, [i for i, _ in rows]) for value, rows in groupby(enumerate(values), lambda r: r[1])]
+    return [(value, rows[0], rows[-1] + 1) for value, rows in found]
+
+
+def shade_runs(panel: Axes, values: Sequence[str]) -> None:
+    """Shade every other run of rows of equal value, so that the eye can follow them."""
+    for _, start, end in runs(values)[1::2]:
+        panel.axhspan(start - 0.5, end - 0.5, color=style.BAND, linewidth=0, zorder=0)
+
+
+def label_rows(panel: Axes, labels: Sequence[str], top: float = 0.7) -> None:
+    """Label the y axis with one row per label, the first at the top."""
+    panel.set_yticks(range(len(labels)), labels)
+    panel.set_ylim(len(labels) - 1 + top, -top)
+
+
+def label_nested_rows(
+    panel: Axes, outer: Sequence[str], inner: Sequence[str], top: float = 0.7
+) -> None:
+    """Two columns of labels, as in a table: `outer` once for each run of equal ones, then `inner`."""
+    label_rows(panel, inner, top)
+    panel.tick_params(axis="y", labelcolor=style.MUTED)
+    left = text_width(outer) + (0.16 + text_width(inner) if any(inner) else 0) + 0.07
+    for label, row, _ in runs(outer):
+        panel.annotate(
+            label,
+            (0, row),
+            (-72 * left, 0),
+            xycoords=panel.get_yaxis_transform(),
+            textcoords="offset points",
+            size=7,
+            va="center_baseline",
+        )
+
+
+def label_models(panel: Axes, models: Models, top: float = 0.7) -> None:
+    """One row a model: its name once at the left, and every loss where there are several."""
+    several = losses_of(models)
+    losses = [style.short_loss(loss) if loss and several else "" for _, loss in models]
+    label_nested_rows(panel, [MODELS[model].title for model, _ in models], losses, top)
+
+
+def model_handles(models: Models, **look) -> list[Artist]:
+    """Legend of models by colour, of linear probes hollow."""
+    return [
+        Line2D(
+            [],
+            [],
+            color=style.COLOURS[model],
+            marker="o",
+            markersize=4,
+            markerfacecolor=style.face(model),
+            label=MODELS[model].title,
+            **look,
+        )
+        for model in dict.fromkeys(model for model, _ in models)
+    ]
+
+
+def blank(subject: str) -> Figure:
+    """In place of a figure whose tables hold nothing to draw."""
+    figure = Figure(figsize=(7.2, 0.6))
+    text = f"Nothing to draw of {subject}: its tables are empty or suppressed."
+    figure.text(0.02, 0.5, text, color=style.MUTED, va="center")
+    return figure
