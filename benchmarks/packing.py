@@ -24,7 +24,7 @@ from cxrfmkd.study.settings import Images
 from cxrfmkd.synthetic.images import draw
 from cxrfmkd.synthetic.population import population
 from cxrfmkd.synthetic.truth import CHEXPERT
-from cxrfmkd.synthetic.writing import image as exposure
+from cxrfmkd.synthetic.writing import exposure
 
 IMAGES = 12
 HEIGHT, WIDTH = 2320, 2828

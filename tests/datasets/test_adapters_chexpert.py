@@ -107,7 +107,7 @@ def test_a_train_csv_in_another_row_order_is_refused(tmp_path):
     tables = chexpert_tables()
     tables["train"] = tables["train"].sample(frac=1, random_state=1)
     with pytest.raises(
-        InputError, match=r"patients would stand in more than one split.*another row order"
+        InputError, match=r"patients would be in more than one split.*another row order"
     ) as error:
         adapters.read("chexpert", chexpert(tmp_path, tables))
     assert "remove it to draw a new patient split" in str(error.value)
@@ -176,8 +176,8 @@ def test_demographics_of_another_dataset_leave_no_image_and_say_where_they_went(
     [
         ("Path", "patient00001/view1.jpg", r"column Path: 1 rows are not of the form .*\(line 2\)"),
         ("Path", None, r"column Path: 1 rows"),
-        ("Age", "old", r"column Age: 1 values are no numbers, such as old \(line 2\)"),
-        ("Edema", "yes", r"column Edema: 1 values are no numbers, such as yes \(line 2\)"),
+        ("Age", "old", r"column Age: 1 values are not numbers, such as old \(line 2\)"),
+        ("Edema", "yes", r"column Edema: 1 values are not numbers, such as yes \(line 2\)"),
     ],
 )
 def test_a_bad_cell_of_train_csv_is_named(tmp_path, column, value, message):
@@ -193,9 +193,7 @@ def test_a_bad_cell_of_train_csv_is_named(tmp_path, column, value, message):
 def test_a_path_that_stands_twice_is_refused(tmp_path):
     tables = chexpert_tables()
     tables["train"].loc[1, "Path"] = tables["train"].Path[0]
-    with pytest.raises(
-        InputError, match=r"rows whose image_id stand more than once \(lines 2, 3\)"
-    ):
+    with pytest.raises(InputError, match=r"2 rows have a duplicate image_id \(lines 2, 3\)"):
         adapters.read("chexpert", chexpert(tmp_path, tables))
 
 

@@ -179,7 +179,7 @@ def test_admissions_of_neither_release_are_refused(tmp_path):
 def test_a_key_that_stands_twice_is_refused_instead_of_doubling_images(tmp_path, table, column):
     tables = mimic_tables()
     tables[table] = pd.concat([tables[table], tables[table].iloc[:1]])
-    with pytest.raises(InputError, match=f"tables.{table} .*{column} stand more than once"):
+    with pytest.raises(InputError, match=f"tables.{table} .*rows have a duplicate .*{column}"):
         adapters.read("mimic", mimic(tmp_path, tables))
 
 

@@ -79,7 +79,7 @@ def test_own_splits_are_kept_and_may_be_mapped(tmp_path):
         ),
         (
             {"columns": COLUMNS | {"colour": "file"}},
-            "columns.colour: there is no such column of ours",
+            "columns.colour: records have no such column",
         ),
         (
             {"columns": {"path": "file"}},
@@ -103,7 +103,7 @@ def test_own_splits_are_kept_and_may_be_mapped(tmp_path):
         ),
         (
             {"table": OWN.assign(effusion=["yes", 1, 0])},
-            r"column Pleural Effusion: 1 values are no numbers, such as yes",
+            r"column Pleural Effusion: 1 values are not numbers, such as yes",
         ),
         ({"table": OWN.assign(person=["1", None, "2"])}, r"column person is blank \(line 3\)"),
     ],

@@ -42,7 +42,7 @@ def test_a_patient_in_two_splits_fails():
     records = made(12)
     records.loc[0, "split"] = "test"
     assert failed(records) == {
-        "patients in one split": "1 of 3 patients stand in more than one split: 1 in train and test"
+        "patients in one split": "1 of 3 patients are in more than one split: 1 in train and test"
     }
     with pytest.raises(
         InputError, match=r"made: 1 of 10 gates failed(.|\n)*failed  patients in one split: 1 of 3"
@@ -136,7 +136,7 @@ def test_a_image_in_two_splits_under_two_names_is_found():
     gate = gates.pixels(twins)
     assert gate.status == "failed"
     assert gate.found.startswith(
-        "2 images are 1 images that stand in more than one split: 1 in val and test"
+        "2 records show 1 images that are in more than one split: 1 in val and test"
     )
 
 
@@ -257,7 +257,7 @@ def test_two_datasets_of_the_same_people_agree_on_every_patients_side(tmp_path):
     assert gate.status == "failed"
     pair = source.merge(other, on="patient_id")  # one image of each view, so one row a patient
     wrong = (pair.split_x != pair.split_y).sum()
-    assert gate.found.startswith(f"{wrong} of {len(pair)} patients of both datasets stand in")
+    assert gate.found.startswith(f"{wrong} of {len(pair)} patients of both datasets are in")
 
 
 # --- scripts

@@ -62,7 +62,7 @@ def test_every_violation_is_listed_with_its_lines(tmp_path):
         "sex, 1 x is none of Male, Female, blank: F (line 3)",
         "Edema, 1 x is none of 1, 0, -1, blank: 2.0 (line 4)",
         "age, 1 x is no age from 0 to 120 years: 148.0 (line 5)",
-        "image_id, 2 x stands twice (lines 2, 6)",
+        "image_id, 2 x is a duplicate (lines 2, 6)",
         "patient_id, 1 x is blank (line 7)",
         "split, 1 x is none of train, val, test: validate (line 2)",
     ):
@@ -89,7 +89,7 @@ def test_a_file_without_the_columns_or_not_there_is_refused(tmp_path):
 def test_the_same_image_in_two_files_is_refused(tmp_path):
     write_records(tmp_path / "a.csv", made())
     write_records(tmp_path / "b.csv", made())
-    with pytest.raises(InputError, match="6 image_id stand in more than one"):
+    with pytest.raises(InputError, match="6 duplicate image_id across"):
         read_records(tmp_path / "a.csv", tmp_path / "b.csv")
 
 

@@ -30,7 +30,7 @@ from cxrfmkd.synthetic import anatomy, chexpert, mimic
 from cxrfmkd.synthetic.images import Exposure, draw
 from cxrfmkd.synthetic.population import PRESENTABLE, population, stream
 from cxrfmkd.synthetic.truth import CHEXPERT, MIMIC, PATHOLOGIES, planted
-from cxrfmkd.synthetic.writing import image
+from cxrfmkd.synthetic.writing import exposure
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 WRITERS = {"chexpert": chexpert.write, "mimic": mimic.write}
@@ -326,7 +326,7 @@ def test_a_linear_probe_finds_what_is_planted_and_nothing_else(truth):
     rows = rows[rows.included & (rows["view"] != "LATERAL")].reset_index(drop=True)
     images = np.stack(
         [
-            np.asarray(Image.fromarray(draw(image(row, 5), truth)).resize((64, 64)), np.float32)
+            np.asarray(Image.fromarray(draw(exposure(row, 5), truth)).resize((64, 64)), np.float32)
             for _, row in rows.iterrows()
         ]
     ).reshape(len(rows), -1)

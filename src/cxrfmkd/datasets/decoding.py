@@ -26,7 +26,7 @@ class UnreadableError(ValueError):
 
 @dataclass(frozen=True)
 class Square:
-    """A packed image: pixels uint8 (size, size); height, width and bits per sample of the file it came from."""
+    """A packed image: pixels uint8 (size, size); height, width and bits per sample of its file."""
 
     pixels: np.ndarray
     height: int
@@ -44,12 +44,13 @@ def decode(path: Path, size: int, aspect: str) -> Square:
     try:
         if path.suffix.lower() in DICOM:
             pixels, bits = read_dicom(path)
-            return Square(fit(Image.fromarray(pixels), size, aspect), *pixels.shape, bits)
+            height, width = pixels.shape
+            return Square(fit(Image.fromarray(pixels), size, aspect), height, width, bits)
         with Image.open(path) as image:
             width, height = image.size
             bits = _bits(image)
-            wanted = shape(width, height, size, aspect)
-            drafted = image.draft("L", (2 * wanted[0], 2 * wanted[1]))
+            inner = inner_size(width, height, size, aspect)
+            drafted = image.draft("L", (2 * inner[0], 2 * inner[1]))
             box = drafted[1] if drafted else None
             return Square(fit(_grey(image), size, aspect, box), height, width, bits)
     except MemoryError:
@@ -61,7 +62,7 @@ def decode(path: Path, size: int, aspect: str) -> Square:
         raise UnreadableError(f"{type(error).__name__}: {reason[0]}") from error
 
 
-def shape(width: float, height: float, size: int, aspect: str) -> tuple[int, int]:
+def inner_size(width: float, height: float, size: int, aspect: str) -> tuple[int, int]:
     """Width and height of the image within the square."""
     if aspect == "squash":
         return size, size
@@ -70,7 +71,10 @@ def shape(width: float, height: float, size: int, aspect: str) -> tuple[int, int
 
 
 def fit(
-    image: Image.Image, size: int, aspect: str, box: tuple[float, ...] | None = None
+    image: Image.Image,
+    size: int,
+    aspect: str,
+    box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
     """A grey image (mode L, or F with values 0-255) as uint8 (size, size).
 
@@ -78,21 +82,24 @@ def fit(
     in the middle of one.
     """
     left, top, right, bottom = box or (0, 0, *image.size)
-    wanted = shape(right - left, bottom - top, size, aspect)
-    small = image.resize(wanted, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    inner = inner_size(right - left, bottom - top, size, aspect)
+    small = image.resize(inner, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
     pixels = np.asarray(small)
     if pixels.dtype != np.uint8:
         pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-    if wanted == (size, size):
+    if inner == (size, size):
         return pixels
     square = np.zeros((size, size), np.uint8)
-    left, top = (size - wanted[0]) // 2, (size - wanted[1]) // 2
-    square[top : top + wanted[1], left : left + wanted[0]] = pixels
+    left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
+    square[top : top + inner[1], left : left + inner[0]] = pixels
     return square
 
 
 def stretch(pixels: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
-    """Values from `low` to `high` (default: their own range) on 0-255, clipped; float32. A constant image is 0."""
+    """Values from `low` to `high` (default: their own range) on 0-255, clipped; float32.
+
+    A constant image is 0.
+    """
     values = pixels.astype(np.float32)
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
@@ -102,12 +109,10 @@ def stretch(pixels: np.ndarray, low: float | None = None, high: float | None = N
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, int]:
-    """A DICOM image, bright where it attenuates: float32 (h, w) with values 0-255, and its bits
-    stored.
+    """A DICOM image, bright where it attenuates: float32 (h, w) of 0-255, and its bits stored.
 
     Modality rescale, then the first window if there is one (else the image's own range), then
-    MONOCHROME1 is
-    inverted: the order of the teacher's first client.
+    MONOCHROME1 is inverted: the order of the teacher's first client.
     """
     try:
         import pydicom
@@ -132,14 +137,15 @@ def read_dicom(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    if getattr(image, "n_frames", 1) > 1:
-        raise UnreadableError(f"{image.n_frames} pictures in one file")
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        raise UnreadableError(f"{frames} pictures in one file")
     if image.mode in DEEP:
         return Image.fromarray(stretch(np.asarray(image)))
     return image.convert("L")
 
 
 def _bits(image: Image.Image) -> int:
-    if image.mode.startswith("I;16") or (image.tile and "16" in str(image.tile[0].args)):
+    tiles = getattr(image, "tile", None)
+    if image.mode.startswith("I;16") or (tiles and "16" in str(tiles[0].args)):
         return 16
     return BITS.get(image.mode, 8)

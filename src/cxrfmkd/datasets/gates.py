@@ -24,7 +24,10 @@ JOINED = 0.5
 
 @dataclass(frozen=True)
 class Gate:
-    """One check. status: "passed", "failed" (the study stops) or "noted" (worth knowing, no fault in itself)."""
+    """One check.
+
+    status: "passed", "failed" (the study stops) or "noted" (worth knowing, no fault in itself).
+    """
 
     name: str
     status: str
@@ -32,31 +35,33 @@ class Gate:
 
 
 def _gate(
-    name: str, wrong: int | np.integer, found: str, otherwise: str, kind: str = "failed"
+    name: str, violations: int | np.integer, if_violated: str, if_met: str, status: str = "failed"
 ) -> Gate:
-    return Gate(name, kind if wrong else "passed", found if wrong else otherwise)
+    return Gate(name, status if violations else "passed", if_violated if violations else if_met)
 
 
 def patients(records: pd.DataFrame) -> Gate:
-    """No patient stands in two splits."""
+    """No patient is in two splits."""
     total = records.patient_id.nunique()
-    both = _shared(records, "patient_id")
-    found = f"{both.sum()} of {total} patients stand in more than one split: {_pairs(both)}"
-    return _gate("patients in one split", len(both), found, f"{total} patients, each in one split")
+    shared = _shared(records, "patient_id")
+    message = f"{shared.sum()} of {total} patients are in more than one split: {_pairs(shared)}"
+    return _gate(
+        "patients in one split", len(shared), message, f"{total} patients, each in one split"
+    )
 
 
 def patients_of_both(source: pd.DataFrame, target: pd.DataFrame) -> Gate:
-    """No patient stands in one split of a transfer's source and in another of its target; records of all splits."""
+    """No patient is in different splits of a transfer's source and target; all splits given."""
     columns = ["patient_id", "split"]
-    both = _shared(pd.concat([source[columns], target[columns]]), "patient_id")
+    shared = _shared(pd.concat([source[columns], target[columns]]), "patient_id")
     common = len(set(source.patient_id) & set(target.patient_id))
-    found = (
-        f"{both.sum()} of {common} patients of both datasets stand in different splits: "
-        f"{_pairs(both)}. Draw both "
-        "datasets' splits with the same shares, seed and limit, or give both the same split file"
+    message = (
+        f"{shared.sum()} of {common} patients of both datasets are in different splits: "
+        f"{_pairs(shared)}. Draw both datasets' splits with the same shares, seed and limit, or "
+        "give both the same split file"
     )
     otherwise = f"{common} patients are in both datasets, each in the same split"
-    return _gate("patients in one split of source and target", len(both), found, otherwise)
+    return _gate("patients in one split of source and target", len(shared), message, otherwise)
 
 
 def identities(records: pd.DataFrame, patterns: dict[str, str]) -> Gate:
@@ -64,9 +69,9 @@ def identities(records: pd.DataFrame, patterns: dict[str, str]) -> Gate:
     problems = []
     for column, pattern in patterns.items():
         named = records.path.str.extract(pattern)[0]
-        silent, other = named.isna(), named.notna() & named.ne(records[column])
-        if silent.any():
-            problems.append(f"{silent.sum()} paths name no {column}{_rows(silent)}")
+        unnamed, other = named.isna(), named.notna() & named.ne(records[column])
+        if unnamed.any():
+            problems.append(f"{unnamed.sum()} paths name no {column}{_rows(unnamed)}")
         if other.any():
             problems.append(
                 f"{other.sum()} paths are of another {column} than their row{_rows(other)}"
@@ -76,11 +81,11 @@ def identities(records: pd.DataFrame, patterns: dict[str, str]) -> Gate:
 
 
 def keys(records: pd.DataFrame) -> Gate:
-    """Every image_id and every path stands once."""
+    """No duplicate image_id and no duplicate path."""
     problems = [
-        f"{wrong.sum()} rows share their {column}{_rows(wrong)}"
+        f"{duplicate.sum()} rows share their {column}{_rows(duplicate)}"
         for column in ("image_id", "path")
-        if (wrong := records[column].duplicated(keep=False)).any()
+        if (duplicate := records[column].duplicated(keep=False)).any()
     ]
     return _gate("one row an image", len(problems), "; ".join(problems), f"{len(records)} keys")
 
@@ -88,34 +93,37 @@ def keys(records: pd.DataFrame) -> Gate:
 def labels(records: pd.DataFrame) -> Gate:
     """Every label is 1, 0, -1 or blank."""
     values = records[list(FINDINGS)]
-    wrong = (values.notna() & ~values.isin(LABELS)).sum()
-    said = ", ".join(f"{name} {count}" for name, count in wrong[wrong > 0].items())
-    return _gate("labels 1, 0, -1 or blank", wrong.sum(), f"other values: {said}", "all are")
+    invalid = (values.notna() & ~values.isin(LABELS)).sum()
+    counts = ", ".join(f"{name} {count}" for name, count in invalid[invalid > 0].items())
+    return _gate("labels 1, 0, -1 or blank", invalid.sum(), f"other values: {counts}", "all are")
 
 
 def ages(records: pd.DataFrame) -> Gate:
     """Every age is possible."""
-    wrong = records.age.notna() & ~records.age.between(0, OLDEST)
-    found = f"{wrong.sum()} ages are not from 0 to {OLDEST}{_rows(wrong)}"
-    return _gate("possible ages", wrong.sum(), found, f"{records.age.isna().sum()} blank")
+    invalid = records.age.notna() & ~records.age.between(0, OLDEST)
+    message = f"{invalid.sum()} ages are not from 0 to {OLDEST}{_rows(invalid)}"
+    return _gate("possible ages", invalid.sum(), message, f"{records.age.isna().sum()} blank")
 
 
 def demographics(joined: float | None) -> Gate:
-    """The demographic table speaks of these patients."""
+    """The demographic table is of these patients."""
     if joined is None:
         return Gate("demographics joined", "passed", "this dataset has no table to join")
-    found = f"{joined:.1%} of the images have their patient in the demographic table"
+    message = f"{joined:.1%} of the images have their patient in the demographic table"
     if joined < JOINED:
-        found += f", less than {JOINED:.0%}: are the two tables of the same release and their keys written alike?"
-    return _gate("demographics joined", joined < JOINED, found, found)
+        message += (
+            f", less than {JOINED:.0%}: are the two tables of the same release and their keys "
+            "written alike?"
+        )
+    return _gate("demographics joined", joined < JOINED, message, message)
 
 
 def splits(records: pd.DataFrame) -> Gate:
     """No split is empty."""
     sizes = records.split.value_counts().reindex(list(SPLITS), fill_value=0)
-    said = ", ".join(f"{name} {size}" for name, size in sizes.items())
-    found = f"{said}. Give more patients, or other shares of the split"
-    return _gate("no split is empty", (sizes == 0).sum(), found, said)
+    message = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    remedy = "Give more patients, or other shares of the split"
+    return _gate("no split is empty", (sizes == 0).sum(), f"{message}. {remedy}", message)
 
 
 def strata(records: pd.DataFrame) -> Gate:
@@ -126,29 +134,31 @@ def strata(records: pd.DataFrame) -> Gate:
     cells = pd.crosstab(test.race, test.disease).reindex(columns=list(DISEASES), fill_value=0)
     cells = cells.reindex(list(RACES), fill_value=0).stack()
     empty = [f"{race} x {kind}" for (race, kind), count in cells.items() if count == 0]
-    found = f"no test image of {some(empty, 9)}"
+    message = f"no test image of {some(empty, 9)}"
     return _gate(
-        "no empty stratum", len(empty), found, "every race x disease has test images", "noted"
+        "no empty stratum", len(empty), message, "every race x disease has test images", "noted"
     )
 
 
 def learnable(records: pd.DataFrame) -> Gate:
-    """Every finding has positives and others in each split; where not, its metrics are undefined there."""
+    """Every finding has both classes in each split; else its metrics are undefined there."""
     counts = (
         records[list(FINDINGS)].eq(1).groupby(records.split).agg(["sum", "size"]).stack(level=0)
     )
     one_class = counts[(counts["sum"] == 0) | (counts["sum"] == counts["size"])].index
-    said = some([f"{finding} in {side}" for side, finding in one_class], 42)
+    cells = some([f"{finding} in {split}" for split, finding in one_class], 42)
     return _gate(
-        "both classes of every finding", len(one_class), f"one class alone: {said}", "all", "noted"
+        "both classes of every finding", len(one_class), f"one class alone: {cells}", "all", "noted"
     )
 
 
 def contradictions(records: pd.DataFrame) -> Gate:
     """No Finding together with Pleural Effusion, which then wins."""
     both = int((records["No Finding"].eq(1) & records["Pleural Effusion"].eq(1)).sum())
-    found = f"{both} images have No Finding and Pleural Effusion at once; they count as Pleural Effusion"
-    return _gate("No Finding means none", both, found, "never beside an effusion", "noted")
+    message = (
+        f"{both} images have No Finding and Pleural Effusion at once; they count as the latter"
+    )
+    return _gate("No Finding means none", both, message, "never beside an effusion", "noted")
 
 
 def check(records: pd.DataFrame, patterns: dict[str, str], joined: float | None) -> list[Gate]:
@@ -172,47 +182,48 @@ def enforce(gates: Iterable[Gate], source: str) -> None:
     gates = list(gates)
     failed = sum(gate.status == "failed" for gate in gates)
     if failed:
-        said = "\n".join(f"  {gate.status:6}  {gate.name}: {gate.found}" for gate in gates)
+        report = "\n".join(f"  {gate.status:6}  {gate.name}: {gate.found}" for gate in gates)
         raise InputError(
             f"{source}: {failed} of {len(gates)} gates failed, so nothing is built on these "
-            f"records.\n{said}"
+            f"records.\n{report}"
         )
 
 
 def identical(records: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Images of different splits that are the same pixel for pixel: columns image_id, split,
-    sha256.
+    """Images of different splits that are equal pixel for pixel: image_id, split, sha256.
 
     records: of all splits. images: index of the packed images, with `image_id` and the `sha256` of
     the pixels. Records that were not packed are skipped.
     """
-    both = records[["image_id", "split"]].merge(images[["image_id", "sha256"]], on="image_id")
-    sides = both.groupby("sha256").split.transform("nunique")
-    return both[sides > 1].sort_values(["sha256", "split", "image_id"], ignore_index=True)
+    hashed = records[["image_id", "split"]].merge(images[["image_id", "sha256"]], on="image_id")
+    splits_of_hash = hashed.groupby("sha256").split.transform("nunique")
+    return hashed[splits_of_hash > 1].sort_values(
+        ["sha256", "split", "image_id"], ignore_index=True
+    )
 
 
 def pixels(twins: pd.DataFrame) -> Gate:
-    """No image stands in two splits under two names. twins: as from `identical`."""
-    groups = _shared(twins, "sha256")
-    found = (
-        f"{len(twins)} images are {groups.sum()} images that stand in more than one split: "
-        f"{_pairs(groups)}. Leave them "
-        "out by naming a CSV with their image_id as datasets.<name>.tables.exclude"
+    """No image is in two splits under two names. twins: as from `identical`."""
+    shared = _shared(twins, "sha256")
+    message = (
+        f"{len(twins)} records show {shared.sum()} images that are in more than one split: "
+        f"{_pairs(shared)}. Leave them out by naming a CSV with their image_id as "
+        "datasets.<name>.tables.exclude"
     )
-    return _gate("images in one split", len(twins), found, "no image stands in two splits")
+    return _gate("images in one split", len(twins), message, "no image is in two splits")
 
 
 def _shared(rows: pd.DataFrame, column: str) -> pd.Series:
-    """How many values of `column` stand in which splits, of those that stand in more than one."""
+    """How many values of `column` are in which splits, of those that are in more than one."""
     pairs = rows[[column, "split"]].drop_duplicates()
     pairs = pairs[pairs[column].duplicated(keep=False)]
-    sides = pairs.groupby(column).split.agg(lambda s: " and ".join(sorted(s, key=SPLITS.index)))
-    return sides.value_counts()
+    names = pairs.groupby(column).split.agg(lambda s: " and ".join(sorted(s, key=SPLITS.index)))
+    return names.value_counts()
 
 
 def _pairs(shared: pd.Series) -> str:
-    return ", ".join(f"{count} in {sides}" for sides, count in shared.items())
+    return ", ".join(f"{count} in {names}" for names, count in shared.items())
 
 
-def _rows(wrong: pd.Series) -> str:
-    return f" (rows {some(np.flatnonzero(wrong) + 1)})"
+def _rows(mask: pd.Series) -> str:
+    return f" (rows {some(np.flatnonzero(mask) + 1)})"

@@ -52,28 +52,25 @@ def pack(
     shards: str | Path,
     workers: int,
 ) -> KeyedArray:
-    """Pack the images of `records` (image_id, path below `root`) into the keyed array `out`, uint8
-    (n, size, size).
+    """Pack the images of `records` into the keyed array `out`, uint8 (n, size, size).
 
-    The index says height, width and bits of each file and the sha256 of its packed pixels. Images
-    that cannot be
-    read are not in the array: `excluded.csv` beside it says which and why, and `meta["excluded"]`
-    lists them. Raises InputError if the root is missing or more than `settings.unreadable` of the
-    images cannot be read.
+    records: image_id, and path below `root`. The index says height, width and bits of each file
+    and the sha256 of its packed pixels. Images that cannot be read are not in the array:
+    `excluded.csv` beside it says which and why, and `meta["excluded"]` lists them. Raises
+    InputError if the root is missing or more than `settings.unreadable` images cannot be read.
     """
     root, out = Path(root), Path(out)
     if not root.is_dir():
         raise InputError(
             f"datasets.{dataset}.images: there is no folder {root}. Set it to the folder that the "
-            "paths in the "
-            "records start from."
+            "paths in the records start from."
         )
     if records.empty:
         raise InputError(f"{dataset}: the records name no image; look at its records/summary.json.")
     work = _divide(records, settings, root, Path(shards))
     _decode_all(work, settings, root, workers, len(records))
     facts, excluded = _facts(work)
-    _judge(facts, excluded, work, settings, dataset, root)
+    _check_unreadable(facts, excluded, work, settings, dataset, root)
     out.mkdir(parents=True, exist_ok=True)
     _join(work, facts, settings.size, out)
     write_table(out / "excluded.csv", excluded)
@@ -111,25 +108,26 @@ def _divide(records: pd.DataFrame, settings: Images, root: Path, shards: Path) -
 
 
 def _decode_all(work: list[Shard], settings: Images, root: Path, workers: int, total: int) -> None:
-    """Make the shards that are not there yet, saying how far it is about every minute."""
-    waiting = [shard for shard in work if not shard.file.exists()]
-    done = total - sum(len(shard.paths) for shard in waiting)
+    """Make the shards that do not exist yet; log the progress about every minute."""
+    pending = [shard for shard in work if not shard.file.exists()]
+    done = total - sum(len(shard.paths) for shard in pending)
     if done:
         log.info("%d of %d images are in shards already; going on from there", done, total)
-    before, start, said = done, time.monotonic(), time.monotonic()
+    before, start, logged = done, time.monotonic(), time.monotonic()
     make = partial(_make, root, settings.size, settings.aspect)
-    for images in parallel_map(make, waiting, min(workers, max(1, len(waiting)))):
+    for images in parallel_map(make, pending, min(workers, max(1, len(pending)))):
         done += images
-        if time.monotonic() - said > 60 or done == total:
-            said = time.monotonic()
+        if time.monotonic() - logged > 60 or done == total:
+            logged = time.monotonic()
             log.info(
-                "%d of %d images, %.0f a second", done, total, (done - before) / (said - start)
+                "%d of %d images, %.0f a second", done, total, (done - before) / (logged - start)
             )
 
 
 def _make(root: Path, size: int, aspect: str, shard: Shard) -> int:
     """Decode one shard's images and write its file; returns how many images it has."""
-    squares, facts = [], []
+    squares: list[np.ndarray] = []
+    facts: list[dict[str, str | int]] = []
     for image_id, path in zip(shard.image_ids, shard.paths, strict=True):
         try:
             image = decode(root / path, size, aspect)
@@ -137,15 +135,9 @@ def _make(root: Path, size: int, aspect: str, shard: Shard) -> int:
             facts.append({"image_id": image_id, "reason": str(error)})
             continue
         squares.append(image.pixels)
-        facts.append(
-            {
-                "image_id": image_id,
-                "height": image.height,
-                "width": image.width,
-                "bits": image.bits,
-                "sha256": hashlib.sha256(image.pixels.tobytes()).hexdigest(),
-            }
-        )
+        size_of_file = {"height": image.height, "width": image.width, "bits": image.bits}
+        digest = hashlib.sha256(image.pixels.tobytes()).hexdigest()
+        facts.append({"image_id": image_id} | size_of_file | {"sha256": digest})
     pixels = np.stack(squares) if squares else np.empty((0, size, size), np.uint8)
     with atomic_write(shard.file) as partial_file:
         np.savez(partial_file, pixels=pixels, facts=np.array(json.dumps(facts)))
@@ -164,7 +156,7 @@ def _facts(work: list[Shard]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return packed, pd.DataFrame(excluded, columns=["image_id", "reason"])
 
 
-def _judge(
+def _check_unreadable(
     facts: pd.DataFrame,
     excluded: pd.DataFrame,
     work: list[Shard],
@@ -172,25 +164,23 @@ def _judge(
     dataset: str,
     root: Path,
 ) -> None:
-    """Refuse too many unreadable images, and forget their shards, so that they are tried again next time."""
+    """Refuse too many unreadable images, and delete their shards, so that they are tried again."""
     total = len(facts) + len(excluded)
     if excluded.empty:
         return
     log.warning("%d of %d images cannot be read", len(excluded), total)
     if len(excluded) <= settings.unreadable * total and len(facts):
         return
-    lost = set(excluded.image_id)
+    unreadable = set(excluded.image_id)
     for shard in work:
-        if lost.intersection(shard.image_ids):
+        if unreadable.intersection(shard.image_ids):
             shard.file.unlink()
     reasons = excluded.reason.value_counts()
     listed = "; ".join(f"{n} x {reason}" for reason, n in reasons.head(5).items())
     raise InputError(
         f"{dataset}: {len(excluded)} of {total} images below {root} cannot be read, more than "
-        "images.unreadable = "
-        f"{settings.unreadable:g} allows: {listed}. Check datasets.{dataset}.images, repair the "
-        "files, or raise "
-        "images.unreadable."
+        f"images.unreadable = {settings.unreadable:g} allows: {listed}. Check "
+        f"datasets.{dataset}.images, repair the files, or raise images.unreadable."
     )
 
 

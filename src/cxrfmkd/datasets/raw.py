@@ -1,4 +1,4 @@
-"""The raw tables of a dataset: read as text, their columns checked, and a count of every row that is left out."""
+"""The raw tables of a dataset: read as text, columns checked, every excluded row counted."""
 
 from __future__ import annotations
 
@@ -35,13 +35,15 @@ class Raw:
         return f"datasets.{self.name}.tables.{key}"
 
     def has(self, key: str) -> bool:
+        """Whether the table is configured."""
         return key in self.settings.tables
 
     def path(self, key: str) -> Path:
+        """File of the table."""
         return Path(self.settings.tables[key])
 
     def require(self, needed: tuple[str, ...], optional: tuple[str, ...]) -> None:
-        """Raise InputError that lists every table that is not configured, not known or not on disk."""
+        """Raise InputError with every table that is not configured, not known or not on disk."""
         tables = self.settings.tables
         problems = [f"{self.setting(key)} is not set" for key in needed if key not in tables]
         for key in tables:
@@ -51,9 +53,9 @@ class Raw:
                     f"only {some((*needed, *optional), 9)}"
                 )
             elif not self.path(key).is_file():
-                twin = self.path(key)
-                twin = twin.with_suffix("") if twin.suffix == ".gz" else Path(f"{twin}.gz")
-                hint = f", but {twin.name} is there" if twin.is_file() else ""
+                path = self.path(key)
+                other = path.with_suffix("") if path.suffix == ".gz" else Path(f"{path}.gz")
+                hint = f", but {other.name} is there" if other.is_file() else ""
                 problems.append(
                     f"{self.setting(key)} is {self.path(key)}, which does not exist{hint}"
                 )
@@ -61,7 +63,7 @@ class Raw:
             raise InputError("\n".join(("The raw tables are not complete.", *problems)))
 
     def table(self, key: str, columns: tuple[str, ...], also: tuple[str, ...] = ()) -> pd.DataFrame:
-        """A raw table's `columns`, and those of `also` that it has, as text; blank cells are missing values."""
+        """A raw table's `columns`, and those of `also` that it has, as text; blank is missing."""
         path = self.path(key)
         if path.suffix == ".xlsx":
             frame = pd.read_excel(path, dtype="str", engine="openpyxl")
@@ -87,15 +89,14 @@ class Raw:
 
     def unique(self, frame: pd.DataFrame, by: list[str], key: str) -> pd.DataFrame:
         """`frame`, in which no two rows have the same key `by` and none has a blank one."""
-        twice = frame.duplicated(by, keep=False).to_numpy()
+        duplicate = frame.duplicated(by, keep=False).to_numpy()
         blank = frame[by].isna().any(axis=1).to_numpy()
-        for wrong, what in ((twice, "stand more than once"), (blank, "are blank")):
-            if wrong.any():
+        for rows, problem in ((duplicate, "duplicate"), (blank, "blank")):
+            if rows.any():
                 raise InputError(
-                    f"{self.setting(key)} ({self.path(key).name}): {wrong.sum()} rows whose "
-                    f"{' and '.join(by)} "
-                    f"{what} ({lines(np.flatnonzero(wrong))}). Each key must stand once; repair "
-                    "the file."
+                    f"{self.setting(key)} ({self.path(key).name}): {rows.sum()} rows have a "
+                    f"{problem} {' and '.join(by)} ({lines(np.flatnonzero(rows))}). Each row needs "
+                    "a key of its own; repair the file."
                 )
         return frame
 
@@ -121,8 +122,7 @@ def _text(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 class Flow:
-    """What happened to the images on their way into the study: one step after the other, none in
-    silence.
+    """What happened to the images on their way into the study, step by step.
 
     steps: `step`, images `kept` and `excluded`, `patients` kept, and the `reason`.
     listed: (image_id, reason) of images that were left out because something is wrong with them, as
@@ -135,32 +135,25 @@ class Flow:
         self._note(frame, step, 0, "")
 
     def keep(
-        self, frame: pd.DataFrame, wanted: pd.Series, step: str, reason: str, listed: bool = False
+        self, frame: pd.DataFrame, mask: pd.Series, step: str, reason: str, listed: bool = False
     ) -> pd.DataFrame:
-        """The rows where `wanted` holds; the others are counted under `reason`, and listed if asked to."""
-        wanted = wanted.to_numpy(bool)
-        if listed and not wanted.all():
-            self.listed.append(frame.loc[~wanted, ["image_id"]].assign(reason=reason))
-        kept = frame[wanted]
-        self._note(kept, step, int((~wanted).sum()), reason)
-        if kept.empty:
+        """The rows where `mask` holds; the others are counted under `reason`, or also listed."""
+        mask = mask.to_numpy(bool)
+        if listed and not mask.all():
+            self.listed.append(frame.loc[~mask, ["image_id"]].assign(reason=reason))
+        remaining = frame[mask]
+        self._note(remaining, step, int((~mask).sum()), reason)
+        if remaining.empty:
             raise InputError(
                 f"No image is left after the step `{step}`, which excludes: {reason}.\n"
                 + self.report()
             )
-        return kept
+        return remaining
 
     def _note(self, frame: pd.DataFrame, step: str, excluded: int, reason: str) -> None:
+        counts = {"kept": len(frame), "excluded": excluded}
         patients = int(frame.patient_id.nunique())
-        self.steps.append(
-            {
-                "step": step,
-                "kept": len(frame),
-                "excluded": excluded,
-                "patients": patients,
-                "reason": reason,
-            }
-        )
+        self.steps.append({"step": step} | counts | {"patients": patients, "reason": reason})
 
     def excluded(self) -> pd.DataFrame:
         """The listed images: image_id, reason."""

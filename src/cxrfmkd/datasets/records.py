@@ -27,7 +27,7 @@ OLDEST = 120
 
 
 def key(paths: pd.Series) -> pd.Series:
-    """`image_id` of relative image paths: the path without its suffix, so that equal file names in two folders differ."""
+    """`image_id` of relative image paths: the path without its suffix, unique across folders."""
     return paths.str.replace(r"\.[^./]+$", "", regex=True)
 
 
@@ -50,7 +50,7 @@ def disease(records: pd.DataFrame) -> pd.Series:
 
 
 def age_bin(ages: pd.Series) -> pd.Series:
-    """Bin 0 to 7 of ages in years (see `AGE_EDGES`, upper ends included); blank where the age is blank."""
+    """Bin 0 to 7 of ages in years (`AGE_EDGES`, upper ends included); blank where age is."""
     bins = np.searchsorted(AGE_EDGES, ages.to_numpy(float), side="left")
     return pd.Series(bins, ages.index, dtype="Int64", name="age_bin").where(ages.notna())
 
@@ -78,22 +78,20 @@ def targets(records: pd.DataFrame, uncertain: str = "zeros") -> np.ndarray:
 
 
 def present(records: pd.DataFrame, *arrays: KeyedArray) -> pd.DataFrame:
-    """The records that every array has, in order; dropped are those alone that an array lists as
-    excluded.
+    """The records that every array has, in order, less those that an array lists as excluded.
 
     An array lists them in its `meta["excluded"]`. Any other absence raises InputError.
     """
     keep = np.ones(len(records), bool)
     for array in arrays:
         absent = ~records.image_id.isin(array.index.image_id).to_numpy()
-        stray = absent & ~records.image_id.isin(array.meta.get("excluded", [])).to_numpy()
-        if stray.any():
+        unexplained = absent & ~records.image_id.isin(array.meta.get("excluded", [])).to_numpy()
+        if unexplained.any():
             raise InputError(
-                f"{array.name}: {stray.sum()} of {len(records)} records are neither in it nor "
-                "among those that it "
-                f"excluded (record rows {some(np.flatnonzero(stray) + 1)}). It was made from other "
-                "records; "
-                "make it again."
+                f"{array.name}: {unexplained.sum()} of {len(records)} records are neither in it "
+                "nor among those that it excluded (record rows "
+                f"{some(np.flatnonzero(unexplained) + 1)}). It was made from other records; make "
+                "it again."
             )
         keep &= ~absent
     return records[keep].reset_index(drop=True)
@@ -107,11 +105,11 @@ def read_records(*paths: str | Path) -> pd.DataFrame:
     """
     frames = [_read(Path(path)) for path in paths]
     records = pd.concat(frames, ignore_index=True)
-    twice = int(records.image_id.duplicated().sum())
-    if twice:
+    duplicates = int(records.image_id.duplicated().sum())
+    if duplicates:
         raise InputError(
-            f"{some(paths)}: {twice} image_id stand in more than one of these files. Make the "
-            "records again."
+            f"{some(paths)}: {duplicates} duplicate image_id across these files. Make the records "
+            "again."
         )
     return records
 
@@ -142,13 +140,13 @@ def _read(path: Path) -> pd.DataFrame:
 def numbers(column: pd.Series, source: str) -> pd.Series:
     """A text column as float64; InputError with lines and values where one is no number."""
     codes, texts = pd.factorize(column)
-    known = np.append(pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float), np.nan)
-    parsed = pd.Series(known[codes], column.index, name=column.name)
-    wrong = parsed.isna() & column.notna()
-    if wrong.any():
+    values = np.append(pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float), np.nan)
+    parsed = pd.Series(values[codes], column.index, name=column.name)
+    invalid = parsed.isna() & column.notna()
+    if invalid.any():
         raise InputError(
-            f"{source}, column {column.name}: {wrong.sum()} values are no numbers, such as "
-            f"{some(column[wrong].unique())} ({lines(np.flatnonzero(wrong))})."
+            f"{source}, column {column.name}: {invalid.sum()} values are not numbers, such as "
+            f"{some(column[invalid].unique())} ({lines(np.flatnonzero(invalid))})."
         )
     return parsed
 
@@ -167,8 +165,8 @@ def check(records: pd.DataFrame, source: str) -> None:
     import pandera.pandas as pandera
 
     def one_of(allowed: Sequence[str], nullable: bool = True) -> pandera.Column:
-        said = f"is none of {', '.join(allowed)}{', blank' * nullable}"
-        return pandera.Column(str, pandera.Check.isin(allowed, error=said), nullable=nullable)
+        error = f"is none of {', '.join(allowed)}{', blank' * nullable}"
+        return pandera.Column(str, pandera.Check.isin(allowed, error=error), nullable=nullable)
 
     labels = pandera.Check.isin(LABELS, error="is none of 1, 0, -1, blank")
     ages = pandera.Check.in_range(0, OLDEST, error=f"is no age from 0 to {OLDEST} years")
@@ -189,7 +187,7 @@ def check(records: pd.DataFrame, source: str) -> None:
         return
     report = [f"{source}: {len(cases)} values break the rules of a records file."]
     for (column, rule), group in cases.groupby(["column", "check"], sort=False):
-        rule = {"not_nullable": "is blank", "field_uniqueness": "stands twice"}.get(rule, rule)
+        rule = {"not_nullable": "is blank", "field_uniqueness": "is a duplicate"}.get(rule, rule)
         values = "" if column in KEYS else f": {some(group.failure_case.unique())}"
         where = lines(group["index"].to_numpy(int)) if group["index"].notna().all() else "all lines"
         report.append(f"  column {column}, {len(group)} x {rule}{values} ({where})")
@@ -197,7 +195,7 @@ def check(records: pd.DataFrame, source: str) -> None:
 
 
 def _typed(records: pd.DataFrame) -> pd.DataFrame:
-    """`records` with wholly blank text columns as text, which an empty column does not say of itself."""
+    """`records` with blank text columns as text: an empty column does not tell its type."""
     text = (*KEYS, "sex", "race", "view", "split", "disease")
     kinds = dict.fromkeys((name for name in text if records[name].isna().all()), "str")
     return records.reset_index(drop=True).astype(kinds | dict.fromkeys(("age", *FINDINGS), float))

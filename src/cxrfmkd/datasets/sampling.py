@@ -30,13 +30,15 @@ class Sample:
 
 
 def sample(name: str, settings: Dataset) -> Sample:
-    """The records of the dataset `name`; InputError where a table, the image folder or a gate is not in order."""
+    """The records of the dataset `name`.
+
+    Raises InputError where a table, the image folder or a gate is not in order.
+    """
     root = Path(settings.images)
     if not root.is_dir():
         raise InputError(
             f"datasets.{name}.images is {root}, which is no folder. Set it to the folder that the "
-            "paths of the "
-            "tables begin in (see docs/data.md)."
+            "paths of the tables begin in (see docs/data.md)."
         )
     reading = adapters.read(name, settings)
     flow, raw = reading.flow, Raw(name, settings)
@@ -50,15 +52,15 @@ def sample(name: str, settings: Dataset) -> Sample:
     if drawn:
         records = splits.published_order(records, settings.split["seed"])
     records = complete(records)
-    found = gates.check(records, reading.identities, reading.joined)
-    gates.enforce(found, f"datasets.{name}")
+    checked = gates.check(records, reading.identities, reading.joined)
+    gates.enforce(checked, f"datasets.{name}")
     summary = {
         "dataset": name,
         "adapter": settings.adapter,
         "flow": flow.steps,
         "split": {"drawn": settings.split} if drawn else "brought by the dataset",
         "joined": reading.joined,
-        "gates": [asdict(gate) for gate in found],
+        "gates": [asdict(gate) for gate in checked],
         "notes": [*reading.notes, *missing_images(name, root, records)],
         "tables": raw.facts(),
         "counts": {side: counts(records[records.split == side]) for side in SPLITS},
@@ -70,8 +72,8 @@ def _limit(records: pd.DataFrame, settings: Dataset, flow: Flow) -> pd.DataFrame
     """The patients that the study is limited to."""
     if settings.limit is None:
         return records
-    chosen = splits.some_patients(records.patient_id, settings.limit, settings.split["seed"])
-    return flow.keep(records, chosen, "limit", f"beyond the {settings.limit} patients asked for")
+    drawn = splits.some_patients(records.patient_id, settings.limit, settings.split["seed"])
+    return flow.keep(records, drawn, "limit", f"beyond the {settings.limit} patients asked for")
 
 
 def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
@@ -83,17 +85,18 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
         if not named.any():
             raise InputError(
                 f"{raw.setting('exclude')} ({raw.path('exclude').name}) names none of the images. "
-                "Its column "
-                "image_id must hold keys of this dataset's records."
+                "Its column image_id must hold keys of this dataset's records."
             )
         records = flow.keep(records, ~named, "exclude", "in the list of images to leave out", True)
     for column, values in settings.keep.items():
-        place = f"datasets.{raw.name}.keep.{column}"
+        setting = f"datasets.{raw.name}.keep.{column}"
         if column not in records:
-            raise InputError(f"{place}: records have no such column, only {some(records, 40)}.")
-        there = sorted(records[column].dropna().unique())
-        if absent := [value for value in values if value not in there]:
-            raise InputError(f"{place}: no record has {some(absent)}; there are {some(there, 20)}.")
+            raise InputError(f"{setting}: records have no such column, only {some(records, 40)}.")
+        present = sorted(records[column].dropna().unique())
+        if absent := [value for value in values if value not in present]:
+            raise InputError(
+                f"{setting}: no record has {some(absent)}; there are {some(present, 20)}."
+            )
         records = flow.keep(
             records, records[column].isin(values), f"keep {column}", f"not {some(values)}"
         )
@@ -101,22 +104,20 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
 
 
 def missing_images(name: str, root: Path, records: pd.DataFrame) -> list[str]:
-    """A note on missing image files among `PROBES` evenly spaced records; InputError if none of
-    them is there.
+    """A note on missing files among `PROBES` evenly spaced images; InputError if all are missing.
 
     Packing looks at every file, and lists and counts those that it cannot read.
     """
-    looked = records.path.iloc[np.unique(np.linspace(0, len(records) - 1, PROBES).astype(int))]
-    absent = [path for path in looked if not (root / path).is_file()]
-    if len(absent) == len(looked):
+    paths = records.path.iloc[np.unique(np.linspace(0, len(records) - 1, PROBES).astype(int))]
+    absent = [path for path in paths if not (root / path).is_file()]
+    if len(absent) == len(paths):
         raise InputError(
-            f"datasets.{name}.images is {root}, but none of {len(looked)} images that the tables "
-            "name lies there. "
-            f"Their paths are of the form {_form(looked.iloc[0])}; set it to the folder in which "
-            "these begin."
+            f"datasets.{name}.images is {root}, but none of {len(paths)} images that the tables "
+            f"name lies there. Their paths are of the form {_form(paths.iloc[0])}; set it to the "
+            "folder in which these begin."
         )
     if absent:
-        return [f"{len(absent)} of {len(looked)} image files that were looked for do not exist."]
+        return [f"{len(absent)} of {len(paths)} image files that were looked for do not exist."]
     return []
 
 
@@ -129,10 +130,10 @@ def counts(records: pd.DataFrame) -> dict:
     """Images, patients and studies of one split, and images by attribute and by label."""
 
     def by(column: str, names: tuple[str, ...] = ()) -> dict[str, int]:
-        found = records[column].astype("object").fillna("blank").value_counts(sort=False)
+        sizes = records[column].astype("object").fillna("blank").value_counts(sort=False)
         return {
             str(names[kind]) if names and kind != "blank" else str(kind): int(n)
-            for kind, n in sorted(found.items(), key=str)
+            for kind, n in sorted(sizes.items(), key=str)
         }
 
     words = {"positive": 1, "negative": 0, "uncertain": -1}
@@ -141,12 +142,11 @@ def counts(records: pd.DataFrame) -> dict:
         | {"blank": int(records[finding].isna().sum())}
         for finding in FINDINGS
     }
-    known = records.age.notna().any()
     return {
         "images": len(records),
         "patients": int(records.patient_id.nunique()),
         "studies": len(records[["patient_id", "study_id"]].drop_duplicates()),
-        "mean_age": round(float(records.age.mean()), 2) if known else None,
+        "mean_age": round(float(records.age.mean()), 2) if records.age.notna().any() else None,
         "sex": by("sex"),
         "race": by("race"),
         "view": by("view"),

@@ -1,4 +1,4 @@
-"""Divisions by patient: the split of datasets that bring none of their own, and two halves of any patients."""
+"""Divisions by patient: the split of datasets that bring none, and two halves of any patients."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ def draw(patients: pd.Series, train: float, val: float, seed: int) -> pd.Series:
 
 
 def published_order(records: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """`records` in the row order of the mimic.sample notebook, which shuffles the rows after the
-    patients.
+    """`records` in the row order of the mimic.sample notebook: shuffled after the patients.
 
     The published resampling draws by row, so that the same draws need the same order.
     """
@@ -55,14 +54,17 @@ def _shuffled(stream: np.random.RandomState, n: int) -> np.ndarray:
 
 
 def some_patients(patients: pd.Series, limit: int, seed: int) -> pd.Series:
-    """Whether each row's patient is among `limit` patients drawn with `seed`; a larger limit keeps the smaller's."""
+    """Whether each row's patient is among `limit` patients drawn with `seed`.
+
+    A larger limit keeps the patients of a smaller one.
+    """
     unique = np.sort(patients.unique().astype(object))
-    chosen = unique[_shuffled(np.random.RandomState(seed), len(unique))[:limit]]
-    return patients.isin(set(chosen))
+    drawn = unique[_shuffled(np.random.RandomState(seed), len(unique))[:limit]]
+    return patients.isin(set(drawn))
 
 
 def half(patients: pd.Series) -> np.ndarray:
-    """Which of HALVES each row's patient belongs to, 0 or 1: fixed for ever by a hash of the patient's id."""
+    """Which of HALVES each row's patient belongs to, 0 or 1: fixed by a hash of the id."""
     codes, names = pd.factorize(patients)
     sides = [hashlib.sha256(str(name).encode()).digest()[0] & 1 for name in names]
     return np.array(sides, np.int8)[codes]

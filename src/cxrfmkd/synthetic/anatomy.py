@@ -16,8 +16,7 @@ from PIL import Image
 
 @dataclass
 class Chest:
-    """One patient's shapes at one exposure; findings and views change them before anything is
-    drawn.
+    """One patient's shapes at one exposure; findings and views change them before drawing.
 
     diaphragm: heights (y) of the right and left dome; heart: centre x, y and half axes;
     mediastinum: half width.
@@ -167,7 +166,7 @@ def draw(chest: Chest, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -
 
 
 def _vessels(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
-    """Markings that run outwards from both hila and thin out: streaks in angle, slowly changing with distance."""
+    """Markings that run outwards from both hila and thin out: streaks in angle."""
     streaks = smooth_noise((360, 64), 64, rng)
     beside, below = np.abs(canvas.x) - 0.13, canvas.y + 0.05
     distance = np.hypot(beside, below)

@@ -1,5 +1,4 @@
-"""The synthetic site in CheXpert's raw layout: train.csv, the demographics spreadsheet, the split
-file, the images.
+"""The synthetic site in CheXpert's raw layout.
 
 Layout as described in the reference notebooks of the bias study: the spreadsheet's rows are in
 another order than train.csv's, it knows patients without images, and the split file names rows of
@@ -19,12 +18,12 @@ from cxrfmkd.synthetic.truth import Truth
 from cxrfmkd.synthetic.writing import labels, write_images, write_xlsx
 from cxrfmkd.vocabulary.findings import FINDINGS
 
-RACE_TEXTS = {
+RACE_TEXTS: dict[str, tuple[str | None, ...]] = {
     "White": ("White, non-Hispanic", "White"),
     "Asian": ("Asian, non-Hispanic", "Asian", "Asian - Historical Conv"),
     "Black": ("Black, non-Hispanic", "Black or African American"),
 }
-ETHNICITIES = ("Non-Hispanic/Non-Latino", "Not Hispanic")
+ETHNICITIES: tuple[str | None, ...] = ("Non-Hispanic/Non-Latino", "Not Hispanic")
 OTHER_RACES = ("Other", "Unknown", "Native American, non-Hispanic", None)
 OTHER_ETHNICITIES = ("Hispanic/Latino", "Hispanic", "Unknown", None)
 # Why a patient is left out by the sampling rules.
@@ -55,7 +54,8 @@ def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> di
     }
 
 
-def name(patient: int) -> str:
+def patient_name(patient: int) -> str:
+    """CheXpert's name of the patient with a number from 0."""
     return f"patient{patient + 1:05d}"
 
 
@@ -67,7 +67,8 @@ def train(rows: pd.DataFrame, people: pd.DataFrame, truth: Truth, seed: int) -> 
     if len(left_out):
         sex[rows.patient == left_out[0]] = "Unknown"
     paths = [
-        f"CheXpert-v1.0/train/{name(row.patient)}/study{row.study + 1}/view{row.image + 1}_{kind.lower()}.jpg"
+        f"CheXpert-v1.0/train/{patient_name(row.patient)}/study{row.study + 1}/"
+        f"view{row.image + 1}_{kind.lower()}.jpg"
         for row, kind in zip(rows.itertuples(), frontal, strict=True)
     ]
     facts = {
@@ -85,39 +86,45 @@ def demographics(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame
     listed = people[people.reason != REASONS[2]]
     table = pd.DataFrame(
         {
-            "PATIENT": [name(patient) for patient in listed.index],
+            "PATIENT": [patient_name(patient) for patient in listed.index],
             "PRIMARY_RACE": [
-                rng.choice(OTHER_RACES if row.reason == "race" else RACE_TEXTS[row.race])
+                rng.choice(
+                    np.array(OTHER_RACES if row.reason == "race" else RACE_TEXTS[row.race], object)
+                )
                 for row in listed.itertuples()
             ],
             "GENDER": listed.sex.to_numpy(),
             "AGE_AT_CXR": listed.age.to_numpy(),
             "ETHNICITY": [
-                rng.choice(OTHER_ETHNICITIES if row.reason == "ethnicity" else ETHNICITIES)
+                rng.choice(
+                    np.array(
+                        OTHER_ETHNICITIES if row.reason == "ethnicity" else ETHNICITIES, object
+                    )
+                )
                 for row in listed.itertuples()
             ],
         }
     )
     strangers = table.sample(max(1, len(table) // 40), random_state=rng, replace=True)
     strangers = strangers.assign(
-        PATIENT=[name(int(people.index.max()) + 1 + i) for i in range(len(strangers))]
+        PATIENT=[patient_name(int(people.index.max()) + 1 + i) for i in range(len(strangers))]
     )
     return pd.concat([table, strangers]).sample(frac=1, random_state=rng, ignore_index=True)
 
 
 def split_file(rows: pd.DataFrame, people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The split of the included patients' frontal images, 60 : 10 : 30 by patient and within each race."""
+    """The split of the included patients' frontal images, 60 : 10 : 30 by patient in each race."""
     shares = np.array(["train"] * 6 + ["validate"] + ["test"] * 3)
-    parts = {}
+    split: dict[int, str] = {}
     for _, group in people[people.included].groupby("race"):
-        places = [part for _ in range(len(group) // 10 + 1) for part in rng.permutation(shares)]
-        parts.update(zip(rng.permutation(group.index), places, strict=False))
-    kept = rows.patient.isin(parts.keys()) & (rows["view"] != "LATERAL")
-    positions = np.flatnonzero(kept)
+        parts = [part for _ in range(len(group) // 10 + 1) for part in rng.permutation(shares)]
+        split.update(zip(rng.permutation(group.index), parts, strict=False))
+    included = rows.patient.isin(split.keys()) & (rows["view"] != "LATERAL")
+    positions = np.flatnonzero(included)
     return pd.DataFrame(
         {
             "": np.arange(len(positions)),
             "index": positions,
-            "split": [str(parts[patient]) for patient in rows.patient[kept]],
+            "split": [str(split[patient]) for patient in rows.patient[included]],
         }
     )

@@ -1,6 +1,6 @@
 """The synthetic site in the raw layout of MIMIC-CXR-JPG 2.0.0 and MIMIC-IV 2.2.
 
-Race stands in the admissions, so it can be absent, unknown or contradictory; the images of such
+Race is in the admissions, so it can be absent, unknown or contradictory; the images of such
 patients exist as they do in the original.
 """
 
@@ -140,7 +140,7 @@ def patients_table(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
 
 
 def admissions(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """hosp/admissions.csv.gz: one to four stays a patient, in which race may change or be missing."""
+    """hosp/admissions.csv.gz: one to four stays a patient; race may change or be missing."""
     stays = [
         (row, text) for row in people.itertuples() for text in _race_texts(row.race, row.case, rng)
     ]

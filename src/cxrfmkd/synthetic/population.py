@@ -59,14 +59,14 @@ def _patient(truth: Truth, number: int, rng: np.random.Generator) -> list[dict]:
     for study in range(1 + min(rng.poisson(0.9), 6)):
         if study:
             age = min(age + int(rng.random() < 0.3), 90)
-        found = _findings(truth, (age - mean) / spread, lasting, rng)
+        visibility = _findings(truth, (age - mean) / spread, lasting, rng)
         visible = {
             name: value
             * truth.fainter.get(name, {}).get(sex, 1)
             * truth.fainter.get(name, {}).get(race, 1)
-            for name, value in found.items()
+            for name, value in visibility.items()
         }
-        portable = rng.random() < truth.ap[found["Support Devices"] > 0]
+        portable = rng.random() < truth.ap[visibility["Support Devices"] > 0]
         views = ["AP" if portable else "PA"] * (1 + (rng.random() < 0.12))
         if not portable and rng.random() < 0.4:
             views.append("LATERAL")
@@ -104,7 +104,7 @@ def _findings(
     causes = dict(zip(FACTORS, mixed["factors"], strict=True)) | {"age": age}
     healthy = rng.random() < truth.healthy
     severities = rng.uniform(*truth.severity, size=len(PRESENTABLE))
-    found = {}
+    visibility = {}
     for name, own, severity in zip(PRESENTABLE, mixed["own"], severities, strict=True):
         loadings = truth.causes[name]
         rest = math.sqrt(1 - sum(value**2 for value in loadings.values()))
@@ -113,5 +113,5 @@ def _findings(
         if name in PATHOLOGIES:
             share = 0 if healthy else share / (1 - truth.healthy)
         present = share > 0 and liability > NormalDist().inv_cdf(1 - share)
-        found[name] = float(severity) if present else 0.0
-    return found
+        visibility[name] = float(severity) if present else 0.0
+    return visibility

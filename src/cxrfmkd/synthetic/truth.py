@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -17,8 +19,7 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 RACES = ("White", "Asian", "Black")
 PATHOLOGIES = tuple(name for name in FINDINGS if name not in ("No Finding", "Support Devices"))
 
-# Corners of a triangle with sides of length 1 around the origin: every pair of races is equally far
-# apart.
+# Corners of a triangle with sides of length 1: every pair of races is equally far apart.
 RACE_CODES = {
     "White": (0.0, 1 / math.sqrt(3)),
     "Asian": (-0.5, -0.5 / math.sqrt(3)),
@@ -49,16 +50,14 @@ class Truth:
 
     races: share of each race among the patients with one of the three races.
     female: share of female patients.
-    age: mean and standard deviation in years, normal, cut at 18 and 90; age_shift: years added by
-    race.
+    age: mean and standard deviation in years, normal, cut at 18 and 90.
+    age_shift: years added by race.
     healthy: share of studies drawn without any pathology.
     prevalence: share of studies with each finding ("No Finding" follows from the others).
-    causes: loadings of the findings on common causes (a Gaussian copula); two findings correlate by
-    the
-        products of their shared loadings.
+    causes: loadings of the findings on common causes (a Gaussian copula); two findings correlate
+        by the products of their shared loadings.
     traces: distance between the sexes, or between any two races, in standard deviations of the
-    planted
-        quantity that the image shows (0: no trace at all); for age, the slope per standard
+        planted quantity that the image shows (0: no trace at all); for age, the slope per standard
         deviation of age against noise of 1. The best possible classifier of a trace is known: see
         `ceilings`.
     fainter: finding -> {group: factor} by which its visibility is multiplied in that group.
@@ -66,9 +65,10 @@ class Truth:
     uncertain: chance that the label of a present, and of an absent, finding is -1.
     mentioned: chance that an absent finding is labelled 0 rather than left blank.
     ap: share of AP among frontal studies without support devices, and with them.
-    images: height and width in pixels; exposure: the gamma's mean and spread; noise: standard
-    deviation in
-        grey levels; marker: corner of the side marker.
+    images: height and width in pixels.
+    exposure: mean and spread of the gamma.
+    noise: standard deviation in grey levels.
+    marker: corner of the side marker.
     """
 
     site: str
@@ -99,8 +99,7 @@ class Truth:
         phi = 0.5 * (1 + math.erf(self.traces["sex"] / 2))
         race = 0.5 * (1 + math.erf(self.traces["race"] / 2))
         slope = self.traces["age"]
-        # P(trace of an older > trace of a younger) for a bivariate normal pair, by symmetry of both
-        # halves.
+        # P(trace of an older > trace of a younger), bivariate normal, by symmetry of both halves.
         rho = slope / math.hypot(1, slope)
         return {"sex": phi, "race": race, "age": _halves_auc(rho)}
 
@@ -123,6 +122,11 @@ def _halves_auc(rho: float, steps: int = 2000) -> float:
     return area
 
 
+def _prevalence(*shares: float) -> dict[str, float]:
+    """Shares of studies with each finding, in the order of `CAUSES`."""
+    return dict(zip(CAUSES, shares, strict=True))
+
+
 CHEXPERT = Truth(
     site="chexpert",
     races={"White": 0.45, "Asian": 0.30, "Black": 0.25},
@@ -130,21 +134,9 @@ CHEXPERT = Truth(
     age=(62, 16),
     age_shift={"White": 2, "Asian": 0, "Black": -4},
     healthy=0.15,
-    prevalence={
-        "Enlarged Cardiomediastinum": 0.13,
-        "Cardiomegaly": 0.18,
-        "Lung Opacity": 0.28,
-        "Lung Lesion": 0.10,
-        "Edema": 0.25,
-        "Consolidation": 0.13,
-        "Pneumonia": 0.12,
-        "Atelectasis": 0.18,
-        "Pneumothorax": 0.14,
-        "Pleural Effusion": 0.34,
-        "Pleural Other": 0.09,
-        "Fracture": 0.10,
-        "Support Devices": 0.45,
-    },
+    prevalence=_prevalence(
+        0.13, 0.18, 0.28, 0.10, 0.25, 0.13, 0.12, 0.18, 0.14, 0.34, 0.09, 0.10, 0.45
+    ),
     traces={"sex": 1.15, "age": 0.9, "race": 1.1},
     fainter={"Pleural Effusion": {"Female": 0.6}},
     ap=(0.7, 0.95),
@@ -161,21 +153,9 @@ MIMIC = Truth(
     age=(60, 17),
     age_shift={"White": 0, "Asian": 0, "Black": 0},
     healthy=0.28,
-    prevalence={
-        "Enlarged Cardiomediastinum": 0.10,
-        "Cardiomegaly": 0.22,
-        "Lung Opacity": 0.23,
-        "Lung Lesion": 0.09,
-        "Edema": 0.18,
-        "Consolidation": 0.10,
-        "Pneumonia": 0.14,
-        "Atelectasis": 0.20,
-        "Pneumothorax": 0.10,
-        "Pleural Effusion": 0.26,
-        "Pleural Other": 0.08,
-        "Fracture": 0.09,
-        "Support Devices": 0.32,
-    },
+    prevalence=_prevalence(
+        0.10, 0.22, 0.23, 0.09, 0.18, 0.10, 0.14, 0.20, 0.10, 0.26, 0.08, 0.09, 0.32
+    ),
     traces={"sex": 1.15, "age": 0.9, "race": 0.0},
     fainter={},
     ap=(0.4, 0.9),
@@ -189,32 +169,31 @@ SITES = {truth.site: truth for truth in (CHEXPERT, MIMIC)}
 
 
 def planted(site: str, **changes) -> Truth:
-    """The site's truth with `changes` to its fields; a dictionary changes only the entries that it names."""
+    """The site's truth with `changes` to its fields; a dictionary changes the entries it names."""
     if site not in SITES:
         raise InputError(f"synthetic: no site {site!r}; there are {some(SITES)}.")
     truth = SITES[site]
-    known = {entry.name for entry in dataclasses.fields(Truth)} - {"site", "causes"}
-    if unknown := sorted(set(changes) - known):
-        raise InputError(
-            f"synthetic.{site}: unknown settings {some(unknown)}; there are "
-            f"{some(sorted(known), 20)}."
-        )
-    merged = {}
+    settings = {entry.name for entry in dataclasses.fields(Truth)} - {"site", "causes"}
+    _check_names(f"synthetic.{site}", "settings", changes, settings)
+    merged: dict[str, Any] = {}
     for name, value in changes.items():
-        before = getattr(truth, name)
-        if not isinstance(before, dict):
-            merged[name] = tuple(value) if isinstance(before, tuple) else value
-            continue
-        allowed = set(FINDINGS) if name == "fainter" else set(before)
-        if unknown := sorted(set(value) - allowed):
-            raise InputError(
-                f"synthetic.{site}.{name}: unknown entries {some(unknown)}; there are "
-                f"{some(allowed, 14)}."
-            )
-        merged[name] = {**before, **value}
+        default = getattr(truth, name)
+        if isinstance(default, dict):
+            allowed = set(FINDINGS) if name == "fainter" else set(default)
+            _check_names(f"synthetic.{site}.{name}", "entries", value, allowed)
+            merged[name] = {**default, **value}
+        else:
+            merged[name] = tuple(value) if isinstance(default, tuple) else value
     truth = dataclasses.replace(truth, **merged)
     if abs(sum(truth.races.values()) - 1) > 1e-6:
         raise InputError(
             f"synthetic.{site}.races: the shares add up to {sum(truth.races.values()):g}, not to 1."
         )
     return truth
+
+
+def _check_names(setting: str, what: str, names: Iterable[str], allowed: set[str]) -> None:
+    if unknown := sorted(set(names) - allowed):
+        raise InputError(
+            f"{setting}: unknown {what} {some(unknown)}; there are {some(sorted(allowed), 20)}."
+        )

@@ -1,4 +1,4 @@
-"""What both sites' writers share: the image tree, the labeller, and tables whose bytes depend on nothing else."""
+"""What both sites' writers share: the image tree, the labeller, reproducible tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cxrfmkd.synthetic.truth import PATHOLOGIES, Truth
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
-def image(row: pd.Series, seed: int) -> Exposure:
+def exposure(row: pd.Series, seed: int) -> Exposure:
     """What the image of one row of the population shows."""
     return Exposure(
         view=row.view,
@@ -40,13 +40,13 @@ def image(row: pd.Series, seed: int) -> Exposure:
 def write_images(
     root: Path, paths: Sequence[str], rows: pd.DataFrame, truth: Truth, seed: int, workers: int
 ) -> None:
-    """Draw every row's image and store it as JPEG at its path below `root`, which appears complete or not at all."""
-    jobs = [(path, image(row, seed)) for path, (_, row) in zip(paths, rows.iterrows(), strict=True)]
+    """Draw every row's image as JPEG at its path below `root`, whole or not at all."""
+    jobs = [
+        (path, exposure(row, seed)) for path, (_, row) in zip(paths, rows.iterrows(), strict=True)
+    ]
+    batches = [jobs[start : start + 16] for start in range(0, len(jobs), 16)]
     with atomic_folder(root) as folder:
-        store = partial(_store, folder, truth)
-        for _ in parallel_map(
-            store, [jobs[start : start + 16] for start in range(0, len(jobs), 16)], workers
-        ):
+        for _ in parallel_map(partial(_store, folder, truth), batches, workers):
             pass
 
 
@@ -58,8 +58,7 @@ def _store(folder: Path, truth: Truth, jobs: Sequence[tuple[str, Exposure]]) -> 
 
 
 def labels(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
-    """Each image's 14 raw labels (1, 0, -1, blank) as a report's labeller would give them to the
-    whole study.
+    """Each image's 14 raw labels (1, 0, -1, blank) as a labeller would give them to its study.
 
     "No Finding" is 1 where no pathology is present, and blank otherwise; such a study has no
     uncertain label.

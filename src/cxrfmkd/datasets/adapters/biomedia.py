@@ -1,5 +1,4 @@
-"""The CSV files that the notebooks of biomedia-mira/chexploration wrote, for those who still have
-them.
+"""The CSV files that the notebooks of biomedia-mira/chexploration wrote.
 
 `chexpert.sample.{train,val,test}.csv` or `mimic.sample.{train,val,test}.csv`, with the images of
 `preproc_224x224/`.
@@ -25,7 +24,7 @@ SPLITS = {"train": "train", "validate": "val", "test": "test"}
 
 
 def read(raw: Raw) -> Reading:
-    """All rows, in the order of the files; the images are those that the notebooks resized to 224 x 224."""
+    """All rows, in the order of the files; the notebooks resized the images to 224 x 224."""
     kinds = {
         key: "mimic" if "subject_id" in header(raw.path(key)) else "chexpert" for key in NEEDED
     }
@@ -34,10 +33,10 @@ def read(raw: Raw) -> Reading:
             f"datasets.{raw.name}.tables: the three files are of two datasets: "
             + ", ".join(f"{key} of {kind}" for key, kind in kinds.items())
         )
-    own = MIMIC if "mimic" in kinds.values() else CHEXPERT
-    images = pd.concat([_part(raw, key, own) for key in NEEDED], ignore_index=True)
-    other = images.pop("published_disease")
-    disagreeing = int((other.notna() & other.ne(disease(images))).sum())
+    columns = MIMIC if "mimic" in kinds.values() else CHEXPERT
+    images = pd.concat([_read_file(raw, key, columns) for key in NEEDED], ignore_index=True)
+    published = images.pop("published_disease")
+    disagreeing = int((published.notna() & published.ne(disease(images))).sum())
     notes = []
     if disagreeing:
         notes.append(
@@ -45,28 +44,30 @@ def read(raw: Raw) -> Reading:
             "Finding is 0 or -1."
         )
     ids = (
-        {"study_id": r"(?:^|/)s(\d+)_"} if own is MIMIC else {"patient_id": r"(?:^|/)(patient\d+)_"}
+        {"study_id": r"(?:^|/)s(\d+)_"}
+        if columns is MIMIC
+        else {"patient_id": r"(?:^|/)(patient\d+)_"}
     )
     return Reading(images, Flow(images, "sample files"), None, ids, notes)
 
 
-def _part(raw: Raw, table_key: str, own: tuple[str, ...]) -> pd.DataFrame:
-    table = raw.table(table_key, (*COMMON, *own), ("ethnicity", "disease"))
-    place = f"{raw.setting(table_key)} ({raw.path(table_key).name})"
-    twice = np.flatnonzero(table.path_preproc.duplicated())
-    if len(twice):
+def _read_file(raw: Raw, table_key: str, own_columns: tuple[str, ...]) -> pd.DataFrame:
+    table = raw.table(table_key, (*COMMON, *own_columns), ("ethnicity", "disease"))
+    source = f"{raw.setting(table_key)} ({raw.path(table_key).name})"
+    repeated = np.flatnonzero(table.path_preproc.duplicated())
+    if len(repeated):
         raise InputError(
-            f"{place}: {len(twice)} rows name an image that stands above ({lines(twice)}). A "
-            "`resample` file holds "
-            "each image several times; give the `sample` file, from which the study resamples "
-            "itself."
+            f"{source}: {len(repeated)} rows repeat an image ({lines(repeated)}). A `resample` "
+            "file holds each image several times; give the `sample` file, from which the study "
+            "resamples itself."
         )
-    elsewhere = np.flatnonzero(table.split.map(SPLITS).ne(table_key))
-    if len(elsewhere):
+    other_split = np.flatnonzero(table.split.map(SPLITS).ne(table_key))
+    if len(other_split):
         raise InputError(
-            f"{place}: {len(elsewhere)} rows are not of the split {table_key} ({lines(elsewhere)})."
+            f"{source}: {len(other_split)} rows are not of the split {table_key} "
+            f"({lines(other_split)})."
         )
-    mimic = own is MIMIC
+    mimic = own_columns is MIMIC
     study = table.study_id if mimic else table.Path.str.extract(r"([^/]+)/[^/]+$")[0]
     columns = {
         "image_id": key(table.path_preproc),

@@ -61,11 +61,11 @@ def read(raw: Raw) -> Reading:
 
 
 def race(primary: pd.Series) -> pd.Series:
-    """White, Asian or Black by substring, in the order in which a later one wins: Black, White, Asian; else blank."""
-    said = primary.fillna("")
+    """White, Asian or Black by substring; of several Asian wins, then White; else blank."""
+    text = primary.fillna("")
     names = ("Asian", "White", "Black")
-    chosen = np.select([said.str.contains(name, regex=False) for name in names], names, "")
-    return pd.Series(chosen, primary.index, dtype="str").where(chosen != "")
+    races = np.select([text.str.contains(name, regex=False) for name in names], names, "")
+    return pd.Series(races, primary.index, dtype="str").where(races != "")
 
 
 def _images(raw: Raw) -> pd.DataFrame:
@@ -94,28 +94,30 @@ def _images(raw: Raw) -> pd.DataFrame:
 
 
 def _people(raw: Raw) -> tuple[pd.DataFrame, pd.Index]:
-    """PRIMARY_RACE and ETHNICITY by patient, in the spreadsheet's order, and the patients that it
-    contradicts itself on.
+    """PRIMARY_RACE and ETHNICITY by patient in the spreadsheet's order; contradictory patients.
 
-    A patient who stands there twice would double every image; equal rows count once.
+    A patient with two rows would double every image; equal rows count once.
     """
     people = raw.table("demographics", ("PATIENT", "PRIMARY_RACE", "ETHNICITY")).drop_duplicates()
     people = people[people.PATIENT.notna()]
-    twice = people.PATIENT.duplicated(keep=False)
-    contradictory = pd.Index(people.PATIENT[twice].unique())
+    duplicate = people.PATIENT.duplicated(keep=False)
+    contradictory = pd.Index(people.PATIENT[duplicate].unique())
     return people.drop_duplicates("PATIENT").set_index("PATIENT"), contradictory
 
 
 def _split(raw: Raw, images: pd.DataFrame) -> pd.Series:
     """The split of each image, blank where the split file does not name its row.
 
-    The file speaks of train.csv by 0-based row; it is turned into keys here, after it was made sure
-    that it can belong to this train.csv.
+    The file names rows of train.csv, counted from 0; they become keys here, after a check that the
+    file can belong to this train.csv.
     """
     table = raw.table("split", ("index", "split"))
     rows = raw.numbers(table, "index", "split")
     file, train = f"{raw.setting('split')} ({raw.path('split').name})", raw.path("train").name
-    remedy = f"Set {raw.setting('split')} to the file that came with this {train}, or remove it to draw a new patient split."
+    remedy = (
+        f"Set {raw.setting('split')} to the file that came with this {train}, or remove it to draw "
+        "a new patient split."
+    )
     if rows.isna().any() or (rows % 1).any() or rows.min() < 0 or rows.duplicated().any():
         raise InputError(
             f"{file}, column index: must hold whole row numbers from 0, each once. {remedy}"
@@ -133,14 +135,12 @@ def _split(raw: Raw, images: pd.DataFrame) -> pd.Series:
             f"{some(unknown.unique())}."
         )
     by_key = pd.Series(table.split.map(SPLITS).array, images.image_id.iloc[rows.astype(int)])
-    named = images.image_id.map(by_key)
-    sides = named.groupby(images.patient_id).nunique()
-    if (sides > 1).any():
+    split = images.image_id.map(by_key)
+    splits = split.groupby(images.patient_id).nunique()
+    if (splits > 1).any():
         raise InputError(
-            f"{raw.name}: by the split file, {(sides > 1).sum():,} of {(sides > 0).sum():,} "
-            "patients would stand in "
-            f"more than one split. It speaks of rows, so {train} is in another row order than the "
-            "one it was made "
-            f"for.\n{remedy}"
+            f"{raw.name}: by the split file, {(splits > 1).sum():,} of {(splits > 0).sum():,} "
+            f"patients would be in more than one split. It names rows, so {train} is in another "
+            f"row order than the one it was made for.\n{remedy}"
         )
-    return named
+    return split

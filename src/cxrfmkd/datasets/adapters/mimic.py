@@ -1,6 +1,6 @@
-"""MIMIC-CXR-JPG with the demographics of MIMIC-IV, version 1.0 (core/, `ethnicity`) or 2 and later
-(hosp/, `race`).
+"""MIMIC-CXR-JPG with the demographics of MIMIC-IV.
 
+Version 1.0 has them in core/ (`ethnicity`), version 2 and later in hosp/ (`race`).
 Rules: mimic.sample notebook of biomedia-mira/chexploration.
 """
 
@@ -22,7 +22,10 @@ UNINFORMATIVE = ("UNKNOWN", "UNABLE TO OBTAIN", "PATIENT DECLINED TO ANSWER")
 
 
 def read(raw: Raw) -> Reading:
-    """AP and PA images of patients with one documented race, Asian, Black or White, in the order of the metadata."""
+    """AP and PA images of patients with one documented race: Asian, Black or White.
+
+    Rows come in the order of the metadata.
+    """
     images = _images(raw)
     flow = Flow(images, "metadata")
     labels = raw.table("labels", ("subject_id", "study_id", *FINDINGS))
@@ -46,8 +49,8 @@ def read(raw: Raw) -> Reading:
     images = flow.keep(images, frontal, "view", "neither AP nor PA")
     people = _people(raw)
     row = people.index.get_indexer(images.patient_id)
-    known = pd.Series(row >= 0, images.index)
-    images = flow.keep(images, known, "patients", "not in the patients table")
+    listed = pd.Series(row >= 0, images.index)
+    images = flow.keep(images, listed, "patients", "not in the patients table")
     person = people.iloc[row[row >= 0]].set_axis(images.index)
     images["sex"] = person.gender.map({"F": "Female", "M": "Male"})
     images["age"] = person.anchor_age + images.pop("year") - person.anchor_year
@@ -59,19 +62,16 @@ def read(raw: Raw) -> Reading:
 
 
 def coarse(documented: pd.Series) -> pd.Series:
-    """The category of version 1.0 for a race string of any version: "ASIAN - CHINESE" is ASIAN,
-    "BLACK/AFRICAN" BLACK.
+    """The category of version 1.0 for a race string of any version: ASIAN for "ASIAN - CHINESE".
 
     By the beginning of the string, since "CAUCASIAN" ends in ASIAN.
     """
     text = documented.str.strip().str.upper()
-    known = text.str.extract(r"^(WHITE|BLACK|ASIAN|HISPANIC)\b")[0]
-    return known.fillna(text)
+    return text.str.extract(r"^(WHITE|BLACK|ASIAN|HISPANIC)\b")[0].fillna(text)
 
 
 def _races(raw: Raw) -> tuple[pd.Series, str]:
-    """One category by patient with an admission, `inconsistent` where there are several; and the
-    column it came from.
+    """One category by patient with an admission, or `inconsistent`; and the column it came from.
 
     `strict` counts every category; `informative` lets unknown ones not count beside a known one.
     """
@@ -88,9 +88,9 @@ def _races(raw: Raw) -> tuple[pd.Series, str]:
     category = pairs[column].fillna("UNKNOWN").map(coarse(words).set_axis(words))
     pairs = pairs.assign(category=category).drop_duplicates(["subject_id", "category"])
     if raw.settings.inconsistent_race == "informative":
-        dull = pairs.category.isin(UNINFORMATIVE)
-        known = pairs.subject_id.isin(pairs.subject_id[~dull])
-        pairs = pairs[~(dull & known)]
+        unknown = pairs.category.isin(UNINFORMATIVE)
+        informed = pairs.subject_id.isin(pairs.subject_id[~unknown])
+        pairs = pairs[~(unknown & informed)]
     several = pairs.subject_id.duplicated(keep=False)
     pairs["category"] = pairs.category.mask(several, "inconsistent")
     return pairs.drop_duplicates("subject_id").set_index("subject_id").category, column
@@ -100,12 +100,12 @@ def _images(raw: Raw) -> pd.DataFrame:
     columns = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate")
     table = raw.unique(raw.table("metadata", columns), ["dicom_id"], "metadata")
     dates = raw.numbers(table, "StudyDate", "metadata")
-    wrong = np.flatnonzero(~dates.between(1e7, 1e8))
-    if len(wrong):
+    invalid = np.flatnonzero(~dates.between(1e7, 1e8))
+    if len(invalid):
         raise InputError(
             f"{raw.setting('metadata')} ({raw.path('metadata').name}), column StudyDate: "
-            f"{len(wrong)} values are not "
-            f"of the form yyyymmdd: {some(table.StudyDate.iloc[wrong].unique())} ({lines(wrong)})."
+            f"{len(invalid)} values are not of the form yyyymmdd: "
+            f"{some(table.StudyDate.iloc[invalid].unique())} ({lines(invalid)})."
         )
     patient, study = table.subject_id, table.study_id
     path = "p" + patient.str[:2] + "/p" + patient + "/s" + study + "/" + table.dicom_id + ".jpg"

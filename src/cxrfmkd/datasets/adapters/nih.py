@@ -1,5 +1,4 @@
-"""NIH ChestX-ray14: the official entry table, and the official train and test lists where they are
-given.
+"""NIH ChestX-ray14: the official entry table, and the official lists where they are given.
 
 The NIH publishes no race. See docs/data.md for the reasons of the findings' table.
 """
@@ -42,14 +41,18 @@ KNOWN = {name for names in COUNTERPARTS.values() for name in names} | {
     *WITHOUT_COUNTERPART,
 }
 
+COLUMNS = tuple(
+    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,View Position".split(",")
+)
+
 PER_YEAR = {"Y": 1, "M": 12, "D": 365.25}
 
 
 def read(raw: Raw) -> Reading:
     """Every image of the entry table whose age is possible."""
     table = _table(raw)
-    said = table["Finding Labels"].str.split("|")
-    _check_names(raw, said)
+    listed = table["Finding Labels"].str.split("|")
+    _check_names(raw, listed)
     image = table["Image Index"]
     path = image.map(_folders(raw, image)) + image
     columns = {
@@ -63,7 +66,7 @@ def read(raw: Raw) -> Reading:
         "view": table["View Position"],
         "image": image,
     }
-    images = pd.DataFrame(columns | labels(said))
+    images = pd.DataFrame(columns | labels(listed))
     flow = Flow(images, "entry table")
     possible = images.age.between(0, OLDEST) | images.age.isna()
     images = flow.keep(images, possible, "age", f"no age from 0 to {OLDEST} years", listed=True)
@@ -74,17 +77,18 @@ def read(raw: Raw) -> Reading:
     return Reading(images.drop(columns="image"), flow, None, identity, notes)
 
 
-def labels(said: pd.Series) -> dict[str, pd.Series]:
+def labels(listed: pd.Series) -> dict[str, pd.Series]:
     """The 14 findings of lists of NIH names: 1, 0, or blank where the NIH's names do not tell."""
-    dummies = pd.get_dummies(said.explode()).groupby(level=0).any()
-    dummies = dummies.reindex(said.index).reindex(columns=sorted(KNOWN), fill_value=False)
-    found = {
+    dummies = pd.get_dummies(listed.explode()).groupby(level=0).any()
+    dummies = dummies.reindex(listed.index).reindex(columns=sorted(KNOWN), fill_value=False)
+    columns = {
         finding: dummies[list(names)].any(axis=1).astype(float)
         for finding, names in COUNTERPARTS.items()
     }
     opacity = np.select([dummies[OPACITY], dummies["No Finding"]], [1.0, 0.0], np.nan)
-    found["Lung Opacity"] = pd.Series(opacity, said.index)
-    return {finding: found.get(finding, pd.Series(np.nan, said.index)) for finding in FINDINGS}
+    columns["Lung Opacity"] = pd.Series(opacity, listed.index)
+    blank = pd.Series(np.nan, listed.index)
+    return {finding: columns.get(finding, blank) for finding in FINDINGS}
 
 
 def _blank() -> list[str]:
@@ -92,18 +96,10 @@ def _blank() -> list[str]:
 
 
 def _table(raw: Raw) -> pd.DataFrame:
-    """The entry table; the 2020 edition and its copies call the sex Patient Gender or Patient Sex."""
-    columns = (
-        "Image Index",
-        "Finding Labels",
-        "Follow-up #",
-        "Patient ID",
-        "Patient Age",
-        "View Position",
-    )
+    """The entry table; its editions call the sex Patient Gender or Patient Sex."""
     names = header(raw.path("entries"))
     sex = "Patient Sex" if "Patient Sex" in names else "Patient Gender"
-    table = raw.table("entries", (*columns, sex)).rename(columns={sex: "Patient Gender"})
+    table = raw.table("entries", (*COLUMNS, sex)).rename(columns={sex: "Patient Gender"})
     for column in ("Image Index", "Finding Labels", "Patient ID"):
         blank = np.flatnonzero(table[column].isna())
         if len(blank):
@@ -113,49 +109,46 @@ def _table(raw: Raw) -> pd.DataFrame:
     return raw.unique(table, ["Image Index"], "entries")
 
 
-def _check_names(raw: Raw, said: pd.Series) -> None:
-    names = said.explode()
-    unknown = sorted(set(names) - KNOWN)
+def _check_names(raw: Raw, listed: pd.Series) -> None:
+    column = f"{raw.setting('entries')}, column Finding Labels"
+    unknown = sorted(set(listed.explode()) - KNOWN)
     if unknown:
-        wrong = np.flatnonzero(said.map(lambda found: not KNOWN.issuperset(found)))
+        rows = np.flatnonzero(listed.map(lambda names: not KNOWN.issuperset(names)))
         raise InputError(
-            f"{raw.setting('entries')}, column Finding Labels: unknown findings {some(unknown)} "
-            f"({lines(wrong)}). "
-            "The 14 findings of ChestX-ray14 and No Finding are known."
+            f"{column}: unknown findings {some(unknown)} ({lines(rows)}). The 14 findings of "
+            "ChestX-ray14 and No Finding are known."
         )
-    both = np.flatnonzero(said.map(lambda found: "No Finding" in found and len(found) > 1))
-    if len(both):
-        raise InputError(
-            f"{raw.setting('entries')}, column Finding Labels: No Finding beside a finding "
-            f"({lines(both)})."
-        )
+    rows = np.flatnonzero(listed.map(lambda names: "No Finding" in names and len(names) > 1))
+    if len(rows):
+        raise InputError(f"{column}: No Finding beside a finding ({lines(rows)}).")
 
 
 def _years(raw: Raw, ages: pd.Series) -> pd.Series:
-    """Ages in years, from "058Y", "011M", "013D" (first edition) or plain numbers (2020 edition)."""
+    """Ages in years, of "058Y", "011M", "013D" (first edition) or plain numbers (2020 edition)."""
     parts = ages.str.extract(r"^\s*(\d+(?:\.\d+)?)\s*([YMD]?)\s*$")
-    wrong = np.flatnonzero(parts[0].isna() & ages.notna())
-    if len(wrong):
+    rows = np.flatnonzero(parts[0].isna() & ages.notna())
+    if len(rows):
         raise InputError(
-            f"{raw.setting('entries')}, column Patient Age: {some(ages.iloc[wrong].unique())} is "
-            "neither a number of "
-            f"years nor of the form 058Y ({lines(wrong)})."
+            f"{raw.setting('entries')}, column Patient Age: {some(ages.iloc[rows].unique())} is "
+            f"neither a number of years nor of the form 058Y ({lines(rows)})."
         )
     return parts[0].astype(float) / parts[1].replace("", "Y").map(PER_YEAR)
 
 
 def _folders(raw: Raw, names: pd.Series) -> dict[str, str]:
-    """Folder of each image within the images root: none, or that of the official twelve archives."""
+    """Folder of each image below the images root: none, or one of the twelve official archives."""
     root = Path(raw.settings.images)
-    parts = sorted(root.glob("images_[0-9]*/images")) if root.is_dir() else []
-    found = {
-        image.name: f"{part.parent.name}/images/" for part in parts for image in part.iterdir()
+    archives = sorted(root.glob("images_[0-9]*/images")) if root.is_dir() else []
+    folders = {
+        image.name: f"{archive.parent.name}/images/"
+        for archive in archives
+        for image in archive.iterdir()
     }
-    return {image: found.get(image, "") for image in names}
+    return {name: folders.get(name, "") for name in names}
 
 
 def _official(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
-    """The official lists as split; the train list's patients are divided into train and val by `split`."""
+    """The official lists as split; `split` divides the train list's patients into train and val."""
     lists = {}
     for name in ("train_list", "test_list"):
         if not raw.has(name):
@@ -165,14 +158,12 @@ def _official(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
         lists[name] = set(raw.path(name).read_text().split())
     if both := lists["train_list"] & lists["test_list"]:
         raise InputError(
-            f"{raw.setting('train_list')} and test_list: {len(both)} images stand in both lists."
+            f"{raw.setting('train_list')} and test_list: {len(both)} images are in both lists."
         )
     in_train, in_test = (images.image.isin(lists[name]) for name in ("train_list", "test_list"))
     images = flow.keep(images, in_train | in_test, "official lists", "in neither list")
     training = images.image.isin(lists["train_list"])
-    share = {"test": 0.0, **raw.settings.split}
-    known = share["train"] + share["val"]
-    drawn = splits.draw(
-        images.patient_id[training], share["train"] / known, share["val"] / known, share["seed"]
-    )
+    train, val, seed = (raw.settings.split[name] for name in ("train", "val", "seed"))
+    total = train + val
+    drawn = splits.draw(images.patient_id[training], train / total, val / total, seed)
     return images.assign(split=drawn.reindex(images.index).fillna("test"))

@@ -21,7 +21,10 @@ ALLOWED = {"sex": SEXES, "race": RACES, "split": SPLITS}
 
 
 def read(raw: Raw) -> Reading:
-    """Every row of the table. A column that it lacks is blank; without `split`, patients are divided later."""
+    """Every row of the table.
+
+    A column that it lacks is blank; without `split`, patients are divided later.
+    """
     columns = _columns(raw)
     table = raw.table("records", ()).rename(
         columns={theirs: ours for ours, theirs in columns.items()}
@@ -53,31 +56,30 @@ def read(raw: Raw) -> Reading:
 
 def _columns(raw: Raw) -> dict[str, str]:
     """Our column -> the file's, for every column of ours that the file has."""
-    there = header(raw.path("records"))
-    said = raw.settings.columns
-    known = (*REQUIRED, *OPTIONAL_COLUMNS)
-    place = f"datasets.{raw.name}.columns"
+    names = header(raw.path("records"))
+    mapping = raw.settings.columns
+    ours = (*REQUIRED, *OPTIONAL_COLUMNS)
+    setting = f"datasets.{raw.name}.columns"
     problems = [
-        f"{place}.{ours}: there is no such column of ours" for ours in said if ours not in known
+        f"{setting}.{name}: records have no such column" for name in mapping if name not in ours
     ]
     problems += [
-        f"{place}.{ours} is {theirs}, which the file does not have"
-        for ours, theirs in said.items()
-        if theirs not in there
+        f"{setting}.{name} is {theirs}, which the file does not have"
+        for name, theirs in mapping.items()
+        if theirs not in names
     ]
-    found = {ours: said.get(ours, ours) for ours in known if said.get(ours, ours) in there}
+    columns = {name: mapping.get(name, name) for name in ours if mapping.get(name, name) in names}
     problems += [
-        f"{place}.{ours} is not set, and the file has no {ours}"
-        for ours in REQUIRED
-        if ours not in found
+        f"{setting}.{name} is not set, and the file has no {name}"
+        for name in REQUIRED
+        if name not in columns
     ]
-    if not any(finding in found for finding in FINDINGS):
-        problems.append(f"{place}: the file has none of the 14 findings; set at least one")
+    if not any(finding in columns for finding in FINDINGS):
+        problems.append(f"{setting}: the file has none of the 14 findings; set at least one")
     if problems:
-        raise InputError(
-            "\n".join((f"{raw.path('records').name} has the columns {some(there, 60)}.", *problems))
-        )
-    return found
+        message = f"{raw.path('records').name} has the columns {some(names, 60)}."
+        raise InputError("\n".join((message, *problems)))
+    return columns
 
 
 def _labels(
@@ -86,27 +88,26 @@ def _labels(
     if finding not in table:
         return np.nan
     values = raw.numbers(table, finding, "records")
-    wrong = np.flatnonzero(~values.isin(LABELS) & values.notna())
-    if len(wrong):
+    rows = np.flatnonzero(~values.isin(LABELS) & values.notna())
+    if len(rows):
         raise InputError(
             f"{raw.setting('records')}, column {columns[finding]}: labels are 1, 0, -1 (uncertain) "
-            "or blank, not "
-            f"{some(values.iloc[wrong].unique())} ({lines(wrong)})."
+            f"or blank, not {some(values.iloc[rows].unique())} ({lines(rows)})."
         )
     return values
 
 
 def _mapped(raw: Raw, column: pd.Series, name: str) -> pd.Series:
-    """`column` in our words; a value that is mapped to null becomes blank."""
+    """`column` in the study's words; a value that is mapped to null becomes blank."""
     mapping = {str(theirs): ours for theirs, ours in raw.settings.values.get(name, {}).items()}
     ours = column.where(~column.isin(list(mapping)), column.map(mapping))
     if name in ALLOWED:
-        wrong = ours.notna() & ~ours.isin(ALLOWED[name])
-        if wrong.any():
+        invalid = ours.notna() & ~ours.isin(ALLOWED[name])
+        if invalid.any():
+            allowed = ", ".join(ALLOWED[name])
             raise InputError(
-                f"datasets.{raw.name}.values.{name}: {wrong.sum()} rows hold "
-                f"{some(ours[wrong].unique())}, which is "
-                f"none of {', '.join(ALLOWED[name])}. Map these values to ours, or to null for "
-                "unknown."
+                f"datasets.{raw.name}.values.{name}: {invalid.sum()} rows hold "
+                f"{some(ours[invalid].unique())}, which is none of {allowed}. Map these values to "
+                "one of them, or to null for unknown."
             )
     return ours.astype("str").where(ours.notna())
