@@ -18,7 +18,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import adapters
 from cxrfmkd.datasets.records import complete
-from cxrfmkd.datasets.resampling import draw, groups
+from cxrfmkd.datasets.resampling import draw_rows, stratify
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -297,9 +297,9 @@ def run() -> list[dict]:
         results.append(entry(f"records of {name}", slow, fast, len(records)))
         if name == "chexpert":
             test = records[records.split == "test"].reset_index(drop=True)
-            draw(groups(test.race[:9], test.disease[:9], test.age_bin[:9]))  # imports torch
+            draw_rows(stratify(test.race[:9], test.disease[:9], test.age_bin[:9]))  # imports torch
             drawn, fast = timed(
-                lambda test=test: draw(groups(test.race, test.disease, test.age_bin))
+                lambda test=test: draw_rows(stratify(test.race, test.disease, test.age_bin))
             )
             expected, slow = timed(drawn_by_frame, test)
             assert drawn.tolist() == expected

@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cxrfmkd.commands import resample as command
-from cxrfmkd.datasets.resampling import balance, draw, effective, exact, groups, resample, weigh
+from cxrfmkd.datasets.resampling import (
+    balance,
+    draw_rows,
+    effective,
+    exact_weights,
+    resample,
+    stratify,
+    weigh,
+)
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.statistics.suppression import suppressed
+from cxrfmkd.study.settings import Resampling
 
 RACES = np.array(["White", "Asian", "Black"])
 DISEASES = np.array(["No Finding", "Pleural Effusion", "Other"])
@@ -38,8 +48,8 @@ def table(n: int = 400, seed: int = 0) -> pd.DataFrame:
     ).assign(age_bin=lambda t: np.searchsorted((20, 30, 40, 50, 60, 70, 80), t.age))
 
 
-def cells(frame: pd.DataFrame):
-    return groups(frame.race, frame.disease, frame.age_bin)
+def strata(frame: pd.DataFrame):
+    return stratify(frame.race, frame.disease, frame.age_bin)
 
 
 def published(frame: pd.DataFrame, factor: int, seed: int) -> list[int]:
@@ -75,18 +85,18 @@ def published(frame: pd.DataFrame, factor: int, seed: int) -> list[int]:
 )
 def test_draws_are_the_published_ones_in_the_published_order(n, factor, seed):
     frame = table(n, seed)
-    assert draw(cells(frame), factor, seed).tolist() == published(frame, factor, seed)
+    assert draw_rows(strata(frame), factor, seed).tolist() == published(frame, factor, seed)
 
 
 def test_codes_and_words_draw_alike():
     """The notebook draws by race_label and disease_label; records have words. Only the order of appearance counts."""
     frame = table()
-    codes = groups(
+    codes = stratify(
         frame.race.map({r: i for i, r in enumerate(RACES)}),
         frame.disease.map({d: i for i, d in enumerate(DISEASES)}),
         frame.age_bin,
     )
-    assert draw(codes).tolist() == draw(cells(frame)).tolist()
+    assert draw_rows(codes).tolist() == draw_rows(strata(frame)).tolist()
 
 
 def test_a_generator_of_its_own_draws_as_the_global_one_and_leaves_it_alone():
@@ -98,13 +108,13 @@ def test_a_generator_of_its_own_draws_as_the_global_one_and_leaves_it_alone():
         torch.multinomial(weights, 500, True, generator=own).tolist() for _ in range(3)
     ] == shared
     before = torch.get_rng_state()
-    draw(cells(table(50)))
+    draw_rows(strata(table(50)))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_counts_of_draws_are_the_duplicated_rows_of_the_published_table():
     frame = table()
-    weights, _ = resample(frame, "draws", 3, 42, "here")
+    weights, _ = resample(frame, Resampling(method="draws"), "here", 10)
     expected = frame.image_id.iloc[published(frame, 3, 42)].value_counts()
     assert weights.image_id.tolist() == frame.image_id.tolist()
     assert weights.weight.sum() == 1200
@@ -119,7 +129,7 @@ def shares(frame: pd.DataFrame, weight: np.ndarray, by: list[str], within: list[
 
 def test_exact_weights_meet_the_three_targets():
     frame = table(3000)
-    weight = exact(cells(frame))
+    weight = exact_weights(strata(frame))
     assert weight.mean() == pytest.approx(1, abs=1e-12)
     assert shares(frame, weight, ["race"], []).tolist() == pytest.approx([1 / 3] * 3)
     prevalence = frame.disease.value_counts() / len(frame)
@@ -137,8 +147,8 @@ def test_exact_weights_meet_the_three_targets():
 
 def test_exact_weights_are_what_many_draws_come_to():
     frame = table(300, 3)
-    found = np.mean([weigh(cells(frame), "draws", 3, seed) for seed in range(400)], axis=0) / 3
-    wanted = exact(cells(frame))
+    found = np.mean([weigh(strata(frame), "draws", 3, seed) for seed in range(400)], axis=0) / 3
+    wanted = exact_weights(strata(frame))
     codes = frame.race + frame.disease
     for cell in codes.unique():
         part = (codes == cell).to_numpy()
@@ -157,7 +167,7 @@ CODES = st.integers(1, 80).flatmap(
 @given(CODES)
 def test_exact_weights_for_any_cells(codes):
     frame = pd.DataFrame(dict(zip(("race", "disease", "age_bin"), codes, strict=True)))
-    weight = exact(cells(frame))
+    weight = exact_weights(strata(frame))
     assert (weight > 0).all()
     assert weight.mean() == pytest.approx(1)
     by_race = frame.assign(w=weight).groupby("race").w.sum()
@@ -169,7 +179,7 @@ def test_exact_weights_for_any_cells(codes):
 @given(CODES, st.integers(1, 4), st.integers(0, 2**31))
 def test_draws_for_any_cells(codes, factor, seed):
     frame = pd.DataFrame(dict(zip(("race", "disease", "age_bin"), codes, strict=True)))
-    drawn = draw(cells(frame), factor, seed)
+    drawn = draw_rows(strata(frame), factor, seed)
     assert len(drawn) == factor * len(frame)
     assert drawn.min() >= 0
     assert drawn.max() < len(frame)
@@ -185,7 +195,7 @@ def test_a_share_of_an_empty_cell_goes_to_its_race_and_disease_and_is_named():
             "patient_id": range(60),
         }
     )
-    weights, table = resample(frame, "weights", 3, 42, "here")
+    weights, table = resample(frame, Resampling(method="weights"), "here", 10)
     assert weights.weight[40:].tolist() == pytest.approx([1.5] * 20)
     assert weights.weight[:20].sum() == pytest.approx(10)
     assert table.set_index(["race", "age_bin"]).note.to_dict() == {
@@ -198,25 +208,33 @@ def test_a_share_of_an_empty_cell_goes_to_its_race_and_disease_and_is_named():
 
 def test_effective_number_of_images_is_kishs():
     frame = table(90)
-    assert effective(cells(frame), np.ones(90)) == pytest.approx(
+    assert effective(strata(frame), np.ones(90)) == pytest.approx(
         frame.race.value_counts().to_dict()
     )
-    halved = effective(cells(frame), (np.arange(90) % 2).astype(float))
+    halved = effective(strata(frame), (np.arange(90) % 2).astype(float))
     assert halved == pytest.approx(frame.race[1::2].value_counts().to_dict())
 
 
 def test_balance_counts_every_cell_and_hides_small_ones():
     frame = table(3000)
-    weight = weigh(cells(frame), "draws")
-    found = balance(cells(frame), weight, frame.patient_id)
+    weight = weigh(strata(frame), "draws")
+    found = balance(strata(frame), weight, frame.patient_id, 10)
     assert len(found) == 3 * 3 * frame.age_bin.nunique()
-    for row in found.itertuples():
+    patients = found.merge(
+        frame.assign(age_bin=frame.age_bin.astype(str))
+        .groupby(["race", "disease", "age_bin"], as_index=False)
+        .patient_id.nunique(),
+        "left",
+    ).patient_id.fillna(0)
+    hidden = suppressed(patients, 10, found.race, found.disease, found.age_bin)
+    assert hidden.sum() > (patients.between(1, 9)).sum(), "no complementary cell in this example"
+    for row, secret in zip(found.itertuples(), hidden, strict=True):
         part = (
             frame[["race", "disease", "age_bin"]].astype(str)
             == [row.race, row.disease, row.age_bin]
         ).all(axis=1)
         people = frame.patient_id[part].nunique()
-        assert row.note == ("empty" if not people else "suppressed" if people < 10 else "")
+        assert row.note == ("empty" if not people else "suppressed" if secret else "")
         if not row.note:
             assert (row.images, row.patients) == (part.sum(), people)
             assert row.used == (part & (weight > 0)).sum()
@@ -231,7 +249,7 @@ def test_balance_counts_every_cell_and_hides_small_ones():
 
 def test_none_weighs_every_image_1_and_needs_no_race():
     frame = table(50).assign(race=pd.Series([None] * 50, dtype="str"))
-    weights, found = resample(frame, "none", 3, 42, "here")
+    weights, found = resample(frame, Resampling(method="none"), "here", 10)
     assert weights.weight.tolist() == [1.0] * 50
     assert set(found.race) == {"blank"}
 
@@ -257,19 +275,19 @@ def test_without_race_or_age_the_message_says_what_to_set(method, blank, first, 
     frame = table(50)
     frame[blank] = frame[blank].astype(object).where(frame.index < first)
     with pytest.raises(InputError, match=message):
-        resample(frame, method, 3, 42, "here")
+        resample(frame, Resampling(method=method), "here", 10)
 
 
 def test_an_empty_test_set_or_an_unknown_method_is_refused():
     with pytest.raises(InputError, match="no records"):
-        resample(table().iloc[:0], "weights", 3, 42, "here")
+        resample(table().iloc[:0], Resampling(method="weights"), "here", 10)
     with pytest.raises(InputError, match=r"resampling.method is 'smote'"):
-        resample(table(), "smote", 3, 42, "here")
+        resample(table(), Resampling(method="smote"), "here", 10)
 
 
 def test_a_blank_age_is_a_bin_of_its_own():
     frame = table(100).assign(age_bin=lambda t: t.age_bin.astype("Int64").where(t.index >= 40))
-    found = resample(frame, "weights", 3, 42, "here")[1]
+    found = resample(frame, Resampling(method="weights"), "here", 10)[1]
     assert "blank" in set(found.age_bin)
 
 
@@ -330,7 +348,7 @@ def test_command_writes_exact_weights_of_records(tmp_path):
     run(tmp_path / "test.parquet", "--out", tmp_path / "weights.parquet", "--method", "weights")
     weights = pd.read_parquet(tmp_path / "weights.parquet")
     assert list(weights) == ["row", "image_id", "weight"]
-    np.testing.assert_allclose(weights.weight, exact(cells(frame)))
+    np.testing.assert_allclose(weights.weight, exact_weights(strata(frame)))
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,9 @@ from cxrfmkd.study.settings import Resampling
 
 def main() -> None:
     args = parse(__doc__, records=Path, out=Path, balance=Path)
-    chosen = Resampling(**args.spec["resampling"])
+    settings = Resampling(**args.spec["resampling"])
     weights, balance = resample(
-        read_records(args.records),
-        chosen.method,
-        chosen.factor,
-        chosen.seed,
-        args.spec["dataset"],
+        read_records(args.records), settings, args.spec["dataset"], args.spec["minimum_cell"]
     )
     write_table(args.balance, balance)
     write_table(args.out, weights)

@@ -2,11 +2,10 @@
 
 Reads any CSV or Parquet with the columns race_label (or race), disease_label (or disease) and age,
 one row an image, such as the records of a study or the `chexpert.sample.test.csv` of
-biomedia-mira/chexploration. Writes one line per
-row of the input: its number (from 0), its key where there is one, and how often it was drawn. With
---rows the drawn
-table itself is written, every row as often as it was drawn and in the order of the draws: what the
-published notebook writes for the same seed and factor.
+biomedia-mira/chexploration. Writes one line per row of the input: its number (from 0), its key
+where there is one, and how often it was drawn. With --rows the drawn table itself is written, every
+row as often as it was drawn and in the order of the draws: what the published notebook writes for
+the same seed and factor.
 
     cxrfmkd resample chexpert.sample.test.csv --out counts.csv --seed 42
     cxrfmkd resample chexpert.sample.test.csv --out chexpert.resample.test.csv --rows
@@ -23,21 +22,26 @@ import pandas as pd
 
 from cxrfmkd.datasets.raw import UNNAMED
 from cxrfmkd.datasets.records import age_bin
-from cxrfmkd.datasets.resampling import SMALLEST, draw, groups, weigh
+from cxrfmkd.datasets.resampling import draw_rows, stratify, weigh
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import read_table, write_table
+from cxrfmkd.statistics.suppression import suppressed
+from cxrfmkd.study.settings import Evaluation
 
+# Cells with fewer patients (images, where the table names no patient) are not printed.
+MINIMUM_CELL = Evaluation().minimum_cell
 KEYS = ("image_id", "path_preproc", "Path", "path")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("records", type=Path, help="CSV or Parquet, one row an image")
     parser.add_argument("--out", type=Path, required=True, help="CSV or Parquet to write")
     parser.add_argument(
         "--method",
         choices=["draws", "weights"],
         default="draws",
-        help="draws with replacement as published (default), or exact weights with the same targets",
+        help="draws with replacement as published (default), or exact weights of the same targets",
     )
     parser.add_argument(
         "--factor", type=int, default=3, help="draws: rows drawn per row of the input (default 3)"
@@ -49,6 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    """Resample the table and print what it is worth."""
     if args.rows and args.method != "draws":
         raise InputError(
             "--rows writes what was drawn; exact weights draw nothing. Leave one of them out."
@@ -60,39 +65,41 @@ def main(args: argparse.Namespace) -> None:
     race, disease = (_column(table, args.records, name) for name in ("race", "disease"))
     if "age" not in table:
         raise InputError(f"{args.records}: no column age; it has {some(table, 60)}.")
-    cells = groups(race, disease, age_bin(pd.to_numeric(table.age)))
+    strata = stratify(race, disease, age_bin(pd.to_numeric(table.age)))
     rows = np.arange(len(table))
     if args.rows:
-        drawn = draw(cells, args.factor, args.seed)
+        drawn = draw_rows(strata, args.factor, args.seed)
         table.insert(0, "row", rows)
         write_table(args.out, table.iloc[drawn])
         weight = np.bincount(drawn, minlength=len(table))
     else:
-        weight = weigh(cells, args.method, args.factor, args.seed)
+        weight = weigh(strata, args.method, args.factor, args.seed)
         if args.method == "draws":
             weight = weight.astype(int)
-        known = {name: table[name] for name in KEYS if name in table}
-        named = {"row": rows} | dict(list(known.items())[:1])
-        write_table(args.out, pd.DataFrame(named | {_heading(args.method): weight}))
-    print(_summary(race, disease, weight).to_string())
-
-
-def _heading(method: str) -> str:
-    return "count" if method == "draws" else "weight"
+        key = [name for name in KEYS if name in table][:1]
+        columns = {"row": rows, **table[key]}
+        columns["count" if args.method == "draws" else "weight"] = weight
+        write_table(args.out, pd.DataFrame(columns))
+    patients = table.get("patient_id", pd.Series(rows))
+    print(_summary(race, disease, patients, weight).to_string())
 
 
 def _column(table: pd.DataFrame, path: Path, name: str) -> pd.Series:
-    found = [column for column in (f"{name}_label", name) if column in table]
-    if not found:
-        raise InputError(
-            f"{path}: neither a column {name}_label nor {name}; it has {some(table, 60)}."
-        )
-    return table[found[0]]
+    for column in (f"{name}_label", name):
+        if column in table:
+            return table[column]
+    raise InputError(f"{path}: neither a column {name}_label nor {name}; it has {some(table, 60)}.")
 
 
-def _summary(race: pd.Series, disease: pd.Series, weight: np.ndarray) -> pd.DataFrame:
-    """Images and weight of each race x disease; those with few images are left blank."""
-    frame = pd.DataFrame({"race": race, "disease": disease, "weight": weight})
-    cells = frame.groupby(["race", "disease"]).weight.agg(["size", "sum"])
-    cells.columns = ["images", "resampled"]
-    return cells.astype("object").mask(cells["images"] < SMALLEST, "-")
+def _summary(
+    race: pd.Series, disease: pd.Series, patients: pd.Series, weight: np.ndarray
+) -> pd.DataFrame:
+    """Images and weight of each race x disease; small cells are left blank."""
+    frame = pd.DataFrame({"race": race, "disease": disease, "patient": patients, "weight": weight})
+    cells = frame.groupby(["race", "disease"])
+    table = cells.weight.agg(images="size", resampled="sum")
+    margins = (table.index.get_level_values(level).to_numpy() for level in table.index.names)
+    hidden = suppressed(cells.patient.nunique().to_numpy(), MINIMUM_CELL, *margins)
+    table = table.astype("object")
+    table[hidden] = "-"
+    return table

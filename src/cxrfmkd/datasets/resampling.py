@@ -1,5 +1,4 @@
-"""The test set with equal race shares, equal disease prevalence and equal age distribution, as a
-weight per image.
+"""The test set with equal race shares, disease prevalence and ages, as a weight per image.
 
 No image is drawn twice into a table: what the published method writes as duplicated rows is a count
 here, and a weighted metric equals the metric on duplicated rows exactly. Source: chexpert.resample
@@ -9,26 +8,24 @@ notebook of biomedia-mira/chexploration (eBioMedicine 2023;89:104467).
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
+from cxrfmkd.statistics.suppression import suppressed
+from cxrfmkd.study.settings import Resampling
 
 METHODS = ("draws", "weights", "none")
-# Cells with fewer patients are not shown.
-SMALLEST = 10
 
 
-@dataclass(frozen=True)
-class Groups:
-    """Race, disease and age bin of every image as codes 0, 1, …, in order of first appearance, each
-    shape (n,), int64.
+class Strata(NamedTuple):
+    """Race, disease and age bin of every image as codes 0, 1, …, each shape (n,), int64.
 
-    names: for each of the three, what the codes stand for.
+    Codes stand in order of first appearance. names: for each of the three, what they stand for.
     """
 
     race: np.ndarray
@@ -43,21 +40,21 @@ class Groups:
         return cells
 
 
-def groups(race: pd.Series, disease: pd.Series, age: pd.Series) -> Groups:
-    """The cells of images; a blank age bin is a bin of its own, a blank race is an InputError."""
+def stratify(race: pd.Series, disease: pd.Series, age: pd.Series) -> Strata:
+    """The strata of images; a blank age bin is a bin of its own, a blank race is an InputError."""
     if race.isna().any():
         raise InputError(
             f"{race.isna().sum()} of {len(race)} test images have no race, so race shares cannot "
             "be made equal."
         )
-    coded = [
-        pd.factorize(column.astype("object").fillna("blank")) for column in (race, disease, age)
-    ]
-    codes = [code.astype(np.int64) for code, _ in coded]
-    return Groups(*codes, tuple([str(name) for name in names] for _, names in coded))
+    columns = [column.astype("object").fillna("blank") for column in (race, disease, age)]
+    codes, labels = zip(*map(pd.factorize, columns), strict=True)
+    races, diseases, ages = (array.astype(np.int64) for array in codes)
+    race_names, disease_names, age_names = ([str(name) for name in names] for names in labels)
+    return Strata(races, diseases, ages, (race_names, disease_names, age_names))
 
 
-def draw(cells: Groups, factor: int = 3, seed: int = 42) -> np.ndarray:
+def draw_rows(strata: Strata, factor: int = 3, seed: int = 42) -> np.ndarray:
     """The published draws: row positions in drawn order, shape (factor * n,), int64.
 
     Three nested draws, each with replacement: factor * n rows by 1 / race share; within a race, its
@@ -72,25 +69,25 @@ def draw(cells: Groups, factor: int = 3, seed: int = 42) -> np.ndarray:
     generator = torch.Generator().manual_seed(seed)
 
     def sample(among: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
-        chosen = torch.multinomial(torch.from_numpy(weights), size, True, generator=generator)
-        return among[chosen.numpy()]
+        drawn = torch.multinomial(torch.from_numpy(weights), size, True, generator=generator)
+        return among[drawn.numpy()]
 
-    n = len(cells.race)
-    overall = _shares(cells.disease)
-    by_disease = [_shares(cells.age[cells.disease == kind]) for kind in range(len(overall))]
-    drawn = sample(np.arange(n), (1 / _shares(cells.race))[cells.race], n * factor)
+    n = len(strata.race)
+    overall = _shares(strata.disease)
+    by_disease = [_shares(strata.age[strata.disease == kind]) for kind in range(len(overall))]
+    drawn = sample(np.arange(n), (1 / _shares(strata.race))[strata.race], n * factor)
     blocks = []
-    for race in pd.unique(cells.race[drawn]):
-        rows = drawn[cells.race[drawn] == race]
-        rows = sample(rows, _weights(overall, cells.disease[rows]), len(rows))
+    for race in pd.unique(strata.race[drawn]):
+        rows = drawn[strata.race[drawn] == race]
+        rows = sample(rows, _weights(overall, strata.disease[rows]), len(rows))
         for kind in range(len(overall)):
-            part = rows[cells.disease[rows] == kind]
+            part = rows[strata.disease[rows] == kind]
             if len(part):
-                blocks.append(sample(part, _weights(by_disease[kind], cells.age[part]), len(part)))
+                blocks.append(sample(part, _weights(by_disease[kind], strata.age[part]), len(part)))
     return np.concatenate(blocks)
 
 
-def exact(cells: Groups) -> np.ndarray:
+def exact_weights(strata: Strata) -> np.ndarray:
     """Weights that meet the targets of the draws exactly, mean 1, shape (n,), float64.
 
     Equal shares of the races; within a race, the overall disease shares; within race and disease,
@@ -99,58 +96,62 @@ def exact(cells: Groups) -> np.ndarray:
     diseases, each in proportion: as in the draws, which cannot draw what is not there. `balance`
     names such cells.
     """
-    counts = cells.counts()
+    counts = strata.counts()
     overall = counts.sum(axis=0)
     disease = _normalised(overall.sum(axis=1) * (counts.sum(axis=2) > 0))
     age = _normalised(overall * (counts > 0))
-    wanted = disease[:, :, None] * age * (len(cells.race) / len(counts))
-    ratio = np.divide(wanted, counts, out=np.zeros_like(counts), where=counts > 0)
-    return ratio[cells.race, cells.disease, cells.age]
+    target = disease[:, :, None] * age * (len(strata.race) / len(counts))
+    ratio = np.divide(target, counts, out=np.zeros_like(counts), where=counts > 0)
+    return ratio[strata.race, strata.disease, strata.age]
 
 
-def weigh(cells: Groups, method: str = "weights", factor: int = 3, seed: int = 42) -> np.ndarray:
+def weigh(strata: Strata, method: str = "weights", factor: int = 3, seed: int = 42) -> np.ndarray:
     """One weight per image, shape (n,), float64: draw counts, exact weights of mean 1, or 1."""
     if method not in METHODS:
         raise InputError(f"resampling.method is {method!r}; choose one of {', '.join(METHODS)}.")
-    n = len(cells.race)
+    n = len(strata.race)
     if method == "draws":
-        return np.bincount(draw(cells, factor, seed), minlength=n).astype(float)
-    return exact(cells) if method == "weights" else np.ones(n)
+        return np.bincount(draw_rows(strata, factor, seed), minlength=n).astype(float)
+    return exact_weights(strata) if method == "weights" else np.ones(n)
 
 
 def resample(
-    records: pd.DataFrame, method: str, factor: int, seed: int, dataset: str
+    records: pd.DataFrame, settings: Resampling, dataset: str, minimum_cell: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Weights of a test set's records (image_id, weight) and its balance (see `balance`).
 
-    Logs how many images of each race the weights are worth. `dataset` is named in messages alone.
+    Logs how many images of each race the weights are worth. dataset: its name, for messages.
+    minimum_cell: patients that a shown cell has at least.
     """
     if records.empty:
         raise InputError(f"{dataset}: the test set has no records to resample.")
-    race = records.race.fillna("blank") if method == "none" else records.race
-    needed = {"race": race, "age": records.age_bin}
-    if method != "none" and (absent := [k for k, column in needed.items() if column.isna().all()]):
+    balanced = settings.method != "none"
+    race = records.race if balanced else records.race.fillna("blank")
+    attributes = {"race": race, "age": records.age_bin}
+    absent = [name for name, column in attributes.items() if column.isna().all()]
+    if balanced and absent:
         raise InputError(
             f"{dataset}: no test image has a known {' or '.join(absent)}, which the resampled test "
-            "set needs. Set "
-            f"datasets.{dataset}.resampling: none, and name the attributes that there are in "
-            f"datasets.{dataset}.attributes."
+            f"set needs. Set datasets.{dataset}.resampling: none, and name the attributes that "
+            f"there are in datasets.{dataset}.attributes."
         )
     if race.isna().any():
         raise InputError(
             f"{dataset}: {race.isna().sum()} of {len(race)} test images have no race, so race "
-            "shares cannot be made "
-            f"equal. Set datasets.{dataset}.resampling: none, or keep only images of known race: "
-            f"datasets.{dataset}.keep: {{race: [White, Asian, Black]}}."
+            f"shares cannot be made equal. Set datasets.{dataset}.resampling: none, or keep only "
+            f"images of known race: datasets.{dataset}.keep: {{race: [White, Asian, Black]}}."
         )
-    cells = groups(race, records.disease, records.age_bin)
-    weight = weigh(cells, method, factor, seed)
-    worth = ", ".join(
-        f"{race} {n:,.0f}" if n >= SMALLEST else f"{race} fewer than {SMALLEST}"
-        for race, n in effective(cells, weight).items()
+    strata = stratify(race, records.disease, records.age_bin)
+    weight = weigh(strata, settings.method, settings.factor, settings.seed)
+    hidden = records.groupby(race).patient_id.nunique() < minimum_cell
+    sizes = ", ".join(
+        f"{race} {'suppressed' if hidden[race] else format(n, ',.0f')}"
+        for race, n in effective(strata, weight).items()
     )
-    logging.info("%s: effective number of test images: %s of %d", method, worth, len(records))
-    table = balance(cells, weight, records.patient_id)
+    logging.info(
+        "%s: effective number of test images: %s of %d", settings.method, sizes, len(records)
+    )
+    table = balance(strata, weight, records.patient_id, minimum_cell)
     return pd.DataFrame({"image_id": records.image_id, "weight": weight}), table
 
 
@@ -182,22 +183,26 @@ def weights_in_order(weights: pd.DataFrame, image_ids: pd.Series) -> np.ndarray:
     return weight
 
 
-def effective(cells: Groups, weight: np.ndarray) -> dict[str, float]:
-    """Kish's effective number of images of each race: (sum of weights)² / sum of squared weights."""
-    total = np.bincount(cells.race, weight) ** 2 / np.bincount(cells.race, weight**2)
-    return dict(zip(cells.names[0], total.tolist(), strict=True))
+def effective(strata: Strata, weight: np.ndarray) -> dict[str, float]:
+    """Kish's effective number of images of each race: (sum of weights)² / sum of squares."""
+    total = np.bincount(strata.race, weight) ** 2 / np.bincount(strata.race, weight**2)
+    return dict(zip(strata.names[0], total.tolist(), strict=True))
 
 
-def balance(cells: Groups, weight: np.ndarray, patients: pd.Series) -> pd.DataFrame:
+def balance(
+    strata: Strata, weight: np.ndarray, patients: pd.Series, minimum_cell: int
+) -> pd.DataFrame:
     """Each race x disease x age bin before and after: one row a cell, in alphabetical order.
 
     images, patients: how many are in it; used: images of weight above 0; share_before, share_after:
-    of all images, and of the weight of all. Numbers of cells with fewer than `SMALLEST` patients
-    are blank, with the note "suppressed"; those without an image say "empty".
+    of all images, and of the weight of all. Small cells, and those that would follow from the
+    totals of a race, disease or age bin, are blank with the note "suppressed"; those without an
+    image say "empty".
     """
     keys = ["race", "disease", "age_bin"]
-    coded = zip(keys, (cells.race, cells.disease, cells.age), cells.names, strict=True)
-    frame = pd.DataFrame({name: np.asarray(names, object)[code] for name, code, names in coded})
+    names = [np.asarray(labels, object) for labels in strata.names]
+    columns = zip(keys, names, strata[:3], strict=True)
+    frame = pd.DataFrame({key: labels[codes] for key, labels, codes in columns})
     frame = frame.assign(patient=patients.to_numpy(), weight=weight, used=weight > 0)
     grouped = frame.groupby(keys)
     table = pd.DataFrame(
@@ -209,25 +214,26 @@ def balance(cells: Groups, weight: np.ndarray, patients: pd.Series) -> pd.DataFr
             "share_after": grouped.weight.sum() / weight.sum(),
         }
     )
-    every = pd.MultiIndex.from_product([sorted(names) for names in cells.names], names=keys)
-    table = table.reindex(every)
-    table["note"] = np.select(
-        [table.images.isna(), table.patients < SMALLEST], ["empty", "suppressed"], ""
-    )
-    numbers = [name for name in table if name != "note"]
+    every_cell = pd.MultiIndex.from_product([sorted(labels) for labels in names], names=keys)
+    table = table.reindex(every_cell)
+    margins = (every_cell.get_level_values(key).to_numpy() for key in keys)
+    counts = table.patients.fillna(0).to_numpy(int)
+    hidden = suppressed(counts, minimum_cell, *margins)
+    numbers = list(table)
+    table["note"] = np.select([counts == 0, hidden], ["empty", "suppressed"], "")
     table[numbers] = table[numbers].mask(table.note.ne(""))
-    whole = dict.fromkeys(("images", "patients", "used"), "Int64")
-    return table.astype(whole).round({"share_before": 6, "share_after": 6}).reset_index()
+    integers = dict.fromkeys(("images", "patients", "used"), "Int64")
+    return table.astype(integers).round({"share_before": 6, "share_after": 6}).reset_index()
 
 
 def _shares(codes: np.ndarray) -> np.ndarray:
     return np.bincount(codes) / len(codes)
 
 
-def _weights(wanted: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Overall over own share of each row's code."""
-    own = np.bincount(codes, minlength=len(wanted)) / len(codes)
-    return np.divide(wanted, own, out=np.zeros_like(wanted), where=own > 0)[codes]
+def _weights(target: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Target over present share of each row's code."""
+    present = np.bincount(codes, minlength=len(target)) / len(codes)
+    return np.divide(target, present, out=np.zeros_like(target), where=present > 0)[codes]
 
 
 def _normalised(shares: np.ndarray) -> np.ndarray:

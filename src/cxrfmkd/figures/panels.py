@@ -206,7 +206,9 @@ def plane(panel: Axes, bins: int = 4) -> None:
 
 def runs(values: Sequence[str]) -> list[tuple[str, int, int]]:
     """Runs of equal values: (value, first row, row after the last)."""
-    found = [(value, [i for i, _ in rows]) for value, rows in groupby(enumerate(values), lambda r: r[1])]
+    found = [
+        (value, [i for i, _ in rows]) for value, rows in groupby(enumerate(values), lambda r: r[1])
+    ]
     return [(value, rows[0], rows[-1] + 1) for value, rows in found]
 
 

@@ -22,7 +22,11 @@ def sample_records(study: Study, w) -> dict:
 
 
 def resample_test(study: Study, w) -> dict:
-    return {"dataset": w.dataset, "resampling": study.section("resampling", w.dataset)}
+    return {
+        "dataset": w.dataset,
+        "resampling": study.section("resampling", w.dataset),
+        "minimum_cell": study.settings.evaluation.minimum_cell,
+    }
 
 
 def pack_images(study: Study, w) -> dict:

@@ -42,7 +42,7 @@ KNOWN = {name for names in COUNTERPARTS.values() for name in names} | {
 }
 
 COLUMNS = tuple(
-    "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,View Position".split(",")
+    ["Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "View Position"]
 )
 
 PER_YEAR = {"Y": 1, "M": 12, "D": 365.25}
