@@ -1,12 +1,10 @@
-"""The bias analysis: 5,000 simulated samples of KS tests, and the score's null by permuting
-patients.
+"""The bias analysis: 5,000 simulated samples of KS tests, and the score's null by permutation.
 
 The plain way of the first is the thesis's: for every sample a DataFrame of 3,000 rows, 20 times
-scipy's
-`ks_2samp`, statsmodels' adjustment; measured on 20 samples and stated per 5,000. Groups have the
-sizes of the CheXpert test set. The same samples are drawn in both ways, and every p-value must
-agree to 1e-12. The second is measured on the embeddings of one main sample, PCA included; its plain
-way is the same loop over permutations. The plain ways use one core and ours use all;
+scipy's `ks_2samp`, statsmodels' adjustment; measured on 20 samples and stated per 5,000. Groups
+have the sizes of the CheXpert test set. The same samples are drawn in both ways, and every p-value
+must agree to 1e-12. The second is measured on the embeddings of one main sample, PCA included; its
+plain way is the same loop over permutations. The plain ways use one core and ours use all;
 `ratio_per_core` compares the processor time of both.
 """
 
@@ -23,7 +21,7 @@ from scipy.stats import ks_2samp
 from statsmodels.stats.multitest import multipletests
 
 from cxrfmkd.bias import ks, null, projection, sampling, score
-from cxrfmkd.bias.comparisons import THESIS, groups
+from cxrfmkd.bias.grouping import THESIS_FAMILY, group_images, pair_codes
 from cxrfmkd.runtime.threads import cores
 from cxrfmkd.statistics import smirnov
 
@@ -67,18 +65,20 @@ def simulation() -> dict:
     scores = random.normal(size=(len(records), 4))
     scores += 0.15 * (records.sex == "Female").to_numpy()[:, None] * [1, 0, 1, 0]
     scores += 0.2 * (records.race == "Black").to_numpy()[:, None] * [1, 1, 0, 0]
-    pool = sampling.pool(records, "race", "v2", SIZE, "error")
-    known = groups(records)
+    pool = sampling.build_pool(records, "race", "v2", SIZE, "error")
+    grouping = group_images(records)
 
     def ours(seeds: list[int]) -> np.ndarray:
         """Adjusted p-values, (samples, modes, comparisons)."""
-        draws = sampling.draw(pool, seeds)
-        found = ks.statistics(ks.sort_once(scores), known.codes, known.pairs(THESIS), draws)
-        score.points(found)
-        return found.p_values()
+        draws = sampling.draw_samples(pool, seeds)
+        tests = ks.ks_tests(
+            ks.sort_scores(scores), grouping.codes, pair_codes(THESIS_FAMILY), draws
+        )
+        score.points(tests)
+        return tests.p
 
     ours([0, 1])  # compile
-    smirnov._known.clear()
+    smirnov.clear_cache()
     start = now()
     found = ours(list(range(1, SAMPLES + 1)))
     own = now() - start
@@ -95,7 +95,7 @@ def simulation() -> dict:
 
 
 def plain(table: pd.DataFrame, seed: int) -> list[list[float]]:
-    """One sample as the thesis makes and tests it: weights of the rows by DataFrames, torch, scipy, statsmodels."""
+    """One sample as the thesis makes and tests it: by DataFrames, torch, scipy and statsmodels."""
     torch.manual_seed(seed)
     races = {race: table[table.race == race] for race in table.race.unique()}
     shares = {race: rows.stratum.value_counts(normalize=True) for race, rows in races.items()}
@@ -112,7 +112,7 @@ def plain(table: pd.DataFrame, seed: int) -> list[list[float]]:
                 sample.loc[sample[c.attribute] == c.a, mode],
                 sample.loc[sample[c.attribute] == c.b, mode],
             ).pvalue
-            for c in THESIS
+            for c in THESIS_FAMILY
         ]
         for mode in MODES
     ]
@@ -128,24 +128,24 @@ def permutation() -> dict:
     values = ((random.normal(size=(IMAGES, WIDTH)) + common) * np.linspace(3, 0.1, WIDTH)).astype(
         np.float32
     )
-    known = groups(records)
+    grouping = group_images(records)
 
-    def whole(permutations: int) -> dict[str, null.Null]:
-        axes = projection.fit(values, 0.99, 4)
-        order = ks.sort_once(axes.scores(values, 4))
-        orders = null.permutations(null.strata(records, owner), permutations, 42)
-        codes = null.exchanged(known, owner, orders)
-        return null.null_scores(order, axes.ratios[:4], known, codes, THESIS, score.points)
+    def ours(permutations: int) -> dict[str, null.NullDistribution]:
+        pca = projection.fit_pca(values, 0.99, 4)
+        order = ks.sort_scores(pca.scores(values, 4))
+        orders = null.permute_patients(null.patient_strata(records, owner), permutations, 42)
+        codes = null.exchange_groups(grouping, owner, orders)
+        return null.null_scores(order, pca.ratios[:4], grouping, codes, THESIS_FAMILY, score.points)
 
-    whole(2)  # compile
-    smirnov._known.clear()
+    ours(2)  # compile
+    smirnov.clear_cache()
     start = now()
-    found = whole(PERMUTATIONS)
+    found = ours(PERMUTATIONS)
     own = now() - start
 
-    axes = projection.fit(values, 0.99, 4)
-    table = pd.DataFrame(axes.scores(values, 4), columns=MODES)
-    orders = null.permutations(null.strata(records, owner), PERMUTATIONS, 42)[
+    pca = projection.fit_pca(values, 0.99, 4)
+    table = pd.DataFrame(pca.scores(values, 4), columns=MODES)
+    orders = null.permute_patients(null.patient_strata(records, owner), PERMUTATIONS, 42)[
         :PERMUTATIONS_MEASURED
     ]
     people = records.groupby(owner)[["race", "sex"]].first()
@@ -158,11 +158,11 @@ def permutation() -> dict:
                 sample[m][sample[c.attribute] == c.a], sample[m][sample[c.attribute] == c.b]
             ).pvalue
             for m in MODES
-            for c in THESIS
+            for c in THESIS_FAMILY
         ]
         adjusted = multipletests(p, alpha=0.05, method="fdr_by")[1].reshape(4, 5)
         points = score.POINTS[(adjusted < 0.05).astype(int) + (adjusted < 0.001)]
-        each = axes.ratios[:4] / axes.ratios[:4].sum() @ points
+        each = pca.ratios[:4] / pca.ratios[:4].sum() @ points
         assert abs((each[1:4].mean() + each[4]) / 2 - value) < 1e-9
     baseline = (now() - start) / PERMUTATIONS_MEASURED * PERMUTATIONS
     return row(

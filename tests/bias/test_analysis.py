@@ -1,4 +1,4 @@
-"""The whole analysis: what is planted is found, what is not is not, and every promise about its tables."""
+"""The whole analysis: what is planted is found, what is not is not, and what its tables hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from scipy import stats
 from scripts import run_script
 
-from cxrfmkd.bias.analysis import SHARED, analyse, views
+from cxrfmkd.bias.analysis import ALL_SEEDS, analyse, select_embeddings
 from cxrfmkd.bias.summary import combine
 from cxrfmkd.datasets.records import complete, write_records
 from cxrfmkd.networks.layers import HeadInput
@@ -216,7 +216,7 @@ def test_one_embedding_for_all_seeds_has_one_label_and_any_other_number_is_refus
     array = make_embeddings(records)
     settings = replace(SMALL, simulations=0, permutations=0, replicates=0)
     found = _analyse(records, [array], settings, seeds=(41, 42))
-    assert set(found["ks"].seed) == {SHARED}
+    assert set(found["ks"].seed) == {ALL_SEEDS}
     assert found["null"].empty
     assert found["effects"].low.isna().all()
     both = _analyse(records, [array, make_embeddings(records, seed=1)], settings, seeds=(41, 42))
@@ -276,10 +276,10 @@ def test_selected_seed_and_projection_choose_what_is_analysed(tmp_path):
     weight, bias = np.ones((3, 6), np.float32), np.arange(3, dtype=np.float32)
     save_file({"projection.weight": weight, "projection.bias": bias}, tmp_path / "w.safetensors")
     chosen = replace(SMALL, seeds="selected")
-    seen, seeds = views(arrays, None, tmp_path / "selected.json", chosen, [41, 42])
+    seen, seeds = select_embeddings(arrays, None, tmp_path / "selected.json", chosen, [41, 42])
     assert seeds == [42]
     assert seen[0].features is arrays[1]
-    seen, seeds = views(arrays[:1], tmp_path / "selected.json", None, SMALL, [41, 42])
+    seen, seeds = select_embeddings(arrays[:1], tmp_path / "selected.json", None, SMALL, [41, 42])
     assert seeds == [41, 42]
     np.testing.assert_allclose(
         seen[0].take(records.image_id), arrays[0].data @ weight.T + bias, rtol=1e-5, atol=1e-5

@@ -8,7 +8,10 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from cxrfmkd.bias import effects, encoding
+from cxrfmkd.bias import encoding
+from cxrfmkd.bias.effects import EFFECT_SIZES, effect_sizes
+from cxrfmkd.statistics.draws import patient_counts
+from cxrfmkd.statistics.intervals import error_interval
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -19,7 +22,7 @@ def test_effects_equal_scipy_and_brute_force_on_repeated_rows(ties):
         values = values.round(1)
     group = rng.integers(0, 3, 120)
     counts = rng.integers(1, 4, 120)
-    found, _ = effects.effects(
+    found, _ = effect_sizes(
         values, group == 0, group == 1, np.arange(120), np.ones((1, 120), np.int16), counts, 2.0
     )
     a, b = (np.repeat(values[group == g], counts[group == g]) for g in (0, 1))
@@ -33,8 +36,8 @@ def test_errors_bound_how_far_a_replicate_is_off():
     rng = np.random.default_rng(1)
     values, owner = rng.normal(size=90), np.repeat(np.arange(30), 3)
     first = np.arange(90) < 45
-    draws = effects.patient_draws(30, 20, 7)
-    estimate, errors = effects.effects(values, first, ~first, owner, draws)
+    draws = patient_counts(30, 20, 7)
+    estimate, errors = effect_sizes(values, first, ~first, owner, draws)
     for drawn, error in zip(draws, errors, strict=True):
         a, b = (np.repeat(values[g], drawn[owner[g]]) for g in (first, ~first))
         replicate = (
@@ -48,29 +51,27 @@ def test_errors_bound_how_far_a_replicate_is_off():
 
 
 def test_patients_are_drawn_whole_and_the_same_for_the_same_seed():
-    draws = effects.patient_draws(50, 10, 3)
+    draws = patient_counts(50, 10, 3)
     assert (draws.sum(1) == 50).all()
-    assert np.array_equal(draws, effects.patient_draws(50, 10, 3))
-    assert not np.array_equal(draws, effects.patient_draws(50, 10, 4))
+    assert np.array_equal(draws, patient_counts(50, 10, 3))
+    assert not np.array_equal(draws, patient_counts(50, 10, 4))
 
 
 def test_an_empty_group_and_replicates_without_it_have_no_interval():
     values, nobody = np.arange(6.0), np.zeros(6, bool)
-    draws = effects.patient_draws(6, 20, 0)
-    estimate, errors = effects.effects(values, ~nobody, nobody, np.arange(6), draws)
+    draws = patient_counts(6, 20, 0)
+    estimate, errors = effect_sizes(values, ~nobody, nobody, np.arange(6), draws)
     assert np.isnan(estimate).all()
-    assert np.isnan(effects.interval(estimate[0], errors[:, 0])).all()
-    assert np.isnan(effects.interval(0.3, np.empty(0))).all()
+    assert np.isnan(error_interval(estimate[0], errors[:, 0])).all()
+    assert np.isnan(error_interval(0.3, np.empty(0))).all()
 
 
 def test_one_patient_in_a_group():
     values, first = np.arange(8.0), np.arange(8) < 2
     owner = np.array([0, 0, 1, 2, 3, 4, 5, 6])
-    estimate, errors = effects.effects(
-        values, first, ~first, owner, effects.patient_draws(7, 200, 0)
-    )
+    estimate, errors = effect_sizes(values, first, ~first, owner, patient_counts(7, 200, 0))
     assert estimate[0] == 1
-    low, high = effects.interval(estimate[0], errors[:, 0], 0.0, 1.0)
+    low, high = error_interval(estimate[0], errors[:, 0], 0.0, 1.0)
     assert low <= 1 == high
 
 
@@ -85,24 +86,23 @@ def test_intervals_cover_the_truth_with_several_images_a_patient(shift):
     covered = np.zeros(3)
     for trial in range(200):
         values = (rng.normal(size=200)[owner] + rng.normal(size=600)) / 2**0.5 + shift * first
-        draws = effects.patient_draws(200, 200, trial)
-        estimate, errors = effects.effects(values, first, ~first, owner, draws)
-        for i, limits in enumerate(effects.RANGES):
-            low, high = effects.interval(estimate[i], errors[:, i], *limits)
+        draws = patient_counts(200, 200, trial)
+        estimate, errors = effect_sizes(values, first, ~first, owner, draws)
+        for i, limits in enumerate(EFFECT_SIZES.values()):
+            low, high = error_interval(estimate[i], errors[:, i], *limits)
             covered[i] += low <= truth[i] <= high
     assert ((covered / 200 > 0.92) & (covered / 200 < 0.99)).all()
 
 
 # --- probes and distances
-# -----------------------------------------------------------------------------------
 
 
 def test_probe_finds_what_is_planted_about_as_well_as_logistic_regression():
     rng = np.random.default_rng(3)
     x = rng.normal(size=(600, 30)) * np.linspace(3, 0.3, 30)
     y = (x[:, 5] + rng.normal(size=600) > 0).astype(float)
-    fold = encoding.folds(np.arange(600), 0)
-    found = roc_auc_score(y, encoding.probe(x, y[:, None], fold)[:, 0])
+    fold = encoding.assign_folds(np.arange(600), 0)
+    found = roc_auc_score(y, encoding.out_of_fold_scores(x, y[:, None], fold)[:, 0])
     logistic = np.empty(600)
     for number in range(encoding.FOLDS):
         rows = fold == number
@@ -119,14 +119,14 @@ def test_probe_is_on_average_no_better_or_worse_than_chance_when_nothing_is_plan
         owner = np.sort(rng.integers(0, 100, 200))
         x = rng.normal(size=(200, 40)) + rng.normal(size=(100, 40))[owner]
         y = (rng.random(100) < 0.2)[owner].astype(float)
-        fold = encoding.folds(np.unique(owner, return_inverse=True)[1], seed)
-        areas.append(roc_auc_score(y, encoding.probe(x, y[:, None], fold)[:, 0]))
+        fold = encoding.assign_folds(np.unique(owner, return_inverse=True)[1], seed)
+        areas.append(roc_auc_score(y, encoding.out_of_fold_scores(x, y[:, None], fold)[:, 0]))
     assert np.mean(areas) == pytest.approx(0.5, abs=0.04)
 
 
 def test_folds_keep_patients_together():
     owner = np.repeat(np.arange(40), 3)
-    fold = encoding.folds(owner, 1)
+    fold = encoding.assign_folds(owner, 1)
     assert all(len(np.unique(fold[owner == p])) == 1 for p in range(40))
     assert len(np.unique(fold)) == encoding.FOLDS
 
@@ -136,7 +136,7 @@ def test_probe_leaves_out_unknown_targets_and_folds_with_one_class():
     x, fold = rng.normal(size=(100, 5)), np.arange(100) % 5
     y = np.stack([(x[:, 0] > 0).astype(float), (fold == 2) * 1.0], 1)
     y[::3, 0] = np.nan
-    found = encoding.probe(x, y, fold)
+    found = encoding.out_of_fold_scores(x, y, fold)
     assert roc_auc_score(x[:, 0] > 0, found[:, 0]) > 0.95
     assert np.isnan(found[fold == 2, 1]).all()
     assert np.isfinite(found[fold != 2, 1]).all()
@@ -146,25 +146,12 @@ def test_energy_coefficient_equals_brute_force():
     rng = np.random.default_rng(5)
     x = rng.normal(size=(30, 4))
     codes = rng.integers(0, 3, (2, 1, 30)).astype(np.int8)
-    found = encoding.energies(encoding.distances(x), codes, np.array([[0, 0, 1], [0, 1, 2]]))
+    found = encoding.energy_coefficients(
+        encoding.pairwise_distances(x), codes, np.array([[0, 0, 1], [0, 1, 2]])
+    )
     gaps = np.linalg.norm(x[:, None] - x[None], axis=-1)
     for labelling, lines in zip(codes[:, 0], found, strict=True):
         for (a, b), value in zip(((0, 1), (1, 2)), lines, strict=True):
             a, b = labelling == a, labelling == b
             cross, own_a, own_b = (gaps[np.ix_(p, q)].mean() for p, q in ((a, b), (a, a), (b, b)))
             assert value == pytest.approx((2 * cross - own_a - own_b) / (2 * cross), abs=1e-5)
-
-
-def test_alignment_is_one_up_to_rotation_and_scale_and_small_for_noise():
-    rng = np.random.default_rng(6)
-    x = rng.normal(size=(200, 12))
-    turn = np.linalg.qr(rng.normal(size=(12, 12)))[0]
-    assert encoding.cka(x, 3 * x @ turn + 5) == pytest.approx(1)
-    assert encoding.cka(x, rng.normal(size=(200, 12))) < 0.2
-    wide = rng.normal(size=(20, 300))
-    narrow = wide[:, :5]
-    centred = [e - e.mean(0) for e in (wide, narrow)]
-    a, b = (e @ e.T for e in centred)
-    assert encoding.cka(wide, narrow) == pytest.approx(
-        (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
-    )

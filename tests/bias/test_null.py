@@ -1,4 +1,4 @@
-"""The patient-level null: what it exchanges, what it leaves alone, and how often it rejects without an effect."""
+"""The patient-level null: what it exchanges, what it keeps, how often it rejects by chance."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from made_embeddings import make_embeddings, make_records
 
 from cxrfmkd.bias import ks, null, score
-from cxrfmkd.bias.comparisons import THESIS, groups
-from cxrfmkd.bias.projection import fit
+from cxrfmkd.bias.grouping import ATTRIBUTES, THESIS_FAMILY, group_images, pair_codes
+from cxrfmkd.bias.projection import fit_pca
 
 
 def _owners(records: pd.DataFrame) -> np.ndarray:
@@ -17,12 +17,14 @@ def _owners(records: pd.DataFrame) -> np.ndarray:
 
 
 def _null(records: pd.DataFrame, embeddings: np.ndarray, count: int, form: str) -> dict:
-    known, patients = groups(records), _owners(records)
-    axes = fit(embeddings, 0.99, 4)
-    orders = null.permutations(null.strata(records, patients), count, 0)
-    codes = null.exchanged(known, patients, orders)
-    order = ks.sort_once(axes.scores(embeddings, 4))
-    return null.null_scores(order, axes.ratios[:4], known, codes, THESIS, null.MEASURES[form])
+    grouping, patients = group_images(records), _owners(records)
+    pca = fit_pca(embeddings, 0.99, 4)
+    orders = null.permute_patients(null.patient_strata(records, patients), count, 0)
+    codes = null.exchange_groups(grouping, patients, orders)
+    order = ks.sort_scores(pca.scores(embeddings, 4))
+    return null.null_scores(
+        order, pca.ratios[:4], grouping, codes, THESIS_FAMILY, null.MEASURES[form]
+    )
 
 
 def test_a_patients_stratum_is_the_most_frequent_of_the_images():
@@ -33,7 +35,7 @@ def test_a_patients_stratum_is_the_most_frequent_of_the_images():
             "view": ["AP"] * 6,
         }
     )
-    found = null.strata(records, np.array([0, 0, 0, 1, 2, 2]))
+    found = null.patient_strata(records, np.array([0, 0, 0, 1, 2, 2]))
     assert found[0] == found[1]
     assert len(found) == 3
 
@@ -46,7 +48,7 @@ def test_patients_alone_in_a_stratum_are_joined_over_views_then_ages_then_diseas
             "view": ["AP", "PA", "AP", "AP", "PA"],
         }
     )
-    found = null.strata(records, np.arange(5))
+    found = null.patient_strata(records, np.arange(5))
     assert found[0] == found[1]
     assert found[2] == found[3]
     assert found[0] != found[2]
@@ -54,48 +56,46 @@ def test_patients_alone_in_a_stratum_are_joined_over_views_then_ages_then_diseas
 
 def test_permutations_stay_within_strata():
     strata = np.array([0, 1, 0, 1, 1, 0, 2])
-    found = null.permutations(strata, 50, 0)
+    found = null.permute_patients(strata, 50, 0)
     assert (np.sort(found, axis=1) == np.arange(7)).all()
     assert (strata[found] == strata).all()
     assert len(np.unique(found, axis=0)) > 10
-    assert np.array_equal(found, null.permutations(strata, 50, 0))
+    assert np.array_equal(found, null.permute_patients(strata, 50, 0))
 
 
 def test_race_and_sex_move_together_with_the_patient_and_nothing_else_moves():
     records = make_records(60)
-    known, patients = groups(records), _owners(records)
-    orders = null.permutations(np.zeros(60, int), 5, 1)
-    found = null.exchanged(known, patients, orders)
+    grouping, patients = group_images(records), _owners(records)
+    orders = null.permute_patients(np.zeros(60, int), 5, 1)
+    found = null.exchange_groups(grouping, patients, orders)
     first = {p: np.flatnonzero(patients == p)[0] for p in range(60)}
     for order, codes in zip(orders, found, strict=True):
-        for position, attribute in enumerate(known.attributes):
+        for position, attribute in enumerate(ATTRIBUTES):
             source = [first[order[p]] for p in patients]
             moved = attribute in null.EXCHANGED
-            wanted = known.codes[position][source] if moved else known.codes[position]
+            wanted = grouping.codes[position][source] if moved else grouping.codes[position]
             assert np.array_equal(codes[position], wanted)
 
 
 def test_null_replicates_are_the_score_computed_anew():
     records = make_records(150)
     values = make_embeddings(records, 6, clustering=0.8).data
-    known, patients = groups(records), _owners(records)
-    axes = fit(values, 0.99, 4)
-    scores = axes.scores(values, 4)
-    orders = null.permutations(null.strata(records, patients), 3, 0)
+    grouping, patients = group_images(records), _owners(records)
+    pca = fit_pca(values, 0.99, 4)
+    scores = pca.scores(values, 4)
+    orders = null.permute_patients(null.patient_strata(records, patients), 3, 0)
     found = _null(records, values, 3, "normalised")["combined"]
     for order, value in zip(orders, found.replicates, strict=True):
-        other = known.codes.copy()
+        other = grouping.codes.copy()
         for name in null.EXCHANGED:
-            position = known.attributes.index(name)
-            own = pd.Series(known.codes[position]).groupby(patients).first().to_numpy()
+            position = ATTRIBUTES.index(name)
+            own = pd.Series(grouping.codes[position]).groupby(patients).first().to_numpy()
             other[position] = own[order][patients]
-        tests = ks.statistics(
-            ks.sort_once(scores), other, known.pairs(THESIS), np.arange(len(records))[None]
-        )
+        tests = ks.ks_tests(ks.sort_scores(scores), other, pair_codes(THESIS_FAMILY))
         each = score.comparison_scores(
-            score.points(tests), score.mode_weights(axes.ratios[:4], "normalised")
+            score.points(tests), score.mode_weights(pca.ratios[:4], "normalised")
         )
-        assert score.attribute_scores(each, THESIS)["combined"][0] == pytest.approx(value)
+        assert score.attribute_scores(each, THESIS_FAMILY)["combined"][0] == pytest.approx(value)
 
 
 def test_planted_shift_is_found_and_the_other_attribute_is_not():
@@ -110,7 +110,7 @@ def test_planted_shift_is_found_and_the_other_attribute_is_not():
 
 
 def test_a_null_that_does_not_vary_has_no_z():
-    flat = null.Null(0.0, np.zeros(20))
+    flat = null.NullDistribution(0.0, np.zeros(20))
     assert np.isnan(flat.z)
     assert flat.p == 1
     assert flat.band == (0, 0)
@@ -118,25 +118,30 @@ def test_a_null_that_does_not_vary_has_no_z():
 
 def test_one_patient_can_be_exchanged_with_nobody():
     records = make_records(1, images=(30, 31))
-    assert null.permutations(null.strata(records, _owners(records)), 4, 0).tolist() == [[0]] * 4
+    assert (
+        null.permute_patients(null.patient_strata(records, _owners(records)), 4, 0).tolist()
+        == [[0]] * 4
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "trials"), [("distance", 2000), ("normalised", 300)])
 def test_null_rejects_as_often_as_it_should_when_several_images_share_a_patient(form, trials):
-    """5 % +- 1 by D; the points, most of them zero, never more often; plain KS tests far more often."""
+    """5 % +- 1 by D; the points, mostly zero, never more often; plain KS tests far more often."""
     records = make_records(100, images=(3, 7))
-    known, patients = groups(records), _owners(records)
-    codes = null.exchanged(
-        known, patients, null.permutations(null.strata(records, patients), 199, 5)
+    grouping, patients = group_images(records), _owners(records)
+    codes = null.exchange_groups(
+        grouping, patients, null.permute_patients(null.patient_strata(records, patients), 199, 5)
     )
     weights, plain = np.array([0.4, 0.3, 0.2, 0.1]), 0
     rejected = dict.fromkeys(("sex", "race", "combined"), 0)
     for trial in range(trials):
         rng = np.random.default_rng(trial)
         values = rng.normal(size=(100, 4))[patients] + 0.5 * rng.normal(size=(len(records), 4))
-        order = ks.sort_once(values)
-        found = null.null_scores(order, weights, known, codes, THESIS, null.MEASURES[form])
+        order = ks.sort_scores(values)
+        found = null.null_scores(
+            order, weights, grouping, codes, THESIS_FAMILY, null.MEASURES[form]
+        )
         for name in rejected:
             rejected[name] += found[name].p <= 0.05
         plain += found["combined"].observed > 0

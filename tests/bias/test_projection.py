@@ -24,9 +24,9 @@ def test_equals_scikit_learns_full_svd_of_the_repeated_rows(n, features, counted
     counts = np.random.default_rng(1).integers(0, 4, n) if counted else None
     rows = (x if counts is None else np.repeat(x, counts, axis=0)).astype(np.float64)
     wanted = PCA(0.99, svd_solver="full").fit(rows)
-    found = projection.fit(x, 0.99, 4, counts)
+    found = projection.fit_pca(x, 0.99, 4, counts)
     kept = wanted.n_components_
-    assert found.wanted == kept
+    assert found.sufficient == kept
     np.testing.assert_allclose(found.ratios[:kept], wanted.explained_variance_ratio_, rtol=1e-9)
     np.testing.assert_allclose(found.variances[:kept], wanted.explained_variance_, rtol=1e-9)
     np.testing.assert_allclose(found.axes[:kept], wanted.components_, atol=1e-8)
@@ -37,16 +37,16 @@ def test_equals_scikit_learns_full_svd_of_the_repeated_rows(n, features, counted
 
 def test_keeps_the_tested_modes_even_if_one_holds_all_variance():
     x = np.random.default_rng(0).normal(size=(100, 6)) * np.array([1000, 1, 1, 1, 1, 1])
-    found = projection.fit(x, 0.99, 4)
-    assert found.wanted == 1
+    found = projection.fit_pca(x, 0.99, 4)
+    assert found.sufficient == 1
     assert found.scores(x).shape == (100, 4)
 
 
 def test_blocks_do_not_change_the_result(monkeypatch):
     x = _data(300, 20)
-    whole = projection.fit(x, 0.9, 4)
+    whole = projection.fit_pca(x, 0.9, 4)
     monkeypatch.setattr(projection, "BLOCK", 7)
-    parts = projection.fit(x, 0.9, 4)
+    parts = projection.fit_pca(x, 0.9, 4)
     np.testing.assert_allclose(parts.scores(x), whole.scores(x), atol=1e-9)
 
 
@@ -60,7 +60,7 @@ def test_blocks_do_not_change_the_result(monkeypatch):
 )
 def test_collapsed_embeddings_are_named(x, said):
     with pytest.raises(InputError, match=said):
-        projection.fit(x, 0.99, 4, name="model")
+        projection.fit_pca(x, 0.99, 4, name="model")
 
 
 def test_tsne_is_the_same_for_the_same_seed_and_small_sets_have_a_picture():

@@ -1,4 +1,4 @@
-"""The thesis's score by hand, the samples that it is made on, and what it does on duplicated rows."""
+"""The thesis's score by hand, the samples it is made on, and what it does on duplicated rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ import torch
 from made_embeddings import equal_weights, make_embeddings, make_records
 
 from cxrfmkd.bias import ks, sampling, score, significance
-from cxrfmkd.bias.comparisons import EXTRA, THESIS, groups, wanted
-from cxrfmkd.bias.design import design
+from cxrfmkd.bias.design import build_design
+from cxrfmkd.bias.grouping import (
+    EXTRA_FAMILY,
+    THESIS_FAMILY,
+    group_images,
+    pair_codes,
+    select_comparisons,
+)
 from cxrfmkd.bias.multinomial import multinomial
-from cxrfmkd.bias.projection import fit
+from cxrfmkd.bias.projection import fit_pca
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias
 
@@ -34,7 +40,7 @@ def test_score_by_hand():
     )
     normalised = score.comparison_scores(points, score.mode_weights(RATIOS, "normalised"))
     np.testing.assert_allclose(normalised, [112.5, 25, 50, 93.75, 106.25])
-    found = score.attribute_scores(normalised, THESIS)
+    found = score.attribute_scores(normalised, THESIS_FAMILY)
     assert found["race"] == pytest.approx((25 + 50 + 93.75) / 3)
     assert found["sex"] == pytest.approx(106.25)
     assert found["combined"] == pytest.approx((56.25 + 106.25) / 2)
@@ -43,7 +49,7 @@ def test_score_by_hand():
     np.testing.assert_allclose(unnormalised, normalised * 0.8)
     filtered = score.comparison_scores(points, score.mode_weights(RATIOS, "filtered"))
     np.testing.assert_allclose(filtered, points[0])
-    assert score.pair_scores(normalised, THESIS)["White vs Asian"] == pytest.approx(25)
+    assert score.pair_scores(normalised, THESIS_FAMILY)["White vs Asian"] == pytest.approx(25)
 
 
 def test_score_goes_from_0_to_150_and_leaves_disease_out():
@@ -51,13 +57,13 @@ def test_score_goes_from_0_to_150_and_leaves_disease_out():
     for value in (0.0, 150.0):
         points = np.full((4, 5), value)
         points[:, 0] = 150 - value
-        found = score.attribute_scores(score.comparison_scores(points, weights), THESIS)
+        found = score.attribute_scores(score.comparison_scores(points, weights), THESIS_FAMILY)
         assert found["combined"] == pytest.approx(value)
         assert "disease" not in found
 
 
 def test_without_race_the_combined_score_says_so():
-    sex = [c for c in THESIS if c.attribute in ("disease", "sex")]
+    sex = [c for c in THESIS_FAMILY if c.attribute in ("disease", "sex")]
     found = score.attribute_scores(np.array([150.0, 100.0]), sex)
     assert set(found) == {"sex", "combined (sex)", "columns average"}
     assert found["combined (sex)"] == 100
@@ -65,7 +71,7 @@ def test_without_race_the_combined_score_says_so():
 
 def test_age_has_a_combined_score_of_its_own_name():
     values = np.array([0, 30, 60, 90, 100, 10, 20, 30, 150.0])
-    found = score.attribute_scores(values, [*THESIS, *EXTRA])
+    found = score.attribute_scores(values, [*THESIS_FAMILY, *EXTRA_FAMILY])
     assert found["combined"] == pytest.approx(80)
     assert found["age"] == pytest.approx(20)
     assert found["view"] == pytest.approx(150)
@@ -78,18 +84,17 @@ def test_ages_and_blanks_become_groups():
     records["age_bin"] = pd.array(
         [0, 3, 4, 5, 6, 7, None] + [1] * (len(records) - 7), dtype="Int64"
     )
-    found = groups(records)
-    assert found.of("age")[:7].tolist() == [0, 0, 1, 1, 2, 2, -1]
-    assert [found.of(a)[0] for a in ("race", "view", "sex")] == [-1, -1, -1]
+    grouping = group_images(records)
+    assert grouping.of("age")[:7].tolist() == [0, 0, 1, 1, 2, 2, -1]
+    assert [grouping.of(a)[0] for a in ("race", "view", "sex")] == [-1, -1, -1]
 
 
 def test_an_attribute_that_nobody_has_must_be_left_out():
     with pytest.raises(InputError, match="no test image has a known race"):
-        wanted(groups(make_records(30, race=False)), ["sex", "race"], "nih")
+        select_comparisons(group_images(make_records(30, race=False)), ["sex", "race"], "nih")
 
 
 # --- samples
-# ----------------------------------------------------------------------------------------------
 
 
 def test_weights_are_average_over_observed_share_of_the_stratum():
@@ -101,7 +106,7 @@ def test_weights_are_average_over_observed_share_of_the_stratum():
             "age_bin": 3,
         }
     )
-    pool = sampling.pool(records, "race", "v2", 2, "reduce")
+    pool = sampling.build_pool(records, "race", "v2", 2, "reduce")
     assert pool.names == ("White", "Black")
     np.testing.assert_allclose(pool.weights[0], [0.5 / 0.75] * 3 + [0.5 / 0.25])
     np.testing.assert_allclose(pool.weights[1], [0.5 / 0.25] + [0.5 / 0.75] * 3)
@@ -109,20 +114,20 @@ def test_weights_are_average_over_observed_share_of_the_stratum():
 
 def test_matched_sample_is_torchs_multinomial_of_one_generator_in_order_of_appearance():
     records = make_records(200, seed=3)
-    pool = sampling.pool(records, "race", "v2", 20, "error")
+    pool = sampling.build_pool(records, "race", "v2", 20, "error")
     assert pool.names == tuple(pd.unique(records.race))
     torch.manual_seed(42)
     wanted_rows = [
         members[torch.multinomial(torch.from_numpy(w), 20, replacement=False).numpy()]
         for members, w in zip(pool.members, pool.weights, strict=True)
     ]
-    assert np.array_equal(sampling.draw(pool, [42])[0], np.concatenate(wanted_rows))
+    assert np.array_equal(sampling.draw_samples(pool, [42])[0], np.concatenate(wanted_rows))
 
 
 def test_plain_sample_is_pandas_sample_of_each_race():
     records = make_records(200, seed=3)
-    pool = sampling.pool(records, "race", "v1", 20, "error")
-    for seed, rows in zip((1, 2), sampling.draw(pool, [1, 2]), strict=True):
+    pool = sampling.build_pool(records, "race", "v1", 20, "error")
+    for seed, rows in zip((1, 2), sampling.draw_samples(pool, [1, 2]), strict=True):
         wanted_rows = [
             records[records.race == race].sample(20, random_state=seed).index
             for race in pd.unique(records.race)
@@ -136,8 +141,8 @@ def test_matched_sample_evens_out_what_differs_between_races():
     records["sex"] = np.where(
         rng.random(len(records)) < np.where(records.race == "Black", 0.8, 0.4), "Female", "Male"
     )
-    pool = sampling.pool(records, "race", "v2", 300, "error")
-    drawn = records.iloc[sampling.draw(pool, [42])[0]]
+    pool = sampling.build_pool(records, "race", "v2", 300, "error")
+    drawn = records.iloc[sampling.draw_samples(pool, [42])[0]]
     shares = drawn.groupby("race").sex.apply(lambda sex: (sex == "Female").mean())
     assert shares.max() - shares.min() < 0.1
     assert drawn.index.is_unique
@@ -147,75 +152,75 @@ def test_a_small_race_reduces_all_or_stops(caplog):
     records = make_records(60)
     least = records.race.value_counts().min()
     with caplog.at_level(logging.WARNING):
-        pool = sampling.pool(records, "race", "v2", 1000, "reduce")
+        pool = sampling.build_pool(records, "race", "v2", 1000, "reduce")
     assert pool.size == least
     assert f"drawing as many as the rarest has: {records.race[0]}" in caplog.text
     assert str(least) in caplog.text
     with pytest.raises(InputError, match=r"Lower bias\.sample_per_group"):
-        sampling.pool(records, "race", "v2", 1000, "error")
+        sampling.build_pool(records, "race", "v2", 1000, "error")
 
 
-def test_small_cells_are_not_told(caplog):
+def test_small_cells_are_not_shown(caplog):
     records = make_records(60)
     records.loc[3:, "race"] = records.race[3:].replace("Black", "White")
     records.loc[:2, "race"] = "Black"
     with caplog.at_level(logging.WARNING):
-        assert sampling.pool(records, "race", "v2", 50, "reduce").size == 3
-    assert "Black fewer than 10" in caplog.text
+        assert sampling.build_pool(records, "race", "v2", 50, "reduce").size == 3
+    assert "Asian suppressed" in caplog.text  # or the three of Black would follow by subtraction
+    assert "Black suppressed" in caplog.text
     assert " 3" not in caplog.text
 
 
 def test_one_race_is_nothing_to_compare():
     with pytest.raises(InputError, match=r"1 group\(s\) by race"):
-        sampling.pool(make_records(30).assign(race="White"), "race", "v2", 5, "reduce")
+        sampling.build_pool(make_records(30).assign(race="White"), "race", "v2", 5, "reduce")
 
 
 def test_rows_without_a_stratum_are_not_drawn():
     records = make_records(80)
     records.loc[::2, "sex"] = None
-    pool = sampling.pool(records, "race", "v2", 5, "reduce")
+    pool = sampling.build_pool(records, "race", "v2", 5, "reduce")
     assert all((rows % 2 == 1).all() for rows in pool.members)
 
 
 def test_what_no_row_has_is_not_matched():
     records = make_records(80).assign(age_bin=pd.array([None] * len(make_records(80)), "Int64"))
-    pool = sampling.pool(records, "race", "v2", 5, "reduce")
+    pool = sampling.build_pool(records, "race", "v2", 5, "reduce")
     assert sum(map(len, pool.members)) == len(records)
 
 
 def test_one_image_of_every_patient():
     owner = np.repeat(np.arange(20), 3)
-    rows = sampling.one_each(owner, 1)
+    rows = sampling.one_per_patient(owner, 1)
     assert np.array_equal(owner[rows], np.arange(20))
-    assert not np.array_equal(rows, sampling.one_each(owner, 2))
+    assert not np.array_equal(rows, sampling.one_per_patient(owner, 2))
 
 
 # --- what the design refuses, and duplicated rows
-# -----------------------------------------------------------
 
 
 def test_design_wants_a_weight_for_every_image_and_counts_for_v1():
     records = make_records(40)
     weights = equal_weights(records)
     with pytest.raises(InputError, match=r"2 of .* test images have no weight"):
-        design("d", records, weights[2:], Bias())
+        build_design("d", records, weights[2:], Bias())
     with pytest.raises(InputError, match="1 rows have a duplicate image_id"):
-        design("d", records, pd.concat([weights, weights[:1]]), Bias())
+        build_design("d", records, pd.concat([weights, weights[:1]]), Bias())
     with pytest.raises(InputError, match="weights, not counts"):
-        design("d", records, weights.assign(weight=0.5), Bias(variant="v1"))
+        build_design("d", records, weights.assign(weight=0.5), Bias(variant="v1"))
     with pytest.raises(InputError, match="negative or not finite"):
-        design("d", records, weights.assign(weight=-1.0), Bias())
+        build_design("d", records, weights.assign(weight=-1.0), Bias())
     with pytest.raises(InputError, match="0 test images take part"):
-        design("d", records, weights.assign(weight=0.0), Bias())
+        build_design("d", records, weights.assign(weight=0.0), Bias())
 
 
 def test_images_that_were_not_drawn_take_no_part():
     records = make_records(40)
     weights = equal_weights(records)
     weights.loc[:9, "weight"] = 0
-    assert len(design("d", records, weights, Bias()).test) == len(records) - 10
-    plan = design("d", records, weights.assign(weight=3.0), Bias(variant="v1"))
-    assert len(plan.rows) == 3 * len(records)
+    assert len(build_design("d", records, weights, Bias()).test) == len(records) - 10
+    design = build_design("d", records, weights.assign(weight=3.0), Bias(variant="v1"))
+    assert len(design.rows) == 3 * len(records)
 
 
 def test_score_on_duplicated_rows_rejects_without_any_effect():
@@ -231,10 +236,10 @@ def test_score_on_duplicated_rows_rejects_without_any_effect():
         weights = equal_weights(records).assign(weight=drawn.astype(float))
         embeddings = make_embeddings(records, 8, seed)
         for variant in rejected:
-            plan = design("d", records, weights, Bias(variant=variant, **settings))
-            values = embeddings.take(plan.test.image_id)
-            axes = fit(values, 0.99, 4, np.bincount(plan.rows, minlength=len(values)))
-            table, scored = significance.tests(plan, axes.scores(values, 4), axes.ratios[:4])
+            design = build_design("d", records, weights, Bias(variant=variant, **settings))
+            values = embeddings.take(design.test.image_id)
+            pca = fit_pca(values, 0.99, 4, np.bincount(design.rows, minlength=len(values)))
+            table, scored = significance.test_tables(design, pca.scores(values, 4), pca.ratios[:4])
             own = scored[(scored["sample"] == "all") & (scored.attribute == "combined")]
             biased[variant] += own[own.form == "normalised"].score.item() > 0
             rejected[variant] += (table[table["sample"] == "all"].p < 0.05).sum()
@@ -247,19 +252,21 @@ def test_score_on_duplicated_rows_rejects_without_any_effect():
 
 def test_simulation_counts_bands_and_takes_the_most_frequent():
     records = make_records(300, images=(1, 2))
-    plan = design("d", records, equal_weights(records), Bias(simulations=30, sample_per_group=40))
+    design = build_design(
+        "d", records, equal_weights(records), Bias(simulations=30, sample_per_group=40)
+    )
     values = make_embeddings(records, 8, planted={("sex", "Female"): 0.8}).data
-    axes = fit(values, 0.99, 4)
-    scores = axes.scores(values, 4)
-    table, scored = significance.tests(plan, scores, axes.ratios[:4])
+    pca = fit_pca(values, 0.99, 4)
+    scores = pca.scores(values, 4)
+    table, scored = significance.test_tables(design, scores, pca.ratios[:4])
     line = table[
         (table["sample"] == "simulation") & (table.attribute == "sex") & (table["mode"] == 1)
     ].iloc[0]
-    family = plan.comparisons[0]
-    found = ks.statistics(
-        ks.sort_once(scores), plan.groups.codes, plan.groups.pairs(family), plan.simulated
+    family = design.comparisons[0]
+    found = ks.ks_tests(
+        ks.sort_scores(scores), design.grouping.codes, pair_codes(family), design.simulated
     )
-    bands = ks.bands(found.adjusted())[:, 0, -1]
+    bands = ks.bands(found.p_adjusted)[:, 0, -1]
     assert line.draws == 30
     assert line.share_true == pytest.approx((bands == 1).mean())
     assert line.share_true_plus == pytest.approx((bands == 2).mean())

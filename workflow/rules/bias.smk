@@ -34,7 +34,7 @@ rule analyse_bias:
         spec=spec("analyse_bias"),
         projection=option("projection"),
     message:
-        "Looking for patient attributes in {wildcards.model} on {wildcards.dataset}"
+        "Analysing the bias of {wildcards.model} on {wildcards.dataset}"
     shell:
         "python workflow/scripts/analyse_bias.py --spec {params.spec:q} --embeddings {input.embeddings}"
         " {params.projection} --selected {input.selected} --teacher {input.teacher} --val {input.val}"

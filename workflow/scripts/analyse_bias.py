@@ -1,8 +1,8 @@
-"""Test the embeddings of one model for sex, race and age: KS tests, scores, null, probes."""
+"""Analyse the bias of one model's embeddings: tests, score, effect sizes, null and probes."""
 
 from pathlib import Path
 
-from cxrfmkd.bias.analysis import analyse, views
+from cxrfmkd.bias.analysis import analyse, select_embeddings
 from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.datasets.resampling import read_weights
 from cxrfmkd.runtime.arguments import parse, run
@@ -14,7 +14,6 @@ TABLES = ("ks", "score", "effects", "null", "encoding", "variance", "points")
 
 
 def main() -> None:
-    tables = dict.fromkeys(TABLES, Path)
     args = parse(
         __doc__,
         embeddings=[KeyedArray.open],
@@ -24,15 +23,15 @@ def main() -> None:
         val=Path,
         test=Path,
         resampled=Path,
-        **tables,
+        **dict.fromkeys(TABLES, Path),
     )
     settings = Bias(**args.spec["bias"])
     records = present(read_records(args.val, args.test), args.teacher, *args.embeddings)
-    seen, seeds = views(
+    embeddings, seeds = select_embeddings(
         args.embeddings, args.projection, args.selected, settings, args.spec["seeds"]
     )
-    found = analyse(
-        seen,
+    tables = analyse(
+        embeddings,
         args.teacher,
         records,
         read_weights(args.resampled),
@@ -42,7 +41,7 @@ def main() -> None:
         seeds=seeds,
         minimum_cell=args.spec["evaluation"]["minimum_cell"],
     )
-    for name, table in found.items():
+    for name, table in tables.items():
         write_table(getattr(args, name), table)
 
 

@@ -1,1 +1,1 @@
-"""What embeddings reveal about sex, race and age: the thesis's score, effect sizes and null distributions."""
+"""What embeddings reveal about sex, race and age: the thesis's score, effect sizes and nulls."""

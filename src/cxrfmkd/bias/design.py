@@ -1,22 +1,25 @@
-"""What an analysis of a dataset's test images rests on, whatever the model: groups, samples, permutations."""
+"""What the analyses of a dataset's test images have in common: groups, samples, permutations."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.bias import effects, null, sampling
-from cxrfmkd.bias.comparisons import Comparison, Groups, groups, wanted
+from cxrfmkd.bias import null, sampling
+from cxrfmkd.bias.grouping import Comparison, Grouping, group_images, select_comparisons
 from cxrfmkd.datasets import splits
 from cxrfmkd.datasets.resampling import weights_in_order
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.statistics.draws import patient_counts
+from cxrfmkd.statistics.suppression import patients_per_cell
 from cxrfmkd.study.settings import Bias
 from cxrfmkd.vocabulary.groups import GROUPS
 
-MOST_DISTANCES = 6000  # images of which all pairs are compared: 144 MB of distances
+DISTANCE_IMAGES = 6000  # at most; all pairs of them are 144 MB of distances
 
 
 @dataclass(frozen=True)
@@ -24,27 +27,23 @@ class Design:
     """The test images and everything drawn from them.
 
     test: one row an image, with patient, attributes and `weight`; rows: positions in `test` that
-    samples are drawn from, the unique images in v2 and every resampled row in v1; groups: of
-    `test`'s images;
-    comparisons: the thesis's family and the extra one.
+    samples are drawn from, the unique images in v2 and every resampled row in v1; grouping: of
+    `test`'s images; comparisons: the thesis's family and the extra one; minimum_cell: patients that
+    a group must have to be tested.
     """
 
     dataset: str
     test: pd.DataFrame
     rows: np.ndarray
-    groups: Groups
+    grouping: Grouping
     comparisons: tuple[list[Comparison], list[Comparison]]
     settings: Bias
     minimum_cell: int
 
     @cached_property
-    def by(self) -> str:
-        """The attribute whose groups every sample holds equally: race, or sex where there is no race."""
-        return "race" if "race" in self.settings.attributes else "sex"
-
-    @cached_property
-    def row_groups(self) -> Groups:
-        return self.groups.take(self.rows)
+    def row_grouping(self) -> Grouping:
+        """The grouping of `rows`."""
+        return self.grouping.take(self.rows)
 
     @cached_property
     def patients(self) -> np.ndarray:
@@ -53,69 +52,80 @@ class Design:
 
     @cached_property
     def pool(self) -> sampling.Pool:
-        chosen = self.settings
+        """What samples are drawn from: groups by race, or by sex where there is no race."""
+        s = self.settings
         candidates = self.test.iloc[self.rows].reset_index(drop=True)
-        return sampling.pool(
-            candidates,
-            self.by,
-            chosen.variant,
-            chosen.sample_per_group,
-            chosen.shortage,
-            self.minimum_cell,
+        balanced = "race" if "race" in s.attributes else "sex"
+        return sampling.build_pool(
+            candidates, balanced, s.variant, s.sample_per_group, s.shortage, self.minimum_cell
         )
 
     @cached_property
     def main(self) -> np.ndarray:
         """The main sample: positions in `rows`."""
-        return sampling.draw(self.pool, [self.settings.seed])[0]
+        return sampling.draw_samples(self.pool, [self.settings.seed])[0]
 
     @cached_property
     def simulated(self) -> np.ndarray:
         """Samples with the seeds 1, 2, ..., (simulations, size)."""
-        return sampling.draw(self.pool, list(range(1, self.settings.simulations + 1)))
+        return sampling.draw_samples(self.pool, list(range(1, self.settings.simulations + 1)))
 
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
-        """Samples by name, (draws, size) positions in `rows`: the thesis's three, and parts of the main one."""
+        """Samples by name, (draws, size) positions in `rows`; some are parts of the main sample."""
         main = self.main
-        patients, view = self.patients[self.rows[main]], self.row_groups.of("view")[main]
-        side = splits.half(self.test.patient_id)[self.rows[main]]
-        parts = {"main": main, "all": np.arange(len(self.rows))}
-        parts["one per patient"] = main[sampling.one_each(patients, self.settings.seed)]
-        parts |= {name: main[view == code] for code, name in enumerate(GROUPS["view"])}
-        parts |= {name: main[side == number] for number, name in enumerate(splits.HALVES)}
-        found = {name: part[None] for name, part in parts.items() if len(part)}
-        if self.settings.simulations:
-            found["simulation"] = self.simulated
-        return found
+        images = self.rows[main]
+        view = self.grouping.of("view")[images]
+        half = splits.half(self.test.patient_id)[images]
+        single = sampling.one_per_patient(self.patients[images], self.settings.seed)
+        samples = {"main": main, "all": np.arange(len(self.rows)), "one per patient": main[single]}
+        samples |= {name: main[view == code] for code, name in enumerate(GROUPS["view"])}
+        samples |= {name: main[half == number] for number, name in enumerate(splits.HALVES)}
+        draws = {name: rows[None] for name, rows in samples.items() if len(rows)}
+        return draws | ({"simulation": self.simulated} if self.settings.simulations else {})
 
     @cached_property
-    def compact(self) -> np.ndarray:
-        """Positions in the main sample of the images whose distances to each other are looked at."""
-        if len(self.main) <= MOST_DISTANCES:
+    def distance_subset(self) -> np.ndarray:
+        """Positions in the main sample of the images whose pairwise distances are computed."""
+        if len(self.main) <= DISTANCE_IMAGES:
             return np.arange(len(self.main))
         rng = np.random.default_rng(self.settings.seed)
-        return np.sort(rng.choice(len(self.main), MOST_DISTANCES, replace=False))
+        return np.sort(rng.choice(len(self.main), DISTANCE_IMAGES, replace=False))
 
-    def testable(self, family: list[Comparison], rows: np.ndarray) -> np.ndarray:
-        """Which comparisons have enough images in both groups among `rows`, bool (comparisons,)."""
-        return (self.row_groups.take(rows).sizes(family) >= self.minimum_cell).all(1)
+    def group_patients(self, attribute: str, images: np.ndarray) -> np.ndarray:
+        """Patients in each group of an attribute, int64; images: positions in `test`."""
+        codes = self.grouping.of(attribute)[images]
+        return patients_per_cell(codes, self.patients[images], len(GROUPS[attribute]))
+
+    def testable(self, family: Sequence[Comparison], images: np.ndarray) -> list[Comparison]:
+        """The comparisons of which both groups have enough patients among `images`."""
+        patients = {c.attribute: self.group_patients(c.attribute, images) for c in family}
+        return [
+            c
+            for c in family
+            if all(
+                patients[c.attribute][GROUPS[c.attribute].index(group)] >= self.minimum_cell
+                for group in (c.a, c.b)
+            )
+        ]
 
     @cached_property
-    def exchanges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Patients of the main sample's rows, int64 from 0, and the permutations of those patients."""
-        own = self.test.iloc[self.rows[self.main]]
-        patients = pd.factorize(own.patient_id)[0]
-        strata = null.strata(own.reset_index(drop=True), patients)
-        return patients, null.permutations(strata, self.settings.permutations, self.settings.seed)
+    def permutations(self) -> tuple[np.ndarray, np.ndarray]:
+        """Patient of each row of the main sample, 0, 1, ..., and permutations of those patients."""
+        records = self.test.iloc[self.rows[self.main]].reset_index(drop=True)
+        patients = pd.factorize(records.patient_id)[0]
+        strata = null.patient_strata(records, patients)
+        orders = null.permute_patients(strata, self.settings.permutations, self.settings.seed)
+        return patients, orders
 
     @cached_property
     def patient_draws(self) -> np.ndarray:
+        """How often each replicate draws each patient, int16 (replicates, patients)."""
         count = self.patients.max() + 1
-        return effects.patient_draws(count, self.settings.replicates, self.settings.seed)
+        return patient_counts(count, self.settings.replicates, self.settings.seed)
 
 
-def design(
+def build_design(
     dataset: str,
     records: pd.DataFrame,
     weights: pd.DataFrame,
@@ -138,11 +148,11 @@ def design(
     if settings.variant == "v1":
         if (test.weight % 1 != 0).any():
             raise InputError(
-                f"{dataset}: bias.variant v1 looks at every resampled row, but the test set has "
-                "weights, not counts. "
-                f"Set datasets.{dataset}.resampling to draws, or bias.variant to v2."
+                f"{dataset}: bias.variant v1 analyses every resampled row, but the test set has "
+                f"weights, not counts. Set datasets.{dataset}.resampling to draws, or "
+                "bias.variant to v2."
             )
         rows = np.repeat(rows, test.weight.astype(int))
-    known = groups(test)
-    families = wanted(known, settings.attributes, dataset)
-    return Design(dataset, test, rows, known, families, settings, minimum_cell)
+    grouping = group_images(test)
+    families = select_comparisons(grouping, settings.attributes, dataset)
+    return Design(dataset, test, rows, grouping, families, settings, minimum_cell)

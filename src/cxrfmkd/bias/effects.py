@@ -13,20 +13,11 @@ from numba import njit
 
 from cxrfmkd.runtime.threads import parallel_for
 
-MEASURES = ("D", "W1", "Cliff's delta")
-RANGES = ((0.0, 1.0), (0.0, np.inf), (-1.0, 1.0))
+# Measures of effect size, and the least and largest value of each.
+EFFECT_SIZES = {"D": (0.0, 1.0), "W1": (0.0, np.inf), "Cliff's delta": (-1.0, 1.0)}
 
 
-def patient_draws(patients: int, replicates: int, seed: int) -> np.ndarray:
-    """How often each replicate draws each patient, int16 (replicates, patients)."""
-    rng = np.random.default_rng(seed)
-    counts = np.empty((replicates, patients), np.int16)
-    for row in counts:
-        row[:] = np.bincount(rng.integers(patients, size=patients), minlength=patients)
-    return counts
-
-
-def effects(
+def effect_sizes(
     values: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
@@ -38,27 +29,26 @@ def effects(
     """Effect sizes of group `first` against group `second`, and how far off they may be.
 
     values: (n,) without NaN; first, second: bool (n,), disjoint; patients: int (n,), columns of
-    `draws`;
-    draws: as `patient_draws` makes them; weights: (n,) of the images, equal if left out;
-    unit: what W1 is divided by, as a rule the mode's standard deviation.
-    Returns the estimates, float64 (3,) in the order of MEASURES, and a bound on each replicate's
-    error, (replicates, 3): for D the largest and for W1 the summed distance between the replicate's
-    and the estimated difference of distribution functions, for Cliff's delta the distance itself.
-    NaN where a group is empty.
+    `draws`; draws: from `statistics.draws.patient_counts`; weights: (n,) of the images, equal if
+    left out; unit: what W1 is divided by, as a rule the mode's standard deviation.
+    Returns the estimates, float64 (3,) in the order of EFFECT_SIZES, and each replicate's error
+    for `statistics.intervals.error_interval`, (replicates, 3): for D the largest and for W1 the
+    summed distance between the replicate's and the estimated difference of distribution functions,
+    for Cliff's delta the distance itself. NaN where a group is empty.
     """
     rows = np.flatnonzero(first | second)
     rows = rows[np.argsort(values[rows], kind="stable")]
-    own = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
+    image_weights = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
     arguments = (
         np.asarray(values, np.float64)[rows],
         first[rows],
         patients[rows].astype(np.int64),
-        own[rows],
+        image_weights[rows],
     )
-    gaps, nothing = np.zeros(len(rows)), np.zeros(len(rows))
-    estimate = np.empty((1, len(MEASURES)))
-    _sweep(*arguments, np.ones((1, patients.max() + 1), np.int16), nothing, gaps, estimate)
-    errors = np.empty((len(draws), len(MEASURES)))
+    gaps, zeros = np.zeros(len(rows)), np.zeros(len(rows))
+    estimate = np.empty((1, 3))
+    _sweep(*arguments, np.ones((1, patients.max() + 1), np.int16), zeros, gaps, estimate)
+    errors = np.empty((len(draws), 3))
 
     def work(start: int, stop: int) -> None:
         _sweep(*arguments, draws[start:stop], gaps, np.empty_like(gaps), errors[start:stop])
@@ -71,7 +61,10 @@ def effects(
 
 @njit(cache=True, nogil=True)
 def _sweep(values, is_first, patients, weights, draws, reference, gaps, out):
-    """D, W1 and Cliff's delta of every draw; the first two of the gap beyond `reference`. `gaps` is filled."""
+    """D, W1 and Cliff's delta of every draw; the first two of what the gaps exceed `reference` by.
+
+    gaps: filled with the last draw's difference of the distribution functions at each value.
+    """
     n = len(values)
     for draw in range(len(out)):
         drawn = draws[draw]
@@ -103,23 +96,3 @@ def _sweep(values, is_first, patients, weights, draws, reference, gaps, out):
         out[draw, 0] = widest
         out[draw, 1] = area
         out[draw, 2] = 2 * won / (total_a * total_b) - 1
-
-
-def interval(
-    estimate: float,
-    errors: np.ndarray,
-    low: float = 0.0,
-    high: float = np.inf,
-    confidence: float = 0.95,
-) -> tuple[float, float]:
-    """The estimate plus and minus the errors' quantile, within what the measure allows.
-
-    errors: (replicates,), from `effects`. NaN without replicates, or where half of them or more
-    have no value. Since an error bounds how far D can be off, the interval of D covers also where
-    there is no difference, where percentile intervals miss zero always.
-    """
-    known = errors[~np.isnan(errors)]
-    if len(known) * 2 <= len(errors) or np.isnan(estimate):
-        return np.nan, np.nan
-    width = np.quantile(known, confidence)
-    return float(max(estimate - width, low)), float(min(estimate + width, high))

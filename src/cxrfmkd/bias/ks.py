@@ -1,17 +1,20 @@
 """Exact two-sample Kolmogorov-Smirnov tests in bulk.
 
 The scores of a mode are sorted once. A sample's statistic is then one walk along that order for
-every comparison, kept as the integer n_a * n_b * D, of which `smirnov` knows the exact p-value.
+every comparison, kept as the integer n_a * n_b * D, of which `statistics.smirnov` gives the exact
+p-value.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numba import njit
 
 from cxrfmkd.runtime.threads import parallel_for
+from cxrfmkd.statistics.multiple import adjusted
 from cxrfmkd.statistics.smirnov import p_values
 
 TRUE, TRUE_PLUS = 0.05, 0.001  # bounds of the thesis's bands (method, section 7.1)
@@ -19,11 +22,11 @@ BANDS = ("FALSE", "TRUE", "TRUE+")
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Statistics of many samples.
+class KSResult:
+    """Tests of many samples.
 
     numerators: int64 (samples, modes, comparisons), n_a * n_b * D; sizes: int64 (samples,
-    comparisons, 2).
+    comparisons, 2), n_a and n_b.
     """
 
     numerators: np.ndarray
@@ -34,18 +37,20 @@ class Statistics:
         """D, float64 (samples, modes, comparisons); 0 where a group is empty."""
         return self.numerators / np.maximum(self.sizes.prod(-1), 1)[:, None]
 
-    def p_values(self) -> np.ndarray:
+    @cached_property
+    def p(self) -> np.ndarray:
         """Two-sided p-values, float64 (samples, modes, comparisons); 1 where a group is empty."""
         return p_values(self.numerators, self.sizes[:, None, :, 0], self.sizes[:, None, :, 1])
 
-    def adjusted(self) -> np.ndarray:
-        """The p-values adjusted by Benjamini and Yekutieli, each sample's tests being one family."""
-        p = self.p_values()
-        return benjamini_yekutieli(p.reshape(len(p), -1)).reshape(p.shape)
+    @cached_property
+    def p_adjusted(self) -> np.ndarray:
+        """`p` adjusted by Benjamini and Yekutieli; the tests of a sample are one family."""
+        families = [adjusted(family.ravel(), "fdr_by") for family in self.p]
+        return np.reshape(families, self.p.shape)
 
 
 @dataclass(frozen=True)
-class Order:
+class SortedScores:
     """Images in the order of their scores, int32 (modes, n) each.
 
     images: the image at each place; places: each image's place; ranks: each place's rank, tied
@@ -57,7 +62,7 @@ class Order:
     ranks: np.ndarray
 
 
-def sort_once(scores: np.ndarray) -> Order:
+def sort_scores(scores: np.ndarray) -> SortedScores:
     """The order of `scores`, shape (n, modes), any float type without NaN, in every mode."""
     columns = np.ascontiguousarray(scores.T)
     images = np.argsort(columns, axis=1, kind="stable")
@@ -65,37 +70,42 @@ def sort_once(scores: np.ndarray) -> Order:
     ranks, places = np.zeros(images.shape, np.int32), np.empty(images.shape, np.int32)
     ranks[:, 1:] = np.cumsum(values[:, 1:] != values[:, :-1], 1)
     np.put_along_axis(places, images, np.arange(len(scores), dtype=np.int32)[None], 1)
-    return Order(images.astype(np.int32), places, ranks)
+    return SortedScores(images.astype(np.int32), places, ranks)
 
 
-def statistics(order: Order, codes: np.ndarray, pairs: np.ndarray, draws: np.ndarray) -> Statistics:
-    """Statistics of `draws`, each a set of images, under `codes`.
+def ks_tests(
+    scores: SortedScores, codes: np.ndarray, pairs: np.ndarray, samples: np.ndarray | None = None
+) -> KSResult:
+    """Tests of `samples`, each a set of images, grouped by `codes`.
 
-    order: as `sort_once` returns it; codes: int8 (attributes, n), or (samples, attributes, n) for a
-    labelling of each sample's own; pairs: int64 (comparisons, 3) of attribute, group a, group b;
-    draws: int (samples, size) of distinct images, or (1, size) for the same images under every
-    labelling.
+    codes: int8 (attributes, n), or (samples, attributes, n) for a grouping of each sample's own;
+    pairs: int64 (comparisons, 3) of attribute, group a, group b; samples: int (samples, size) of
+    distinct images, or (1, size) for the same images under every grouping, by default all.
     """
     codes = np.ascontiguousarray(codes if codes.ndim == 3 else codes[None])
-    samples = max(len(codes), len(draws))
-    numerators = np.empty((samples, len(order.images), len(pairs)), np.int64)
-    sizes = np.empty((samples, len(pairs), 2), np.int64)
+    if samples is None:
+        samples = np.arange(scores.images.shape[1])[None]
+    count = max(len(codes), len(samples))
+    numerators = np.empty((count, len(scores.images), len(pairs)), np.int64)
+    sizes = np.empty((count, len(pairs), 2), np.int64)
 
     def work(start: int, stop: int) -> None:
-        places = np.take(order.places, draws if len(draws) == 1 else draws[start:stop], axis=1)
-        places.sort(-1)
-        own = codes if len(codes) == 1 else codes[start:stop]
-        _walks(
-            order.images, order.ranks, places, own, pairs, numerators[start:stop], sizes[start:stop]
-        )
+        block = slice(start, stop)
+        rows = samples if len(samples) == 1 else samples[block]
+        places = np.sort(np.take(scores.places, rows, axis=1), axis=-1)
+        groups = codes if len(codes) == 1 else codes[block]
+        _walks(scores.images, scores.ranks, places, groups, pairs, numerators[block], sizes[block])
 
-    parallel_for(work, samples, 16)
-    return Statistics(numerators, sizes)
+    parallel_for(work, count, 16)
+    return KSResult(numerators, sizes)
 
 
 @njit(cache=True, nogil=True)
 def _walks(images, ranks, places, codes, pairs, numerators, sizes):
-    """Fill `numerators` and `sizes`; places: int32 (modes, samples, size), those of each sample in order."""
+    """Fill `numerators` and `sizes` of a KSResult.
+
+    places: int32 (modes, samples, size), those of each sample ascending.
+    """
     size = places.shape[2]
     image, group, last = np.empty(size, np.int32), np.empty(size, np.uint8), np.ones(size, np.bool_)
     step = np.zeros(256, np.int64)
@@ -106,13 +116,13 @@ def _walks(images, ranks, places, codes, pairs, numerators, sizes):
             tied = _last_of_ties(ranks[mode], place, last)
             for t in range(size):
                 image[t] = images[mode, place[t]]
-            seen = -1
+            filled = -1
             for c in range(len(pairs)):
                 attribute, a, b = pairs[c]
-                if attribute != seen:
+                if attribute != filled:
                     for t in range(size):
                         group[t] = code[attribute, image[t]]
-                    seen = attribute
+                    filled = attribute
                 if mode == 0:
                     sizes[sample, c, 0], sizes[sample, c, 1] = _count(group, a), _count(group, b)
                 step[a], step[b] = sizes[sample, c, 1], -sizes[sample, c, 0]
@@ -122,7 +132,7 @@ def _walks(images, ranks, places, codes, pairs, numerators, sizes):
 
 @njit(cache=True, nogil=True)
 def _last_of_ties(ranks, place, last):
-    """Whether anything is tied; if so, mark the last place of every tie, and every untied one, in `last`."""
+    """Whether any scores are tied; if so, `last` marks the places whose next is not tied."""
     if ranks[-1] + 1 == len(ranks):
         return False
     tied = False
@@ -133,16 +143,16 @@ def _last_of_ties(ranks, place, last):
 
 
 @njit(cache=True, nogil=True)
-def _count(group, wanted):
-    found = 0
+def _count(group, code):
+    count = 0
     for t in range(len(group)):
-        found += group[t] == wanted
-    return found
+        count += group[t] == code
+    return count
 
 
 @njit(cache=True, nogil=True)
 def _farthest(group, step, last, tied):
-    """How far a walk that takes its group's step at each place gets from 0; ties are taken at one go."""
+    """Farthest from 0 that a walk with the step of each place's group gets; ties are one step."""
     running = top = bottom = 0
     if tied:
         for t in range(len(group)):
@@ -157,31 +167,13 @@ def _farthest(group, step, last, tied):
 
 
 def ks_2samp(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """D and the two-sided p-value of two samples, shapes (n_a,) and (n_b,), neither empty, no NaN."""
+    """D and the two-sided p-value of two samples, shapes (n_a,) and (n_b,), not empty, no NaN."""
     both = np.concatenate([a, b])
     codes = (np.arange(len(both)) >= len(a)).astype(np.int8)[None]
-    everything = np.arange(len(both))[None]
-    result = statistics(sort_once(both[:, None]), codes, np.array([[0, 0, 1]]), everything)
-    return float(result.d.item()), float(result.p_values().item())
+    result = ks_tests(sort_scores(both[:, None]), codes, np.array([[0, 0, 1]]))
+    return float(result.d.item()), float(result.p.item())
 
 
-def benjamini_yekutieli(p: np.ndarray) -> np.ndarray:
-    """Adjusted p-values of families of tests: the last axis of `p` is one family. NaN is no test.
-
-    Benjamini and Yekutieli (2001); equal to statsmodels' `multipletests(method="fdr_by")`.
-    """
-    tests = np.count_nonzero(~np.isnan(p), axis=-1, keepdims=True)
-    order = np.argsort(p, axis=-1)
-    rank = np.arange(1, p.shape[-1] + 1)
-    harmonic = np.cumsum(1 / rank)[np.maximum(tests, 1) - 1]
-    ordered = np.take_along_axis(p, order, -1)
-    raw = np.where(rank <= tests, ordered / (rank / np.maximum(tests, 1) / harmonic), np.inf)
-    stepped = np.minimum(np.minimum.accumulate(raw[..., ::-1], -1)[..., ::-1], 1)
-    adjusted = np.empty_like(ordered)
-    np.put_along_axis(adjusted, order, np.where(rank <= tests, stepped, np.nan), -1)
-    return adjusted
-
-
-def bands(adjusted: np.ndarray) -> np.ndarray:
-    """Position in BANDS of adjusted p-values: FALSE from 0.05, TRUE from 0.001, TRUE+ below; NaN is FALSE."""
-    return (adjusted < TRUE).astype(np.int8) + (adjusted < TRUE_PLUS)
+def bands(p_adjusted: np.ndarray) -> np.ndarray:
+    """Position in BANDS: FALSE from 0.05 and for NaN, TRUE from 0.001, TRUE+ below; int8."""
+    return (p_adjusted < TRUE).astype(np.int8) + (p_adjusted < TRUE_PLUS)

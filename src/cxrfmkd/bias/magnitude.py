@@ -5,120 +5,163 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.bias import effects, encoding, score
+from cxrfmkd.bias import encoding, score
 from cxrfmkd.bias.design import Design
-from cxrfmkd.bias.projection import Components
+from cxrfmkd.bias.effects import EFFECT_SIZES, effect_sizes
+from cxrfmkd.bias.grouping import pair_codes
+from cxrfmkd.bias.projection import PrincipalComponents
+from cxrfmkd.statistics.intervals import error_interval
+from cxrfmkd.statistics.suppression import patients_per_cell, small, suppressed, with_complements
 from cxrfmkd.vocabulary.groups import GROUPS
 
-WHOLE = 0  # the mode in tables of what belongs to all modes
-EFFECT_COLUMNS = ("attribute", "a", "b", "mode", "measure", "estimate", "low", "high")
-AUC_COLUMNS = ("attribute", "group", "given", "auc", "low", "high", "n", "n_group")
+ALL_MODES = 0  # the mode in tables of what belongs to all modes
+EFFECT_COLUMNS = "attribute a b mode measure estimate low high".split()
+AUC_COLUMNS = "attribute group given auc low high n n_group".split()
 CONDITIONS = ("disease", "view")
 
 
-def effect_sizes(plan: Design, scores: np.ndarray, axes: Components) -> list[tuple]:
-    """Lines of `effects` in the order of EFFECT_COLUMNS: every comparison in every mode, and over
-    the modes.
+def effect_lines(design: Design, scores: np.ndarray, pca: PrincipalComponents) -> list[tuple]:
+    """Lines of `effects`: every comparison in every mode, and over the modes.
 
     scores: (test images, modes). Images are weighted as in the resampled test set. Over the modes
     (mode 0), D and W1 are averaged with the score's weights, and then over the comparisons of an
     attribute.
     """
-    family = [*plan.comparisons[0], *plan.comparisons[1]]
-    enough = (plan.groups.sizes(family) >= plan.minimum_cell).all(1)
-    weights = score.mode_weights(axes.ratios[: scores.shape[1]], "normalised")
-    images = plan.test.weight.to_numpy()
+    family = [*design.comparisons[0], *design.comparisons[1]]
+    testable = design.testable(family, np.arange(len(design.test)))
+    mode_weights = score.mode_weights(pca.ratios[: scores.shape[1]], "normalised")
+    weights = design.test.weight.to_numpy()
     lines: list[tuple] = []
-    kept, overall = [], []
-    for c, (attribute, a, b), ok in zip(family, plan.groups.pairs(family), enough, strict=True):
-        if not ok:
-            lines.append((c.attribute, c.a, c.b, WHOLE, "D", np.nan, np.nan, np.nan))
+    over_modes = []
+    for c, (attribute, a, b) in zip(family, pair_codes(family), strict=True):
+        names = (c.attribute, c.a, c.b)
+        if c not in testable:
+            lines.append((*names, ALL_MODES, "D", np.nan, np.nan, np.nan))
             continue
-        codes, found = plan.groups.codes[attribute], []
+        codes, by_mode = design.grouping.codes[attribute], []
         for mode, values in enumerate(scores.T):
-            unit = float(np.sqrt(axes.variances[mode])) or 1.0
-            estimate, errors = effects.effects(
-                values, codes == a, codes == b, plan.patients, plan.patient_draws, images, unit
+            unit = float(np.sqrt(pca.variances[mode])) or 1.0
+            estimate, errors = effect_sizes(
+                values, codes == a, codes == b, design.patients, design.patient_draws, weights, unit
             )
-            found.append(np.vstack([estimate, errors]))
-            lines += [(c.attribute, c.a, c.b, mode + 1, *line) for line in _summaries(found[-1])]
-        kept.append(c)
-        overall.append(np.tensordot(weights, np.array(found), 1)[:, :2])
-    if not kept:
-        return lines
-    means = np.stack(overall, -1)
-    for i, c in enumerate(kept):
-        lines += [(c.attribute, c.a, c.b, WHOLE, *line) for line in _summaries(means[..., i])]
-    for name, values in score.attribute_scores(means, kept).items():
-        lines += [(name, "", "", WHOLE, *line) for line in _summaries(values)]
+            by_mode.append(np.vstack([estimate, errors]))
+            lines += [(*names, mode + 1, *line) for line in _summaries(by_mode[-1])]
+        over_modes.append(np.tensordot(mode_weights, np.array(by_mode), 1)[:, :2])
+    if testable:
+        means = np.stack(over_modes, -1)
+        for i, c in enumerate(testable):
+            summaries = _summaries(means[..., i])
+            lines += [(c.attribute, c.a, c.b, ALL_MODES, *line) for line in summaries]
+        for name, values in score.attribute_scores(means, testable).items():
+            lines += [(name, "", "", ALL_MODES, *line) for line in _summaries(values)]
     return lines
 
 
 def _summaries(values: np.ndarray) -> list[tuple[str, float, float, float]]:
     """Measure, estimate (the first row), low and high (by the errors below it) of each column."""
     return [
-        (name, float(own[0]), *effects.interval(own[0], own[1:], *limits))
-        for name, limits, own in zip(effects.MEASURES, effects.RANGES, values.T, strict=False)
+        (name, float(column[0]), *error_interval(column[0], column[1:], *limits))
+        for (name, limits), column in zip(EFFECT_SIZES.items(), values.T, strict=False)
     ]
 
 
-def whole_embedding(plan: Design, between: np.ndarray, alignment: float) -> list[tuple]:
-    """Lines of `effects` that no mode enters: energy coefficients of the main sample, and CKA to the teacher."""
-    groups = plan.row_groups.take(plan.main[plan.compact])
-    family = [*plan.comparisons[0], *plan.comparisons[1]]
-    family = [
-        c for c, n in zip(family, groups.sizes(family), strict=True) if n.min() >= plan.minimum_cell
+def whole_embedding_lines(design: Design, distances: np.ndarray, alignment: float) -> list[tuple]:
+    """Lines of `effects` without modes: energy coefficients of the main sample, CKA to the teacher.
+
+    distances: of the images `design.distance_subset` of the main sample.
+    """
+    rows = design.main[design.distance_subset]
+    family = [*design.comparisons[0], *design.comparisons[1]]
+    testable = design.testable(family, design.rows[rows])
+    values = [("teacher", "", "", "CKA", alignment)]
+    if testable:
+        codes = design.row_grouping.take(rows).codes[None]
+        energies = encoding.energy_coefficients(distances, codes, pair_codes(testable))[0]
+        by_attribute = score.attribute_scores(energies, testable)
+        values += [
+            (c.attribute, c.a, c.b, "energy", value)
+            for c, value in zip(testable, energies, strict=True)
+        ]
+        values += [(name, "", "", "energy", float(value)) for name, value in by_attribute.items()]
+    return [
+        (*names, ALL_MODES, measure, value, np.nan, np.nan) for *names, measure, value in values
     ]
-    lines = [("teacher", "", "", WHOLE, "CKA", alignment, np.nan, np.nan)]
-    if family:
-        each = encoding.energies(between, groups.codes[None], groups.pairs(family))[0]
-        for c, value in zip(family, each, strict=True):
-            lines.append((c.attribute, c.a, c.b, WHOLE, "energy", value, np.nan, np.nan))
-        for name, value in score.attribute_scores(each, family).items():
-            lines.append((name, "", "", WHOLE, "energy", float(value), np.nan, np.nan))
-    return lines
 
 
-def probe_aucs(plan: Design, scores: np.ndarray) -> pd.DataFrame:
-    """The table `encoding`: how well a linear probe tells each group from the others, in all and
-    within conditions.
+def probe_table(design: Design, scores: np.ndarray) -> pd.DataFrame:
+    """The table `encoding`: how well a linear probe tells each group from the others.
 
     scores: PCA scores of the test images, all kept components. Of an attribute with two groups the
     second is shown. `given` is empty, or the disease or view within which the probe is judged.
     """
     names = [
         (attribute, code, group)
-        for attribute in plan.settings.attributes
+        for attribute in design.settings.attributes
         for code, group in enumerate(GROUPS[attribute])
         if len(GROUPS[attribute]) > 2 or code == 1
     ]
     targets = np.full((len(scores), len(names)), np.nan)
     for column, (attribute, code, _) in enumerate(names):
-        codes = plan.groups.of(attribute)
+        codes = design.grouping.of(attribute)
         targets[codes >= 0, column] = codes[codes >= 0] == code
-    fold = encoding.folds(plan.patients, plan.settings.seed)
-    probed = encoding.probe(scores, targets, fold)
+    folds = encoding.assign_folds(design.patients, design.settings.seed)
+    probed = encoding.out_of_fold_scores(scores, targets, folds)
     conditions = {"": np.ones(len(scores), bool)} | {
-        group: plan.groups.of(attribute) == code
+        group: design.grouping.of(attribute) == code
         for attribute in CONDITIONS
         for code, group in enumerate(GROUPS[attribute])
     }
+    hidden = {name: hidden_counts(design, name) for name in design.settings.attributes}
     lines = []
-    for column, (attribute, _, group) in enumerate(names):
+    for column, (attribute, code, group) in enumerate(names):
         usable = ~np.isnan(probed[:, column])
         for given, inside in conditions.items():
             if given in GROUPS[attribute]:
                 continue
             positive = inside & usable & (targets[:, column] == 1)
             negative = inside & usable & (targets[:, column] == 0)
-            line = (attribute, group, given)
-            if min(positive.sum(), negative.sum()) < plan.minimum_cell:
-                lines.append((*line, *[np.nan] * 5))
-                continue
-            estimate, errors = effects.effects(
-                probed[:, column], positive, negative, plan.patients, plan.patient_draws
-            )
-            area, errors = (estimate[2] + 1) / 2, errors[:, 2] / 2
-            bounds = effects.interval(area, errors, 0.0, 1.0)
-            lines.append((*line, area, *bounds, (positive | negative).sum(), positive.sum()))
-    return pd.DataFrame(lines, columns=list(AUC_COLUMNS))
+            auc = _auc(design, probed[:, column], positive, negative)
+            counts = ((positive | negative).sum(), positive.sum())
+            if np.isnan(auc[0]) or hidden[attribute][given][code]:
+                counts = (np.nan, np.nan)
+            lines.append((attribute, group, given, *auc, *counts))
+    return pd.DataFrame(lines, columns=AUC_COLUMNS)
+
+
+def _auc(
+    design: Design, values: np.ndarray, positive: np.ndarray, negative: np.ndarray
+) -> tuple[float, float, float]:
+    """Area under the ROC curve with its interval; NaN where a class has too few patients."""
+    classes = np.where(positive, 1, np.where(negative, 0, -1))
+    if patients_per_cell(classes, design.patients, 2).min() < design.minimum_cell:
+        return np.nan, np.nan, np.nan
+    estimate, errors = effect_sizes(
+        values, positive, negative, design.patients, design.patient_draws
+    )
+    area = (estimate[2] + 1) / 2
+    return (area, *error_interval(area, errors[:, 2] / 2, 0.0, 1.0))
+
+
+def hidden_counts(design: Design, attribute: str) -> dict[str, np.ndarray]:
+    """Which groups' counts are left blank, bool (groups,), by the condition `given`.
+
+    Small cells, and those from which a small one would follow: the groups within a condition add up
+    to it, and a group's images in all conditions to its own count. Of an attribute with two groups
+    both are blank or none, since the count of both together stands beside.
+    """
+    codes, size = design.grouping.of(attribute).astype(int), len(GROUPS[attribute])
+    overall = suppressed(patients_per_cell(codes, design.patients, size), design.minimum_cell)
+    hidden = {"": overall}
+    for condition in CONDITIONS:
+        if condition == attribute:
+            continue
+        given, width = design.grouping.of(condition), len(GROUPS[condition])
+        cells = np.where((codes < 0) | (given < 0), -1, codes * width + given)
+        patients = patients_per_cell(cells, design.patients, size * width)
+        group, value = np.divmod(np.arange(size * width), width)
+        few = small(patients, design.minimum_cell) | overall[group]
+        table = with_complements(few, patients, group, value).reshape(size, width)
+        hidden |= dict(zip(GROUPS[condition], table.T, strict=True))
+    if size == 2:
+        hidden = {given: np.full(2, table.any()) for given, table in hidden.items()}
+    return hidden

@@ -13,20 +13,19 @@ BLOCK = 4096
 
 
 @dataclass(frozen=True)
-class Components:
-    """A fitted PCA, without whitening or scaling of features, as the thesis's (method, section
-    7.1).
+class PrincipalComponents:
+    """A fitted PCA, without whitening or scaling of features (thesis method, section 7.1).
 
     mean: (features,); axes: (kept, features), orthonormal, signed so that each one's largest entry
-    is positive;
-    variances: (features or fewer,) all eigenvalues, descending, ddof 1; kept: components that reach
-    the wanted share of variance, and no fewer than the modes that are tested. float64.
+    is positive; variances: (features or fewer,) all eigenvalues, descending, ddof 1; sufficient:
+    how many components reach the requested share of variance. At least as many are kept as modes
+    are tested. float64.
     """
 
     mean: np.ndarray
     axes: np.ndarray
     variances: np.ndarray
-    wanted: int
+    sufficient: int
 
     @property
     def ratios(self) -> np.ndarray:
@@ -34,27 +33,32 @@ class Components:
         return self.variances[: len(self.axes)] / self.variances.sum()
 
     def scores(self, embeddings: np.ndarray, components: int | None = None) -> np.ndarray:
-        """Coordinates of embeddings (n, features) on the first `components` axes, float64 (n, components)."""
+        """Coordinates of embeddings (n, features) on the first axes, float64 (n, components)."""
         axes = self.axes[:components]
         result = np.empty((len(embeddings), len(axes)))
-        for start in range(0, len(embeddings), BLOCK):
-            block = np.asarray(embeddings[start : start + BLOCK], np.float64)
-            result[start : start + BLOCK] = (block - self.mean) @ axes.T
+        for rows in _blocks(len(embeddings)):
+            block = np.asarray(embeddings[rows], np.float64)
+            result[rows] = (block - self.mean) @ axes.T
         return result
 
 
-def fit(
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+
+
+def fit_pca(
     embeddings: np.ndarray,
     variance: float,
     modes: int,
     counts: np.ndarray | None = None,
     name: str = "embeddings",
-) -> Components:
-    """PCA of embeddings (n, features) to a share of the variance in (0, 1], each row counted
-    `counts` times.
+) -> PrincipalComponents:
+    """PCA of embeddings (n, features) to a share of the variance in (0, 1].
 
-    Equal to scikit-learn's full SVD of the rows repeated that often, by the eigenvectors of the
-    covariance (or, with fewer rows than features, the singular vectors of the centred rows).
+    counts: (n,), how often each row counts. Equal to scikit-learn's full SVD of the rows repeated
+    that often, by the eigenvectors of the covariance (or, with fewer rows than features, the
+    singular vectors of the centred rows). Raises InputError, which says `name`, where the
+    embeddings do not vary or are not finite.
     """
     counts = np.ones(len(embeddings)) if counts is None else np.asarray(counts, np.float64)
     used = np.flatnonzero(counts)
@@ -62,12 +66,10 @@ def fit(
     n, features = embeddings.shape
     total = counts.sum()
     if total < 2:
-        raise InputError(f"{name}: PCA needs two images at the least, there is {n}.")
+        raise InputError(f"{name}: PCA needs at least two images, there is {n}.")
     mean = np.zeros(features)
-    for start in range(0, n, BLOCK):
-        mean += counts[start : start + BLOCK] @ np.asarray(
-            embeddings[start : start + BLOCK], np.float64
-        )
+    for rows in _blocks(n):
+        mean += counts[rows] @ np.asarray(embeddings[rows], np.float64)
     mean /= total
     if n <= features:
         centred = (np.asarray(embeddings, np.float64) - mean) * np.sqrt(counts)[:, None]
@@ -75,9 +77,9 @@ def fit(
         variances = singular**2 / (total - 1)
     else:
         covariance = np.zeros((features, features))
-        for start in range(0, n, BLOCK):
-            block = np.asarray(embeddings[start : start + BLOCK], np.float64) - mean
-            covariance += (block * counts[start : start + BLOCK, None]).T @ block
+        for rows in _blocks(n):
+            block = np.asarray(embeddings[rows], np.float64) - mean
+            covariance += (block * counts[rows, None]).T @ block
         values, vectors = np.linalg.eigh(covariance / (total - 1))
         variances, axes = np.maximum(values[::-1], 0), vectors.T[::-1]
     if not np.isfinite(variances).all():
@@ -85,23 +87,19 @@ def fit(
     if variances[0] <= 1e-24 * max(1.0, float(np.abs(mean).max()) ** 2):
         raise InputError(
             f"{name}: the embedding is the same for all {n} images, so there is nothing to "
-            "analyse. "
-            "The network has collapsed; train it again with another loss or rate."
+            "analyse. The network has collapsed; train it again with another loss or rate."
         )
     shares = np.cumsum(variances / variances.sum())
-    wanted = (
-        int(np.searchsorted(shares, variance, side="right")) + 1 if variance < 1 else len(shares)
-    )
-    kept = min(max(wanted, modes), len(variances))
-    axes = axes[:kept]
-    largest = np.abs(axes).argmax(1)
-    axes = axes * np.where(axes[np.arange(kept), largest] < 0, -1.0, 1.0)[:, None]
-    return Components(mean, axes, variances, wanted)
+    sufficient = int(np.searchsorted(shares, variance, side="right")) + 1
+    if variance >= 1:
+        sufficient = len(shares)
+    axes = axes[: min(max(sufficient, modes), len(variances))]
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1)
+    return PrincipalComponents(mean, axes * np.where(largest < 0, -1.0, 1.0), variances, sufficient)
 
 
 def tsne(scores: np.ndarray, seed: int) -> np.ndarray:
-    """Two coordinates for a picture, float64 (n, 2), from PCA scores (n, components); for looking,
-    not testing.
+    """Two coordinates for a picture, float64 (n, 2), from PCA scores (n, components).
 
     openTSNE with the thesis's settings: random start, perplexity 30 (less for fewer than 100
     images, which have not enough neighbours), automatic rate. The same seed gives the same picture,

@@ -15,6 +15,7 @@ import pandas as pd
 
 from cxrfmkd.bias.multinomial import multinomial
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.statistics.suppression import suppressed
 
 COMPOSITION = ("sex", "disease", "age_bin")
 
@@ -36,52 +37,64 @@ class Pool:
     size: int
 
 
-def pool(
-    rows: pd.DataFrame, by: str, variant: str, size: int, shortage: str, minimum_cell: int = 10
+def build_pool(
+    candidates: pd.DataFrame,
+    by: str,
+    variant: str,
+    size: int,
+    shortage: str,
+    minimum_cell: int = 10,
 ) -> Pool:
-    """The groups of `rows` by their column `by`, ready to be drawn from.
+    """The groups of `candidates` by their column `by`, ready to be drawn from.
 
-    rows: one a candidate, with columns sex, race, disease and age_bin; variant: v1 or v2. Rows
-    without a group (and, in v2, without sex, disease or age band, if any row has one) are not
-    candidates. Where a group has fewer than `size`,
-    `shortage` says whether to draw the largest equal number (`reduce`) or to stop (`error`, as the
-    thesis); what is said about it leaves out numbers below `minimum_cell`.
+    candidates: one row for each, with columns patient_id, sex, race, disease and age_bin; variant:
+    v1 or v2. Rows without a group (and, in v2, without sex, disease or age bin, if any row has one)
+    are left out. Where a group has fewer than `size`, `shortage` says whether to draw the largest
+    equal number (`reduce`) or to stop (`error`, as the thesis); the message leaves out the sizes
+    of groups of fewer than `minimum_cell` patients.
     """
-    group = rows[by].fillna("").astype(str).to_numpy()
+    group = candidates[by].fillna("").astype(str).to_numpy()
     usable = group != ""
     strata = None
     if variant == "v2":
-        parts = [name for name in COMPOSITION if name != by and rows[name].notna().any()]
-        known = rows[parts].astype("string").fillna("")
-        usable &= (known != "").all(axis=1).to_numpy()
-        strata = known[parts[0]].str.cat(known[parts[1:]], sep="-").to_numpy(str)
+        columns = [name for name in COMPOSITION if name != by and candidates[name].notna().any()]
+        composition = candidates[columns].astype("string").fillna("")
+        usable &= (composition != "").all(axis=1).to_numpy()
+        strata = composition[columns[0]].str.cat(composition[columns[1:]], sep="-").to_numpy(str)
     names = tuple(pd.unique(group[usable]))
     if len(names) < 2:
         raise InputError(
-            f"bias: the test images belong to {len(names)} group(s) by {by}; at least two are "
-            "needed to compare. "
-            "Leave the dataset out of the bias analysis, or give its records that column."
+            f"bias: the test images belong to {len(names)} group(s) by {by}; a comparison needs "
+            "two. Leave the dataset out of the bias analysis, or give its records that column."
         )
     members = tuple(np.flatnonzero(usable & (group == name)) for name in names)
     least = min(map(len, members))
     if least < size:
-        few = f"fewer than {minimum_cell}"
-        shown = [len(m) if len(m) >= minimum_cell else few for m in members]
-        have = ", ".join(f"{n} {m}" for n, m in zip(names, shown, strict=True))
+        patients = np.array([candidates.patient_id.iloc[m].nunique() for m in members])
+        hidden = suppressed(patients, minimum_cell)
+        sizes = ", ".join(
+            f"{name} {'suppressed' if few else len(m)}"
+            for name, m, few in zip(names, members, hidden, strict=True)
+        )
         if shortage == "error":
             raise InputError(
-                f"bias: {size} images of each {by} are wanted, there are: {have}. "
+                f"bias: {size} images of each {by} are needed; there are: {sizes}. "
                 "Lower bias.sample_per_group, or set bias.shortage to reduce."
             )
         log.warning(
-            "%s images of each %s are wanted; drawing as many as the rarest has: %s", size, by, have
+            "%s images of each %s are needed; drawing as many as the rarest has: %s",
+            size,
+            by,
+            sizes,
         )
-    weights = None if strata is None else _matching(strata, members)
+    weights = None if strata is None else _matching_weights(strata, members)
     return Pool(members, weights, names, min(size, least))
 
 
-def _matching(strata: np.ndarray, members: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """Weight of each member: its stratum's average share over the groups, divided by its share in the group."""
+def _matching_weights(
+    strata: np.ndarray, members: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
+    """The average share over the groups of each member's stratum, by its share in the group."""
     codes, _ = pd.factorize(strata)
     shares = np.array([np.bincount(codes[m], minlength=codes.max() + 1) / len(m) for m in members])
     average = shares.mean(0)
@@ -90,34 +103,30 @@ def _matching(strata: np.ndarray, members: tuple[np.ndarray, ...]) -> tuple[np.n
     )
 
 
-def draw(source: Pool, seeds: list[int]) -> np.ndarray:
-    """One sample for every seed: rows, int64 (seeds, groups * size), without replacement, group
-    after group.
+def draw_samples(pool: Pool, seeds: list[int]) -> np.ndarray:
+    """One sample for every seed: rows, int64 (seeds, groups * size), group after group.
 
-    Weighted groups are drawn as torch's multinomial draws them one after the other from the seed;
-    plain ones as
-    `pandas.DataFrame.sample(random_state=seed)`, each anew from the seed.
+    Drawn without replacement. Weighted groups are drawn as torch's multinomial draws them one after
+    the other from the seed; plain ones as `pandas.DataFrame.sample(random_state=seed)`, each anew
+    from the seed.
     """
-    lengths = [len(members) for members in source.members]
-    if source.weights is None:
+    lengths = [len(members) for members in pool.members]
+    if pool.weights is None:
         drawn = np.array(
             [
-                [
-                    np.random.RandomState(seed).choice(length, source.size, False)
-                    for length in lengths
-                ]
+                [np.random.RandomState(seed).choice(n, pool.size, False) for n in lengths]
                 for seed in seeds
             ]
         )
     else:
-        drawn = multinomial(list(source.weights), source.size, seeds)
+        drawn = multinomial(list(pool.weights), pool.size, seeds)
     drawn += (np.cumsum(lengths) - lengths)[:, None]
-    everyone = np.concatenate(source.members)
-    return np.take(everyone, drawn, out=drawn, mode="clip").reshape(len(seeds), -1)
+    rows = np.concatenate(pool.members)
+    return np.take(rows, drawn, out=drawn, mode="clip").reshape(len(seeds), -1)
 
 
-def one_each(patient_ids: np.ndarray, seed: int) -> np.ndarray:
+def one_per_patient(patients: np.ndarray, seed: int) -> np.ndarray:
     """Positions of one row of every patient, drawn at random, ascending."""
-    shuffled = np.random.default_rng(seed).permutation(len(patient_ids))
-    _, first = np.unique(patient_ids[shuffled], return_index=True)
+    shuffled = np.random.default_rng(seed).permutation(len(patients))
+    _, first = np.unique(patients[shuffled], return_index=True)
     return np.sort(shuffled[first])

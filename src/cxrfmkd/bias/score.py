@@ -11,17 +11,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxrfmkd.bias.comparisons import Comparison
-from cxrfmkd.bias.ks import Statistics, bands
+from cxrfmkd.bias.grouping import Comparison
+from cxrfmkd.bias.ks import KSResult, bands
 
 POINTS = np.array([0.0, 100.0, 150.0])
 FORMS = ("normalised", "unnormalised", "filtered")
 SCORED = ("race", "sex")
 
 
-def points(found: Statistics) -> np.ndarray:
-    """Points of every test, float64 (samples, modes, comparisons), each sample's tests being one family."""
-    return POINTS[bands(found.adjusted())]
+def points(tests: KSResult) -> np.ndarray:
+    """Points of every test, float64 (samples, modes, comparisons)."""
+    return POINTS[bands(tests.p_adjusted)]
 
 
 def mode_weights(ratios: np.ndarray, form: str) -> np.ndarray:
@@ -35,21 +35,20 @@ def mode_weights(ratios: np.ndarray, form: str) -> np.ndarray:
 
 
 def comparison_scores(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum over modes of weight * value: (..., modes, comparisons), (modes,) -> (..., comparisons)."""
+    """Weighted sums over modes. values: (..., modes, comparisons); weights: (modes,)."""
     return np.einsum("...mc,m->...c", values, weights)
 
 
 def combined_name(attributes: Sequence[str]) -> str:
-    """`combined` for the thesis's number, over race and sex; else with the attributes it could be made of."""
-    found = [name for name in SCORED if name in attributes]
-    return "combined" if len(found) == len(SCORED) else f"combined ({', '.join(found)})"
+    """`combined` over race and sex, the thesis's number; else with the attributes it is made of."""
+    scored = [name for name in SCORED if name in attributes]
+    return "combined" if len(scored) == len(SCORED) else f"combined ({', '.join(scored)})"
 
 
 def attribute_scores(
     scores: np.ndarray, comparisons: Sequence[Comparison]
 ) -> dict[str, np.ndarray]:
-    """Scores of attributes by name, each with the shape of `scores` (..., comparisons) less its
-    last axis.
+    """Scores of attributes by name, (...,). scores: of comparisons, (..., comparisons).
 
     An attribute's score is the mean of its comparisons; `combined` is the mean of race and sex;
     `columns average` the mean of their comparisons; `combined with age` the mean of race, sex and

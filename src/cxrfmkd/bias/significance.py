@@ -1,149 +1,138 @@
-"""The tables of tests and scores: the thesis's main sample, all images and simulation, and parts of the sample."""
+"""The tables of tests and scores: the thesis's samples, parts of the main sample, and the null."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.bias import encoding, ks, null, score
-from cxrfmkd.bias.comparisons import Comparison
+from cxrfmkd.bias import null, score
 from cxrfmkd.bias.design import Design
+from cxrfmkd.bias.encoding import energy_coefficients
+from cxrfmkd.bias.grouping import Comparison, pair_codes
+from cxrfmkd.bias.ks import BANDS, KSResult, bands, ks_tests, sort_scores
+from cxrfmkd.statistics.intervals import central_interval
+from cxrfmkd.statistics.suppression import suppressed
+from cxrfmkd.vocabulary.groups import GROUPS
 
 TEST_COLUMNS = (
-    "sample",
-    "mode",
-    "attribute",
-    "a",
-    "b",
-    "n_a",
-    "n_b",
-    "d",
-    "p",
-    "p_adjusted",
-    "band",
-    "p_adjusted_sd",
-    "share_true",
-    "share_true_plus",
-    "draws",
-)
-SCORE_COLUMNS = ("sample", "form", "attribute", "score", "low", "high")
-NULL_COLUMNS = (
-    "form",
-    "attribute",
-    "score",
-    "null_mean",
-    "null_low",
-    "null_high",
-    "z",
-    "p",
-    "permutations",
-)
+    "sample mode attribute a b n_a n_b d p p_adjusted band p_adjusted_sd share_true share_true_plus"
+    " draws"
+).split()
+SCORE_COLUMNS = "sample form attribute score low high".split()
+NULL_COLUMNS = "form attribute score null_mean null_low null_high z p permutations".split()
 
 
-def tests(
-    plan: Design, scores: np.ndarray, ratios: np.ndarray
+def test_tables(
+    design: Design, scores: np.ndarray, ratios: np.ndarray
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables `ks` and `score` of one embedding; each of the two families of tests is adjusted
-    for itself.
+    """The tables `ks` and `score` of one embedding; each family of tests is adjusted by itself.
 
     scores: (test images, modes); ratios: explained-variance ratios of those modes.
     """
-    order = ks.sort_once(scores[plan.rows])
-    lines, scored = [], []
-    for sample, draws in plan.samples.items():
-        judged = plan.main if sample == "simulation" else draws[0]
-        kept: list[Comparison] = []
+    ordered = sort_scores(scores[design.rows])
+    test_lines, score_lines = [], []
+    for sample, draws in design.samples.items():
+        images = design.rows[design.main if sample == "simulation" else draws[0]]
+        testable: list[Comparison] = []
         points = []
-        for family in plan.comparisons:
-            enough = plan.testable(family, judged)
-            own = [c for c, ok in zip(family, enough, strict=True) if ok]
-            few = [c for c, ok in zip(family, enough, strict=True) if not ok]
-            lines += [
+        for family in design.comparisons:
+            tested = design.testable(family, images)
+            test_lines += [
                 {"sample": sample, "mode": mode, **vars(c)}
                 for mode in range(1, len(ratios) + 1)
-                for c in few
+                for c in family
+                if c not in tested
             ]
-            if own:
-                pairs = plan.row_groups.pairs(own)
-                found = ks.statistics(order, plan.row_groups.codes, pairs, draws)
-                lines += _test_lines(sample, own, found)
-                points.append(score.points(found))
-                kept += own
+            if tested:
+                tests = ks_tests(ordered, design.row_grouping.codes, pair_codes(tested), draws)
+                shown = [_shows_sizes(design, c, images) for c in tested]
+                test_lines += _test_lines(sample, tested, tests, shown)
+                points.append(score.points(tests))
+                testable += tested
         if points:
-            scored += _score_lines(sample, np.concatenate(points, -1), ratios, kept)
-    tables = (lines, TEST_COLUMNS), (scored, SCORE_COLUMNS)
-    return tuple(pd.DataFrame(found, columns=list(columns)) for found, columns in tables)
+            score_lines += _score_lines(sample, np.concatenate(points, -1), ratios, testable)
+    return (
+        pd.DataFrame(test_lines, columns=TEST_COLUMNS),
+        pd.DataFrame(score_lines, columns=SCORE_COLUMNS),
+    )
 
 
-def _test_lines(sample: str, comparisons: list[Comparison], found: ks.Statistics) -> list[dict]:
-    """Lines of `ks`: one test, or the mean over the draws with the most frequent band (of equal ones the lower)."""
-    p, adjusted = found.p_values(), found.adjusted()
-    bands, draws = ks.bands(adjusted), len(p)
-    sizes, d, mean_p, mean_adjusted = (x.mean(0) for x in (found.sizes, found.d, p, adjusted))
-    spread = adjusted.std(0, ddof=1) if draws > 1 else np.full(mean_p.shape, np.nan)
-    shares = np.stack([(bands == band).mean(0) for band in range(len(ks.BANDS))])
+def _shows_sizes(design: Design, comparison: Comparison, images: np.ndarray) -> bool:
+    """Whether the sizes of its groups tell nothing about a small group of the same attribute."""
+    patients = design.group_patients(comparison.attribute, images)
+    hidden = suppressed(patients, design.minimum_cell)
+    names = GROUPS[comparison.attribute]
+    return not any(hidden[names.index(group)] for group in (comparison.a, comparison.b))
+
+
+def _test_lines(
+    sample: str, comparisons: list[Comparison], tests: KSResult, shown: list[bool]
+) -> list[dict]:
+    """Lines of `ks`: of one draw, or means over draws and the most frequent band.
+
+    Ties of bands: the lower. shown: whether the sizes of each comparison's groups are published.
+    """
+    band, draws = bands(tests.p_adjusted), len(tests.p)
+    sizes, d, p, p_adjusted = (
+        values.mean(0) for values in (tests.sizes, tests.d, tests.p, tests.p_adjusted)
+    )
+    sizes[~np.array(shown)] = np.nan
+    sd = tests.p_adjusted.std(0, ddof=1) if draws > 1 else np.full(p.shape, np.nan)
+    shares = np.stack([(band == code).mean(0) for code in range(len(BANDS))])
     return [
         {"sample": sample, "mode": mode + 1, **vars(c), "n_a": sizes[i, 0], "n_b": sizes[i, 1]}
-        | {"d": d[mode, i], "p": mean_p[mode, i], "p_adjusted": mean_adjusted[mode, i]}
-        | {"band": ks.BANDS[shares[:, mode, i].argmax()], "p_adjusted_sd": spread[mode, i]}
+        | {"d": d[mode, i], "p": p[mode, i], "p_adjusted": p_adjusted[mode, i]}
+        | {"band": BANDS[shares[:, mode, i].argmax()], "p_adjusted_sd": sd[mode, i]}
         | {"share_true": shares[1, mode, i], "share_true_plus": shares[2, mode, i], "draws": draws}
-        for mode in range(p.shape[1])
+        for mode in range(len(p))
         for i, c in enumerate(comparisons)
     ]
 
 
 def _score_lines(
     sample: str, points: np.ndarray, ratios: np.ndarray, comparisons: list[Comparison]
-) -> list[dict]:
+) -> list[tuple]:
     """Lines of `score`; with many draws the mean, and their central 95 % as low and high."""
     lines = []
     for form in score.FORMS:
-        each = score.comparison_scores(points, score.mode_weights(ratios, form))
-        named = score.attribute_scores(each, comparisons) | score.pair_scores(each, comparisons)
-        for attribute, values in named.items():
-            many = len(values) > 1
-            low, high = np.quantile(values, [0.025, 0.975]) if many else (np.nan, np.nan)
-            lines.append(
-                {"sample": sample, "form": form, "attribute": attribute, "score": values.mean()}
-                | {"low": low, "high": high}
-            )
+        values = score.comparison_scores(points, score.mode_weights(ratios, form))
+        named = score.attribute_scores(values, comparisons) | score.pair_scores(values, comparisons)
+        for name, draws in named.items():
+            interval = central_interval(draws) if len(draws) > 1 else (np.nan, np.nan)
+            lines.append((sample, form, name, draws.mean(), *interval))
     return lines
 
 
-def nulls(
-    plan: Design, scores: np.ndarray, ratios: np.ndarray, between: np.ndarray
+def null_table(
+    design: Design, scores: np.ndarray, ratios: np.ndarray, distances: np.ndarray
 ) -> pd.DataFrame:
     """The table `null`: scores of the main sample against patients that exchange race and sex.
 
-    scores: (images of the main sample, modes); between: distances of its images `plan.compact`.
+    scores: (images of the main sample, modes); distances: of its images `design.distance_subset`.
     """
-    family, _ = plan.comparisons
-    family = [c for c, ok in zip(family, plan.testable(family, plan.main), strict=True) if ok]
-    if not plan.settings.permutations or not any(c.attribute in null.EXCHANGED for c in family):
-        return pd.DataFrame(columns=list(NULL_COLUMNS))
-    groups = plan.row_groups.take(plan.main)
-    patients, orders = plan.exchanges
-    codes = null.exchanged(groups, patients, orders)
-    order = ks.sort_once(scores)
-    found = {
-        (form, name): one
-        for form, measure in null.MEASURES.items()
-        for name, one in null.null_scores(order, ratios, groups, codes, family, measure).items()
-    }
+    family = design.testable(design.comparisons[0], design.rows[design.main])
     exchanged = [c for c in family if c.attribute in null.EXCHANGED]
-    rows, pairs = plan.compact, groups.pairs(exchanged)
-    observed, permuted = (
-        score.attribute_scores(encoding.energies(between, own[..., rows], pairs), exchanged)
-        for own in (groups.codes[None], codes)
-    )
-    found |= {
-        ("energy", name): null.Null(float(observed[name][0]), permuted[name])
-        for name in observed
-        if null.tells(name)
+    if not design.settings.permutations or not exchanged:
+        return pd.DataFrame(columns=NULL_COLUMNS)
+    grouping = design.row_grouping.take(design.main)
+    patients, orders = design.permutations
+    codes = null.exchange_groups(grouping, patients, orders)
+    ordered = sort_scores(scores)
+    distributions = {
+        (form, name): distribution
+        for form, measure in null.MEASURES.items()
+        for name, distribution in null.null_scores(
+            ordered, ratios, grouping, codes, family, measure
+        ).items()
     }
-    lines = []
-    for (form, attribute), one in found.items():
-        low, high = one.band
-        numbers = (one.observed, one.replicates.mean(), low, high, one.z, one.p, len(orders))
-        lines.append(dict(zip(NULL_COLUMNS, (form, attribute, *numbers), strict=True)))
-    return pd.DataFrame(lines)
+    observed, permuted = (
+        energy_coefficients(distances, labels[..., design.distance_subset], pair_codes(exchanged))
+        for labels in (grouping.codes[None], codes)
+    )
+    for name, distribution in null.null_distributions(observed, permuted, exchanged):
+        distributions["energy", name] = distribution
+    lines = [
+        (*key, x.observed, x.replicates.mean(), *x.band, x.z, x.p, len(orders))
+        for key, x in distributions.items()
+    ]
+    return pd.DataFrame(lines, columns=NULL_COLUMNS)

@@ -1,61 +1,50 @@
-"""Two-sample tests by name: the thesis's choice, and others that its code knew (method, section 7.2)."""
+"""Two-sample tests by name: the thesis's, and others of its code (method, section 7.2)."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+from scipy import stats
 
-from cxrfmkd.bias.ks import ks_2samp, sort_once, statistics
+from cxrfmkd.bias.ks import ks_2samp, ks_tests, sort_scores
 
 PERMUTATIONS, BLOCK, SEED = 10_000, 500, 42
 
 
-def mann_whitney(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """U of the first sample and its two-sided p-value, scipy's defaults."""
-    from scipy.stats import mannwhitneyu
-
-    found = mannwhitneyu(a, b)
-    return float(found.statistic), float(found.pvalue)
-
-
-def cramer_von_mises(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """T and its p-value, scipy's defaults."""
-    from scipy.stats import cramervonmises_2samp
-
-    found = cramervonmises_2samp(a, b)
-    return float(found.statistic), float(found.pvalue)
+def scipy_test(name: str, a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Statistic and two-sided p-value of a test of scipy.stats with its defaults."""
+    result = getattr(stats, name)(a, b)
+    return float(result.statistic), float(result.pvalue)
 
 
 def anderson_darling(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """The normalised statistic and its p-value from scipy's table, which ends at 0.001 and 0.25."""
-    from scipy.stats import anderson_ksamp
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="p-value")
-        found = anderson_ksamp([a, b], variant="midrank")
-    return float(found.statistic), float(found.pvalue)
+        result = stats.anderson_ksamp([a, b], variant="midrank")
+    return float(result.statistic), float(result.pvalue)
 
 
 def permutation_ks(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """D and its p-value by random permutations: (reached + 1) / (10,000 + 1), seed 42 in every call."""
+    """D and its p-value by 10,000 random permutations, always with seed 42."""
     both = np.concatenate([a, b])
     labels = (np.arange(len(both)) >= len(a)).astype(np.int8)
-    order, pair, everyone = sort_once(both[:, None]), np.array([[0, 0, 1]]), np.arange(len(both))
-    observed = statistics(order, labels[None], pair, everyone[None]).numerators.item()
+    scores, pair = sort_scores(both[:, None]), np.array([[0, 0, 1]])
+    observed = ks_tests(scores, labels[None], pair).numerators.item()
     rng, reached = np.random.default_rng(SEED), 0
     for _ in range(0, PERMUTATIONS, BLOCK):
         shuffled = rng.permuted(np.tile(labels, (BLOCK, 1)), axis=1)[:, None]
-        found = statistics(order, shuffled, pair, everyone[None])
-        reached += int(np.count_nonzero(found.numerators >= observed))
+        reached += int((ks_tests(scores, shuffled, pair).numerators >= observed).sum())
     return observed / (len(a) * len(b)), (reached + 1) / (PERMUTATIONS + 1)
 
 
 TESTS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[float, float]]] = {
     "ks": ks_2samp,
-    "mann-whitney": mann_whitney,
-    "cramer-von-mises": cramer_von_mises,
+    "mann-whitney": partial(scipy_test, "mannwhitneyu"),
+    "cramer-von-mises": partial(scipy_test, "cramervonmises_2samp"),
     "anderson-darling": anderson_darling,
     "permutation-ks": permutation_ks,
 }

@@ -1,4 +1,4 @@
-"""Two-sample Kolmogorov-Smirnov tests of groups of rows, adjusted by Benjamini and Yekutieli.
+r"""Two-sample Kolmogorov-Smirnov tests of groups of rows, adjusted by Benjamini and Yekutieli.
 
 Reads any CSV or Parquet, such as a study's projection.parquet or the samples of
 biomedia-mira/cxr-foundation-bias. Every column of --modes is tested for every pair of --pairs; a
@@ -6,8 +6,8 @@ pair is COLUMN=A:B and compares the rows whose COLUMN is A with those whose COLU
 text: 1 is also 1.0). P-values are exact up to 10,000 rows a group, and all of them together are one
 family of the adjustment, as in the published analysis.
 
-    cxrfmkd ks cxr-foundation.embeddings.csv --out ks.csv \\
-        --modes "PCA Mode 1" "PCA Mode 2" "PCA Mode 3" "PCA Mode 4" \\
+    cxrfmkd ks cxr-foundation.embeddings.csv --out ks.csv \
+        --modes "PCA Mode 1" "PCA Mode 2" "PCA Mode 3" "PCA Mode 4" \
         --pairs disease_label=1:0 race=Asian:White race=Black:Asian race=White:Black sex=Female:Male
 """
 
@@ -19,15 +19,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.bias.ks import benjamini_yekutieli
 from cxrfmkd.bias.two_sample import TESTS
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import read_table, write_table
+from cxrfmkd.statistics.multiple import adjusted
 
 COLUMNS = ("mode", "column", "a", "b", "n_a", "n_b", "d", "p", "p_adjusted")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     parser.add_argument("table", type=Path, help="CSV or Parquet, one row an image")
     parser.add_argument(
         "--modes", nargs="+", required=True, metavar="COLUMN", help="numeric columns to test"
@@ -42,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    """Test the table and write the results."""
     if not args.table.is_file():
         raise InputError(f"{args.table}: there is no such file.")
     table = read_table(args.table)
@@ -63,8 +65,8 @@ def compare(
         for column, a, b, first, second in groups:
             statistic, p = TESTS[test](values[first], values[second])
             lines.append((mode, column, a, b, first.sum(), second.sum(), statistic, p))
-    found = pd.DataFrame(lines, columns=list(COLUMNS[:-1]))
-    return found.assign(p_adjusted=benjamini_yekutieli(found.p.to_numpy()))
+    tests = pd.DataFrame(lines, columns=list(COLUMNS[:-1]))
+    return tests.assign(p_adjusted=adjusted(tests.p.to_numpy(), "fdr_by"))
 
 
 def _numbers(table: pd.DataFrame, column: str, source: str) -> np.ndarray:
