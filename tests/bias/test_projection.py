@@ -55,7 +55,7 @@ def test_blocks_do_not_change_the_result(monkeypatch):
     [
         (np.ones((20, 5), np.float32), "the same for all 20 images"),
         (np.full((20, 5), 0.1, np.float32), "the same for all 20 images"),
-        (np.ones((1, 5)), "two images at the least"),
+        (np.ones((1, 5)), "at least two images"),
     ],
 )
 def test_collapsed_embeddings_are_named(x, said):
