@@ -1,4 +1,4 @@
-"""A small study's result files on disk, written from `made_tables`, and the settings that they belong to."""
+"""A small study's result files on disk, written from `made_tables`, and its settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.files import write_json, write_table
-from cxrfmkd.study.outputs import Shape
+from cxrfmkd.study.outputs import Files, Shape
 from cxrfmkd.study.settings import Classification, Configuration, Dataset, Distillation, Transfer
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import join_model
@@ -67,6 +67,17 @@ def shape(*, race: bool = True, transfer: bool = True) -> Shape:
         tsne=True,
         thesis=True,
     )
+
+
+def below(root: Path, files: Files) -> dict[str, list[Path]]:
+    """Files of the study's outputs, by name, as they lie below `root`."""
+    return {name: [root / path for path in paths] for name, paths in files.items()}
+
+
+def as_arguments(files: dict[str, list[Path]]) -> list[str]:
+    """Named files as the scripts of tables, figures and report take them."""
+    named = ([name, *map(str, paths)] for name, paths in files.items() if paths)
+    return [word for words in named for word in ("--inputs", *words)]
 
 
 def write(root: Path, *, race: bool = True, transfer: bool = True) -> None:

@@ -70,8 +70,8 @@ def study(tmp_path_factory) -> Path:
 
 
 def drawn(root: Path, name: str, **shape):
-    paths = made_results.shape(**shape).catalogue()[name]
-    return make(name, SPEC, [root / path for path in paths])
+    files = made_results.shape(**shape).catalogue()[name]
+    return make(name, SPEC, made_results.below(root, files))
 
 
 def lab(colour: str, sight: np.ndarray) -> np.ndarray:
@@ -160,16 +160,16 @@ def test_a_table_with_ids_is_never_saved(study, monkeypatch):
 
 def test_an_unknown_figure_or_a_missing_table_is_an_error_that_says_so(study):
     with pytest.raises(InputError, match="no figure of kind 'pie'"):
-        make("chexpert/pie", SPEC, [])
-    with pytest.raises(InputError, match=r"chexpert/curves: 'thresholds.csv' is not among"):
-        make("chexpert/curves", SPEC, [study / "evaluation/chexpert/curves.csv"])
+        make("chexpert/pie", SPEC, {})
+    with pytest.raises(InputError, match=r"chexpert/curves: 'thresholds' is not among"):
+        make("chexpert/curves", SPEC, {"curves": [study / "evaluation/chexpert/curves.csv"]})
 
 
 def test_empty_tables_give_a_picture_that_says_so(study, tmp_path):
     path = tmp_path / "evaluation/chexpert/comparisons.csv"
     path.parent.mkdir(parents=True)
     made.comparisons().iloc[:0].to_csv(path, index=False)
-    figure, data = make("chexpert/differences", SPEC, [path])
+    figure, data = make("chexpert/differences", SPEC, {"comparisons": [path]})
     assert data.empty
     assert "Nothing to draw" in figure.axes[0].texts[0].get_text()
 
@@ -340,9 +340,10 @@ def test_pictures_of_embeddings_leave_small_groups_uncoloured():
 def test_the_script_saves_picture_and_numbers(study, tmp_path):
     outputs = {kind: tmp_path / f"flow.{kind}" for kind in ("svg", "png", "csv")}
     flags = [part for kind, path in outputs.items() for part in (f"--{kind}", path)]
-    paths = [study / path for path in made_results.shape().catalogue()["chexpert/flow"]]
+    files = made_results.below(study, made_results.shape().catalogue()["chexpert/flow"])
+    inputs = made_results.as_arguments(files)
     spec = json.dumps(SPEC | {"figure": "chexpert/flow"})
     script = ROOT / "workflow/scripts/draw.py"
-    subprocess.run([sys.executable, script, "--spec", spec, "--tables", *paths, *flags], check=True)
+    subprocess.run([sys.executable, script, "--spec", spec, *inputs, *flags], check=True)
     assert all(path.stat().st_size for path in outputs.values())
     assert pd.read_csv(outputs["csv"]).kept.iloc[0] == 1000

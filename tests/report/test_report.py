@@ -91,33 +91,32 @@ def parsed(html: str) -> Strict:
     return reader
 
 
-def study(root: Path, few=FEW, **kind) -> tuple[dict, list[Path], list[Path]]:
+def study(root: Path, few=FEW, **kind) -> tuple[dict, dict[str, list[Path]], list[Path]]:
     """Settings, result files and figures of a small study, its tables made by the script."""
     synthetic = kind.pop("synthetic", False)
     made_results.write(root, **kind)
     shape = made_results.shape(**kind)
-    inputs = [str(root / path) for path in shape.tables()]
+    inputs = made_results.as_arguments(made_results.below(root, shape.tables()))
     script = ROOT / "workflow/scripts/make_tables.py"
     flags = [
         "--spec",
         json.dumps({"minimum_cell": 10}),
-        "--inputs",
         *inputs,
         "--out-dir",
         root / "tables",
     ]
     subprocess.run([sys.executable, script, *flags], check=True)
     figures = []
-    for name, paths in shape.catalogue().items():
+    for name, files in shape.catalogue().items():
         if name in few:
             figure, _ = make(
-                name, {"minimum_cell": 10, "method": "weights"}, [root / path for path in paths]
+                name, {"minimum_cell": 10, "method": "weights"}, made_results.below(root, files)
             )
             figures.append(root / "figures" / f"{name}.svg")
             style.save(figure, figures[-1], figures[-1].with_suffix(".png"))
     return (
         made_results.settings(synthetic=synthetic, **kind),
-        [root / path for path in shape.report()],
+        made_results.below(root, shape.report()),
         figures,
     )
 
@@ -202,26 +201,26 @@ def test_findings_are_computed_from_the_tables(small):
 
 def test_findings_follow_the_numbers_when_these_change(small):
     material = Material(*small, THESIS)
-    correlation = material.table("correlation.csv").assign(spearman=-0.7, low=-0.9, high=-0.2)
+    correlation = material.table("correlation").assign(spearman=-0.7, low=-0.9, high=-0.2)
     assert "better models reveal less" in headlines.tradeoff(correlation, "chexpert").text
     assert (
         "also reveal more"
         in headlines.tradeoff(correlation.assign(spearman=0.7, low=0.2, high=0.9), "chexpert").text
     )
     assert headlines.tradeoff(correlation.assign(spearman=float("nan")), "chexpert") is None
-    unsure = material.table("comparisons.csv").assign(p_adjusted=0.6)
+    unsure = material.table("comparisons").assign(p_adjusted=0.6)
     assert (
         "do not tell from 0"
-        in headlines.performance(material.table("summary.csv"), unsure, "chexpert", 0.95).text
+        in headlines.performance(material.table("summary"), unsure, "chexpert", 0.95).text
     )
-    scores = material.table("scores.csv").assign(p=0.5)
+    scores = material.table("scores").assign(p=0.5)
     assert "none of 7 embeddings has" in headlines.bias(scores, "chexpert").text
     assert headlines.bias(scores.assign(score=float("nan")), "chexpert") is None
 
 
 def test_a_study_without_race_or_transfer_says_so_and_shows_the_rest(tmp_path):
-    settings, paths, figures = study(tmp_path, race=False, transfer=False)
-    html = write(settings, paths, figures, THESIS, "")
+    settings, files, figures = study(tmp_path, race=False, transfer=False)
+    html = write(settings, files, figures, THESIS, "")
     assert re.findall(r'<h2 id="[^"]+">([^<]+)</h2>', html) == TITLES
     text = " ".join(parsed(html).text)
     assert "No transfer was asked for" in text
@@ -314,14 +313,13 @@ def test_switches_say_whose_practice_a_study_follows():
 
 
 def test_the_script_writes_one_page(small, tmp_path):
-    settings, paths, figures = small
+    settings, files, figures = small
     spec = json.dumps({"settings": settings, "code": "c0de"})
     out = tmp_path / "report/index.html"
     flags = [
         "--spec",
         spec,
-        "--tables",
-        *paths,
+        *made_results.as_arguments(files),
         "--figures",
         *figures,
         "--thesis",
@@ -341,11 +339,9 @@ def test_a_row_bootstrap_is_called_what_it_is(small):
 
 
 def test_a_study_with_nothing_but_numbers_that_are_missing_has_no_findings(small):
-    settings, paths, _ = small
-    material = Material(
-        settings, [path for path in paths if path.name == "summary.csv"], [], THESIS
-    )
-    summary = material.table("summary.csv").assign(mean=float("nan"))
+    settings, files, _ = small
+    material = Material(settings, {"summary": files["summary"]}, [], THESIS)
+    summary = material.table("summary").assign(mean=float("nan"))
     assert (
         headlines.performance(summary, pd.DataFrame(columns=["dataset"]), "chexpert", 0.95) is None
     )

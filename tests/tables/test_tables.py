@@ -249,16 +249,16 @@ def test_a_path_says_what_its_table_does_not(tmp_path):
     assert table.loss.tolist() == ["mse"]
     (tmp_path / "chexpert/students/mse").mkdir(parents=True)
     (tmp_path / "chexpert/students/mse/quality.json").write_text('{"a": 1}')
-    found = documents([tmp_path / "chexpert/students/mse/quality.json", path], "quality.json")
+    found = documents([tmp_path / "chexpert/students/mse/quality.json"])
     assert found == [{"about": {"dataset": "chexpert", "loss": "mse"}, "a": 1}]
 
 
 def test_a_table_that_is_missing_or_empty_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.csv"):
-        gather([tmp_path / "nowhere.csv"])
+        gather({"ks": [tmp_path / "nowhere.csv"]})
     (tmp_path / "ks.csv").write_text("")
     with pytest.raises(InputError, match=r"ks\.csv: an empty file"):
-        gather([tmp_path / "ks.csv"])
+        gather({"ks": [tmp_path / "ks.csv"]})
 
 
 def test_the_made_tables_have_the_columns_that_the_evaluation_writes():
@@ -281,7 +281,7 @@ def test_the_made_tables_have_the_columns_that_the_evaluation_writes():
 def test_the_script_writes_every_table_and_names_nobody(tmp_path, transfer):
     made_results.write(tmp_path, transfer=transfer)
     shape = made_results.shape(transfer=transfer)
-    inputs = [str(tmp_path / path) for path in shape.tables()]
+    inputs = made_results.as_arguments(made_results.below(tmp_path, shape.tables()))
     spec = json.dumps({"minimum_cell": 10})
     subprocess.run(
         [
@@ -289,7 +289,6 @@ def test_the_script_writes_every_table_and_names_nobody(tmp_path, transfer):
             SCRIPT,
             "--spec",
             spec,
-            "--inputs",
             *inputs,
             "--out-dir",
             tmp_path / "tables",
@@ -297,7 +296,7 @@ def test_the_script_writes_every_table_and_names_nobody(tmp_path, transfer):
         check=True,
     )
     for name in TABLES:
-        text = (tmp_path / "tables" / name).read_text()
+        text = (tmp_path / "tables" / f"{name}.csv").read_text()
         assert text.strip() and made_results.SECRET not in text, name
     moved = pd.read_csv(tmp_path / "tables/transfer.csv")
     assert len(moved) > 0 if transfer else moved.empty

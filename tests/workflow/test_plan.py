@@ -44,7 +44,7 @@ TABLES = (
     "students.csv", "subgroups.csv", "bias.csv", "costs.csv",
 )
 NOT_OUTPUTS = (
-    "--spec", "--checkpoints", "--shards", "--workers", "--time-budget", "--benchmarks",
+    "--spec", "--inputs", "--checkpoints", "--shards", "--workers", "--time-budget", "--benchmarks",
 )
 script, *rest = sys.argv[1:]
 raw = any(name in script for name in ("synthesize", "build_demo_teacher"))

@@ -71,6 +71,11 @@ def need(files, *names, root="<results>"):
     return lambda wildcards: results(files(study, *(wildcards[name] for name in names)), root)
 
 
+def named_results(files):
+    """Files of study/outputs.py as named inputs."""
+    return {name: results(paths) for name, paths in files.items()}
+
+
 def candidates(files, *names):
     """An input function: the weights that a selected run of `need(files, …)` may point to."""
     return lambda wildcards: results(
@@ -82,6 +87,12 @@ def option(name):
     """An argument for an input that not every job has: `--name` and its files, or nothing."""
     flag = f"--{name.replace('_', '-')}"
     return lambda wildcards, input: f"{flag} {input.get(name)}" if input.get(name) else ""
+
+
+def by_name(wildcards, input):
+    """Arguments for inputs of which a script finds each by its name: `--inputs NAME FILE...`."""
+    named = {name: files for name, files in input.items() if name != "figures"}
+    return " ".join(f"--inputs {name} {files}" for name, files in named.items() if files)
 
 
 def folders(name):

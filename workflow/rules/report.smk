@@ -3,9 +3,9 @@
 
 rule make_tables:
     input:
-        results(study.shape.tables()),
+        **named_results(study.shape.tables()),
     output:
-        collect("<results>/tables/{name}", name=TABLES),
+        collect("<results>/tables/{name}.csv", name=TABLES),
     log:
         "<logs>/make_tables.log",
     conda:
@@ -16,18 +16,19 @@ rule make_tables:
         runtime=20,
     params:
         spec=spec("make_tables"),
+        inputs=by_name,
         benchmarks=benchmark_folders(),
         out=subpath(output[0], parent=True),
     message:
         "Arranging the tables"
     shell:
-        "python workflow/scripts/make_tables.py --spec {params.spec:q} --inputs {input}"
+        "python workflow/scripts/make_tables.py --spec {params.spec:q} {params.inputs}"
         " --benchmarks {params.benchmarks} --out-dir {params.out} &> {log}"
 
 
 rule draw:
     input:
-        lambda w: results(FIGURES[w.figure]),
+        unpack(lambda w: named_results(FIGURES[w.figure])),
     output:
         svg=report(
             "<results>/figures/{figure}.svg",
@@ -50,17 +51,18 @@ rule draw:
         runtime=20,
     params:
         spec=spec("draw"),
+        inputs=by_name,
         caption=caption,
     message:
         "Drawing {wildcards.figure}"
     shell:
-        "python workflow/scripts/draw.py --spec {params.spec:q} --tables {input} --svg {output.svg}"
+        "python workflow/scripts/draw.py --spec {params.spec:q} {params.inputs} --svg {output.svg}"
         " --png {output.png} --csv {output.csv} &> {log}"
 
 
 rule write_report:
     input:
-        tables=results(study.shape.report()),
+        **named_results(study.shape.report()),
         figures=results(targets.figure_files(study, "svg", "png")),
     output:
         report(
@@ -79,9 +81,10 @@ rule write_report:
         runtime=20,
     params:
         spec=spec("write_report"),
+        inputs=by_name,
         thesis=ROOT / "config" / "thesis.yaml",
     message:
         "Writing the report"
     shell:
-        "python workflow/scripts/write_report.py --spec {params.spec:q} --tables {input.tables} --figures {input.figures}"
+        "python workflow/scripts/write_report.py --spec {params.spec:q} {params.inputs} --figures {input.figures}"
         " --thesis {params.thesis} --out {output} &> {log}"

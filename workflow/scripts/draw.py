@@ -9,8 +9,8 @@ from cxrfmkd.runtime.files import write_table
 
 
 def main() -> None:
-    args = parse(__doc__, tables=[Path], svg=Path, png=Path, csv=Path)
-    figure, data = make(args.spec["figure"], args.spec, args.tables)
+    args = parse(__doc__, inputs={"NAME": Path}, svg=Path, png=Path, csv=Path)
+    figure, data = make(args.spec["figure"], args.spec, args.inputs)
     save(figure, args.svg, args.png)
     write_table(args.csv, data)
 

@@ -10,10 +10,10 @@ from cxrfmkd.runtime.files import atomic_write
 
 
 def main() -> None:
-    args = parse(__doc__, tables=[Path], figures=[Path], thesis=Path, out=Path)
+    args = parse(__doc__, inputs={"NAME": Path}, figures=[Path], thesis=Path, out=Path)
     spec = args.spec
     thesis = yaml.safe_load(args.thesis.read_text())
-    text = write(spec["settings"], args.tables, args.figures, thesis, args.code)
+    text = write(spec["settings"], args.inputs, args.figures, thesis, args.code)
     with atomic_write(args.out) as partial:
         partial.write_text(text)
 

@@ -49,7 +49,7 @@ def provenance(m: Material, code: str) -> Section:
     made = Section("provenance", "Provenance and cost", "")
     versions: dict[str, set[str]] = {}
     finished = []
-    for name in ("run.json", "quality.json"):
+    for name in ("run", "quality"):
         for document in m.documents(name):
             finished.append(document.get("finished", ""))
             for package, version in document.get("versions", {}).items():
@@ -60,7 +60,7 @@ def provenance(m: Material, code: str) -> Section:
         made.parts.append(
             table(rows, "Software that the runs recorded", name="versions", sort=False)
         )
-    if len(m.table("costs.csv")):
+    if len(m.table("costs")):
         made.parts.append(views.costs(m))
     last = max(finished, default="")
     made.parts.append(

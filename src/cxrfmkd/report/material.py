@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,38 +17,37 @@ from cxrfmkd.tables.gathering import about, documents, gather
 
 @dataclass(frozen=True)
 class Material:
-    """settings: of the whole study; paths: result files; figures: their files, of which the SVGs are shown; thesis: content of config/thesis.yaml."""
+    """settings: of the whole study; files: result files by name; figures: their files, of which the SVGs are shown; thesis: content of config/thesis.yaml."""
 
     settings: dict
-    paths: Sequence[Path]
+    files: Mapping[str, Sequence[Path]]
     figures: Sequence[Path]
     thesis: dict
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        return gather(self.paths)
+        return gather(self.files)
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table by file name; empty where the study has none."""
+        """A table by its name; empty where the study has none."""
         return self.tables.get(name, pd.DataFrame())
 
     def documents(self, name: str) -> list[dict]:
-        """JSON files by name, those that are objects."""
-        return documents(self.paths, name)
+        """JSON files by the name of their kind."""
+        return documents(self.files.get(name, []))
 
     @cached_property
     def gates(self) -> pd.DataFrame:
         """What was checked of every dataset, on its records and on its pixels, and of every transfer."""
         rows = [
             {"dataset": summary["dataset"], **gate}
-            for summary in self.documents("summary.json")
+            for summary in self.documents("records")
             for gate in summary.get("gates", [])
         ]
-        for path in self.paths:
-            if path.name == "pixels.json":
-                rows += [{"dataset": about(path)["dataset"], **gate} for gate in read_json(path)]
-            if path.name == "patients.json":
-                rows += [{"dataset": path.parent.name, **gate} for gate in read_json(path)]
+        for path in self.files.get("pixels", []):
+            rows += [{"dataset": about(path)["dataset"], **gate} for gate in read_json(path)]
+        for path in self.files.get("patients", []):
+            rows += [{"dataset": path.parent.name, **gate} for gate in read_json(path)]
         table = pd.DataFrame(rows).drop_duplicates(ignore_index=True)
         return (
             table.sort_values("dataset", kind="stable", ignore_index=True) if len(table) else table
@@ -97,7 +96,7 @@ class Material:
             d["dataset"]: tuple(
                 sum(part[what] for part in d["counts"].values()) for what in ("images", "patients")
             )
-            for d in self.documents("summary.json")
+            for d in self.documents("records")
         }
 
     def on(self, section: str, dataset: str) -> dict:

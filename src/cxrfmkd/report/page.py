@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,8 +19,8 @@ HERE = Path(__file__).parent
 
 def findings(m: Material) -> list[Finding]:
     """The headline findings, those that the study has something to say about."""
-    summary, comparisons = m.table("summary.csv"), m.table("comparisons.csv")
-    qualities, confidence = m.documents("quality.json"), m.settings["evaluation"]["confidence"]
+    summary, comparisons = m.table("summary"), m.table("comparisons")
+    qualities, confidence = m.documents("quality"), m.settings["evaluation"]["confidence"]
     found: list[Finding | None] = []
     for name in m.settings["distillation"]["datasets"]:
         found.append(headlines.distillation(qualities, name))
@@ -30,21 +30,21 @@ def findings(m: Material) -> list[Finding]:
     for source, target in m.settings["transfer"]["pairs"]:
         found.append(headlines.transfer(summary, source, target))
     for name in m.trained:
-        if len(m.table("gaps.csv")):
-            found.append(headlines.subgroups(m.table("gaps.csv"), summary, name))
-        if len(m.table("scores.csv")):
-            found.append(headlines.bias(m.table("scores.csv"), name))
-        if len(m.table("correlation.csv")):
-            found.append(headlines.tradeoff(m.table("correlation.csv"), name))
-    if len(m.table("against_thesis.csv")):
-        found.append(headlines.thesis(m.table("against_thesis.csv")))
+        if len(m.table("gaps")):
+            found.append(headlines.subgroups(m.table("gaps"), summary, name))
+        if len(m.table("scores")):
+            found.append(headlines.bias(m.table("scores"), name))
+        if len(m.table("correlation")):
+            found.append(headlines.tradeoff(m.table("correlation"), name))
+    if len(m.table("against_thesis")):
+        found.append(headlines.thesis(m.table("against_thesis")))
     return [finding for finding in found if finding]
 
 
 def facts(m: Material) -> list[tuple[str, str]]:
     """The study in a few numbers. Patients are not summed over datasets, which may be of the same people."""
-    runs = [d for d in m.documents("run.json")]
-    hours = m.table("costs.csv")
+    runs = [d for d in m.documents("run")]
+    hours = m.table("costs")
     spent = hours[hours.what.isin(["student", "classifier"])].hours.sum() if len(hours) else 0.0
     given = [
         (
@@ -83,7 +83,11 @@ def page(m: Material, code: str) -> str:
 
 
 def write(
-    settings: dict, paths: Sequence[Path], figures: Sequence[Path], thesis: dict, code: str
+    settings: dict,
+    files: Mapping[str, Sequence[Path]],
+    figures: Sequence[Path],
+    thesis: dict,
+    code: str,
 ) -> str:
-    """The page of a study from its settings, its result files, its figures and the content of config/thesis.yaml."""
-    return page(Material(settings, paths, figures, thesis), code)
+    """The page of a study: its settings, result files by name, figures, and config/thesis.yaml."""
+    return page(Material(settings, files, figures, thesis), code)

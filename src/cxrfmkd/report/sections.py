@@ -55,7 +55,7 @@ def study(m: Material, plates: Plates) -> Section:
                 f"{listing([STRATEGY_TITLES[name] for name in s['transfer']['strategies']])}."
             )
         )
-    metas = {d["about"].get("dataset"): d for d in m.documents("meta.json")}
+    metas = {d["about"].get("dataset"): d for d in m.documents("teacher")}
     rows = []
     for name in m.datasets:
         given = s["datasets"][name]
@@ -90,7 +90,7 @@ def data(m: Material, plates: Plates) -> Section:
     plates.of(made, "data")
     if len(m.gates):
         made.parts.append(views.gates(m))
-    if len(m.table("cohort.csv")):
+    if len(m.table("cohort")):
         made.parts.append(views.cohort(m))
     if m.unbalanced:
         whose = "" if m.unbalanced == m.datasets else f" of {names(m.unbalanced)}"
@@ -110,7 +110,7 @@ def distillation(m: Material, plates: Plates) -> Section:
         "Teacher vectors share a large common part, which any student reproduces. What counts is "
         "the part that differs from image to image, beside controls that know nothing of it.",
     )
-    known = set(m.table("students.csv").get("dataset", []))
+    known = set(m.table("students").get("dataset", []))
     if not known:
         made.parts.append(paragraph("No student was distilled in this study."))
         return made
@@ -224,7 +224,7 @@ def thesis(m: Material, plates: Plates) -> Section:
         "Against the thesis",
         "The thesis’s logged means of five seeds beside ours, for the runs that both studies have.",
     )
-    if m.table("against_thesis.csv").empty:
+    if m.table("against_thesis").empty:
         made.parts.append(
             paragraph(
                 "None of this study’s runs is one of the thesis’s, which used CheXpert and "

@@ -70,7 +70,7 @@ def _cell(value: float, low: float, high: float, digits: int = 3, sign: bool = F
 
 
 def performance(m: Material, dataset: str) -> Markup:
-    frame = native(m.table("summary.csv"), dataset)
+    frame = native(m.table("summary"), dataset)
     population = main_population(frame)
     frame = frame[(frame.population == population) & (frame.finding == "Macro")]
     metrics = {
@@ -84,7 +84,7 @@ def performance(m: Material, dataset: str) -> Markup:
 
 
 def transfer(m: Material, source: str, target: str) -> Markup:
-    frame = m.table("summary.csv")
+    frame = m.table("summary")
     frame = frame[
         (frame.dataset == target) & (frame.finding == "Macro") & (frame.metric == "auc_roc")
     ]
@@ -110,7 +110,7 @@ def transfer(m: Material, source: str, target: str) -> Markup:
 
 
 def students(m: Material, dataset: str) -> Markup:
-    frame = m.table("students.csv")
+    frame = m.table("students")
     chosen = frame.chosen.astype(str) == "True"
     frame = frame[(frame.dataset == dataset) & ((frame.what != "student") | chosen)]
     rows = frame[frame.what == "student"]
@@ -144,7 +144,7 @@ def students(m: Material, dataset: str) -> Markup:
 
 def cohort(m: Material) -> Markup:
     """Everyone in the study by attribute: a column per dataset and split."""
-    frame = m.table("cohort.csv")
+    frame = m.table("cohort")
     frame = frame[~frame.attribute.isin(FINDINGS) | (frame.level == "positive")]
     keys = list(dict.fromkeys(zip(frame.attribute, frame.level, strict=True)))
     keys.sort(
@@ -201,7 +201,7 @@ def gates(m: Material) -> Markup:
 
 
 def bias(m: Material, dataset: str) -> Markup:
-    frame = m.table("scores.csv")
+    frame = m.table("scores")
     frame = in_order(frame[frame.dataset == dataset], ["model", "loss"])
     columns = named(frame)
     columns["score"] = frame.score.tolist()
@@ -233,7 +233,7 @@ def bias(m: Material, dataset: str) -> Markup:
 
 
 def correlation(m: Material) -> Markup:
-    frame = m.table("correlation.csv")
+    frame = m.table("correlation")
     frame = frame[(frame.finding == "Average Classes 1 to 7") & frame.spearman.notna()]
     parts = [
         own_[own_.population == main_population(own_)]
@@ -262,7 +262,7 @@ def _p(p: float) -> str:
 
 
 def costs(m: Material) -> Markup:
-    frame = m.table("costs.csv")
+    frame = m.table("costs")
     what = {"student": "students", "classifier": "classifiers"}
     runs = frame[frame.what.isin(what)]
     by_kind = (

@@ -1,4 +1,4 @@
-"""Command-line arguments of the workflow's scripts: named, typed, all required unless they have a default."""
+"""Command-line arguments of the workflow's scripts: named, typed, required without a default."""
 
 from __future__ import annotations
 
@@ -14,24 +14,47 @@ from cxrfmkd.runtime.errors import InputError
 def parse(doc: str | None, **types: object) -> argparse.Namespace:
     """Parse `--name value` for every keyword, plus `--spec JSON`.
 
-    A keyword's value is what turns the text into an object (`Path`, `KeyedArray.open`, `int`), a
-    list of one such (any number of values), or a pair (type, default) for an argument that may be
-    left out. The hash of the code, which the workflow puts among the settings, is set apart as
-    `code`.
+    A keyword's value is what turns a text into an object (`Path`, `KeyedArray.open`, `int`), a list
+    of one such (any number of values), a pair (type, default) for an argument that may be left out,
+    or a dict {"NAME": type} for values with a name: `--inputs summary a.csv b.csv --inputs gaps
+    c.csv` becomes {"summary": [a, b], "gaps": [c]}. The hash of the code, which the workflow puts
+    among the settings, is set apart as `code`.
+
+    Raises InputError where a type does; a value that is otherwise wrong ends with the usage.
     """
     parser = argparse.ArgumentParser(description=doc)
-    parser.add_argument("--spec", type=json.loads, default={}, help="settings as JSON")
+    parser.add_argument("--spec", default="{}", help="settings as JSON")
     for name, kind in types.items():
         flag = "--" + name.replace("_", "-")
         if isinstance(kind, list):
-            parser.add_argument(flag, type=kind[0], nargs="*", default=[])
-        elif isinstance(kind, tuple):
-            parser.add_argument(flag, type=kind[0], default=kind[1])
+            parser.add_argument(flag, nargs="*", default=[])
+        elif isinstance(kind, dict):
+            parser.add_argument(flag, nargs="+", action="append", default=[])
         else:
-            parser.add_argument(flag, type=kind, required=True)
+            parser.add_argument(flag, required=not isinstance(kind, tuple))
     args = parser.parse_args()
+    # Converted here, since argparse would show the usage instead of an InputError's message.
+    for name, kind in {"spec": json.loads, **types}.items():
+        try:
+            setattr(args, name, _converted(kind, getattr(args, name)))
+        except InputError:
+            raise
+        except ValueError as error:
+            parser.error(f"argument --{name.replace('_', '-')}: {error}")
     args.code = args.spec.pop("code", "")
     return args
+
+
+def _converted(kind, texts):
+    """One argument's value, from its text or texts."""
+    if isinstance(kind, list):
+        return [kind[0](text) for text in texts]
+    if isinstance(kind, dict):
+        (convert,) = kind.values()
+        return {name: [convert(text) for text in values] for name, *values in texts}
+    if isinstance(kind, tuple):
+        return kind[1] if texts is None else kind[0](texts)
+    return kind(texts)
 
 
 def run(main: Callable[[], None]) -> None:

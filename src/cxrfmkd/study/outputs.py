@@ -1,4 +1,4 @@
-"""Which figures and tables a study has, and what each is drawn from. Standard library only.
+"""Which figures and tables a study has, and what each is made from. Standard library only.
 
 A figure is called `<subject>/<kind>`, where the subject is a dataset, a `<source>-to-<target>` pair
 or `study`; its files are `results/figures/<subject>/<kind>.svg`, `.png` and `.csv`.
@@ -7,30 +7,30 @@ or `study`; its files are `results/figures/<subject>/<kind>.svg`, `.png` and `.c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# What `workflow/scripts/make_tables.py` writes, always all of it.
+# The tables for people: what `workflow/scripts/make_tables.py` writes, always all of them.
 TABLES = (
-    "cohort.csv",
-    "performance_detailed.csv",
-    "performance_focused.csv",
-    "transfer.csv",
-    "students.csv",
-    "subgroups.csv",
-    "bias.csv",
-    "costs.csv",
+    "cohort",
+    "performance_detailed",
+    "performance_focused",
+    "transfer",
+    "students",
+    "subgroups",
+    "bias",
+    "costs",
 )
+TRADEOFF = ("performance_vs_bias", "correlation")
 
-
-TRADEOFF = ("bias/performance_vs_bias.csv", "bias/correlation.csv")
-AGAINST_THESIS = "tables/against_thesis.csv"
+# Files below the results by what they are: the name of the table, or of the kind of document.
+Files = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of figure: the section of the report that it stands in, and what it is about, in one sentence."""
+    """A kind of figure: its section of the report, its title, and one sentence about it."""
 
     section: str
     title: str
@@ -142,16 +142,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What a study consists of, as far as its figures, tables and report depend on it; paths are
-    below the results.
+    """What a study consists of, as far as its figures, tables and report depend on it.
 
     datasets: all of them; students: losses of the students of each dataset; seeds: of the students;
     trained: datasets with classifiers of their own; evaluated: datasets on which some classifier is
-    tested; pairs: transfers;
-    analysed: models of the bias analysis; runs: folders of all classifiers; resampled: datasets
-    whose test set is balanced; attributes: of each dataset's subgroups, none to leave these out;
-    tsne: the bias analysis has t-SNE pictures; thesis: there is a comparison with the thesis's
-    numbers.
+    tested; pairs: transfers; analysed: models of the bias analysis; runs: folders of all
+    classifiers, below the results; resampled: datasets whose test set is balanced; attributes: of
+    each dataset's subgroups, none to leave these out; tsne: the bias analysis has t-SNE pictures;
+    thesis: there is a comparison with the thesis's numbers.
     """
 
     datasets: Sequence[str]
@@ -167,120 +165,121 @@ class Shape:
     tsne: bool
     thesis: bool
 
-    def catalogue(self) -> dict[str, list[str]]:
+    def catalogue(self) -> dict[str, Files]:
         """Every figure and the files that it is drawn from."""
-        figures: dict[str, list[str]] = {}
+        figures: dict[str, Files] = {}
         for name in self.datasets:
-            figures[f"{name}/flow"] = [
-                f"{name}/records/summary.json",
-                f"{name}/images/excluded.csv",
-            ]
+            figures[f"{name}/flow"] = {
+                "records": [f"{name}/records/summary.json"],
+                "excluded": [f"{name}/images/excluded.csv"],
+            }
             if name in self.resampled:
-                parts = ("test", "test_resampled")
-                figures[f"{name}/resampling"] = [f"{name}/records/{part}.csv" for part in parts]
+                figures[f"{name}/resampling"] = _tables(f"{name}/records", "test", "test_resampled")
         for name, losses in self.students.items():
             if losses:
-                folders = [f"{name}/students/{loss}" for loss in losses]
-                figures[f"{name}/distillation"] = [f"{folder}/quality.json" for folder in folders]
-                figures[f"{name}/training"] = [
-                    f"{folder}/history.csv" for folder in self._student_runs(name)
-                ]
+                folders = self._student_runs(name)
+                figures[f"{name}/distillation"] = {"quality": self._of_students("quality", [name])}
+                figures[f"{name}/training"] = {"history": [f"{f}/history.csv" for f in folders]}
         for name in self.trained:
             figures |= self._evaluation(name) | (self._bias(name) if self.analysed else {})
         for source, target in self.pairs:
-            figures[f"{source}-to-{target}/transfer"] = [f"evaluation/{target}/summary.csv"]
+            figures[f"{source}-to-{target}/transfer"] = _tables(f"evaluation/{target}", "summary")
         if self.analysed and self.trained:
-            figures["study/performance-vs-bias"] = list(TRADEOFF)
+            figures["study/performance-vs-bias"] = _tables("bias", *TRADEOFF)
         if self.thesis:
-            figures["study/against-thesis"] = [AGAINST_THESIS]
+            figures["study/against-thesis"] = _tables("tables", "against_thesis")
         return figures
 
-    def tables(self) -> list[str]:
+    def tables(self) -> Files:
         """What the tables for people are made from."""
-        parts = ("metrics", "summary", "subgroups")
-        return [
-            *(f"{name}/records/summary.json" for name in self.datasets),
-            *self._agreement(),
-            *self._run_files(),
-            *(f"evaluation/{name}/{part}.csv" for name in self.evaluated for part in parts),
-            *self._bias_scores(),
-        ]
+        return self._documents() | self._evaluations("metrics", "summary", "subgroups")
 
-    def report(self) -> list[str]:
+    def report(self) -> Files:
         """What the report is written from, besides its figures."""
-        records = [
-            f"{name}/{path}"
-            for name in self.datasets
-            for path in ("records/summary.json", "records/pixels.json", "teacher/meta.json")
-        ]
-        parts = ("summary", "comparisons", "gaps")
-        return [
-            *records,
-            *(f"{source}-to-{target}/patients.json" for source, target in self.pairs),
-            *self._agreement(),
-            *self._run_files(),
-            *(f"evaluation/{name}/{part}.csv" for name in self.evaluated for part in parts),
-            *self._bias_scores(),
-            *(TRADEOFF if self._bias_scores() else ()),
-            *(f"tables/{name}" for name in ("cohort.csv", "students.csv", "costs.csv")),
-            *([AGAINST_THESIS] if self.thesis else []),
-        ]
+        return (
+            self._documents()
+            | {
+                "pixels": [f"{name}/records/pixels.json" for name in self.datasets],
+                "teacher": [f"{name}/teacher/meta.json" for name in self.datasets],
+                "patients": [
+                    f"{source}-to-{target}/patients.json" for source, target in self.pairs
+                ],
+            }
+            | self._evaluations("summary", "comparisons", "gaps")
+            | (_tables("bias", *TRADEOFF) if self.analysed and self.trained else {})
+            | _tables("tables", "cohort", "students", "costs")
+            | (_tables("tables", "against_thesis") if self.thesis else {})
+        )
 
     def _student_runs(self, name: str) -> list[str]:
+        losses = self.students[name]
+        return [f"{name}/students/{loss}/seed{seed}" for loss in losses for seed in self.seeds]
+
+    def _of_students(self, document: str, names: Iterable[str]) -> list[str]:
         return [
-            f"{name}/students/{loss}/seed{seed}"
+            f"{name}/students/{loss}/{document}.json"
+            for name in names
             for loss in self.students[name]
-            for seed in self.seeds
         ]
 
-    def _run_files(self) -> list[str]:
-        folders = [folder for name in self.students for folder in self._student_runs(name)]
-        return [f"{folder}/run.json" for folder in (*folders, *self.runs)]
-
-    def _agreement(self) -> list[str]:
-        folders = [
-            f"{name}/students/{loss}" for name, losses in self.students.items() for loss in losses
-        ]
-        return [f"{folder}/{part}.json" for folder in folders for part in ("quality", "selected")]
-
-    def _bias_scores(self) -> list[str]:
-        return [f"bias/{name}/scores.csv" for name in self.trained] if self.analysed else []
-
-    def _evaluation(self, name: str) -> dict[str, list[str]]:
-        """Figures of the classifiers that were trained and tested on one dataset."""
-        folder = f"evaluation/{name}"
-        summed = ("performance", "auc-roc", "auc-pr", "youden", "focused")
-        figures = {f"{name}/{kind}": [f"{folder}/summary.csv"] for kind in summed}
-        figures[f"{name}/differences"] = [f"{folder}/comparisons.csv"]
-        figures[f"{name}/curves"] = [f"{folder}/curves.csv", f"{folder}/thresholds.csv"]
-        figures[f"{name}/calibration"] = [f"{folder}/calibration.csv"]
-        if self.attributes[name]:
-            figures |= {
-                f"{name}/{kind}": [f"{folder}/subgroups.csv"] for kind in ("subgroups", "relative")
-            }
-            figures[f"{name}/gaps"] = [f"{folder}/gaps.csv"]
-        return figures
-
-    def _bias(self, name: str) -> dict[str, list[str]]:
-        """Figures of what the embeddings of one dataset's models reveal."""
-        folders = [f"bias/{name}/{model}" for model in self.analysed]
-        figures = {
-            f"{name}/ks": [f"{folder}/ks.csv" for folder in folders],
-            f"{name}/score": [
-                f"{folder}/{part}.csv" for folder in folders for part in ("score", "null")
-            ],
-            f"{name}/encoding": [f"{folder}/encoding.csv" for folder in folders],
+    def _documents(self) -> Files:
+        """Facts about the datasets, the students, all runs, and the bias scores."""
+        runs = [folder for name in self.students for folder in self._student_runs(name)]
+        scored = self.trained if self.analysed else []
+        return {
+            "records": [f"{name}/records/summary.json" for name in self.datasets],
+            "quality": self._of_students("quality", self.students),
+            "selected": self._of_students("selected", self.students),
+            "run": [f"{folder}/run.json" for folder in (*runs, *self.runs)],
+            "scores": [f"bias/{name}/scores.csv" for name in scored],
         }
-        shown = [
-            f"{name}/models/{model}/projection.parquet" for model in representatives(self.analysed)
-        ]
+
+    def _evaluations(self, *tables: str) -> Files:
+        return {t: [f"evaluation/{name}/{t}.csv" for name in self.evaluated] for t in tables}
+
+    def _evaluation(self, name: str) -> dict[str, Files]:
+        """Figures of the classifiers that were trained and tested on one dataset."""
+        sources = {
+            kind: ["summary"] for kind in ("performance", "auc-roc", "auc-pr", "youden", "focused")
+        } | {
+            "differences": ["comparisons"],
+            "curves": ["curves", "thresholds"],
+            "calibration": ["calibration"],
+        }
+        if self.attributes[name]:
+            sources |= {"subgroups": ["subgroups"], "relative": ["subgroups"], "gaps": ["gaps"]}
+        return {
+            f"{name}/{kind}": _tables(f"evaluation/{name}", *tables)
+            for kind, tables in sources.items()
+        }
+
+    def _bias(self, name: str) -> dict[str, Files]:
+        """Figures of what the embeddings of one dataset's models reveal."""
+        figures = {
+            f"{name}/{kind}": {
+                table: [f"bias/{name}/{model}/{table}.csv" for model in self.analysed]
+                for table in tables
+            }
+            for kind, tables in (
+                ("ks", ["ks"]),
+                ("score", ["score", "null"]),
+                ("encoding", ["encoding"]),
+            )
+        }
+        shown = representatives(self.analysed)
+        points = [f"{name}/models/{model}/projection.parquet" for model in shown]
         for kind in ("pca", "pca-3-4", "tsne") if self.tsne else ("pca", "pca-3-4"):
-            figures[f"{name}/{kind}"] = shown
+            figures[f"{name}/{kind}"] = {"projection": points}
         return figures
+
+
+def _tables(folder: str, *names: str) -> Files:
+    """The CSV tables `names` of a folder."""
+    return {name: [f"{folder}/{name}.csv"] for name in names}
 
 
 def representatives(models: Sequence[str]) -> list[str]:
-    """One of each kind of model, the first of its losses, so that a picture of them all stays readable."""
+    """One of each kind of model, the first of its losses, so that pictures stay readable."""
     first: dict[str, str] = {}
     for model in models:
         first.setdefault(model.partition(".")[0], model)

@@ -186,8 +186,8 @@ def predictions(study: Study, dataset: str) -> list[str]:
 
 def table_files(study: Study) -> list[str]:
     """Every table for people."""
-    names = [*TABLES, *(["against_thesis.csv"] if study.like_thesis else [])]
-    return [f"tables/{name}" for name in names]
+    names = [*TABLES, *(["against_thesis"] if study.like_thesis else [])]
+    return [f"tables/{name}.csv" for name in names]
 
 
 def figure_files(study: Study, *suffixes: str) -> list[str]:

@@ -7,7 +7,7 @@ file itself does not say is added from it as columns.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -105,18 +105,21 @@ def read(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def gather(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
-    """Files of the same name, one below the other: {"ks.csv": all of them, …}."""
-    found: dict[str, list[pd.DataFrame]] = {}
-    for path in paths:
-        if Path(path).suffix != ".json":
-            found.setdefault(Path(path).name, []).append(read(path))
+def gather(files: Mapping[str, Iterable[str | Path]]) -> dict[str, pd.DataFrame]:
+    """The tables of every name, one below the other; JSON files are left out (see `documents`)."""
+    tables = {
+        name: [read(path) for path in paths if Path(path).suffix != ".json"]
+        for name, paths in files.items()
+    }
     return {
-        name: pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-        for name, parts in found.items()
+        name: pd.concat(
+            [table for table in several if len(table)] or several[:1], ignore_index=True
+        )
+        for name, several in tables.items()
+        if several
     }
 
 
-def documents(paths: Iterable[str | Path], name: str) -> list[dict]:
-    """The JSON files called `name` among `paths`, each with what its path says under `about`."""
-    return [{"about": about(path), **read_json(path)} for path in paths if Path(path).name == name]
+def documents(paths: Iterable[str | Path]) -> list[dict]:
+    """JSON files, each with what its path says under `about`."""
+    return [{"about": about(path), **read_json(path)} for path in paths]
