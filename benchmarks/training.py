@@ -32,7 +32,8 @@ from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training.augmentation import Augmentation
-from cxrfmkd.training.loop import Plan, train
+from cxrfmkd.training.jobs import Job, Plan
+from cxrfmkd.training.loop import train
 from cxrfmkd.training.losses import Objective
 
 DIMENSION, BATCH, SIZE = 1376, 128, 224
@@ -133,10 +134,10 @@ def feeding(folder: Path, device: torch.device, n: int) -> dict:
     # What is packed is what the files hold: the two ways see the same pixels.
     packed = np.stack([np.asarray(Image.open(folder / f"image{i}.jpg")) for i in range(n)])
     np.save(folder / "packed.npy", packed)
-    kept = KeyedArray(np.load(folder / "packed.npy", mmap_mode="r"), made.index, {}, "images")
-    feed = BatchLoader(kept, kept.index.image_id, vectors, device)
+    array = KeyedArray(np.load(folder / "packed.npy", mmap_mode="r"), made.index, {}, "images")
+    loader = BatchLoader(array, array.index.image_id, vectors, device)
     first = next(iter(DataLoader(OneByOne(folder, n, False), BATCH)))
-    ours, targets = next(feed.batches(BATCH))
+    ours, targets = next(loader.batches(BATCH))
     assert torch.equal(first["cxr"], ours.cpu()[:, None].float().expand(-1, 3, -1, -1))
     assert torch.equal(first["embedding"], targets.cpu())
 
@@ -148,7 +149,7 @@ def feeding(folder: Path, device: torch.device, n: int) -> dict:
 
     def batched() -> None:
         for epoch in range(epochs):
-            for batch, _ in feed.batches(BATCH, shuffled(n, 0, epoch)):
+            for batch, _ in loader.batches(BATCH, shuffled(n, 0, epoch)):
                 AUGMENT(batch, random)
 
     timed(batched, device)
@@ -207,14 +208,14 @@ def step(
         facts["baseline_memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
     del plain, copied
     settings = Compute(compile=compiled)
-    own = our_steps(ours, pixels, targets, steps, device, settings)
+    seconds = our_steps(ours, pixels, targets, steps, device, settings)
     if device.type == "cuda":
         facts["memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
         bound = bandwidth(device) / least_traffic(ours, pixels)
-        facts["share_of_bandwidth_bound"] = round(batch * steps / own / bound, 3)
+        facts["share_of_bandwidth_bound"] = round(batch * steps / seconds / bound, 3)
         torch.cuda.empty_cache()
     name = f"training step, batch {batch} of {size} px" + (", compiled" if compiled else "")
-    return row(name, baseline, own, goal, batch * steps, device, **facts)
+    return row(name, baseline, seconds, goal, batch * steps, device, **facts)
 
 
 def plain_steps(
@@ -312,17 +313,17 @@ def fed(device: torch.device, resident: bool) -> dict:
         made, vectors = images(n, SIZE)
         np.save(Path(folder) / "packed.npy", made.data)
         packed = np.load(Path(folder) / "packed.npy", mmap_mode="r")
-        kept = KeyedArray(packed, made.index, {}, "images")
-        feed = BatchLoader(kept, kept.index.image_id, vectors, device)
+        array = KeyedArray(packed, made.index, {}, "images")
+        loader = BatchLoader(array, array.index.image_id, vectors, device)
         if not resident:
-            feed.images = None
-        val = BatchLoader(kept, kept.index.image_id[:BATCH], vectors[:BATCH], device)
-        plan = Plan(3, BATCH, 1e-4, "one-cycle", 0, augmentation=AUGMENT)
-        history = train(ours, Objective("mse"), feed, val, plan, settings).history
-    own = n / history.images_per_second.iloc[1:].max()
+            loader.resident = None
+        val = BatchLoader(array, array.index.image_id[:BATCH], vectors[:BATCH], device)
+        plan = Plan(3, BATCH, 1e-4, "one-cycle", augmentation=AUGMENT)
+        history = train(ours, Objective("mse"), loader, val, plan, Job(0, settings)).history
+    seconds = n / history.images_per_second.iloc[1:].max()
     kind = "resident on the device" if resident else "read ahead from the file"
     facts = {"memory_mb": int(history.memory_mb.max())}
-    return row(f"training fed with images {kind}", baseline, own, 0.9, n, device, **facts)
+    return row(f"training fed with images {kind}", baseline, seconds, 0.9, n, device, **facts)
 
 
 if __name__ == "__main__":

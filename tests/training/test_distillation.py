@@ -23,15 +23,17 @@ from cxrfmkd.training.distillation import (
     plateau,
     split_validation,
 )
+from cxrfmkd.training.jobs import Job
 from cxrfmkd.training.standardisation import KINDS, Standardisation, balanced_rotation
 
 made_images.add_tiny_backbone()
 TABLES = made_images.records({"train": 60, "val": 40, "test": 2})
 IMAGES, TEACHER = made_images.arrays(TABLES)
+COMPUTE = Compute(weights="none")
 
 
 def student(
-    loss="mse", seed=1, scales=None, checkpoints=None, compute=None, teacher=TEACHER, **settings
+    loss="mse", seed=1, scales=None, checkpoints=None, compute=COMPUTE, teacher=TEACHER, **settings
 ):
     return distill(
         IMAGES,
@@ -39,11 +41,9 @@ def student(
         TABLES["train"],
         TABLES["val"],
         loss=loss,
-        seed=seed,
         settings=Distillation(**{"epochs": 4, "batch_size": 15} | settings),
-        network=compute or Compute(weights="none"),
+        job=Job(seed, compute, checkpoints or Checkpoints(None)),
         scales=scales,
-        checkpoints=checkpoints,
         backbone="tiny",
     )
 
@@ -57,60 +57,62 @@ def test_a_student_learns_what_the_teacher_says():
     # sums.
     bright = IMAGES.data.mean((1, 2), dtype=np.float32)[:, None]
     said = (bright - bright.mean()) / bright.std() * np.float32([1, -1, 0.5, 2, -0.5, 1]) + 1
-    done = student(
+    result = student(
         teacher=KeyedArray(said, IMAGES.index, {}, "teacher"), epochs=20, batch_size=6, affine=False
     )
     _, tested = split_validation(TABLES["val"], "patient", 1)
     with torch.no_grad():
-        found = done.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
+        found = result.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
     wanted = said[IMAGES.rows(tested.image_id)]
     errors = np.square(found - wanted).mean()
-    assert errors == pytest.approx(done.run["best"]["test_loss"], rel=1e-4)
+    assert errors == pytest.approx(result.run["best"]["test_loss"], rel=1e-4)
     assert errors < 0.5 * np.square(wanted - wanted.mean(0)).mean()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_student_of_standardised_targets_still_speaks_the_teachers_language(kind):
-    done = student(standardise_teacher=kind, epochs=2)
+    result = student(standardise_teacher=kind, epochs=2)
     _, tested = split_validation(TABLES["val"], "patient", 1)
     standard = Standardisation.fit(TEACHER.take(TABLES["train"].image_id), kind)
     with torch.no_grad():
-        found = done.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
+        found = result.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
     # The reported loss is that of standardised outputs against standardised targets.
     there = np.square(standard.apply(found) - standard.apply(TEACHER.take(tested.image_id))).mean()
-    assert there == pytest.approx(done.run["best"]["test_loss"], rel=1e-3)
+    assert there == pytest.approx(result.run["best"]["test_loss"], rel=1e-3)
 
 
 def test_the_run_says_what_was_done():
-    done = student("mse-cosine-0.6", scales={"mse": 0.5, "cosine": 0.1})
-    assert done.run["best"].keys() == {"epoch", "val_loss", "test_loss"}
-    assert done.run["scales"] == {"mse": 0.5, "cosine": 0.1}
-    assert done.run["images"] == {"train": 60, "val": 28, "test": 12}
-    assert done.run["terms"]["val"]["loss"] == pytest.approx(done.run["best"]["val_loss"], rel=1e-6)
-    assert set(done.run["plateau"]) == {"loss", "mse", "cosine"}
-    assert done.run["parameters"]["trainable"] == done.run["parameters"]["total"]
-    json.dumps(done.run, allow_nan=False)
+    result = student("mse-cosine-0.6", scales={"mse": 0.5, "cosine": 0.1})
+    assert result.run["best"].keys() == {"epoch", "val_loss", "test_loss"}
+    assert result.run["scales"] == {"mse": 0.5, "cosine": 0.1}
+    assert result.run["images"] == {"train": 60, "val": 28, "test": 12}
+    assert result.run["terms"]["val"]["loss"] == pytest.approx(
+        result.run["best"]["val_loss"], rel=1e-6
+    )
+    assert set(result.run["plateau"]) == {"loss", "mse", "cosine"}
+    assert result.run["parameters"]["trainable"] == result.run["parameters"]["total"]
+    json.dumps(result.run, allow_nan=False)
 
 
 def test_scales_of_the_settings_win_over_measured_ones():
-    done = student(
+    result = student(
         "mse-cosine-0.5",
         scales={"mse": 9, "cosine": 9},
         epochs=1,
         loss_scales={"mse": 1.0, "cosine": 2.0},
     )
-    assert done.run["scales"] == {"mse": 1.0, "cosine": 2.0}
+    assert result.run["scales"] == {"mse": 1.0, "cosine": 2.0}
 
 
 def test_the_relational_term_is_added_and_reported():
-    done = student(relational_weight=0.5, epochs=1)
-    row = done.history.iloc[0]
+    result = student(relational_weight=0.5, epochs=1)
+    row = result.history.iloc[0]
     assert row.val_loss == pytest.approx(row.val_mse + 0.5 * row.val_relational, rel=1e-6)
 
 
 def test_raw_input_is_a_switch_that_the_weights_remember(tmp_path):
-    done = student(compute=Compute(weights="none", input="raw"), epochs=1)
-    done.network.save(tmp_path / "weights.safetensors")
+    result = student(compute=Compute(weights="none", input="raw"), epochs=1)
+    result.network.save(tmp_path / "weights.safetensors")
     assert load_student(tmp_path / "weights.safetensors").input == "raw"
 
 
@@ -132,13 +134,13 @@ def test_flips_and_affine_moves_happen_only_where_asked_for():
     ],
 )
 def test_another_distillation_does_not_go_on_from_this_ones_checkpoint(change, tmp_path, caplog):
-    with pytest.raises(SystemExit), Checkpoints(tmp_path / "c", minutes=0) as kept:
-        student(checkpoints=kept)
-    with Checkpoints(tmp_path / "c") as kept:
-        done = student(checkpoints=kept, **change)
-    assert done.run["resumed"] == 0
+    with pytest.raises(SystemExit), Checkpoints(tmp_path / "c", minutes=0) as checkpoints:
+        student(checkpoints=checkpoints)
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        result = student(checkpoints=checkpoints, **change)
+    assert result.run["resumed"] == 0
     assert "starting afresh" in caplog.text
-    assert done.network.identity() == student(**change).network.identity()
+    assert result.network.identity() == student(**change).network.identity()
 
 
 # --- its validation and test parts
@@ -275,10 +277,10 @@ def test_scales_are_the_mean_plateaus_of_the_mse_and_of_the_cosine_students(tmp_
 def test_scales_measured_by_students_are_those_of_their_histories(tmp_path):
     runs = {loss: student(loss, epochs=2) for loss in ("mse", "cosine")}
     paths = {
-        loss: [write(tmp_path / f"{loss}.json", loss, **done.run["plateau"])]
-        for loss, done in runs.items()
+        loss: [write(tmp_path / f"{loss}.json", loss, **result.run["plateau"])]
+        for loss, result in runs.items()
     }
-    expected = {loss: done.history[f"val_{loss}"].iloc[-1] for loss, done in runs.items()}
+    expected = {loss: result.history[f"val_{loss}"].iloc[-1] for loss, result in runs.items()}
     assert measure_scales(**paths) == pytest.approx(expected)
 
 
@@ -288,7 +290,7 @@ def test_students_of_another_loss_or_none_give_no_scale(tmp_path):
     )
     with pytest.raises(InputError, match="plateau of cosine needs at least one student"):
         measure_scales([mse], [])
-    with pytest.raises(InputError, match=r"mse\.json: a student of loss 'mse', where 'cosine'"):
+    with pytest.raises(InputError, match=r"mse\.json: a student of loss 'mse', not of 'cosine'"):
         measure_scales([mse], [mse])
     with pytest.raises(InputError, match=r"the plateau of mse is 0\.0"):
         measure_scales([write(tmp_path / "zero.json", "mse", mse=0.0)], [cosine])

@@ -8,7 +8,8 @@ import torch
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.study.settings import Finetuning, Labels, Probe
 from cxrfmkd.study.settings import Network as Compute
-from cxrfmkd.training.finetuning import as_thesis_probe, finetune, start
+from cxrfmkd.training.finetuning import as_thesis_probe, finetune, initial_network
+from cxrfmkd.training.jobs import Job
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 SIZES = {"train": 10, "val": 4, "test": 4}
@@ -34,14 +35,14 @@ def test_probe_moves_the_head_and_at_most_the_statistics(dataset, batch_norm):
     probe = Probe(protocol="thesis", epochs=2, batch_size=5, batch_norm=batch_norm)
     settings = as_thesis_probe(probe, Finetuning(patience=1, learning_rate=9.0, schedule="cosine"))
     assert (settings.epochs, settings.learning_rate, settings.patience) == (2, 1e-3, None)
-    network = start("cxr-model-lp", 41, compute).freeze(batch_norm)
+    network = initial_network("cxr-model-lp", 41, compute).freeze(batch_norm)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    done = finetune(
-        network, images, tables, seed=41, labels=Labels(), settings=settings, compute=compute
+    result = finetune(
+        network, images, tables, labels=Labels(), settings=settings, job=Job(41, compute)
     )
     changed = {
         name
-        for name, value in done.network.state_dict().items()
+        for name, value in result.network.state_dict().items()
         if not torch.equal(value, before[name])
     }
     statistics = {name for name in before if "running_" in name or "num_batches" in name}
@@ -51,5 +52,5 @@ def test_probe_moves_the_head_and_at_most_the_statistics(dataset, batch_norm):
     else:
         assert {name for name in statistics if "running_mean" in name} <= changed
         assert changed - statistics == {"head.weight", "head.bias"}
-    assert done.run["parameters"]["trainable"] == 1664 * 14 + 14
-    assert len(done.history) == 2
+    assert result.run["parameters"]["trainable"] == 1664 * 14 + 14
+    assert len(result.history) == 2

@@ -24,7 +24,13 @@ from cxrfmkd.study.settings import Finetuning, Labels, Probe
 from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training import finetuning
 from cxrfmkd.training.checkpoints import Checkpoints
-from cxrfmkd.training.finetuning import as_thesis_probe, finetune, start, start_transfer
+from cxrfmkd.training.finetuning import (
+    as_thesis_probe,
+    finetune,
+    initial_network,
+    transferred_network,
+)
+from cxrfmkd.training.jobs import Job
 from cxrfmkd.vocabulary import models as zoo
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -64,16 +70,14 @@ def run(
     tables=TABLES,
     **changes,
 ):
-    chosen = {"epochs": 2, "batch_size": 6, "learning_rate": 0.01} | changes
+    defaults = {"epochs": 2, "batch_size": 6, "learning_rate": 0.01}
     return finetune(
-        network or start("cxr-model-fft", seed, compute),
+        network or initial_network("cxr-model-fft", seed, compute),
         IMAGES,
         tables,
-        seed=seed,
         labels=Labels(uncertain),
-        settings=Finetuning(**chosen),
-        compute=compute,
-        checkpoints=checkpoints,
+        settings=Finetuning(**defaults | changes),
+        job=Job(seed, compute, checkpoints or Checkpoints(None)),
     )
 
 
@@ -84,16 +88,16 @@ def run(
 @pytest.mark.parametrize("model", [m for m, kind in zoo.MODELS.items() if kind.finetuned])
 def test_every_fine_tuned_model_trains_every_weight(model, student):
     kind = zoo.MODELS[model]
-    network = start(
+    network = initial_network(
         f"{model}.mse" if kind.student else model, 1, COMPUTE, student if kind.student else None
     )
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    done = run(network, epochs=1)
+    result = run(network, epochs=1)
     moved = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
     assert moved == set(before)
-    assert (done.network.projection is not None) == kind.projection
-    assert done.embeddings.data.shape[1] == (6 if kind.projection else network.width)
-    assert done.run["parameters"]["trainable"] == done.run["parameters"]["total"]
+    assert (result.network.projection is not None) == kind.projection
+    assert result.embeddings.data.shape[1] == (6 if kind.projection else network.width)
+    assert result.run["parameters"]["trainable"] == result.run["parameters"]["total"]
 
 
 def test_a_student_brings_its_body_and_its_projection(student):
@@ -102,14 +106,16 @@ def test_a_student_brings_its_body_and_its_projection(student):
         ("cxr-fmkd-fft", {"backbone", "projection"}),
         ("cxr-fmkd-direct-fft", {"backbone"}),
     ]:
-        ours = start(f"{model}.mse", 1, COMPUTE, student).state_dict()
+        ours = initial_network(f"{model}.mse", 1, COMPUTE, student).state_dict()
         brought = {name for name in ours if name.split(".")[0] in layers}
         assert all(torch.equal(ours[name], theirs[name]) for name in brought)
         assert {name.split(".")[0] for name in ours} == layers | {"head"}
 
 
 def test_heads_differ_by_seed_and_by_nothing_else(student):
-    first, same, other = (start("cxr-fmkd-fft.mse", seed, COMPUTE, student) for seed in (1, 1, 2))
+    first, same, other = (
+        initial_network("cxr-fmkd-fft.mse", seed, COMPUTE, student) for seed in (1, 1, 2)
+    )
     assert first.identity() == same.identity()
     assert not torch.equal(first.head.weight, other.head.weight)
     assert torch.equal(first.projection.weight, other.projection.weight)
@@ -125,7 +131,7 @@ def test_heads_differ_by_seed_and_by_nothing_else(student):
 )
 def test_a_model_without_its_start_is_refused(model, given, message, student):
     with pytest.raises(InputError, match=message):
-        start(model, 1, COMPUTE, student if given else None)
+        initial_network(model, 1, COMPUTE, student if given else None)
 
 
 # --- training
@@ -133,34 +139,34 @@ def test_a_model_without_its_start_is_refused(model, given, message, student):
 
 
 def test_predictions_and_embeddings_are_the_networks_own_by_key():
-    done = run()
-    assert list(done.predictions) == ["image_id", "split", *FINDINGS]
-    assert done.predictions.split.value_counts().to_dict() == {"val": 12, "test": 10}
-    shuffled = done.predictions.sample(frac=1, random_state=0)
+    result = run()
+    assert list(result.predictions) == ["image_id", "split", *FINDINGS]
+    assert result.predictions.split.value_counts().to_dict() == {"val": 12, "test": 10}
+    shuffled = result.predictions.sample(frac=1, random_state=0)
     images = torch.from_numpy(IMAGES.take(shuffled.image_id))
     with torch.no_grad():
-        embedded = done.network.embed(images)
-        logits = done.network(images)
+        embedded = result.network.embed(images)
+        logits = result.network(images)
     np.testing.assert_allclose(shuffled[list(FINDINGS)], logits, rtol=1e-3, atol=1e-4)
-    kept = done.embeddings.take(shuffled.image_id)
-    np.testing.assert_allclose(kept, embedded, rtol=1e-3, atol=1e-4)
+    checkpoints = result.embeddings.take(shuffled.image_id)
+    np.testing.assert_allclose(checkpoints, embedded, rtol=1e-3, atol=1e-4)
     assert shuffled[list(FINDINGS)].dtypes.eq("float32").all()
     np.testing.assert_allclose(
-        done.network.head(torch.from_numpy(kept)).detach(), logits, rtol=1e-3, atol=1e-3
+        result.network.head(torch.from_numpy(checkpoints)).detach(), logits, rtol=1e-3, atol=1e-3
     )
 
 
 @pytest.mark.parametrize("bce", ["logits", "probabilities"])
 @pytest.mark.parametrize("uncertain", ["zeros", "ones", "ignore"])
 def test_the_best_validation_loss_is_the_cross_entropy_of_the_predictions(uncertain, bce):
-    done = run(uncertain=uncertain, bce=bce)
-    predicted = done.predictions[done.predictions.split == "val"][list(FINDINGS)].to_numpy()
+    result = run(uncertain=uncertain, bce=bce)
+    predicted = result.predictions[result.predictions.split == "val"][list(FINDINGS)].to_numpy()
     truth = targets(TABLES["val"], uncertain)
     known = ~np.isnan(truth)
     expected = log_loss(
         truth[known], 1 / (1 + np.exp(-predicted[known].astype(float))), labels=[0, 1]
     )
-    assert done.run["best"]["val_loss"] == pytest.approx(expected, rel=1e-3)
+    assert result.run["best"]["val_loss"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_test_labels_are_never_looked_at():
@@ -170,8 +176,8 @@ def test_test_labels_are_never_looked_at():
 
 
 def test_patience_and_schedule_are_switches():
-    done = run(epochs=12, patience=2, learning_rate=0.05)
-    assert len(done.history) == done.run["best"]["epoch"] + 1 + 2 or len(done.history) == 12
+    result = run(epochs=12, patience=2, learning_rate=0.05)
+    assert len(result.history) == result.run["best"]["epoch"] + 1 + 2 or len(result.history) == 12
     constant = run(epochs=4, patience=None, schedule="constant")
     assert len(constant.history) == 4
     assert set(constant.history.learning_rate) == {0.01}
@@ -186,17 +192,17 @@ def test_records_without_a_known_label_are_refused():
 
 def test_a_stopped_fine_tune_goes_on_to_the_same_predictions(tmp_path):
     whole = run()
-    with pytest.raises(SystemExit) as left, Checkpoints(tmp_path / "c", minutes=0) as kept:
-        run(checkpoints=kept)
+    with pytest.raises(SystemExit) as left, Checkpoints(tmp_path / "c", minutes=0) as checkpoints:
+        run(checkpoints=checkpoints)
     assert left.value.code == 75
-    with Checkpoints(tmp_path / "c") as kept:
-        again = run(checkpoints=kept)
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        again = run(checkpoints=checkpoints)
     assert again.run["resumed"] == 1
     pd.testing.assert_frame_equal(again.predictions, whole.predictions, check_exact=True)
 
 
 def test_a_probe_with_drifting_statistics_trains_the_head_alone(student):
-    network = start("cxr-fmkd-lp.mse", 1, COMPUTE, student).freeze("drifting")
+    network = initial_network("cxr-fmkd-lp.mse", 1, COMPUTE, student).freeze("drifting")
     before = {name: value.clone() for name, value in network.state_dict().items()}
     settings = as_thesis_probe(Probe(epochs=2, batch_size=6), Finetuning(bce="probabilities"))
     assert (settings.schedule, settings.patience, settings.learning_rate) == (
@@ -204,14 +210,14 @@ def test_a_probe_with_drifting_statistics_trains_the_head_alone(student):
         None,
         0.001,
     )
-    done = run(network, **{k: v for k, v in vars(settings).items() if k != "minimum"})
+    result = run(network, **{k: v for k, v in vars(settings).items() if k != "minimum"})
     moved = {n for n, value in network.state_dict().items() if not torch.equal(value, before[n])}
     assert {n for n in moved if "running" not in n and "num_batches" not in n} == {
         "head.weight",
         "head.bias",
     }
     assert any("running_mean" in name for name in moved)
-    assert done.run["parameters"]["trainable"] == 6 * 14 + 14
+    assert result.run["parameters"]["trainable"] == 6 * 14 + 14
 
 
 # --- transfer
@@ -229,7 +235,9 @@ def source(tmp_path):
 @pytest.mark.parametrize("projection", ["keep", "discard"])
 def test_a_transfer_takes_the_sources_body_and_a_new_head(projection, source):
     theirs = load(source)
-    ours = start_transfer("cxr-fmkd-fft.mse", 1, COMPUTE, KEEP | {"projection": projection}, source)
+    ours = transferred_network(
+        "cxr-fmkd-fft.mse", 1, COMPUTE, KEEP | {"projection": projection}, source
+    )
     assert torch.equal(ours.backbone.features.conv0.weight, theirs.backbone.features.conv0.weight)
     assert ours.parameter_counts()["trainable"] == ours.parameter_counts()["total"]
     if projection == "keep":
@@ -242,7 +250,7 @@ def test_a_transfer_takes_the_sources_body_and_a_new_head(projection, source):
 
 def test_a_direct_source_has_no_projection_to_keep(tmp_path):
     Network("tiny", None, 14).save(tmp_path / "direct.safetensors")
-    ours = start_transfer(
+    ours = transferred_network(
         "cxr-fmkd-direct-fft.mse", 1, COMPUTE, KEEP, tmp_path / "direct.safetensors"
     )
     assert ours.projection is None
@@ -260,10 +268,10 @@ def probe(tmp_path):
 
 
 def test_a_probed_source_is_fine_tuned_from_what_it_looked_through(probe, student):
-    ours = start_transfer("cxr-fmkd-lp.mse", 1, COMPUTE, KEEP, probe, student)
+    ours = transferred_network("cxr-fmkd-lp.mse", 1, COMPUTE, KEEP, probe, student)
     assert torch.equal(ours.projection.weight, load(student).projection.weight)
     assert ours.parameter_counts()["trainable"] == ours.parameter_counts()["total"]
-    first = start_transfer("cxr-model-lp", 1, COMPUTE, KEEP, probe)
+    first = transferred_network("cxr-model-lp", 1, COMPUTE, KEEP, probe)
     assert first.projection is None
     assert first.backbone.features.conv0.weight.requires_grad
 
@@ -274,7 +282,7 @@ def test_head_only_trains_the_head_of_a_probed_source_as_the_thesis_did(
 ):
     settings = {"projection": "discard", "probed_source": "head-only"}
     place = source if whole else probe
-    ours = start_transfer(
+    ours = transferred_network(
         "cxr-fmkd-lp.mse", 1, COMPUTE, settings, place, None if whole else student
     )
     trained = [name for name, p in ours.named_parameters() if p.requires_grad]
@@ -286,7 +294,7 @@ def test_head_only_trains_the_head_of_a_probed_source_as_the_thesis_did(
 
 
 def test_head_only_does_not_touch_a_source_that_was_fine_tuned(source):
-    ours = start_transfer(
+    ours = transferred_network(
         "cxr-fmkd-fft.mse", 1, COMPUTE, KEEP | {"probed_source": "head-only"}, source
     )
     assert ours.parameter_counts()["trainable"] == ours.parameter_counts()["total"]
@@ -294,9 +302,9 @@ def test_head_only_does_not_touch_a_source_that_was_fine_tuned(source):
 
 def test_a_fine_tuned_source_that_is_a_head_alone_is_refused(probe):
     with pytest.raises(InputError, match=r"probe\.safetensors: a head alone"):
-        start_transfer("cxr-fmkd-fft.mse", 1, COMPUTE, KEEP, probe)
+        transferred_network("cxr-fmkd-fft.mse", 1, COMPUTE, KEEP, probe)
     with pytest.raises(InputError, match="the teacher cannot be fine-tuned"):
-        start_transfer("cxr-fm-lp", 1, COMPUTE, KEEP, probe)
+        transferred_network("cxr-fm-lp", 1, COMPUTE, KEEP, probe)
 
 
 # --- the scripts
@@ -316,11 +324,11 @@ def script(name, folder, spec, code=0, **options):
             f"--{option.replace('_', '-')}",
             *map(str, value if isinstance(value, list) else [value]),
         ]
-    done = subprocess.run(
+    result = subprocess.run(
         words, cwd=folder, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    assert done.returncode == code, done.stderr
-    return done.stderr
+    assert result.returncode == code, result.stderr
+    return result.stderr
 
 
 @pytest.mark.slow
@@ -339,7 +347,7 @@ def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
     assert not (tmp_path / "students").exists()
     assert (tmp_path / "c/1/state.pt").exists()
     said = script("distill", tmp_path, distil, time_budget=60, **common)
-    assert "going on from epoch" in said
+    assert "resuming at epoch" in said
     assert not (tmp_path / "c/1").exists()
     assert json.loads((tmp_path / places["run"]).read_text())["resumed"] == 1
     (tmp_path / "students/mse/selected.json").write_text('{"weights": "seed1/weights.safetensors"}')

@@ -4,16 +4,15 @@ from pathlib import Path
 
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.study.settings import Finetuning, Network, Probe
-from cxrfmkd.training.finetuning import as_thesis_probe, start
-from cxrfmkd.training.finetuning_runs import ARGUMENTS, train_run
+from cxrfmkd.training.finetuning import ARGUMENTS, as_thesis_probe, finetune_run, initial_network
 
 
 def main() -> None:
     args = parse(__doc__, start=(Path, None), **ARGUMENTS)
     spec = args.spec
-    network = start(spec["model"], spec["seed"], Network(**spec["network"]), args.start)
+    network = initial_network(spec["model"], spec["seed"], Network(**spec["network"]), args.start)
     settings = as_thesis_probe(Probe(**spec["probe"]), Finetuning(**spec["finetuning"]))
-    train_run(args, network.freeze("drifting"), settings)
+    finetune_run(args, network.freeze("drifting"), settings)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.datasets.records import present, read_records
-from cxrfmkd.networks.features import extract
+from cxrfmkd.networks.inference import extract_features
 from cxrfmkd.networks.network import frozen_backbone, load
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
@@ -32,7 +32,7 @@ def main() -> None:
     meta = {"backbone": backbone, "spec": args.spec}
     meta |= {"excluded": args.images.meta.get("excluded", [])}
     ids = pd.concat(tables).image_id
-    extract(network, args.images, ids, settings, meta).save(args.out)
+    extract_features(network, args.images, ids, settings, meta).save(args.out)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,23 @@ from pathlib import Path
 
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.study.settings import Finetuning, Network, Probe
-from cxrfmkd.training.finetuning import as_thesis_probe, start_transfer
-from cxrfmkd.training.finetuning_runs import ARGUMENTS, train_run
+from cxrfmkd.training.finetuning import (
+    ARGUMENTS,
+    as_thesis_probe,
+    finetune_run,
+    transferred_network,
+)
 
 
 def main() -> None:
     args = parse(__doc__, source=Path, **ARGUMENTS)
     spec = args.spec
     compute = Network(**spec["network"])
-    network = start_transfer(spec["model"], spec["seed"], compute, spec["transfer"], args.source)
+    network = transferred_network(
+        spec["model"], spec["seed"], compute, spec["transfer"], args.source
+    )
     settings = as_thesis_probe(Probe(**spec["probe"]), Finetuning(**spec["finetuning"]))
-    train_run(args, network.freeze("drifting"), settings)
+    finetune_run(args, network.freeze("drifting"), settings)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ from pathlib import Path
 
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.study.settings import Finetuning, Network
-from cxrfmkd.training.finetuning import start_transfer
-from cxrfmkd.training.finetuning_runs import ARGUMENTS, train_run
+from cxrfmkd.training.finetuning import ARGUMENTS, finetune_run, transferred_network
 
 
 def main() -> None:
     args = parse(__doc__, source=Path, student=(Path, None), **ARGUMENTS)
     spec = args.spec
-    network = start_transfer(
+    network = transferred_network(
         spec["model"],
         spec["seed"],
         Network(**spec["network"]),
@@ -19,7 +18,7 @@ def main() -> None:
         args.source,
         args.student,
     )
-    train_run(args, network, Finetuning(**spec["finetuning"]))
+    finetune_run(args, network, Finetuning(**spec["finetuning"]))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 import torchvision
@@ -37,32 +39,32 @@ ARCHITECTURES = {
 
 
 def initial_weights(architecture: str, weights: str) -> dict[str, Tensor]:
-    """Weights of a backbone under torchvision's names, its classifier left out, its stem with one
-    channel.
+    """A backbone's weights under torchvision's names, without classifier, for one input channel.
 
     weights: `imagenet` for torchvision's default ones (downloaded once into torch's cache), or a
     folder with <architecture>.safetensors or <architecture>*.pth, of three channels or one.
     """
-    found = (
-        _imagenet(architecture) if weights == "imagenet" else _from_folder(architecture, weights)
-    )
-    kind = ARCHITECTURES[architecture]
+    read = _imagenet_weights if weights == "imagenet" else partial(_weights_from, Path(weights))
+    parts = ARCHITECTURES[architecture]
     state = {
         _present_name(name): value
-        for name, value in found.items()
-        if not name.startswith(f"{kind.classifier}.")
+        for name, value in read(architecture).items()
+        if not name.startswith(f"{parts.classifier}.")
     }
-    stem = f"{kind.stem}.weight"
+    stem = f"{parts.stem}.weight"
     if stem in state:
         state[stem] = state[stem].sum(1, keepdim=True)
     return state
 
 
-def _imagenet(architecture: str) -> dict[str, Tensor]:
-    url = torchvision.models.get_model_weights(architecture).DEFAULT.url
-    name = url.rpartition("/")[2]
-    cache = Path(torch.hub.get_dir()) / "checkpoints" / name
-    patience = socket.getdefaulttimeout()
+def _imagenet_url(architecture: str) -> str:
+    return torchvision.models.get_model_weights(architecture).DEFAULT.url
+
+
+def _imagenet_weights(architecture: str) -> dict[str, Tensor]:
+    url = _imagenet_url(architecture)
+    cache = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)
     try:
         return torch.hub.load_state_dict_from_url(
@@ -71,31 +73,22 @@ def _imagenet(architecture: str) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"network.weights: the ImageNet weights of {architecture} could not be fetched "
-            f"({error}). "
-            f"On a machine with internet access, download {url} and put it at {cache}, or put it "
-            "into a folder of "
-            "your choice and set network.weights to that folder; `network.weights: none` starts "
-            "from random weights."
+            f"({error}). On a machine with internet access, download {url} and put it at {cache}, "
+            "or put it into a folder of your choice and set network.weights to that folder; "
+            "`network.weights: none` starts from random weights."
         ) from None
     finally:
-        socket.setdefaulttimeout(patience)
+        socket.setdefaulttimeout(timeout)
 
 
-def _from_folder(architecture: str, folder: str) -> dict[str, Tensor]:
-    places = [
-        Path(folder) / f"{architecture}.safetensors",
-        *sorted(Path(folder).glob(f"{architecture}*.pth")),
-    ]
-    for place in places:
-        if place.exists() and place.suffix == ".safetensors":
-            return load_file(place)
-        if place.exists():
-            return torch.load(place, map_location="cpu", weights_only=True)
+def _weights_from(folder: Path, architecture: str) -> dict[str, Tensor]:
+    if (path := folder / f"{architecture}.safetensors").exists():
+        return load_file(path)
+    for path in sorted(folder.glob(f"{architecture}*.pth")):
+        return torch.load(path, map_location="cpu", weights_only=True)
     raise InputError(
         f"network.weights: {folder} has neither {architecture}.safetensors nor "
-        f"{architecture}*.pth. Put "
-        f"{torchvision.models.get_model_weights(architecture).DEFAULT.url} there, or weights of "
-        "your own."
+        f"{architecture}*.pth. Put {_imagenet_url(architecture)} there, or weights of your own."
     )
 
 
@@ -105,16 +98,14 @@ def _present_name(name: str) -> str:
 
 
 def one_channel_backbone(name: str) -> tuple[nn.Module, int]:
-    """A torchvision network without its classifier and with a one-channel stem; width of its pooled output."""
-    kind = ARCHITECTURES[name]
-    backbone = kind.build()
-    width = getattr(backbone, kind.classifier).in_features
-    setattr(backbone, kind.classifier, nn.Identity())
-    three = backbone.get_submodule(kind.stem)
-    stem = nn.Conv2d(
-        1, three.out_channels, three.kernel_size, three.stride, three.padding, bias=False
-    )
+    """A torchvision network without classifier, for one channel, and its pooled output's width."""
+    parts = ARCHITECTURES[name]
+    backbone = parts.build()
+    width = backbone.get_submodule(parts.classifier).in_features
+    backbone.set_submodule(parts.classifier, nn.Identity())
+    three = cast(nn.Conv2d, backbone.get_submodule(parts.stem))
+    # A new layer, though its random weights are replaced: initial heads are drawn after it.
+    stem = nn.Conv2d(1, three.out_channels, 7, 2, 3, bias=False)
     stem.weight = nn.Parameter(three.weight.detach().sum(1, keepdim=True))
-    parent, _, last = kind.stem.rpartition(".")
-    setattr(backbone.get_submodule(parent), last, stem)
-    return backbone, width
+    backbone.set_submodule(parts.stem, stem)
+    return backbone, cast(int, width)

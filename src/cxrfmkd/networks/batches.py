@@ -1,4 +1,4 @@
-"""Batches of images and targets on the device: packed bytes, kept there if they fit, else read ahead."""
+"""Batches of images and targets on the device: kept there if they fit, else read ahead."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BatchLoader:
     """The images of some records, with their targets, in batches.
 
     images: packed images, uint8 (n, h, w). image_ids: which of them, by key. targets:
-    (len(image_ids), d) float32 in the same order, or None. Images lie on a GPU if they fit there;
+    (len(image_ids), d) float32 in the same order; without any, d is 0. Images lie on a GPU if they fit there;
     else a thread reads them ahead into pinned memory. On a CPU they stay in the file's memory map.
     """
 
@@ -40,11 +40,12 @@ class BatchLoader:
         self.images, self.rows = images, images.rows(image_ids)
         if not len(self.rows):
             raise InputError(
-                f"{images.name}: none of its images is asked for; the records are empty."
+                f"{images.name}: the records are empty, so none of its images is used."
             )
         if targets is not None and len(targets) != len(self.rows):
             raise ValueError(f"{len(targets)} targets for {len(self.rows)} images")
-        self.targets = None if targets is None else torch.as_tensor(targets, device=self.device)
+        targets = np.empty((len(self.rows), 0), np.float32) if targets is None else targets
+        self.targets = torch.as_tensor(targets, device=self.device)
         self.resident = self._fill() if self._fits() else None
 
     def __len__(self) -> int:
@@ -57,31 +58,31 @@ class BatchLoader:
 
     def batches(
         self, size: int, order: Tensor | None = None, start: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """(images, targets) of batches `start`, `start + 1`, …; the last may be smaller.
 
         order: positions (len(self),) int64 on the CPU; as given by default.
         """
         order = torch.arange(len(self)) if order is None else order
-        parts = order.split(size)[start:]
-        there = order.to(self.device).split(size)[start:]
+        positions = order.split(size)[start:]
+        positions_there = order.to(self.device).split(size)[start:]
+        batches: Iterator[Tensor]
         if self.resident is not None:
-            batches = (self.resident[part] for part in there)
+            batches = map(self.resident.__getitem__, positions_there)
         elif self.device.type == "cuda":
-            batches = self._ahead(parts)
+            batches = self._read_ahead(positions)
         else:
-            batches = (self._read(part) for part in parts)
-        for part, batch in zip(there, batches, strict=True):
-            yield batch, None if self.targets is None else self.targets[part]
+            batches = map(self._read, positions)
+        for rows, batch in zip(positions_there, batches, strict=True):
+            yield batch, self.targets[rows]
 
     def identity(self) -> str:
-        """Hash of the images' keys, of their pixels where the array knows theirs, and of the targets."""
-        found = hashlib.sha256("\n".join(self.images.index.image_id.iloc[self.rows]).encode())
+        """Hash of the images' keys and targets, and of their pixels where the array has hashes."""
+        digest = hashlib.sha256("\n".join(self.images.index.image_id.iloc[self.rows]).encode())
         if "sha256" in self.images.index:
-            found.update("".join(self.images.index["sha256"].iloc[self.rows]).encode())
-        if self.targets is not None:
-            found.update(self.targets.cpu().numpy().tobytes())
-        return found.hexdigest()
+            digest.update("".join(self.images.index["sha256"].iloc[self.rows]).encode())
+        digest.update(self.targets.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def _fits(self) -> bool:
         if self.device.type != "cuda":
@@ -90,21 +91,21 @@ class BatchLoader:
         return len(self.rows) * int(np.prod(self.shape)) <= RESIDENT * free
 
     def _fill(self) -> Tensor:
-        batches = torch.empty((len(self.rows), *self.shape), dtype=torch.uint8, device=self.device)
+        resident = torch.empty((len(self.rows), *self.shape), dtype=torch.uint8, device=self.device)
         for start in range(0, len(self.rows), BLOCK):
             block = self.images.data[self.rows[start : start + BLOCK]]
-            batches[start : start + len(block)] = torch.from_numpy(block)
-        return batches
+            resident[start : start + len(block)] = torch.from_numpy(block)
+        return resident
 
     def _read(self, positions: Tensor) -> Tensor:
         return torch.from_numpy(np.asarray(self.images.data[self.rows[positions.numpy()]]))
 
-    def _ahead(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+    def _read_ahead(self, positions: Sequence[Tensor]) -> Iterator[Tensor]:
         """Batches that a thread reads while the device is busy with the ones before."""
         ready: Queue = Queue(AHEAD)
         stop = Event()
 
-        def offer(item: Tensor | Exception) -> None:
+        def put(item: Tensor | Exception) -> None:
             while not stop.is_set():
                 try:
                     return ready.put(item, timeout=0.1)
@@ -113,17 +114,17 @@ class BatchLoader:
 
         def read() -> None:
             try:
-                for part in parts:
-                    offer(self._read(part).pin_memory())
+                for rows in positions:
+                    put(self._read(rows).pin_memory())
                     if stop.is_set():
                         return
             except Exception as error:
-                offer(error)
+                put(error)
 
         reader = Thread(target=read, daemon=True)
         reader.start()
         try:
-            for _ in parts:
+            for _ in positions:
                 batch = ready.get()
                 if isinstance(batch, Exception):
                     raise batch
@@ -134,5 +135,5 @@ class BatchLoader:
 
 
 def shuffled(n: int, seed: int, epoch: int) -> Tensor:
-    """The order of `n` images in an epoch: a permutation that depends on nothing but seed and epoch."""
+    """The order of `n` images in an epoch: a permutation that depends on seed and epoch alone."""
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))

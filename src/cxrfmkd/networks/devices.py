@@ -1,4 +1,4 @@
-"""Where and how exactly a network computes."""
+"""The device that a network computes on, its precision and its algorithms."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def device_name(device: torch.device) -> str:
 
 
 def precision(settings: Network, device: torch.device) -> AbstractContextManager:
-    """Autocast to bf16 on a GPU unless the settings say fp32. A CPU keeps fp32: measured, bf16 is slower there."""
-    wanted = settings.precision == "auto" and device.type == "cuda"
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+    """Autocast to bf16 on a GPU unless the settings say fp32; a CPU was slower with bf16."""
+    bf16 = settings.precision == "auto" and device.type == "cuda"
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Linear layers in numpy, and what a head sees of an image.
+"""Linear layers in numpy, and the numbers of an image that a head gets.
 
 Needs numpy alone, so that a transfer in which nothing is trained costs no torch.
 """
@@ -32,7 +32,7 @@ class Linear:
 
     @classmethod
     def load(cls, path: str | Path, layer: str = "head") -> Linear:
-        """The layer `head` or `projection` of a file of weights, or of the weights that a `selected.json` names."""
+        """The layer `head` or `projection` of weights, or of those that a `selected.json` names."""
         from safetensors import safe_open
 
         path = selected_weights(path)
@@ -57,7 +57,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class HeadInput:
-    """What a head sees of an image: its kept features, through a student's projection where the model has one."""
+    """What a head gets of an image: kept features, perhaps through a student's projection."""
 
     features: KeyedArray
     projection: Linear | None = None
@@ -78,10 +78,11 @@ class HeadInput:
         return self.features.data.shape[1] if layer is None else len(layer.weight)
 
     def take(self, image_ids: Sequence[str]) -> np.ndarray:
-        """(n, inputs) float32, by key; an image that is not there is an error, and so is a number that is none."""
+        """(n, width) float32, by key; InputError for an absent image or a non-finite number."""
         rows = self.features.take(image_ids)
-        if not np.isfinite(rows).all():
-            broken = self.features.rows(image_ids)[~np.isfinite(rows).all(1)]
+        finite = np.isfinite(rows).all(1)
+        if not finite.all():
+            broken = self.features.rows(image_ids)[~finite]
             raise InputError(
                 f"{self.features.name}: {len(broken)} images have features that are not finite "
                 f"(rows {some(broken)} of its data.npy). Make it again."

@@ -1,5 +1,4 @@
-"""Students and classifiers: an image network, perhaps the distillation's projection, perhaps a
-14-way head.
+"""Students and classifiers: a backbone, perhaps the distillation's projection, perhaps a head.
 
     student = load_student("results/chexpert/students/mse/selected.json")
     with torch.no_grad():
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import safe_open
@@ -30,15 +30,13 @@ INPUTS = ("normalised", "raw")
 
 
 class Network(nn.Module):
-    """Backbone, optional projection, optional head; images in, logits (or embeddings without a
-    head) out.
+    """Images in, logits out, or embeddings where there is no head.
 
     backbone: a name in `ARCHITECTURES`; its weights are torchvision's random ones until others are
-    loaded.
-    projection: outputs of a linear layer on the pooled features; None for no such layer.
-    outputs: logits of a linear head on top; None for no head.
-    input: `normalised` scales 0-255 to ImageNet's grey mean and deviation, `raw` leaves it as it
-    is.
+    loaded. projection: outputs of a linear layer on the pooled features; None for no such layer.
+    outputs: logits of a linear head on top; None for no head. input: `normalised` scales 0-255 to
+    ImageNet's grey mean and deviation, `raw` leaves it as it is.
+    All of it computes in the type of its weights, float32 unless it is cast.
     """
 
     def __init__(
@@ -52,46 +50,53 @@ class Network(nn.Module):
         if backbone not in ARCHITECTURES or input not in INPUTS:
             raise InputError(
                 f"there is no network {backbone!r} with {input!r} input; networks are "
-                f"{some(ARCHITECTURES)}, "
-                f"inputs {some(INPUTS)}."
+                f"{some(ARCHITECTURES)}, inputs {some(INPUTS)}."
             )
         self.architecture, self.input = backbone, input
         self.backbone, self.width = one_channel_backbone(backbone)
         self.projection = nn.Linear(self.width, projection) if projection else None
         self.head = nn.Linear(projection or self.width, outputs) if outputs else None
-        self._still = False
+        self._backbone_in_eval = False
+
+    @property
+    def stem(self) -> Tensor:
+        """Weights of the first convolution, (filters, 1, h, w)."""
+        stem = self.backbone.get_submodule(ARCHITECTURES[self.architecture].stem)
+        return cast(nn.Conv2d, stem).weight
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (n, h, w) or (n, 1, h, w), uint8 or float of 0-255 -> (n, outputs) float32."""
+        """images: (n, h, w) or (n, 1, h, w), uint8 or float of 0-255 -> (n, outputs)."""
         return self.classify(self.embed(images))
 
     def embed(self, images: Tensor) -> Tensor:
-        """What the head sees: the projection's output where there is one, else the pooled features; (n, d) float32."""
-        features = self.features(images)
-        return features if self.projection is None else self._exactly(self.projection, features)
+        """What the head gets, (n, d): the projection's output, or the features without one."""
+        return self._apply_exactly(self.projection, self.features(images))
 
     def classify(self, embedded: Tensor) -> Tensor:
         """The head's logits of what `embed` returned; that itself where there is no head."""
-        return embedded if self.head is None else self._exactly(self.head, embedded)
+        return self._apply_exactly(self.head, embedded)
 
     def features(self, images: Tensor) -> Tensor:
-        """The backbone's pooled output, (n, width) float32."""
+        """The backbone's pooled output, (n, width)."""
         images = images.unsqueeze(1) if images.ndim == 3 else images
         if images.ndim != 4 or images.shape[1] != 1:
             raise ValueError(f"images must be (n, h, w) or (n, 1, h, w), not {tuple(images.shape)}")
-        images = images.float()
+        dtype = self.stem.dtype
+        images = images.to(dtype)
         if self.input == "normalised":
             images = (images / 255 - GREY_MEAN) / GREY_SD
-        return self.backbone(images).float()
+        return self.backbone(images).to(dtype)
 
     @staticmethod
-    def _exactly(layer: nn.Module, inputs: Tensor) -> Tensor:
-        """`layer` in float32: its cost is nothing, and bf16 would round embeddings more than a student errs."""
+    def _apply_exactly(layer: nn.Linear | None, inputs: Tensor) -> Tensor:
+        """`layer`, if any, without autocast: bf16 would round more than a student errs."""
+        if layer is None:
+            return inputs
         with torch.autocast(inputs.device.type, enabled=False):
-            return layer(inputs.float())
+            return layer(inputs)
 
     def with_head(self, outputs: int, keep_projection: bool = True) -> Network:
-        """This network with a new random head, on its projection or (which is then dropped) on its features."""
+        """Put a new random head on its projection or, dropping that, on its features."""
         if not keep_projection:
             self.projection = None
         inputs = self.width if self.projection is None else self.projection.out_features
@@ -99,55 +104,64 @@ class Network(nn.Module):
         return self
 
     def freeze(self, batch_norm: str = "frozen") -> Network:
-        """Leave the head alone trainable. `drifting` lets batch-norm statistics move all the same, as the thesis did."""
-        self.requires_grad_(False)
-        self.head.requires_grad_(True)
-        self._still = batch_norm == "frozen"
+        """Leave the head alone trainable.
+
+        batch_norm: `frozen` keeps the backbone in eval mode; `drifting` lets it follow `train`, in
+        which batch norm updates its running statistics with every batch, as in the thesis.
+        """
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith("head."))
+        self._backbone_in_eval = batch_norm == "frozen"
         return self
 
     def train(self, mode: bool = True) -> Network:
+        """Training or eval mode; a frozen backbone stays in eval mode."""
         super().train(mode)
-        if self._still:
+        if self._backbone_in_eval:
             self.backbone.eval()
         return self
 
-    def parameter_groups(self, rate: float) -> list[dict]:
-        """Trainable parameters for an Adam that moves the one-channel stem as three copied channels
-        would move.
+    def place(self, device: torch.device) -> Network:
+        """Move it to a device, in the memory layout in which convolutions are quickest."""
+        # torch's stubs know no memory_format.
+        return self.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def parameter_groups(self, learning_rate: float) -> list[dict]:
+        """Trainable parameters for an Adam that moves the stem as three copied channels would move.
 
         Each of three equal channels gets the sum's gradient and, under Adam, the same step; their
         sum therefore moves three steps.
         """
-        stem = self.backbone.get_submodule(ARCHITECTURES[self.architecture].stem).weight
-        rest = [p for p in self.parameters() if p.requires_grad and p is not stem]
-        groups = [{"params": rest, "lr": rate}]
-        return [*groups, {"params": [stem], "lr": 3 * rate}] if stem.requires_grad else groups
+        stem = self.stem
+        others = [p for p in self.parameters() if p.requires_grad and p is not stem]
+        groups: list[dict] = [{"params": others, "lr": learning_rate}]
+        if stem.requires_grad:
+            groups.append({"params": [stem], "lr": 3 * learning_rate})
+        return groups
 
     def parameter_counts(self) -> dict[str, int]:
         """How many numbers are trained, and how many there are."""
-        sizes = [(p.numel(), p.requires_grad) for p in self.parameters()]
         return {
-            "trainable": sum(n for n, train in sizes if train),
-            "total": sum(n for n, _ in sizes),
+            "trainable": sum(p.numel() for p in self.parameters() if p.requires_grad),
+            "total": sum(p.numel() for p in self.parameters()),
         }
 
     def identity(self) -> str:
-        """Hash of every number in it, and of what is trained."""
-        found = hashlib.sha256(str([p.requires_grad for p in self.parameters()]).encode())
+        """Hash of every number in it, of what is trained and of its mode of input."""
+        trained = [p.requires_grad for p in self.parameters()]
+        digest = hashlib.sha256(str([self.input, self._backbone_in_eval, trained]).encode())
         for name, value in self.state_dict().items():
-            found.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self, path: str | Path, about: dict[str, str] | None = None) -> None:
-        """Write the weights as safetensors; the header says how to build the network, and `about`."""
-        facts = {"architecture": self.architecture, "input": self.input}
+        """Write safetensors; the header says how to build the network, and `about`."""
+        header = {"architecture": self.architecture, "input": self.input}
         for name, layer in [("projection", self.projection), ("outputs", self.head)]:
-            facts[name] = str(layer.out_features if layer else 0)
-        state = {
-            name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()
-        }
+            header[name] = str(layer.out_features if layer else 0)
+        state = {k: value.detach().cpu().contiguous() for k, value in self.state_dict().items()}
         with atomic_write(path) as partial:
-            save_file(state, partial, metadata=facts | (about or {}))
+            save_file(state, partial, metadata=header | (about or {}))
 
 
 def load(path: str | Path) -> Network:
@@ -158,31 +172,32 @@ def load(path: str | Path) -> Network:
     path = selected_weights(path)
     if not path.exists():
         raise InputError(f"{path}: there are no such weights. Train them first.")
-    with safe_open(path, framework="pt") as file:
-        facts = file.metadata() or {}
-    if facts.get("architecture") not in ARCHITECTURES:
+    header = _header(path)
+    if header.get("architecture") not in ARCHITECTURES:
         raise InputError(
             f"{path}: its header names no image network that we know (architecture: "
-            f"{facts.get('architecture')}). "
-            "It was not written by this package, or holds a head alone."
+            f"{header.get('architecture')}). It was not written by this package, or holds a head "
+            "alone."
         )
+    layers = int(header["projection"]), int(header["outputs"])
     with torch.device("meta"):
-        network = Network(
-            facts["architecture"], int(facts["projection"]), int(facts["outputs"]), facts["input"]
-        )
+        network = Network(header["architecture"], *layers, header["input"])
     network.load_state_dict(load_file(path), assign=True)
     return network.eval()
 
 
 def holds_network(path: str | Path) -> bool:
-    """Whether a file of weights (or the one that a `selected.json` names) is a whole network, not a head alone."""
-    with safe_open(selected_weights(path), framework="pt") as file:
-        return (file.metadata() or {}).get("architecture") in ARCHITECTURES
+    """Whether weights (or those of a `selected.json`) are a whole network's, not a head's alone."""
+    return _header(selected_weights(path)).get("architecture") in ARCHITECTURES
+
+
+def _header(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def load_student(path: str | Path, device: str = "cpu") -> Network:
-    """A distilled student: images (n, h, w) of 0-255 in, teacher-like embeddings (n, dimension)
-    out.
+    """A distilled student: images (n, h, w) of 0-255 in, embeddings (n, dimension) out.
 
     path: `weights.safetensors` of a student, or the `selected.json` of its loss.
     """
@@ -198,7 +213,10 @@ def load_student(path: str | Path, device: str = "cpu") -> Network:
 def create(
     backbone: str, weights: str, projection: int | None, outputs: int | None, input: str
 ) -> Network:
-    """A new network whose backbone starts from `weights` (see `initial_weights`), its linear layers from random ones."""
+    """A new network. weights: `none` for random ones, else see `initial_weights`.
+
+    Its linear layers start from random weights.
+    """
     if weights == "none":
         return Network(backbone, projection, outputs, input)
     state = initial_weights(backbone, weights)
@@ -209,8 +227,8 @@ def create(
     if absent or unexpected:
         raise InputError(
             f"network.weights: the weights for {backbone} in {weights} do not fit it: "
-            f"{len(absent)} are missing "
-            f"({some(absent, 3)}), {len(unexpected)} are unknown ({some(unexpected, 3)})."
+            f"{len(absent)} are missing ({some(absent, 3)}), {len(unexpected)} are unknown "
+            f"({some(unexpected, 3)})."
         )
     for name in missing:
         layer, _, buffer = name.rpartition(".")
@@ -221,7 +239,7 @@ def create(
 
 
 def frozen_backbone(backbone: str, weights: str, input: str) -> Network:
-    """What a probe looks through where it has no student: initial weights; if random, the same for every seed."""
+    """The backbone of a probe without a student; random weights are the same for every seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return create(backbone, weights, None, None, input)

@@ -24,7 +24,10 @@ PLACES = 20
 
 @dataclass(frozen=True)
 class Moves:
-    """What happens to each image: mirrored, turned (n,) bool; degrees, scales (n,) float32 of those that are turned."""
+    """What happens to each image of a batch.
+
+    mirrored, turned: (n,) bool; degrees, scales: float32, of those that are turned alone.
+    """
 
     mirrored: Tensor
     turned: Tensor
@@ -60,38 +63,32 @@ class Augmentation:
 
 
 def move(images: Tensor, moves: Moves) -> Tensor:
-    """Images first mirrored, then rotated and scaled, as `moves` say; images: (n, h, w) uint8 on any device."""
+    """Images first mirrored, then rotated and scaled; images: (n, h, w) uint8 on any device."""
     if images.device.type == "cpu":
-        across, along = (part.double().numpy() for part in _rows(moves.degrees, moves.scales))
+        steps = (step.double().numpy() for step in _source_steps(moves.degrees, moves.scales))
         moved = torch.empty_like(images)
-        _move(
-            images.numpy(),
-            moves.mirrored.numpy(),
-            moves.turned.numpy(),
-            across,
-            along,
-            moved.numpy(),
-        )
+        arrays = (tensor.numpy() for tensor in (images, moves.mirrored, moves.turned))
+        _move(*arrays, *steps, moved.numpy())
         return moved
     images = images.clone()
     mirrored, turned = (
-        chosen.nonzero()[:, 0].to(images.device, non_blocking=True)
-        for chosen in (moves.mirrored, moves.turned)
+        mask.nonzero()[:, 0].to(images.device, non_blocking=True)
+        for mask in (moves.mirrored, moves.turned)
     )
     images.index_copy_(0, mirrored, images.index_select(0, mirrored).flip(-1))
     moved = affine(images.index_select(0, turned), moves.degrees, moves.scales)
     return images.index_copy_(0, turned, moved)
 
 
-def _rows(degrees: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the source moves along x and along y, each (n,), where the target moves by one pixel along x."""
+def _source_steps(degrees: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the source moves along x and y, each (n,), for one pixel of the target along x."""
     angle = degrees * (math.pi / 180)
     return angle.cos() / scales, angle.sin() / scales
 
 
 @njit(nogil=True, cache=True)
 def _move(images, mirrored, turned, across, along, moved):
-    """What `affine` does, and the mirroring before it, in one pass: quicker than many small operations on a CPU."""
+    """Mirror, rotate and scale a batch in one pass; degrees and scales as `_source_steps`."""
     nth = 0
     for i in range(len(images)):
         if turned[i]:
@@ -125,24 +122,23 @@ def _turn(image, mirrored, across, along, turned):
 
 
 def affine(images: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
-    """Each image rotated (clockwise, as torchvision) and scaled about its centre; nearest
-    neighbour, black outside.
+    """Each image rotated clockwise and scaled about its centre, as torchvision does it.
 
-    images: (n, h, w) uint8; degrees, scales: (n,) float32 on the CPU.
+    Nearest neighbour, black outside. images: (n, h, w) uint8; degrees, scales: (n,) float32 on the CPU.
     """
     n, height, width = images.shape
     across, along = (
-        part.to(images.device, non_blocking=True)[:, None] for part in _rows(degrees, scales)
+        step.to(images.device, non_blocking=True)[:, None]
+        for step in _source_steps(degrees, scales)
     )
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     y = torch.arange(height, device=images.device) - (height - 1) / 2
-    # Where each pixel comes from, in an image with a black border that stands for all that is
-    # outside.
+    # Where each pixel comes from, in an image with a black border that stands for all outside it.
     from_x = (across * x + (width + 1) / 2)[:, None, :] + (along * y)[:, :, None]
     from_y = (across * y + (height + 1) / 2)[:, :, None] - (along * x)[:, None, :]
     column, row = from_x.round_().clamp_(0, width + 1), from_y.round_().clamp_(0, height + 1)
-    place = column.add_(row, alpha=width + 2).int()
+    source = column.add_(row, alpha=width + 2).int()
     bordered = pad(images, (1, 1, 1, 1))
     first = torch.arange(n, dtype=torch.int32, device=images.device) * (height + 2) * (width + 2)
-    place += first[:, None, None]
-    return bordered.flatten().index_select(0, place.flatten()).view_as(images)
+    source += first[:, None, None]
+    return bordered.flatten().index_select(0, source.flatten()).view_as(images)

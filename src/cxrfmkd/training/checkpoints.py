@@ -1,11 +1,11 @@
 """What a long training needs to go on after a stop, kept outside the workflow's declared outputs.
 
-    with Checkpoints("checkpoints/distill/chexpert/mse/41", minutes=600) as kept:
+    with Checkpoints("checkpoints/distill/chexpert/mse/41", minutes=600) as checkpoints:
         ...train, write the outputs...
 
 A checkpoint belongs to one combination of settings, code and data; one of another combination is
 refused. Only one process can hold the folder. Shortly before the minutes are over, or at SIGTERM,
-the training saves and leaves with exit status 75, which a scheduler may retry. The folder is
+the training saves and stops with exit status 75, which a scheduler may retry. The folder is
 deleted when the block ends well.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import TextIO
 
 import torch
 
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 # Exit status of a job that was stopped and can go on: sysexits.h, EX_TEMPFAIL.
 STOPPED = 75
 
-# Part of the time budget, at the most so many seconds, that is left for saving and leaving.
+# Share of the time budget, at the most so many seconds, that is left for saving and stopping.
 RESERVE, LONGEST_RESERVE = 0.1, 300.0
 
 
@@ -42,8 +44,7 @@ class Checkpoints:
     """The checkpoint of one run.
 
     folder: its own; None to keep nothing. minutes: wall-clock budget from now on; None for no
-    limit.
-    every: seconds between two checkpoints within an epoch.
+    limit. every: seconds between two checkpoints within an epoch.
     """
 
     def __init__(
@@ -52,23 +53,19 @@ class Checkpoints:
         self.folder = None if folder is None else Path(folder)
         self.every = every
         self._saved_at = time.monotonic()
-        budget = None if minutes is None else 60 * minutes
-        self._leave_at = (
-            None
-            if budget is None
-            else self._saved_at + budget - min(RESERVE * budget, LONGEST_RESERVE)
-        )
-        self._terminated = self._watching = False
+        budget = math.inf if minutes is None else 60 * minutes
+        self._deadline = self._saved_at + budget - min(RESERVE * budget, LONGEST_RESERVE)
+        self._terminated = self._sigterm_waits = False
         self._fingerprint = ""
 
     def __enter__(self) -> Checkpoints:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock()
+            self._lock_file = _locked(self.folder)
             for torn in self.folder.glob(".*.state.pt"):
                 torn.unlink()
         if threading.current_thread() is threading.main_thread():
-            self._former = signal.signal(signal.SIGTERM, self._on_sigterm)
+            self._former_handler = signal.signal(signal.SIGTERM, self._on_sigterm)
         return self
 
     def __exit__(
@@ -78,7 +75,7 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._former)
+            signal.signal(signal.SIGTERM, self._former_handler)
         if self.folder is None:
             return
         if kind is None:
@@ -101,7 +98,7 @@ class Checkpoints:
         return saved["state"]
 
     def save(self, state: dict) -> None:
-        """Write `state` (tensors and plain values) in place of the last one; whole or not at all."""
+        """Write `state` (tensors and plain values) in place of the last one, atomically."""
         self._saved_at = time.monotonic()
         if self.folder is not None:
             with atomic_write(self.folder / "state.pt") as partial:
@@ -113,46 +110,48 @@ class Checkpoints:
         return self.folder is not None and time.monotonic() - self._saved_at > self.every
 
     @property
-    def stop(self) -> str:
-        """Why the training must save and leave now; empty if it need not."""
+    def stop_reason(self) -> str:
+        """Why the training must save and stop now; empty if it need not."""
         if self._terminated:
             return "SIGTERM came"
-        over = self._leave_at is not None and time.monotonic() > self._leave_at
-        return "the time budget is nearly used up" if over else ""
+        return "the time budget is nearly used up" if time.monotonic() > self._deadline else ""
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Within this block SIGTERM waits until `stop` is asked for; elsewhere it ends the process at once."""
-        self._watching = True
+    def deferring_sigterm(self) -> Iterator[None]:
+        """Within this block SIGTERM only sets `stop_reason`; elsewhere it ends the process."""
+        self._sigterm_waits = True
         try:
             yield
         finally:
-            self._watching = False
+            self._sigterm_waits = False
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """End the process with the status that says: call me again."""
-        log.warning("stopped, since %s; the next start goes on from here", self.stop)
+        log.warning("stopped, since %s; the next start goes on from here", self.stop_reason)
         raise SystemExit(STOPPED)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self._terminated = True
-        if not self._watching:
+        if not self._sigterm_waits:
             raise SystemExit(STOPPED)
 
-    def _lock(self) -> None:
-        self._lock_file = open(self.folder / "lock", "a+")  # noqa: SIM115, held until the process ends
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock_file.seek(0)
-            holder = self._lock_file.read().strip() or "unknown"
-            self._lock_file.close()
-            raise InputError(
-                f"{self.folder}: another process ({holder}) is training this run. Wait until it "
-                "has ended, or end it."
-            ) from None
-        except OSError as error:
-            log.warning("%s: this file system has no locks (%s)", self.folder, error)
-        self._lock_file.truncate(0)
-        self._lock_file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._lock_file.flush()
+
+def _locked(folder: Path) -> TextIO:
+    """The lock of a folder, until it is closed or the process ends; InputError if taken."""
+    lock = open(folder / "lock", "a+")  # noqa: SIM115, stays open on purpose
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise InputError(
+            f"{folder}: another process ({holder}) is training this run. Wait until it has ended, "
+            "or end it."
+        ) from None
+    except OSError as error:
+        log.warning("%s: this file system has no locks (%s)", folder, error)
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+    lock.flush()
+    return lock

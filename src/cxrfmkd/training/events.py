@@ -15,13 +15,13 @@ VARIABLE = "CXRFMKD_TENSORBOARD"
 
 
 def events_folder(run: Path) -> Path | None:
-    """Where the events of the run in folder `run` belong: at its path below the folder of all; None without one."""
+    """The folder for a run's events: the run's own path below the folder of all; None without one."""
     top = os.environ.get(VARIABLE)
     return Path(top, *run.parts[len(run.anchor) :]) if top else None
 
 
 class Events:
-    """Writes rows of a history. folder: of one run, None to write nothing; epoch: the first that will come."""
+    """Writes rows of a history. folder: of one run, or None; epoch: the first to come."""
 
     def __init__(self, folder: Path | None, epoch: int = 0) -> None:
         self.writer = None
@@ -32,8 +32,7 @@ class Events:
         except ImportError:
             raise InputError(
                 "network.tensorboard is true, but the package tensorboard is not installed. "
-                "Install it "
-                "(pip install tensorboard), or set network.tensorboard to false."
+                "Install it (pip install tensorboard), or set network.tensorboard to false."
             ) from None
         self.writer = SummaryWriter(str(folder), purge_step=epoch)
 
@@ -47,5 +46,6 @@ class Events:
         self.writer.flush()
 
     def close(self) -> None:
+        """Finish the file."""
         if self.writer is not None:
             self.writer.close()

@@ -1,11 +1,12 @@
-"""Classifiers whose image network runs in training: full fine-tunes, and probes with drifting
-statistics.
+"""Classifiers whose image network runs in training: full fine-tunes, and the thesis's probes.
 
-Source: thesis method, sections 1.2, 1.3 and 5.
+The thesis's linear probes trained a head alone, but with batch norm in training mode, so that its
+statistics drifted. Source: thesis method, sections 1.2, 1.3 and 5.
 """
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from cxrfmkd.datasets.records import targets
+from cxrfmkd.datasets.records import present, read_records, targets
 from cxrfmkd.networks.batches import BatchLoader
-from cxrfmkd.networks.devices import device_name, pick_device
+from cxrfmkd.networks.devices import pick_device
 from cxrfmkd.networks.inference import predict
 from cxrfmkd.networks.network import (
     Network,
@@ -26,89 +28,87 @@ from cxrfmkd.networks.network import (
     load,
     load_student,
 )
-from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.study import settings as configuration
-from cxrfmkd.training.augmentation import Augmentation
-from cxrfmkd.training.checkpoints import Checkpoints
-from cxrfmkd.training.loop import Plan, train
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.study.settings import Finetuning, Labels, Probe
+from cxrfmkd.study.settings import Network as Compute
+from cxrfmkd.training import jobs
+from cxrfmkd.training.jobs import Job, Plan, RunResult, open_job, write_training
+from cxrfmkd.training.loop import train
 from cxrfmkd.training.losses import BinaryCrossEntropy
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import MODELS, Model, split_model
 
+# What every script that trains a classifier through its network is given.
+ARGUMENTS = jobs.ARGUMENTS | {"test": read_records, "predictions": Path, "embeddings": Path}
+
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
-class Finetuned:
-    """predictions: image_id, split, 14 logits; embeddings: what the head saw; run: what run.json says."""
+class FinetuningResult(RunResult):
+    """predictions: image_id, split, 14 logits; embeddings: what the head got, by image_id."""
 
-    network: Network
-    history: pd.DataFrame
     predictions: pd.DataFrame
     embeddings: KeyedArray
-    run: dict
 
 
-def start(
-    model: str, seed: int, network: configuration.Network, student: str | Path | None = None
+def initial_network(
+    model: str, seed: int, compute: Compute, student: str | Path | None = None
 ) -> Network:
-    """The network of `model` before its training on a dataset: initial weights or a student's, and
-    a new head.
+    """The network of `model` before its training on a dataset, with a new head.
 
     model: a name of the zoo, with or without its loss. student: weights or `selected.json`, for
-    models that have one.
+    models that have one; the others start from initial weights.
     """
-    kind = _with_backbone(model)
-    if kind.student != (student is not None):
+    zoo_model = _model_with_backbone(model)
+    if zoo_model.student != (student is not None):
         raise InputError(
-            f"{model} starts from {'a student' if kind.student else 'initial weights'}, but "
+            f"{model} starts from {'a student' if zoo_model.student else 'initial weights'}, but "
             f"{'none' if student is None else student} is given as its student."
         )
     torch.manual_seed(seed)
     if student is not None:
-        return load_student(student).with_head(len(FINDINGS), kind.projection)
-    return create(kind.backbone, network.weights, None, len(FINDINGS), network.input)
+        return load_student(student).with_head(len(FINDINGS), zoo_model.projection)
+    return create(zoo_model.backbone, compute.weights, None, len(FINDINGS), compute.input)
 
 
-def start_transfer(
+def transferred_network(
     model: str,
     seed: int,
-    network: configuration.Network,
+    compute: Compute,
     transfer: Mapping[str, str],
     source: str | Path,
     student: str | Path | None = None,
 ) -> Network:
-    """The network of `model` before its training on the target of a transfer: the source's backbone
-    and a new head.
+    """The network of `model` before its training on a transfer's target, with a new head.
 
     transfer: `projection` (keep or discard) and `probed_source` (finetune or head-only). source:
-    weights or
-    `selected.json` of the source's run. student: what a probed source looked through, where its run
-    holds the head alone; without one it looked through initial weights. A probed source whose run
-    holds the network was trained with drifting statistics, so if only its head is trained on, they
-    drift on.
+    weights or `selected.json` of the source's run. student: the backbone of a probed source, where
+    its run holds the head alone; without one it had initial weights. A probed source whose run
+    holds the whole network was trained with batch norm in training mode, so where only its head is
+    trained, its statistics drift on.
     """
-    kind = _with_backbone(model)
-    whole = holds_network(source)
-    if kind.finetuned and not whole:
+    zoo_model = _model_with_backbone(model)
+    source_has_network = holds_network(source)
+    if zoo_model.finetuned and not source_has_network:
         raise InputError(f"{source}: a head alone, but {model} is a network. Train it again.")
     torch.manual_seed(seed)
-    if whole:
-        started = load(source)
+    if source_has_network:
+        network = load(source)
     elif student is not None:
-        started = load_student(student)
+        network = load_student(student)
     else:
-        started = frozen_backbone(kind.backbone, network.weights, network.input)
-    started.with_head(len(FINDINGS), kind.projection and transfer["projection"] == "keep")
-    if not kind.finetuned and transfer["probed_source"] == "head-only":
-        started.freeze("drifting" if whole else "frozen")
-    return started
+        network = frozen_backbone(zoo_model.backbone, compute.weights, compute.input)
+    network.with_head(len(FINDINGS), zoo_model.projection and transfer["projection"] == "keep")
+    if not zoo_model.finetuned and transfer["probed_source"] == "head-only":
+        network.freeze("drifting" if source_has_network else "frozen")
+    return network
 
 
-def as_thesis_probe(
-    probe: configuration.Probe, finetuning: configuration.Finetuning
-) -> configuration.Finetuning:
-    """Settings of a probe through a live network: the probe's length and rate, the fine-tune's loss and augmentation."""
+def as_thesis_probe(probe: Probe, finetuning: Finetuning) -> Finetuning:
+    """Settings of a probe through a live network: its own length and rate, else the fine-tune's."""
     return replace(
         finetuning,
         epochs=probe.epochs,
@@ -122,100 +122,71 @@ def as_thesis_probe(
 def finetune(
     network: Network,
     images: KeyedArray,
-    tables: Mapping[str, pd.DataFrame],
+    records: Mapping[str, pd.DataFrame],
     *,
-    seed: int,
-    labels: configuration.Labels,
-    settings: configuration.Finetuning,
-    compute: configuration.Network,
-    checkpoints: Checkpoints | None = None,
-    code: str = "",
-    events: Path | None = None,
-) -> Finetuned:
-    """Train every trainable weight of `network` on the findings, then predict validation and test
-    images.
+    labels: Labels,
+    settings: Finetuning,
+    job: Job,
+) -> FinetuningResult:
+    """Train the trainable weights of `network` on the findings; predict validation and test images.
 
-    network: from `start` or `start_transfer`. images: packed images, uint8 (n, h, w). tables:
-    records of `train`,
-    `val` and `test`. code: hash of the code, so that a checkpoint of other code is refused. events:
-    as in `train`.
+    network: from `initial_network` or `transferred_network`. images: packed images, uint8
+    (n, h, w). records: those of `train`, `val` and `test`.
     """
-    started = provenance.now()
-    device = pick_device(compute.device)
-    feeds = {}
-    for part, table in tables.items():
-        truth = targets(table, labels.uncertain)
-        if part != "test" and np.isnan(truth).all():
-            raise InputError(f"the {part} records have no known label, so nothing can be learnt.")
-        feeds[part] = BatchLoader(images, table.image_id, truth if part != "test" else None, device)
-    plan = Plan(
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        schedule=settings.schedule,
-        seed=seed,
-        patience=settings.patience,
-        augmentation=Augmentation(settings.flip, settings.affine),
-    )
-    made_by = provenance.fingerprint(
-        [code, network.identity(), settings.bce, labels.uncertain],
-        [repr(plan), vars(compute), network.parameter_counts()],
-        [feeds[part].identity() for part in ("train", "val")],
-    )
-    outcome = train(
-        network,
-        BinaryCrossEntropy(settings.bce),
-        feeds["train"],
-        feeds["val"],
-        plan,
-        compute,
-        checkpoints,
-        made_by,
-        events,
-    )
-    predictions, embeddings = _read(network, feeds, tables, settings.batch_size)
-    run = {
-        "seed": seed,
-        "started": started,
-        "finished": provenance.now(),
-        **outcome.facts(),
-        "device": device_name(device),
-        "versions": provenance.versions(),
-        "images": {part: len(feed) for part, feed in feeds.items()},
-        "parameters": network.parameter_counts(),
-        "best": outcome.best,
-    }
-    return Finetuned(network, outcome.history, predictions, embeddings, run)
+    device = pick_device(job.compute.device)
+    loaders = {"test": BatchLoader(images, records["test"].image_id, None, device)}
+    for split in ("train", "val"):
+        split_targets = targets(records[split], labels.uncertain)
+        if np.isnan(split_targets).all():
+            raise InputError(f"the {split} records have no known label, so nothing can be learnt.")
+        loaders[split] = BatchLoader(images, records[split].image_id, split_targets, device)
+    objective = BinaryCrossEntropy(settings.bce)
+    result = train(network, objective, loaders["train"], loaders["val"], Plan.of(settings), job)
+    predictions, embeddings = _predict(network, loaders, records, settings.batch_size)
+    run = result.run(job, network, {split: loaders[split] for split in records})
+    return FinetuningResult(network, result.history, run, predictions, embeddings)
 
 
-def _read(
+def finetune_run(args: Namespace, network: Network, settings: Finetuning) -> None:
+    """Train `network` and write predictions, embeddings, weights, history and, last, run.json.
+
+    args: `ARGUMENTS`, parsed, with `spec` (model, seed, labels, network) and `code`.
+    """
+    spec = args.spec
+    records = {split: present(getattr(args, split), args.images) for split in SPLITS}
+    with open_job(args) as job:
+        labels = Labels(**spec["labels"])
+        result = finetune(network, args.images, records, labels=labels, settings=settings, job=job)
+        about = {"model": spec["model"], "seed": str(spec["seed"])}
+        write_table(args.predictions, result.predictions)
+        meta = result.embeddings.meta | about | {"excluded": args.images.meta.get("excluded", [])}
+        replace(result.embeddings, meta=meta).save(args.embeddings)
+        write_training(args, result, about)
+
+
+def _predict(
     network: Network,
-    feeds: Mapping[str, BatchLoader],
-    tables: Mapping[str, pd.DataFrame],
+    loaders: Mapping[str, BatchLoader],
+    records: Mapping[str, pd.DataFrame],
     batch_size: int,
 ) -> tuple[pd.DataFrame, KeyedArray]:
     """Logits and embeddings of the validation and test images, by key."""
 
-    def both(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        embedded = network.embed(batch)
+    def embed_and_classify(images: Tensor) -> tuple[Tensor, Tensor]:
+        embedded = network.embed(images)
         return embedded, network.classify(embedded)
 
-    read = [predict(network, both, feeds[part], batch_size) for part in ("val", "test")]
-    index = pd.concat(
-        [
-            pd.DataFrame({"image_id": tables[part].image_id.to_numpy(), "split": part})
-            for part in ("val", "test")
-        ],
-        ignore_index=True,
-    )
-    embedded, logits = (np.concatenate(parts) for parts in zip(*read, strict=True))
+    splits = ("val", "test")
+    outputs = [predict(network, embed_and_classify, loaders[s], batch_size) for s in splits]
+    embedded, logits = (np.concatenate(arrays) for arrays in zip(*outputs, strict=True))
+    index = pd.concat([records[s][["image_id"]].assign(split=s) for s in splits], ignore_index=True)
     predictions = pd.concat([index, pd.DataFrame(logits, columns=list(FINDINGS))], axis=1)
     meta = {"what": "embeddings before the head", "dimension": embedded.shape[1]}
     return predictions, KeyedArray(embedded, index, meta, "embeddings")
 
 
-def _with_backbone(model: str) -> Model:
-    kind = MODELS[split_model(model)[0]]
-    if kind.backbone == "teacher":
+def _model_with_backbone(model: str) -> Model:
+    zoo_model = MODELS[split_model(model)[0]]
+    if zoo_model.backbone == "teacher":
         raise InputError(f"{model} has no image network: the teacher cannot be fine-tuned.")
-    return kind
+    return zoo_model

@@ -9,73 +9,56 @@ from __future__ import annotations
 import math
 import resource
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from cxrfmkd.networks.batches import BatchLoader, shuffled
-from cxrfmkd.networks.devices import algorithms, precision
+from cxrfmkd.networks.devices import algorithms, device_name, precision
 from cxrfmkd.networks.network import Network
+from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.progress import Progress
-from cxrfmkd.study import settings as configuration
-from cxrfmkd.training.augmentation import Augmentation
-from cxrfmkd.training.checkpoints import Checkpoints
+from cxrfmkd.study.settings import Network as Compute
+from cxrfmkd.training.divergence import Step, check_is_due, check_losses, check_validation_loss
 from cxrfmkd.training.events import Events
-from cxrfmkd.training.schedules import SCHEDULES
-from cxrfmkd.training.state import State, Tally
-
-# A loss beyond this, or one that is no number, ends the training.
-EXPLODED = 1e6
-
-# Steps between two looks at the losses on a GPU, which must not wait for them; a CPU looks at each.
-LOOK_EVERY = 25
-
-ADVICE = "lower the learning rate, or look for targets that are far too large."
+from cxrfmkd.training.jobs import Job, Plan
+from cxrfmkd.training.state import RunningMean, State
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long, how fast, on what. schedule: a key of `SCHEDULES`; patience: epochs without a better one."""
+class TrainingResult:
+    """history: a row an epoch; best: {epoch, val_loss}; resumed: how often it went on after a stop.
 
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    seed: int
-    patience: int | None = None
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """history: a row an epoch; best: {epoch, val_loss}; resumed: how often the training went on
-    after a stop;
-    earlier: seconds of training before the last start.
+    earlier_seconds: seconds of training before the last start.
     """
 
     history: pd.DataFrame
     best: dict
     resumed: int
-    earlier: float
+    earlier_seconds: float
 
-    def facts(self) -> dict:
-        """What run.json says of the training itself; `seconds` are those of all its starts."""
+    def run(self, job: Job, network: Network, loaders: Mapping[str, BatchLoader]) -> dict:
+        """What run.json says of any training; `seconds` are those of all its starts."""
         return {
+            "seed": job.seed,
+            "started": job.started,
+            "finished": provenance.now(),
             "resumed": self.resumed,
             "epochs": len(self.history),
             "seconds": round(float(self.history.seconds.sum()), 1),
-            "earlier_seconds": round(self.earlier, 1),
+            "earlier_seconds": round(self.earlier_seconds, 1),
             "images_per_second": float(self.history.images_per_second.median()),
             "memory_mb": int(self.history.memory_mb.max()),
+            "device": device_name(loaders["train"].device),
+            "versions": provenance.versions(),
+            "images": {split: len(loader) for split, loader in loaders.items()},
+            "parameters": network.parameter_counts(),
+            "best": self.best,
         }
-
-
-class DivergedError(InputError):
-    """A training whose loss left all bounds."""
 
 
 def train(
@@ -84,147 +67,155 @@ def train(
     training: BatchLoader,
     validation: BatchLoader,
     plan: Plan,
-    settings: configuration.Network,
-    kept: Checkpoints | None = None,
-    fingerprint: str = "",
-    events: Path | None = None,
-) -> Outcome:
-    """Train `network` (and the objective's own parameters, if any) in place; it ends with its best
-    weights.
+    job: Job,
+) -> TrainingResult:
+    """Train `network` (and the objective's weights, if any) in place, to its best weights.
 
     objective: called with (network(images), targets), returns scalars by name, of which `loss` is
-    minimised.
-    kept, fingerprint: where to go on after a stop, and what such a checkpoint must have been made
-    by.
-    events: folder of the run's TensorBoard events; None for none.
-    Raises DivergedError when the loss is no number or beyond all bounds.
+    minimised. Raises DivergedError when the loss is not finite or beyond all bounds.
     """
-    kept = kept or Checkpoints(None)
-    _check_last_batch(len(training), plan.batch_size, training.shape)
-    device = training.device
-    network.to(device, memory_format=torch.channels_last)
-    objective.to(device)
-    groups = network.parameter_groups(plan.learning_rate)
-    if own := list(objective.parameters()):
-        groups.append({"params": own, "lr": plan.learning_rate})
-    optimizer = torch.optim.Adam(groups, fused=True)
-    steps = math.ceil(len(training) / plan.batch_size)
-    schedule = SCHEDULES[plan.schedule](optimizer, plan.epochs * steps)
-    state = State(network, objective, optimizer, schedule, plan.seed)
-    if saved := kept.load(fingerprint):
+    check_last_batch(len(training), plan.batch_size, training.shape)
+    network.place(training.device)
+    objective.to(training.device)
+    fingerprint = training_fingerprint(network, objective, [training, validation], plan, job)
+    state = State(network, objective, plan, math.ceil(len(training) / plan.batch_size), job.seed)
+    if saved := job.checkpoints.load(fingerprint):
         state.restore(saved)
-    watched = Events(events, state.epoch)
-    compiled = settings.compile and device.type == "cuda"
+    compiled = job.compute.compile and training.device.type == "cuda"
     forward = torch.compile(network, dynamic=False) if compiled else network
-    look_every_step = device.type == "cpu"
-    progress = Progress("training", plan.epochs * steps, state.epoch * steps + state.batch)
-    if saved:
-        progress.say(f"going on from epoch {state.epoch}, step {state.batch}")
+    events = Events(job.events, state.epoch)
+    progress = Progress("training", plan.epochs * state.steps_per_epoch, state.step)
+    if state.resumed:
+        progress.say(f"resuming at epoch {state.epoch}, step {state.batch}")
 
-    with kept.watching(), algorithms(settings):
-        while not state.finished(plan.epochs, plan.patience):
-            network.train()
-            order = shuffled(len(training), plan.seed, state.epoch)
-            begun, unseen, said = time.perf_counter() - state.spent, [], ""
-            for images, targets in training.batches(plan.batch_size, order, start=state.batch):
-                images = plan.augmentation(images, state.generator)
-                with precision(settings, device):
-                    full = len(images) == plan.batch_size
-                    output = forward(images) if full else network(images)
-                terms = objective(output, targets)
-                optimizer.zero_grad(set_to_none=True)
-                terms["loss"].backward()
-                unseen.append(
-                    ({k: v.detach() for k, v in terms.items()}, schedule.get_last_lr()[0])
-                )
-                optimizer.step()
-                schedule.step()
-                state.tally.add(terms, targets)
-                state.batch += 1
-                last = state.batch == steps
-                saving = not last and (kept.due or bool(kept.stop))
-                if look_every_step or last or saving or state.batch % LOOK_EVERY == 0:
-                    loss = look(unseen, state.epoch * steps + state.batch)
-                    said, unseen = f"epoch {state.epoch}, loss {loss:.4g}", []
-                if saving:
-                    state.spent = time.perf_counter() - begun
-                    kept.save(state.saved())
-                if saving and kept.stop:
-                    kept.leave()
-                progress.step(said)
-
-            seconds = time.perf_counter() - begun
-            speed = len(training) / seconds
-            measured = {f"train_{name}": value for name, value in state.tally.means().items()}
-            found = evaluate(network, objective, validation, plan.batch_size, settings)
-            measured |= {f"val_{name}": value for name, value in found.items()}
-            if not math.isfinite(measured["val_loss"]):
-                raise DivergedError(
-                    f"the validation loss of epoch {state.epoch} is {measured['val_loss']}; "
-                    f"{ADVICE}"
-                )
-            state.finish_epoch(
-                measured,
-                learning_rate=schedule.get_last_lr()[0],
-                images_per_second=round(speed, 1),
-                seconds=round(time.perf_counter() - begun, 2),
-                memory_mb=peak_memory(device),
-            )
-            watched.add(state.history[-1])
-            kept.save(state.saved())
+    with job.checkpoints.deferring_sigterm(), algorithms(job.compute):
+        while not state.finished(plan):
+            seconds = train_epoch(state, forward, training, plan, job, progress)
+            row = measure_epoch(state, validation, plan, job, seconds, len(training))
+            state.finish_epoch(row)
+            events.add(state.history[-1])
+            job.checkpoints.save(state.saved())
             progress.say(
-                f"epoch {state.epoch - 1}: train {measured['train_loss']:.4f}, "
-                f"val {measured['val_loss']:.4f}, {speed:.0f} images/s"
+                f"epoch {state.epoch - 1}: train {row['train_loss']:.4f}, "
+                f"val {row['val_loss']:.4f}, {row['images_per_second']:.0f} images/s"
             )
-            if kept.stop and not state.finished(plan.epochs, plan.patience):
-                kept.leave()
+            if job.checkpoints.stop_reason and not state.finished(plan):
+                job.checkpoints.stop()
+
     progress.close()
-    watched.close()
-    network.load_state_dict(state.best["network"])
-    objective.load_state_dict(state.best["objective"])
+    events.close()
+    state.load_best()
     best = {name: state.best[name] for name in ("epoch", "val_loss")}
-    return Outcome(pd.DataFrame(state.history), best, state.resumed, state.earlier)
+    return TrainingResult(pd.DataFrame(state.history), best, state.resumed, state.earlier_seconds)
+
+
+def train_epoch(
+    state: State,
+    forward: Callable[[Tensor], Tensor],
+    training: BatchLoader,
+    plan: Plan,
+    job: Job,
+    progress: Progress,
+) -> float:
+    """Train from where `state` is to the end of its epoch; the epoch's seconds in all starts."""
+    checkpoints = job.checkpoints
+    begin = time.perf_counter() - state.epoch_seconds
+    pending: list[Step] = []
+    message = ""
+    state.network.train()
+    order = shuffled(len(training), job.seed, state.epoch)
+    for images, targets in training.batches(plan.batch_size, order, start=state.batch):
+        pending.append(train_step(state, forward, images, targets, plan, job.compute))
+        last = state.batch == state.steps_per_epoch
+        saving = not last and (checkpoints.due or bool(checkpoints.stop_reason))
+        if last or saving or check_is_due(training.device, state.batch):
+            message = f"epoch {state.epoch}, loss {check_losses(pending, state.step):.4g}"
+            pending = []
+        if saving:
+            state.epoch_seconds = time.perf_counter() - begin
+            checkpoints.save(state.saved())
+            if checkpoints.stop_reason:
+                checkpoints.stop()
+        progress.step(message)
+    return time.perf_counter() - begin
+
+
+def train_step(
+    state: State,
+    forward: Callable[[Tensor], Tensor],
+    images: Tensor,
+    targets: Tensor,
+    plan: Plan,
+    compute: Compute,
+) -> Step:
+    """One step of Adam and of the schedule on one batch."""
+    images = plan.augmentation(images, state.generator)
+    with precision(compute, images.device):
+        # Only full batches run compiled: another size would be compiled anew.
+        full = len(images) == plan.batch_size
+        output = forward(images) if full else state.network(images)
+    terms = state.objective(output, targets)
+    state.optimizer.zero_grad(set_to_none=True)
+    terms["loss"].backward()
+    step = Step({name: value.detach() for name, value in terms.items()}, state.learning_rate)
+    state.optimizer.step()
+    state.schedule.step()
+    state.means.add(terms, targets)
+    state.batch += 1
+    return step
+
+
+def measure_epoch(
+    state: State, validation: BatchLoader, plan: Plan, job: Job, seconds: float, images: int
+) -> dict[str, float]:
+    """The history's row of an epoch that trained on so many images in so many seconds."""
+    begin = time.perf_counter()
+    terms = {f"train_{name}": mean for name, mean in state.means.means().items()}
+    losses = evaluate(state.network, state.objective, validation, plan.batch_size, job.compute)
+    terms |= {f"val_{name}": mean for name, mean in losses.items()}
+    check_validation_loss(terms["val_loss"], state.epoch)
+    return terms | {
+        "learning_rate": state.learning_rate,
+        "images_per_second": round(images / seconds, 1),
+        "seconds": round(seconds + time.perf_counter() - begin, 2),
+        "memory_mb": peak_memory(validation.device),
+    }
 
 
 def evaluate(
-    network: Network,
-    objective: nn.Module,
-    feed: BatchLoader,
-    batch_size: int,
-    settings: configuration.Network,
+    network: Network, objective: nn.Module, loader: BatchLoader, batch_size: int, compute: Compute
 ) -> dict[str, float]:
-    """Mean of each of the objective's terms over all of `feed`, in eval mode."""
+    """Mean of each of the objective's terms over all of `loader`, in eval mode."""
     network.eval()
-    tally = Tally()
-    with torch.no_grad(), precision(settings, feed.device):
-        for images, targets in feed.batches(batch_size):
-            tally.add(objective(network(images), targets), targets)
-    return tally.means()
+    means = RunningMean()
+    with torch.no_grad(), precision(compute, loader.device):
+        for images, targets in loader.batches(batch_size):
+            means.add(objective(network(images), targets), targets)
+    return means.means()
 
 
-def _check_last_batch(n: int, batch_size: int, shape: tuple[int, ...]) -> None:
-    """Every network here halves an image five times; batch norm cannot train on one value per channel."""
+def check_last_batch(n: int, batch_size: int, shape: tuple[int, ...]) -> None:
+    """InputError where the last batch would be one image too small for batch norm.
+
+    Every network here halves an image five times, and batch norm cannot train on one value per
+    channel.
+    """
     if n % batch_size == 1 % batch_size and max(shape) < 64:
         raise InputError(
             f"{n} training images in batches of {batch_size} leave a last batch of one, which "
-            "batch norm cannot train "
-            f"on at {max(shape)} pixels. Choose another batch_size."
+            f"batch norm cannot train on at {max(shape)} pixels. Choose another batch_size."
         )
 
 
-def look(unseen: list[tuple[dict[str, Tensor], float]], step: int) -> float:
-    """The last of the losses of the steps up to `step`; DivergedError at the first that left all bounds."""
-    losses = torch.stack([terms["loss"] for terms, _ in unseen]).tolist()
-    for (terms, rate), loss, at in zip(
-        unseen, losses, range(step - len(unseen), step), strict=True
-    ):
-        if not abs(loss) <= EXPLODED:
-            said = ", ".join(f"{name} {float(value):.4g}" for name, value in terms.items())
-            raise DivergedError(
-                f"the training diverged at step {at} (counted from 0): {said}; learning rate "
-                f"{rate:.3g}; " + ADVICE
-            )
-    return losses[-1]
+def training_fingerprint(
+    network: Network, objective: nn.Module, loaders: list[BatchLoader], plan: Plan, job: Job
+) -> str:
+    """A name for all that the training's result depends on: a checkpoint of another is refused."""
+    return provenance.fingerprint(
+        [job.code, job.seed, repr(plan), vars(job.compute)],
+        [network.identity(), repr(objective)],
+        [loader.identity() for loader in loaders],
+    )
 
 
 def peak_memory(device: torch.device) -> int:

@@ -16,8 +16,8 @@ from cxrfmkd.networks.cross_entropy import masked_cross_entropy
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.models import loss_share
 
-# Everywhere: student, teacher: (n, d) float; a loss is a scalar, or a dict of what is minimised
-# (`loss`) and its parts.
+# student, teacher: (n, d) float; a loss is a scalar, or a dict of what is minimised (`loss`) and of
+# the terms that make it up.
 Terms = dict[str, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor | Terms]
 
@@ -48,7 +48,7 @@ def mae(student: Tensor, teacher: Tensor) -> Tensor:
 
 @loss("huber")
 def huber(student: Tensor, teacher: Tensor) -> Tensor:
-    """Half the squared difference up to 1, then the difference less a half; mean over all entries."""
+    """Mean over all entries: half the squared difference up to 1, then the difference less 1/2."""
     return functional.huber_loss(student, teacher, delta=1.0)
 
 
@@ -67,10 +67,10 @@ def mse_cosine(student: Tensor, teacher: Tensor) -> Terms:
 
 @loss("mse-cosine-learned")
 class LearnedWeights(nn.Module):
-    """exp(-a) MSE + a + exp(-b) cosine + b, with a and b trained beside the student; may be
-    negative.
+    """exp(-a) MSE + a + exp(-b) cosine + b, with a and b trained beside the student.
 
-    Source: Kendall, Gal and Cipolla (2018) without the factor one half, as in the thesis.
+    It may be negative. Source: Kendall, Gal and Cipolla (2018) without the factor one half, as in
+    the thesis.
     """
 
     def __init__(self) -> None:
@@ -79,6 +79,7 @@ class LearnedWeights(nn.Module):
         self.log_cosine = nn.Parameter(torch.zeros(()))
 
     def forward(self, student: Tensor, teacher: Tensor) -> Terms:
+        """The loss, its two parts and the two learned weights."""
         parts = {"mse": mse(student, teacher), "cosine": cosine(student, teacher)}
         first = (-self.log_mse).exp() * parts["mse"] + self.log_mse
         second = (-self.log_cosine).exp() * parts["cosine"] + self.log_cosine
@@ -99,8 +100,7 @@ def weighted(share: float, scales: Mapping[str, float]) -> Loss:
 
 
 def relational(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference between the student's and the teacher's cosines of all pairs of
-    images in a batch.
+    """Mean squared difference of the student's and the teacher's cosines of all pairs in a batch.
 
     Cosines are of deviations from the batch's mean, since teacher embeddings share a large common
     vector that makes every raw cosine nearly 1. A batch of one has no pairs and costs nothing.
@@ -116,50 +116,44 @@ def relational(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class Objective(nn.Module):
-    """What a distillation minimises: a loss by name, and a share of the relational term if asked
-    for.
+    """What a distillation minimises: a loss by name, plus a share of the relational term.
 
     scales: plateau values of `mse` and `cosine`, which the weighted losses are divided by.
     Called with (student, teacher) it returns `loss` and the terms that make it up, each a scalar.
     """
 
     def __init__(
-        self,
-        name: str,
-        scales: Mapping[str, float] | None = None,
-        relational_weight: float = 0.0,
+        self, name: str, scales: Mapping[str, float] | None = None, relational_weight: float = 0.0
     ) -> None:
         super().__init__()
         share = loss_share(name)
+        self.name, self.scales = name, dict(scales or {})
+        self.relational_weight = relational_weight
         if share is None and name not in LOSSES:
             raise InputError(
                 f"there is no loss {name!r}; losses are {some(LOSSES, 99)}, and mse-cosine-A with "
-                "a share of MSE "
-                "such as 0.6."
+                "a share of MSE such as 0.6."
             )
-        if share is not None and not _usable(scales):
+        if share is not None and not all(self.scales.get(k, 0) > 0 for k in ("mse", "cosine")):
             raise InputError(
-                f"{name} needs positive plateau values of mse and cosine, found "
-                f"{dict(scales or {})}. Set "
+                f"{name} needs positive plateau values of mse and cosine, found {self.scales}. Set "
                 "distillation.loss_scales, or measure them on the mse and cosine students."
             )
-        self.name, self.relational_weight = name, relational_weight
-        self.loss = LOSSES[name]() if share is None else weighted(share, scales)
+        self.loss = LOSSES[name]() if share is None else weighted(share, self.scales)
+
+    def extra_repr(self) -> str:
+        """Name, scales and weight, so that the objective's repr tells it from any other."""
+        return f"{self.name}, {self.scales}, relational_weight={self.relational_weight}"
 
     def forward(self, student: Tensor, teacher: Tensor) -> Terms:
-        found = self.loss(student, teacher)
-        terms = found if isinstance(found, dict) else {"loss": found, self.name: found}
+        """The terms of a batch."""
+        value = self.loss(student, teacher)
+        terms = value if isinstance(value, dict) else {"loss": value, self.name: value}
         if self.relational_weight:
             term = relational(student, teacher)
-            terms = terms | {
-                "loss": terms["loss"] + self.relational_weight * term,
-                "relational": term,
-            }
+            loss = terms["loss"] + self.relational_weight * term
+            terms = terms | {"loss": loss, "relational": term}
         return terms
-
-
-def _usable(scales: Mapping[str, float] | None) -> bool:
-    return scales is not None and all(scales.get(part, 0) > 0 for part in ("mse", "cosine"))
 
 
 class BinaryCrossEntropy(nn.Module):
@@ -168,6 +162,10 @@ class BinaryCrossEntropy(nn.Module):
     def __init__(self, kind: str = "logits") -> None:
         super().__init__()
         self.kind = kind
+
+    def extra_repr(self) -> str:
+        """The kind, so that the objective's repr tells it from the other."""
+        return self.kind
 
     def forward(self, logits: Tensor, targets: Tensor) -> Terms:
         """The mean over the labels that are known, as the one term `loss`."""

@@ -12,7 +12,7 @@ WARM_UP = 0.05
 
 
 def one_cycle(optimizer: Optimizer, steps: int) -> LRScheduler:
-    """Up from 1/25 of the rate over 30 % of the steps, then down to nearly nothing; beta1 the other way round."""
+    """Up from 1/25 of the rate over 30 % of the steps, then to nearly 0; beta1 the other way."""
     return OneCycleLR(optimizer, [group["lr"] for group in optimizer.param_groups], steps)
 
 

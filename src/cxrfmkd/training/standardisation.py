@@ -6,7 +6,7 @@ is affine, so it is folded into the last linear layer, and whoever loads the stu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,22 +21,24 @@ SEED = 42
 
 @dataclass(frozen=True)
 class Standardisation:
-    """y = (x - mean) @ forward.T, x = y @ back.T + mean. mean: (d,); forward, back: (d, d); all float64, or None."""
+    """y = (x - mean) @ forward.T, x = y @ back.T + mean; nothing at all where they are empty.
 
-    mean: np.ndarray | None = None
-    forward: np.ndarray | None = None
-    back: np.ndarray | None = None
+    mean: (d,); forward, back: (d, d); all float64.
+    """
+
+    mean: np.ndarray = field(default_factory=lambda: np.empty(0))
+    forward: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    back: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     @classmethod
     def fit(cls, targets: np.ndarray, kind: str) -> Standardisation:
         """Learn from the training targets, (n, d) float32.
 
         `per-dimension`: mean 0 and variance 1 in every dimension; one that never varies is only
-        centred.
-        `phi-s`: one scale for all, after a rotation that gives every dimension the same variance
-        and a share of every principal component. Source: Ranzinger et al. (2024), PHI-S. Its
-        Hadamard matrix is known for few sizes and not for 1376, so `balanced_rotation` takes its
-        place; both spread the variance evenly.
+        centred. `phi-s`: one scale for all, after a rotation that gives every dimension the same
+        variance and a share of every principal component. Source: Ranzinger et al. (2024), PHI-S.
+        Its Hadamard matrix is known for few sizes and not for 1376, so `balanced_rotation` takes
+        its place; both spread the variance evenly.
         """
         if kind not in KINDS:
             raise InputError(f"distillation.standardise_teacher is {kind!r}; choose of {KINDS}.")
@@ -55,14 +57,15 @@ class Standardisation:
         return cls(mean, rotation / scale, rotation.T * scale)
 
     def apply(self, targets: np.ndarray) -> np.ndarray:
-        """targets: (n, d) float32 -> the same, standardised."""
-        if self.mean is None:
+        """targets: (n, d) -> the same, standardised, in their own type."""
+        if not len(self.mean):
             return targets
-        return (targets - self.mean.astype(np.float32)) @ self.forward.T.astype(np.float32)
+        dtype = targets.dtype
+        return (targets - self.mean.astype(dtype)) @ self.forward.T.astype(dtype)
 
     def fold(self, layer: nn.Linear) -> None:
         """Let `layer`, which was trained on standardised targets, put out raw ones."""
-        if self.mean is None:
+        if not len(self.mean):
             return
         weight, bias = (p.detach().cpu().double().numpy() for p in (layer.weight, layer.bias))
         with torch.no_grad():
@@ -74,8 +77,7 @@ def balanced_rotation(variances: np.ndarray) -> np.ndarray:
     """A rotation R, (d, d), for which every diagonal entry of R diag(variances) R' is their mean.
 
     A fixed random rotation mixes all components; then each of at most d - 1 plane rotations makes
-    one entry exact.
-    Source: Bendel and Mickey (1978).
+    one entry exact. Source: Bendel and Mickey (1978).
     """
     d, mean = len(variances), variances.mean()
     rotation, _ = np.linalg.qr(np.random.default_rng(SEED).standard_normal((d, d)))

@@ -1,101 +1,124 @@
-"""All that a training is made of at one moment, so that it can go on from there as if nothing had happened."""
+"""All that a training is made of at one moment, and how to save and restore it exactly."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from cxrfmkd.networks.network import Network
+from cxrfmkd.training.jobs import Plan
+from cxrfmkd.training.schedules import SCHEDULES
 
 
-class Tally:
-    """Means over all known targets seen, kept on the device so that nobody waits for them."""
+class RunningMean:
+    """Means over all known targets so far, summed on the device so that nothing waits for them."""
 
-    def __init__(self, totals: dict[str, float] | None = None) -> None:
-        self.totals: dict[str, Tensor | float] = totals or {}
+    def __init__(self, totals: Mapping[str, float] | None = None) -> None:
+        self.totals: dict[str, Tensor | float] = dict(totals or {})
 
     def add(self, terms: dict[str, Tensor], targets: Tensor) -> None:
-        """terms: means over the targets of a batch that are not NaN."""
+        """Add a batch. terms: means over those of its targets that are not NaN."""
         weight = targets.isfinite().sum().double()
         for name, value in {**terms, "": weight.new_ones(())}.items():
             self.totals[name] = self.totals.get(name, 0.0) + value.detach().double() * weight
 
     def saved(self) -> dict[str, float]:
+        """The weighted sums by name; under the empty name the sum of weights."""
         return {name: float(total) for name, total in self.totals.items()}
 
     def means(self) -> dict[str, float]:
+        """The mean of each term."""
         totals = self.saved()
         weight = totals.pop("")
         return {name: total / max(weight, 1.0) for name, total in totals.items()}
 
 
 class State:
-    """All that a training is made of at one moment, and how to save and restore it exactly."""
+    """A training's network, objective, Adam and schedule, and how far it is.
+
+    epoch, batch: the next to be trained on; resumed: how often it went on after a stop.
+    epoch_seconds: time spent on this epoch before the last start; earlier_seconds: on all epochs.
+    """
 
     def __init__(
-        self,
-        network: Network,
-        objective: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: LRScheduler,
-        seed: int,
+        self, network: Network, objective: nn.Module, plan: Plan, steps_per_epoch: int, seed: int
     ) -> None:
-        self.parts = {
-            "network": network,
-            "objective": objective,
-            "optimizer": optimizer,
-            "schedule": schedule,
-        }
+        self.network, self.objective = network, objective
+        groups = network.parameter_groups(plan.learning_rate)
+        if trained_weights := list(objective.parameters()):
+            groups.append({"params": trained_weights, "lr": plan.learning_rate})
+        self.optimizer = torch.optim.Adam(groups, fused=True)
+        self.schedule: LRScheduler = SCHEDULES[plan.schedule](
+            self.optimizer, plan.epochs * steps_per_epoch
+        )
         self.generator = torch.Generator().manual_seed(seed)
+        self.steps_per_epoch = steps_per_epoch
         self.epoch = self.batch = self.resumed = 0
-        # Seconds of the running epoch so far, and of all starts before this one.
-        self.spent = self.earlier = 0.0
-        self.tally = Tally()
+        self.epoch_seconds = self.earlier_seconds = 0.0
+        self.means = RunningMean()
         self.history: list[dict] = []
         self.best: dict = {"epoch": -1, "val_loss": math.inf}
 
-    def finished(self, epochs: int, patience: int | None) -> bool:
+    @property
+    def step(self) -> int:
+        """Steps made so far."""
+        return self.epoch * self.steps_per_epoch + self.batch
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return float(self.schedule.get_last_lr()[0])
+
+    def finished(self, plan: Plan) -> bool:
         """Whether all epochs are done, or the last `patience` ones brought nothing better."""
         idle = self.epoch - 1 - self.best["epoch"]
-        return self.epoch >= epochs or (patience is not None and idle >= patience)
+        return self.epoch >= plan.epochs or (plan.patience is not None and idle >= plan.patience)
 
-    def finish_epoch(self, measured: dict[str, float], **facts: float) -> None:
-        """Note an epoch, keep its weights if it is the best so far (of equal ones the first), and go to the next."""
-        better = measured["val_loss"] < self.best["val_loss"]
-        self.history.append({"epoch": self.epoch} | measured | facts | {"best_so_far": better})
+    def finish_epoch(self, row: dict[str, float]) -> None:
+        """Add an epoch to the history, copy its weights if it is the best (ties: the first)."""
+        better = row["val_loss"] < self.best["val_loss"]
+        self.history.append({"epoch": self.epoch} | row | {"best_so_far": better})
         if better:
-            self.best = {"epoch": self.epoch, "val_loss": measured["val_loss"]} | {
-                name: {
-                    k: v.detach().cpu().clone() for k, v in self.parts[name].state_dict().items()
-                }
-                for name in ("network", "objective")
+            self.best = {"epoch": self.epoch, "val_loss": row["val_loss"]} | {
+                name: {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
+                for name, module in [("network", self.network), ("objective", self.objective)]
             }
-        self.epoch, self.batch, self.spent, self.tally = self.epoch + 1, 0, 0.0, Tally()
+        self.epoch, self.batch, self.epoch_seconds = self.epoch + 1, 0, 0.0
+        self.means = RunningMean()
+
+    def load_best(self) -> None:
+        """Put the weights of the best epoch into network and objective."""
+        self.network.load_state_dict(self.best["network"])
+        self.objective.load_state_dict(self.best["objective"])
+
+    def _components(self) -> dict[str, nn.Module | torch.optim.Optimizer | LRScheduler]:
+        return {name: getattr(self, name) for name in COMPONENTS}
 
     def saved(self) -> dict:
-        return {name: part.state_dict() for name, part in self.parts.items()} | {
+        """Tensors and plain values from which `restore` goes on as if nothing had happened."""
+        return {name: part.state_dict() for name, part in self._components().items()} | {
             "generator": self.generator.get_state(),
             "random": torch.get_rng_state(),
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "resumed": self.resumed,
-            "spent": self.spent,
-            "tally": self.tally.saved(),
-            "history": self.history,
-            "best": self.best,
+            "means": self.means.saved(),
+            **{name: getattr(self, name) for name in PLAIN},
         }
 
     def restore(self, saved: dict) -> None:
-        for name, part in self.parts.items():
-            part.load_state_dict(saved[name])
+        """Go on from what `saved` returned."""
+        for name, component in self._components().items():
+            component.load_state_dict(saved[name])
         self.generator.set_state(saved["generator"])
         torch.set_rng_state(saved["random"])
-        self.epoch, self.batch = saved["epoch"], saved["batch"]
-        self.resumed = saved["resumed"] + 1
-        self.tally = Tally(saved["tally"])
-        self.history, self.best = saved["history"], saved["best"]
-        self.spent = saved["spent"]
-        self.earlier = self.spent + sum(row["seconds"] for row in self.history)
+        self.means = RunningMean(saved["means"])
+        for name in PLAIN:
+            setattr(self, name, saved[name])
+        self.resumed += 1
+        self.earlier_seconds = self.epoch_seconds + sum(row["seconds"] for row in self.history)
+
+
+COMPONENTS = ("network", "objective", "optimizer", "schedule")
+PLAIN = ("epoch", "batch", "resumed", "epoch_seconds", "history", "best")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cxrfmkd.networks.features import extract
+from cxrfmkd.networks.inference import extract_features
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
@@ -21,7 +21,7 @@ COMPUTE = Compute(weights="none")
 def test_not_one_bit_of_the_backbone_changes(backbone):
     network = Network(backbone, 6).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    features = extract(network, IMAGES, TABLES["test"].image_id, COMPUTE)
+    features = extract_features(network, IMAGES, TABLES["test"].image_id, COMPUTE)
     after = network.state_dict()
     assert list(after) == list(before)
     for name, value in before.items():
@@ -35,7 +35,7 @@ def test_not_one_bit_of_the_backbone_changes(backbone):
 def test_features_are_the_bodys_pooled_output_by_key():
     network = Network("tiny", 6)
     ids = TABLES["val"].image_id[::-1]
-    features = extract(network, IMAGES, ids, COMPUTE, {"backbone": "tiny"})
+    features = extract_features(network, IMAGES, ids, COMPUTE, {"backbone": "tiny"})
     with torch.no_grad():
         expected = network.features(torch.from_numpy(IMAGES.take(["val/030"])))
     np.testing.assert_allclose(features.take(["val/030"]), expected, rtol=1e-4, atol=1e-5)
@@ -46,7 +46,7 @@ def test_features_are_the_bodys_pooled_output_by_key():
 
 def test_the_students_projection_of_kept_features_is_its_embedding():
     network = Network("tiny", 6)
-    features = extract(network, IMAGES, TABLES["val"].image_id, COMPUTE)
+    features = extract_features(network, IMAGES, TABLES["val"].image_id, COMPUTE)
     weight, bias = (p.detach().numpy() for p in network.projection.parameters())
     with torch.no_grad():
         expected = network(torch.from_numpy(IMAGES.take(TABLES["val"].image_id)))
@@ -54,7 +54,7 @@ def test_the_students_projection_of_kept_features_is_its_embedding():
 
 
 def test_features_come_back_from_disk(tmp_path):
-    features = extract(Network("tiny"), IMAGES, TABLES["val"].image_id, COMPUTE)
+    features = extract_features(Network("tiny"), IMAGES, TABLES["val"].image_id, COMPUTE)
     features.save(tmp_path / "features")
     again = KeyedArray.open(tmp_path / "features")
     np.testing.assert_array_equal(again.data, features.data)
@@ -62,4 +62,4 @@ def test_features_come_back_from_disk(tmp_path):
 
 def test_an_image_that_is_not_packed_is_an_error():
     with pytest.raises(InputError, match="1 of 1 images are not in it"):
-        extract(Network("tiny"), IMAGES, ["elsewhere"], COMPUTE)
+        extract_features(Network("tiny"), IMAGES, ["elsewhere"], COMPUTE)

@@ -1,0 +1,163 @@
+"""Checkpoints: refused, locked, written in time, and exact after any kill."""
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import killed
+import pandas as pd
+import pytest
+from locations import TESTS
+from made_trainings import CLOCKS, trained
+
+from cxrfmkd.networks.network import load
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.training import checkpoints as checkpoints_module
+from cxrfmkd.training.checkpoints import Checkpoints
+
+
+def test_a_checkpoint_of_other_settings_code_or_data_is_refused_aloud(tmp_path, caplog):
+    with pytest.raises(KeyboardInterrupt), Checkpoints(tmp_path / "c") as checkpoints:
+        assert checkpoints.load("this") is None
+        checkpoints.save({"epoch": 3})
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), Checkpoints(tmp_path / "c") as checkpoints:
+        assert checkpoints.load("this") == {"epoch": 3}
+        assert checkpoints.load("other") is None
+        raise KeyboardInterrupt
+    assert "made by other settings, code or data; starting afresh" in caplog.text
+
+
+def test_a_torn_checkpoint_is_not_believed(tmp_path, caplog):
+    (tmp_path / "state.pt").write_bytes(b"not a checkpoint")
+    (tmp_path / ".123.state.pt").write_bytes(b"half a checkpoint")
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.load("x") is None
+        assert not (tmp_path / ".123.state.pt").exists()
+    assert "cannot be read" in caplog.text
+
+
+def test_the_folder_goes_when_all_went_well_and_stays_when_not(tmp_path):
+    with Checkpoints(tmp_path / "well") as checkpoints:
+        checkpoints.save({})
+    assert not (tmp_path / "well").exists()
+    with pytest.raises(ZeroDivisionError), Checkpoints(tmp_path / "ill") as checkpoints:
+        checkpoints.save({})
+        1 / 0  # noqa: B018
+    assert (tmp_path / "ill" / "state.pt").exists()
+
+
+def test_two_processes_cannot_train_one_run(tmp_path):
+    with Checkpoints(tmp_path / "c"):
+        with (
+            pytest.raises(InputError, match=rf"process {os.getpid()} on .* is training this run"),
+            Checkpoints(tmp_path / "c"),
+        ):
+            pass
+        assert (tmp_path / "c").exists()
+    with Checkpoints(tmp_path / "c"):
+        pass
+
+
+def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog):
+    def none(*arguments):
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(checkpoints_module.fcntl, "flock", none)
+    with Checkpoints(tmp_path):
+        pass
+    assert "has no locks" in caplog.text
+
+
+def test_a_used_up_time_budget_saves_and_leaves_with_75(tmp_path):
+    with (
+        pytest.raises(SystemExit) as left,
+        Checkpoints(tmp_path / "c", minutes=0) as checkpoints,
+    ):
+        trained(checkpoints)
+    assert left.value.code == 75
+    assert (tmp_path / "c" / "state.pt").exists()
+
+
+def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch):
+    clock = iter([0, 9, 11, 11, 12])
+    monkeypatch.setattr(checkpoints_module.time, "monotonic", lambda: next(clock))
+    with Checkpoints(tmp_path, every=10) as checkpoints:
+        assert not checkpoints.due
+        assert checkpoints.due
+        checkpoints.save({})
+        assert not checkpoints.due
+
+
+def test_without_a_folder_nothing_is_kept():
+    with Checkpoints(None) as checkpoints:
+        checkpoints.save({})
+        assert checkpoints.load("x") is None
+        assert not checkpoints.due
+        assert not checkpoints.stop_reason
+
+
+def run_in_a_process(folder: Path) -> subprocess.Popen:
+    tests = TESTS
+    code = (
+        f"import sys, logging; from pathlib import Path; sys.path.insert(0, {str(tests)!r}); "
+        "import killed;"
+        f"logging.basicConfig(level='INFO');"
+        f"killed.distilled(Path({str(folder / 'c')!r}), Path({str(folder / 'out')!r}))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+
+
+@pytest.mark.slow
+def test_sigterm_saves_leaves_with_75_and_the_next_start_goes_on(tmp_path):
+    process = run_in_a_process(tmp_path)
+    while not (tmp_path / "c" / "state.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 75
+    assert "SIGTERM came; the next start goes on from here" in said
+    again = run_in_a_process(tmp_path)
+    _, said = again.communicate(timeout=600)
+    assert again.returncode == 0
+    assert "epoch 13" in said
+    assert "resuming at epoch" in said
+    assert (tmp_path / "out" / "weights.safetensors").exists()
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_a_training_ends_with_the_same_weights(tmp_path):
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["cxrfmkd.training.distillation"])
+    whole = server.Process(target=killed.distilled, args=(None, tmp_path / "whole"))
+    whole.start()
+    whole.join()
+    state, out = tmp_path / "c" / "state.pt", tmp_path / "out"
+    chance, kills = random.Random(1), 0
+    while not out.exists():
+        before = state.stat().st_mtime_ns if state.exists() else 0
+        process = server.Process(target=killed.distilled, args=(tmp_path / "c", out))
+        process.start()
+        while kills < 24 and process.is_alive():
+            if state.exists() and state.stat().st_mtime_ns != before:
+                time.sleep(chance.random() * 0.1)
+                process.kill()
+                kills += process.is_alive() or process.exitcode == -signal.SIGKILL
+                break
+            time.sleep(0.002)
+        process.join()
+    assert kills >= 20
+    folders = [out, tmp_path / "whole"]
+    found, expected = (load(folder / "weights.safetensors").identity() for folder in folders)
+    assert found == expected
+    histories = [pd.read_csv(folder / "history.csv").drop(columns=CLOCKS) for folder in folders]
+    pd.testing.assert_frame_equal(*histories, check_exact=True)
