@@ -22,18 +22,18 @@ from PIL import Image
 
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import Settings
-from cxrfmkd.teacher import runtime
-from cxrfmkd.teacher.example import SIGNATURE, field
-from cxrfmkd.teacher.feeding import pack
-from cxrfmkd.teacher.files import tfrecords
-from cxrfmkd.teacher.tfrecord import parse_example, write_records
+from cxrfmkd.teacher.examples import serialize_example
+from cxrfmkd.teacher.feeding import encode_image
+from cxrfmkd.teacher.files import tfrecord_files
+from cxrfmkd.teacher.images import PNG_SIGNATURE
+from cxrfmkd.teacher.tensorflow_setup import load_tensorflow
 
 IMAGES = 4
 SIZE = (2828, 2320)
 RECORDS = 4000
 DIMENSION = 1376
 
-tf = runtime.tensorflow()
+tf = load_tensorflow()
 
 
 def run() -> list[dict]:
@@ -53,14 +53,18 @@ def feeding(folder: Path) -> dict:
     paths = [folder / f"{i}.jpg" for i in range(IMAGES)]
     for i, path in enumerate(paths):
         Image.fromarray(image(i)).save(path, quality=95)
-    ours, seconds = timed(lambda: [pack(path).example for path in paths])
+    ours, seconds = timed(lambda: [serialize_example(encode_image(path).png) for path in paths])
     theirs, baseline = timed(lambda: [as_official_clients(path) for path in paths])
     for pair in zip(ours, theirs, strict=True):
-        a, b = (parse_example(content)["image/encoded"][0] for content in pair)
-        assert np.array_equal(
-            np.asarray(Image.open(io.BytesIO(a))), np.asarray(Image.open(io.BytesIO(b)))
-        )
-    return row("teacher feeding: JPEG to Example", baseline, seconds, 10, IMAGES)
+        a, b = (np.asarray(Image.open(io.BytesIO(encoded_image(example)))) for example in pair)
+        assert np.array_equal(a, b)
+    return result("teacher feeding: JPEG to Example", baseline, seconds, 10, IMAGES)
+
+
+def encoded_image(example: bytes) -> bytes:
+    """The PNG in a serialized Example."""
+    features = tf.train.Example.FromString(example).features.feature
+    return features["image/encoded"].bytes_list.value[0]
 
 
 def image(seed: int) -> np.ndarray:
@@ -72,7 +76,7 @@ def image(seed: int) -> np.ndarray:
 
 
 def as_official_clients(path: Path) -> bytes:
-    """PIL, then pypng's way of writing (filter 0, lists of numbers, zlib), then TensorFlow's Example."""
+    """PIL, then pypng's way (filter 0, lists of numbers, zlib), then TensorFlow's Example."""
     pixels = np.asarray(Image.open(path).convert("L"))
     packer = zlib.compressobj()
     packed = bytearray()
@@ -80,7 +84,7 @@ def as_official_clients(path: Path) -> bytes:
         packed += packer.compress(bytes(bytearray([0]) + bytearray(line)))
     packed += packer.flush()
     height, width = pixels.shape
-    png = bytearray(SIGNATURE)
+    png = bytearray(PNG_SIGNATURE)
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     for kind, content in ((b"IHDR", header), (b"IDAT", bytes(packed)), (b"IEND", b"")):
         png += (
@@ -89,29 +93,26 @@ def as_official_clients(path: Path) -> bytes:
             + content
             + struct.pack(">I", zlib.crc32(kind + content))
         )
-    features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        for name, value in (("image/encoded", bytes(png)), ("image/format", b"png"))
-    }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    return serialize_example(bytes(png))
 
 
 def importing(folder: Path) -> dict:
-    """One TFRecord an image, as on PhysioNet, to vectors by key; files in the cache on both sides."""
+    """One TFRecord an image, as on PhysioNet, to vectors by key; all files in the page cache."""
     vectors = np.random.default_rng(0).standard_normal((RECORDS, DIMENSION)).astype("<f4")
     for i, vector in enumerate(vectors):
-        listed = field(2, field(1, vector.tobytes()))
-        entry = field(1, field(1, b"embedding") + field(2, listed))
-        write_records(folder / f"{i:05d}.tfrecord", [field(1, entry)])
+        values = {"embedding": tf.train.Feature(float_list=tf.train.FloatList(value=vector))}
+        example = tf.train.Example(features=tf.train.Features(feature=values))
+        with tf.io.TFRecordWriter(str(folder / f"{i:05d}.tfrecord")) as writer:
+            writer.write(example.SerializeToString())
 
     def ours() -> np.ndarray:
         settings = Settings.read({"source": "tfrecord", "path": str(folder), "variant": "cxrfm-v1"})
-        source = tfrecords(settings, Teacher())
-        found = np.empty((RECORDS, DIMENSION), np.float32)
-        images = pd.DataFrame({"image_id": source.keys, "key": source.keys})
-        for got in source.rows(images):
-            found[int(got.image_id)] = got.vector
-        return found
+        source = tfrecord_files(settings, Teacher())
+        images = pd.DataFrame({"image_id": source.stored_keys, "key": source.stored_keys})
+        array = np.empty((RECORDS, DIMENSION), np.float32)
+        for row in source.rows(images):
+            array[int(row.image_id)] = row.vector
+        return array
 
     def theirs() -> np.ndarray:
         names = [str(folder / f"{i:05d}.tfrecord") for i in range(RECORDS)]
@@ -121,14 +122,13 @@ def importing(folder: Path) -> dict:
         )
         return np.stack([one["embedding"] for one in data.as_numpy_iterator()])
 
-    ours()  # compiles the checksum
     (a, seconds), (b, baseline) = timed(ours), timed(theirs)
     assert np.array_equal(a, vectors)
     assert np.array_equal(b, vectors)
-    return row("teacher vectors: TFRecords to array by key", baseline, seconds, 2, RECORDS)
+    return result("teacher vectors: TFRecords to array by key", baseline, seconds, 2, RECORDS)
 
 
-def row(name: str, baseline: float, ours: float, goal: float, n: int) -> dict:
+def result(name: str, baseline: float, ours: float, goal: float, n: int) -> dict:
     return {
         "name": name,
         "baseline_s": baseline,

@@ -1,19 +1,30 @@
-"""Entries of TFRecord Examples, written by hand."""
+"""TFRecord files of tf.train.Examples, written by TensorFlow."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 
-from cxrfmkd.teacher.example import field, varint
+
+def example(**features: np.ndarray | list) -> bytes:
+    """Serialize an Example: float arrays, lists of integers, lists of bytes, by name."""
+    tf = pytest.importorskip("tensorflow")
+    entries = {}
+    for name, values in features.items():
+        if isinstance(values, np.ndarray):
+            entries[name] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        elif isinstance(values[0], bytes):
+            entries[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+        else:
+            entries[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Example(features=tf.train.Features(feature=entries)).SerializeToString()
 
 
-def floats(name: bytes, values: np.ndarray, packed: bool = True) -> bytes:
-    """One entry of an Example's map, a list of floats."""
-    content = values.astype("<f4").tobytes()
-    if packed:
-        listed = field(1, content)
-    else:
-        listed = b"".join(
-            varint(1 << 3 | 5) + content[i : i + 4] for i in range(0, len(content), 4)
-        )
-    return field(1, field(1, name) + field(2, field(2, listed)))
+def write_records(path: Path, contents: list[bytes]) -> None:
+    """Write a TFRecord file with these records."""
+    tf = pytest.importorskip("tensorflow")
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for content in contents:
+            writer.write(content)

@@ -1,4 +1,4 @@
-"""Images, vectors and stand-in teachers, made where a test needs them. Nothing here is a real image or vector."""
+"""Images, vectors and stand-in teachers, made where a test needs them; none of them is real."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pandas as pd
 from PIL import Image
 
 from cxrfmkd.study.settings import Teacher
-from cxrfmkd.teacher.raster import read_image
-from cxrfmkd.teacher.rows import Row
+from cxrfmkd.teacher.images import read_image
+from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
 
 DIMENSION = 16
 
@@ -46,17 +46,15 @@ def vectors(count: int, dimension: int = DIMENSION) -> np.ndarray:
     return (random.standard_normal((count, dimension)) + 3).astype(np.float32)
 
 
-class BlockMeans:
+class BlockMeans(EmbeddingSource):
     """A teacher in ten lines: the image's mean in 4 x 4 blocks. Each image takes `seconds`."""
-
-    keys = None
 
     def __init__(self, images_root: Path, seconds: float = 0.0, mark: Path | None = None) -> None:
         self.images_root, self.seconds, self.mark = images_root, seconds, mark
-        self.facts: dict = {"variant": "demo"}
+        self.provenance = {"variant": "demo"}
         self.seen: list[str] = []
 
-    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
+    def rows(self, images: pd.DataFrame) -> Iterator[EmbeddingRow]:
         for image_id, path in zip(images.image_id, images.path, strict=True):
             self.seen.append(image_id)
             if self.mark:
@@ -65,16 +63,13 @@ class BlockMeans:
             try:
                 grey = read_image(self.images_root / path).astype(np.float32)
             except (OSError, ValueError) as error:
-                yield Row(image_id, error=f"unreadable image: {type(error).__name__}")
+                yield EmbeddingRow(image_id, error=f"unreadable image: {type(error).__name__}")
                 continue
             height, width = grey.shape
             blocks = grey[: height // 4 * 4, : width // 4 * 4].reshape(
                 4, height // 4, 4, width // 4
             )
-            yield Row(image_id, blocks.mean((1, 3)).ravel() / 17, "", height, width, 8)
-
-    def close(self) -> None:
-        pass
+            yield EmbeddingRow(image_id, blocks.mean((1, 3)).ravel() / 17, "", height, width, 8)
 
 
 def embed_slowly(root: Path, seconds: float) -> None:
@@ -98,8 +93,7 @@ def embed_slowly(root: Path, seconds: float) -> None:
 def write_tower(
     folder: Path, batch: str = "any", decode: str = "uint16", channels: int = DIMENSION
 ) -> Path:
-    """A SavedModel with ELIXR-C's signature and input stage, 40 pixels a side, seeded random
-    inside.
+    """A SavedModel with ELIXR-C's signature and input stage, 40 pixels a side, seeded weights.
 
     batch: what it does with several images: `any` embeds all; `first` and `static1` silently answer
     with the first alone; `raise1` refuses; `reshape1` ends in a reshape to one row. decode: type

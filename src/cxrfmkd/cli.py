@@ -14,7 +14,7 @@ COMMANDS = {
     "metrics": "evaluate any model's predictions by the study's definitions",
     "compare": "paired differences between two models' predictions, with intervals and p-values",
     "ks": "two-sample Kolmogorov-Smirnov tests with Benjamini-Yekutieli adjustment on any table",
-    "embed": "ask a teacher for the embeddings of a folder of images",
+    "embed": "extract teacher embeddings of a folder of images",
     "export": "a student as one portable file for use outside",
     "cost": "what a study will cost before it runs",
     "doctor": "check the software, the GPU and a teacher's SavedModel",

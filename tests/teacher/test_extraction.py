@@ -31,11 +31,11 @@ def images(tmp_path) -> pd.DataFrame:
 
 @pytest.fixture
 def teach(tmp_path, monkeypatch):
-    """Embed with a stand-in that needs no TensorFlow; returns the array and what the stand-in was asked for."""
+    """Embed with a stand-in without TensorFlow; returns the array and the images embedded."""
 
-    def run(records, failed=0.0, out="out", **facts):
+    def run(records, failed=0.0, out="out", **provenance):
         source = BlockMeans(tmp_path / "images")
-        source.facts |= facts
+        source.provenance |= provenance
         monkeypatch.setattr(embedding, "open_source", lambda *_: source)
         teacher = Teacher(dimension=DIMENSION, shard=4, failed=failed)
         array = embedding.embed(
@@ -68,7 +68,8 @@ def test_killed_extraction_resumes_to_the_same_bytes(tmp_path):
     embed_slowly(tmp_path / "whole", 0)
 
     code = "import sys, pathlib, made_teachers as m; m.embed_slowly(pathlib.Path(sys.argv[1]), 0.2)"
-    there = dict(cwd=TESTS, env=os.environ | {"PYTHONPATH": str(TESTS)})
+    search_path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    there = dict(cwd=TESTS, env=os.environ | {"PYTHONPATH": search_path})
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "killed")], **there)
     mark = tmp_path / "killed/mark"
     limit = time.monotonic() + 60
@@ -142,7 +143,7 @@ def test_too_many_failures_stop_the_extraction_early(images, teach, tmp_path):
         (tmp_path / "images" / path).write_bytes(b"")
     with pytest.raises(
         InputError,
-        match=r"3 of 11 images have no embedding.*3 x unreadable image.*part-00000.parquet list them",
+        match=r"3 of 11 images have no emb.*3 x unreadable image.*part-00000.parquet list them",
     ):
         teach(images, failed=0.1)
     assert len(list((tmp_path / "shards").iterdir())) == 1

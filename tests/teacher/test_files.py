@@ -1,4 +1,4 @@
-"""Ready embeddings: whatever their container, joined by key, checked, and nothing impossible let through."""
+"""Ready embeddings of any container: joined by key, checked, and nothing impossible let through."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 from locations import SCRIPTS
-from made_examples import floats
+from made_examples import example, write_records
 from made_teachers import DIMENSION, vectors
 
 from cxrfmkd.datasets.records import COLUMNS
@@ -25,8 +25,6 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher.embedding import embed
-from cxrfmkd.teacher.example import field
-from cxrfmkd.teacher.tfrecord import write_records
 
 N = 12
 IDS = [f"p{i // 3}/s{i}/view1_frontal" for i in range(N)]
@@ -47,11 +45,12 @@ def as_npz(path: Path, vector: np.ndarray) -> None:
 
 
 def as_tfrecord(path: Path, vector: np.ndarray) -> None:
-    entries = floats(b"other", vector[:2]) + floats(b"embedding", vector)
-    write_records(path.with_suffix(".tfrecord"), [field(1, entries)])
+    content = example(other=vector[:2], embedding=vector)
+    write_records(path.with_suffix(".tfrecord"), [content])
 
 
 WRITERS = {"dat": as_dat, "npy": as_npy, "npz": as_npz, "tfrecord": as_tfrecord}
+TFRECORD = pytest.param("tfrecord", marks=pytest.mark.tensorflow)
 
 
 def store(folder: Path, source: str, values=VECTORS, ids=IDS) -> Path:
@@ -79,7 +78,7 @@ def embedded(
     return embed(records, folder, settings, teacher, folder.parent / out, folder.parent / "shards")
 
 
-@pytest.mark.parametrize("source", WRITERS)
+@pytest.mark.parametrize("source", ["dat", "npy", "npz", TFRECORD])
 def test_every_container_gives_each_image_its_own_vector(tmp_path, source):
     array = embedded(store(tmp_path / "vectors", source), source)
     assert np.array_equal(array.take(IDS), VECTORS)
@@ -246,6 +245,7 @@ def test_several_folders_are_one_source(tmp_path):
     assert np.array_equal(array.take(IDS), VECTORS)
 
 
+@pytest.mark.tensorflow
 def test_flattened_chexpert_names_and_mimic_ids_are_found(tmp_path):
     paths = [f"CheXpert-v1.0/train/patient{i:05d}/study1/view1_frontal.jpg" for i in range(N)]
     records = pd.DataFrame({"image_id": [p[:-4] for p in paths], "path": paths})
@@ -264,7 +264,7 @@ def test_flattened_chexpert_names_and_mimic_ids_are_found(tmp_path):
         embedded(folder, "tfrecord", records, key="chexpert-flat")
 
 
-@pytest.mark.parametrize("source", ["npz", "tfrecord"])
+@pytest.mark.parametrize("source", ["npz", TFRECORD])
 def test_missing_feature_is_an_error_and_never_zeros(tmp_path, source):
     folder = store(tmp_path / "vectors", source)
     with pytest.raises(
@@ -273,6 +273,7 @@ def test_missing_feature_is_an_error_and_never_zeros(tmp_path, source):
         embedded(folder, source, feature="image_embedding")
 
 
+@pytest.mark.tensorflow
 def test_damaged_tfrecord_is_listed(tmp_path):
     folder = store(tmp_path / "vectors", "tfrecord")
     path = (folder / IDS[2]).with_suffix(".tfrecord")
@@ -287,6 +288,7 @@ def test_damaged_tfrecord_is_listed(tmp_path):
     assert len(array) == N - 2
 
 
+@pytest.mark.tensorflow
 def test_tfrecord_with_several_records_is_listed(tmp_path):
     folder = store(tmp_path / "vectors", "tfrecord")
     write_records((folder / IDS[2]).with_suffix(".tfrecord"), [b"", b""])

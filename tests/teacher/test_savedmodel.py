@@ -1,4 +1,4 @@
-"""SavedModels as teachers: batches, decoding, devices, and the demo's stand-in. All of TensorFlow's tests."""
+"""SavedModels as teachers: batches, decoding, devices, the Q-Former, and models that misbehave."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from made_teachers import (
     DIMENSION,
     drawing,
-    vectors,
     write_images,
     write_qformer,
     write_tf1_tower,
@@ -20,16 +19,15 @@ from PIL import Image
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Teacher
-from cxrfmkd.teacher import runtime
 from cxrfmkd.teacher.embedding import embed
-from cxrfmkd.teacher.example import example, png
+from cxrfmkd.teacher.examples import serialize_example
+from cxrfmkd.teacher.images import encode_png, read_image
 from cxrfmkd.teacher.model import Model, decoders, model_folder
-from cxrfmkd.teacher.raster import read_image
-from cxrfmkd.teacher.tfrecord import parse_example, records, write_records
+from cxrfmkd.teacher.tensorflow_setup import load_tensorflow
 
 pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.tensorflow
-tf = runtime.tensorflow()
+tf = load_tensorflow()
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +54,7 @@ def images(tmp_path) -> pd.DataFrame:
 
 
 def opened(folder: Path, variant: str = "demo", **settings) -> Model:
-    return Model(tf, folder, variant, **settings)
+    return Model(folder, variant, **settings)
 
 
 def embedded(
@@ -69,44 +67,10 @@ def embedded(
     )
 
 
-def test_example_is_what_tensorflow_writes_and_reads():
-    content = png(drawing(0))
-    features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        for name, value in (("image/encoded", content), ("image/format", b"png"))
-    }
-    theirs = tf.train.Example(features=tf.train.Features(feature=features))
-    assert tf.train.Example.FromString(example(content)) == theirs
-    assert parse_example(theirs.SerializeToString()) == parse_example(example(content))
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_stored_png_decodes_to_its_pixels(dtype):
     image = drawing(0).astype(dtype) * (1 if dtype == "uint8" else 257)
-    assert np.array_equal(tf.io.decode_png(png(image), 1, dtype).numpy()[..., 0], image)
-
-
-def test_tfrecords_are_what_tensorflow_writes_and_reads(tmp_path):
-    contents = [b"", b"one", bytes(range(256)) * 9]
-    write_records(tmp_path / "ours", contents)
-    theirs = tf.data.TFRecordDataset(str(tmp_path / "ours"))
-    assert [record.numpy() for record in theirs] == contents
-    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
-        for content in contents:
-            writer.write(content)
-    assert [bytes(record) for record in records(tmp_path / "theirs")] == contents
-
-
-def test_floats_and_integers_of_tensorflow_are_read_exactly():
-    values = vectors(1, 1376)[0]
-    feature = {
-        "embedding": tf.train.Feature(float_list=tf.train.FloatList(value=values)),
-        "size": tf.train.Feature(int64_list=tf.train.Int64List(value=[-1, 2**40])),
-    }
-    content = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
-    parsed = parse_example(content)
-    assert np.array_equal(parsed["embedding"], values)
-    assert parsed["size"].tolist() == [-1, 2**40]
+    assert np.array_equal(tf.io.decode_png(encode_png(image), 1, dtype).numpy()[..., 0], image)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +78,7 @@ def test_floats_and_integers_of_tensorflow_are_read_exactly():
     [("any", True), ("first", False), ("static1", False), ("raise1", False), ("tf1", False)],
 )
 def test_probe_finds_out_whether_a_batch_can_be_trusted(towers, tower, takes_two):
-    assert opened(towers[tower]).batches is takes_two
+    assert opened(towers[tower]).takes_batches is takes_two
 
 
 @pytest.mark.parametrize("tower", ["any", "first", "static1", "raise1", "reshape1", "tf1"])
@@ -125,12 +89,12 @@ def test_every_image_gets_its_own_vector_whatever_the_model_does_with_batches(
     array = embedded(tmp_path, images, towers[tower], batch=batch)
     model = opened(towers["any"])
     for image_id, path in zip(images.image_id, images.path, strict=True):
-        alone = model.vectors([example(png(read_image(tmp_path / "images" / path)))])[0]
+        alone = model.vector(encode_png(read_image(tmp_path / "images" / path)))
         assert np.allclose(array.take([image_id])[0], alone, atol=1e-5)
 
 
 def test_fewer_rows_than_images_are_an_error_at_any_call(towers):
-    two = [example(png(drawing(i))) for i in range(2)]
+    two = [serialize_example(encode_png(drawing(i))) for i in range(2)]
     with pytest.raises(
         InputError, match=r"2 images went in and an answer of shape \(1, 8, 8, 16\)"
     ):
@@ -152,11 +116,11 @@ def test_image_that_the_model_refuses_is_a_row_and_spares_its_batch(
 ):
     from cxrfmkd.teacher import feeding
 
-    def pack(path, level=0):
-        image = feeding.Image(example(png(read_image(path))), 48, 40, 8)
-        return feeding.Image(b"no Example", 48, 40, 8) if path.parent.name == "s4" else image
+    def encode(path, level=0):
+        png = b"no PNG" if path.parent.name == "s4" else encode_png(read_image(path))
+        return feeding.EncodedImage(path, png, 48, 40, 8)
 
-    monkeypatch.setattr(feeding, "pack", pack)
+    monkeypatch.setattr(feeding, "encode_image", encode)
     array = embedded(tmp_path, images, towers["any"], failed=0.2, batch=3)
     assert array.meta["excluded"] == [images.image_id[4]]
     assert "refused by the model" in pd.read_csv(tmp_path / "out/excluded.csv").reason[0]
@@ -186,25 +150,23 @@ def test_interrupted_extraction_resumes_to_the_same_bytes(tmp_path, images, towe
 
 def test_low_range_16_bit_is_black_to_an_8_bit_graph_and_is_never_sent(tmp_path, towers):
     image = drawing(0)
-    content = png(image.astype(np.uint16) * 256)
+    content = encode_png(image.astype(np.uint16) * 256)
     low = tf.io.encode_png(image[..., None].astype(np.uint16)).numpy()  # as newer clients send it
     for tower, sees_it in (("uint8", False), ("any", True)):
         model = opened(towers[tower])
-        vector, other, seen = (
-            model.vectors([example(one)])[0] for one in (png(image), content, low)
-        )
+        vector, other, seen = (model.vector(one) for one in (encode_png(image), content, low))
         assert np.allclose(vector, other, atol=1e-5)
         assert np.allclose(vector, seen, atol=1e-5) is sees_it
     (tmp_path / "low.png").write_bytes(low)
     model = opened(towers["uint8"])
-    rescued = model.vectors([example(png(read_image(tmp_path / "low.png")))])[0]
-    assert np.allclose(rescued, model.vectors([example(png(image))])[0], atol=0.05)
+    rescued = model.vector(encode_png(read_image(tmp_path / "low.png")))
+    assert np.allclose(rescued, model.vector(encode_png(image)), atol=0.05)
 
 
 def test_deep_images_are_seen_alike_by_graphs_of_either_depth(tmp_path, towers):
     deep = (drawing(0).astype(np.uint16) << 4) + 100
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    content = example(png(read_image(tmp_path / "deep.png")))
+    content = serialize_example(encode_png(read_image(tmp_path / "deep.png")))
     by_8, by_16 = (opened(towers[name]).vectors([content])[0] for name in ("uint8", "any"))
     assert np.allclose(by_8, by_16, atol=0.05)
 
@@ -240,7 +202,7 @@ def test_qformer_tokens_are_those_of_its_own_call(
         pooling=pooling,
     )
     maps = opened(towers["any"]).maps(
-        [example(png(read_image(tmp_path / "images" / images.path[2])))]
+        [serialize_example(encode_png(read_image(tmp_path / "images" / images.path[2])))]
     )
     answer = tf.saved_model.load(str(qformer)).signatures["serving_default"](
         image_feature=tf.constant(maps),

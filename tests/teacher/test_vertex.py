@@ -16,9 +16,10 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher import vertex
 from cxrfmkd.teacher.embedding import embed
-from cxrfmkd.teacher.example import png
-from cxrfmkd.teacher.raster import read_image
-from cxrfmkd.teacher.tfrecord import parse_example
+from cxrfmkd.teacher.images import encode_png, read_image
+
+tf = pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.tensorflow
 
 
 def vector_of(content: bytes, dimension: int) -> np.ndarray:
@@ -62,7 +63,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def predict(self, instance: dict):
         if "b64" in instance:
-            (png,) = parse_example(base64.b64decode(instance["b64"]))["image/encoded"]
+            example = tf.train.Example.FromString(base64.b64decode(instance["b64"]))
+            (png,) = example.features.feature["image/encoded"].bytes_list.value
             return [[vector_of(png, 1376).tolist()]]
         (content,) = instance.values()
         tokens = vector_of(base64.b64decode(content), 32 * 768).reshape(32, 768)
@@ -104,7 +106,7 @@ def ask(tmp_path, images, server, variant, dimension, failed=0.0, **settings):
 def test_first_foundation_model_takes_examples_one_at_a_time(tmp_path, images, server):
     array = ask(tmp_path, images, server, "cxrfm-v1", 1376, batch=4)
     assert [len(request["instances"]) for request in server.requests] == [1] * 5
-    image = png(read_image(tmp_path / "images" / images.path[3]), level=6)
+    image = encode_png(read_image(tmp_path / "images" / images.path[3]), level=6)
     assert np.allclose(array.take([images.image_id[3]])[0], vector_of(image, 1376))
     assert server.tokens == ["Bearer a-token"] * 5
 

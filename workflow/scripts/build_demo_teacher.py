@@ -1,6 +1,6 @@
 """Build the demo's stand-in teacher, a SavedModel with CXR Foundation's signature.
 
---spec {"seed": 0, "dimension": 1376} --out resources/demo/teacher
+--spec {"seed": 0, "dimension": 1376} --out FOLDER
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""Check what a study depends on: software, GPUs, and a teacher's SavedModel before it embeds
-200,000 images.
+r"""Check what a study depends on: software, GPUs, and a teacher's SavedModel before a long run.
 
-Without --model it tells the versions and what torch and TensorFlow see of the GPU. With --model it
-loads the teacher and tells its signature, how its graph decodes images, whether it can be trusted
-with a batch, whether it sees what it is given, and how long your images will take.
+Without --model it prints the versions and what torch and TensorFlow see of the GPU. With --model it
+loads the teacher and prints its signature, how its graph decodes images, whether it can be trusted
+with a batch, whether different images get different embeddings, and how long your images will take.
 
     cxrfmkd doctor
-    cxrfmkd doctor --model models/elixr-c-v2-pooled --variant elixr-c-v2-gap --device gpu --images
-    220000
+    cxrfmkd doctor --model models/elixr-c-v2-pooled --variant elixr-c-v2-gap --device gpu \
+        --images 220000
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ import numpy as np
 
 from cxrfmkd.runtime.provenance import PACKAGES
 from cxrfmkd.study.teachers import VARIANTS
-from cxrfmkd.teacher import runtime
-from cxrfmkd.teacher.example import example, png
+from cxrfmkd.teacher.images import encode_png
 from cxrfmkd.teacher.model import TOKENS, Model, canary_images, decoders, model_folder
 from cxrfmkd.teacher.savedmodel import folder_fingerprint
+from cxrfmkd.teacher.tensorflow_setup import choose_device, load_tensorflow
 
 TOOLS = (*PACKAGES, "tensorflow-text", "protobuf", "snakemake", "pydicom")
 SIZE = (2828, 2320)  # an image of CheXpert or MIMIC-CXR, height and width
@@ -35,12 +34,16 @@ CALLS = 5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`."""
     parser.add_argument("--model", help="folder of a SavedModel to examine")
     parser.add_argument(
         "--qformer", default="", help="folder of the Q-Former behind it, for elixr-b-*"
     )
     parser.add_argument(
-        "--variant", choices=list(VARIANTS), help="what the model is; elixr-c-v2-gap if not given"
+        "--variant",
+        choices=list(VARIANTS),
+        default="elixr-c-v2-gap",
+        help="what the model is (default %(default)s)",
     )
     parser.add_argument(
         "--device", choices=["cpu", "gpu"], default="cpu", help="where to run it (default cpu)"
@@ -54,6 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    """Print the environment, and the model if one is given."""
     for name, value in environment():
         print(f"{name:24} {value}")
     if args.model:
@@ -71,46 +75,39 @@ def environment() -> Iterator[tuple[str, str]]:
         except metadata.PackageNotFoundError:
             yield name, "not installed"
     yield "CPU cores", str(len(os.sched_getaffinity(0)))
-    torch_sees = 0
+    torch_gpus = 0
     if find_spec("torch"):
         import torch
 
-        torch_sees = torch.cuda.device_count()
-        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch_sees))
+        torch_gpus = torch.cuda.device_count()
+        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch_gpus))
         yield "torch sees", names or f"no GPU (built for CUDA {torch.version.cuda or 'none'})"
     if find_spec("tensorflow"):
-        gpus = runtime.tensorflow().config.list_physical_devices("GPU")
+        gpus = len(load_tensorflow().config.list_physical_devices("GPU"))
         advice = "; PyTorch's CUDA libraries may be in its way: give it an environment of its own"
-        yield (
-            "TensorFlow sees",
-            f"{len(gpus)} GPU" if gpus else "no GPU" + advice * bool(torch_sees),
-        )
+        yield "TensorFlow sees", f"{gpus} GPU" if gpus else "no GPU" + advice * bool(torch_gpus)
 
 
 def examine(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Everything that section 9 of the teacher's notes leaves to whoever has the weights first."""
     folder = model_folder(args.model)
-    variant = args.variant or "elixr-c-v2-gap"
-    qformer = model_folder(args.qformer) if variant in TOKENS and args.qformer else None
+    qformer = model_folder(args.qformer) if args.variant in TOKENS and args.qformer else None
     yield "model", str(folder)
     yield "fingerprint", folder_fingerprint(folder)
-    tf = runtime.tensorflow()
-    runtime.choose_device(tf, args.device)
-    model = Model(tf, folder, variant, qformer=qformer)
-    for name, kind in model.signature.structured_input_signature[1].items():
-        yield "takes", f"{name}: {kind.dtype.name} {kind.shape}"
-    for name, kind in model.signature.structured_outputs.items():
-        yield "gives", f"{name}: {kind.dtype.name} {kind.shape}"
-    for operation, kind in decoders(model):
-        yield "decodes with", f"{operation} to {kind}"
+    choose_device(load_tensorflow(), args.device)
+    model = Model(folder, args.variant, qformer=qformer)
+    for name, tensor in model.signature.structured_input_signature[1].items():
+        yield "takes", f"{name}: {tensor.dtype.name} {tensor.shape}"
+    for name, tensor in model.signature.structured_outputs.items():
+        yield "gives", f"{name}: {tensor.dtype.name} {tensor.shape}"
+    for operation, dtype in decoders(model):
+        yield "decodes with", f"{operation} to {dtype}"
     yield (
         "embedding",
         f"{len(model.canaries[0])} numbers; two different images differ, as they must",
     )
-    yield (
-        "batches",
-        "any size" if model.batches else "one image a call (asked for two, it does not give both)",
-    )
+    refusal = "one image a call (of two images, it does not embed both)"
+    yield "batches", "any size" if model.takes_batches else refusal
     yield "8-bit values in 16 bits", _low_range(model)
     seconds = _seconds(model)
     yield "time per image", f"{seconds:.3f} s at {SIZE[1]} x {SIZE[0]} pixels on the {args.device}"
@@ -124,19 +121,22 @@ def _low_range(model: Model) -> str:
     """What the model makes of images as newer clients send them. This package never does."""
     image = canary_images()[1]
     low = model.tf.io.encode_png(image[..., None].astype(np.uint16)).numpy()
-    if np.allclose(model.vectors([example(low)])[0], model.canaries[1], rtol=1e-3, atol=1e-3):
-        return "seen as they are"
-    return "black to this graph: do not use files or clients that write them (this package stretches them)"
+    if np.allclose(model.vector(low), model.canaries[1], rtol=1e-3, atol=1e-3):
+        return "decoded as they are"
+    return (
+        "black to this graph: do not use files or clients that write them (this package "
+        "stretches them)"
+    )
 
 
 def _seconds(model: Model) -> float:
     """Median time of a call with one image of full size."""
     y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
-    image = example(png(((x // 9 + y // 11) % 256).astype(np.uint8)))
-    model.vectors([image])
+    png = encode_png(((x // 9 + y // 11) % 256).astype(np.uint8))
+    model.vector(png)
     times = []
     for _ in range(CALLS):
         start = time.perf_counter()
-        model.vectors([image])
+        model.vector(png)
         times.append(time.perf_counter() - start)
     return float(np.median(times))

@@ -1,17 +1,15 @@
-"""The teacher's embeddings of any images, from any source, as a keyed array or a Parquet table.
+r"""Extract the teacher's embeddings of any images, as a keyed array or a Parquet table.
 
-IMAGES is a folder, searched for JPEG, PNG, TIFF and DICOM files, or a CSV or Parquet with the
-columns image_id and path (relative to --images). What is made is checked as in the study, and
-resumes after a kill; images without a vector are listed in excluded.csv. A table whose name ends in
-.parquet has the columns image_id and embedding, and says in its metadata which variant it holds; a
-study reads it with
-`source: parquet`, a folder with `source: npy`.
+IMAGES is a folder, searched for JPEG, PNG, TIFF and DICOM files, or a CSV or Parquet table with the
+columns image_id and path (relative to the folder --images). The embeddings are checked as in the
+study, and a killed extraction resumes; images without a vector are listed in excluded.csv. A table
+whose name ends in .parquet has the columns image_id and embedding, and names its variant in its
+metadata; a study reads it with `source: parquet`, a folder with `source: npy`.
 
-    cxrfmkd embed images/ --source savedmodel --path models/elixr-c-v2-pooled --variant
-    elixr-c-v2-gap \\
-        --device gpu --out embeddings.parquet
-    cxrfmkd embed records.csv --images CheXpert-v1.0 --source dat --path dats/ --variant cxrfm-v1 \\
-        --key chexpert-flat --out embeddings/
+    cxrfmkd embed images/ --source savedmodel --path models/elixr-c-v2-pooled \
+        --variant elixr-c-v2-gap --device gpu --out embeddings.parquet
+    cxrfmkd embed records.csv --images CheXpert-v1.0 --source dat --path dats/ \
+        --variant cxrfm-v1 --key chexpert-flat --out embeddings/
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.datasets.decoding import DICOM
+from cxrfmkd.datasets.decoding import IMAGE_SUFFIXES
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import atomic_write, read_table
@@ -34,11 +32,11 @@ from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import Settings
 from cxrfmkd.teacher.embedding import embed
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
-ROWS = 2048  # a Parquet row group
+ROW_GROUP = 2048
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to `parser`: its own, and a setting's name for every setting."""
     parser.add_argument("images", type=Path, help="folder of images, or table of image_id and path")
     parser.add_argument(
         "--images",
@@ -83,6 +81,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    """Write the embeddings; what an extraction needs to resume is removed at its end."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     records, root = find_images(args.images, args.root)
     settings = {entry.name: getattr(args, entry.name) for entry in fields(Settings)}
@@ -111,7 +110,7 @@ def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, P
         paths = sorted(
             str(path.relative_to(images))
             for path in images.rglob("*")
-            if path.suffix.lower() in SUFFIXES
+            if path.suffix.lower() in IMAGE_SUFFIXES
         )
         records = pd.DataFrame(
             {"image_id": [os.path.splitext(path)[0] for path in paths], "path": paths}
@@ -127,7 +126,7 @@ def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, P
     else:
         raise InputError(f"{images}: there is no such folder or file.")
     if records.empty:
-        raise InputError(f"{images}: no image in it ({', '.join(SUFFIXES)}).")
+        raise InputError(f"{images}: no image in it ({', '.join(IMAGE_SUFFIXES)}).")
     if twice := int(records.image_id.duplicated().sum()):
         raise InputError(
             f"{images}: {twice} images have the image_id of another. Rename them, or give a table."
@@ -148,8 +147,8 @@ def write_parquet(path: Path, array: KeyedArray) -> None:
         atomic_write(path) as partial,
         pq.ParquetWriter(partial, schema, write_statistics=["image_id"]) as writer,
     ):
-        for start in range(0, len(array), ROWS):
-            block = array.data[start : start + ROWS]
+        for start in range(0, len(array), ROW_GROUP):
+            block = array.data[start : start + ROW_GROUP]
             lists = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), block.shape[1])
-            ids = pa.array(array.index.image_id.iloc[start : start + ROWS], pa.string())
+            ids = pa.array(array.index.image_id.iloc[start : start + ROW_GROUP], pa.string())
             writer.write_table(pa.Table.from_arrays([ids, lists], schema=schema))

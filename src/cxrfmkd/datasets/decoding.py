@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 DICOM = (".dcm", ".dicom", ".dic")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 BITS = {"1": 1, "I": 32, "F": 32}
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass, fields
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Teacher, setting
 
-SOURCES = ("savedmodel", "dat", "npy", "npz", "tfrecord", "parquet", "vertex")
+FILE_SUFFIXES = {  # of the sources of ready embeddings
+    "dat": (".dat",),
+    "npy": (".npy",),
+    "npz": (".npz",),
+    "tfrecord": (".tfrecord", ".tfrecords"),
+    "parquet": (".parquet", ".arrow", ".feather"),
+}
+SOURCES = ("savedmodel", *FILE_SUFFIXES, "vertex")
 KEYS = ("image-id", "path", "basename", "chexpert-flat", "mimic-dicom")
 
 

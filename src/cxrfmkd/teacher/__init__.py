@@ -1,1 +1,1 @@
-"""The teacher's embeddings: where they come from, how they are checked, and how new ones are made."""
+"""The teacher's embeddings: their sources, the checks on them, and the extraction of new ones."""

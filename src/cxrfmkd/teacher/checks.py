@@ -1,4 +1,4 @@
-"""What makes a vector impossible, and a table of them suspect.
+"""What makes a vector unusable, and a table of them suspect.
 
 Each of these has happened to users of CXR Foundation without an error: zero vectors for failed
 images, embeddings cast to integers, files read in the wrong number format, one vector for all
@@ -11,22 +11,26 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import write_table
+from cxrfmkd.teacher.rows import EmbeddingRow
 
 LARGEST = 65504.0  # of a float16; CXR-FM's own values stay within 15 of zero
 REPEATED = 0.01  # share of rows that may equal an earlier row: the same image under two names
 BLOCK = 256  # rows in memory at a time
 
 
-def fault(vector: np.ndarray, dimension: int) -> str:
-    """Why `vector` cannot be an embedding; empty if it can.
-
-    vector: shape (n,), any float. dimension: the length that it must have.
-    """
+def unusable_reason(row: EmbeddingRow, dimension: int) -> str:
+    """Why a row has no embedding of `dimension` numbers; empty if it has."""
+    vector = row.vector
+    if row.error or vector is None:
+        return row.error or "no vector"
     if vector.shape != (dimension,):
         return f"a vector of {' x '.join(map(str, vector.shape)) or 'one'} numbers, not {dimension}"
     if not np.isfinite(vector).all():
@@ -41,61 +45,65 @@ def fault(vector: np.ndarray, dimension: int) -> str:
     return ""
 
 
-def check_faults(
-    reasons: dict[str, str], total: int, failed: float, where: str, listed: Path
-) -> None:
-    """Raises InputError if more than the share `failed` of `total` images have a reason to have no
-    vector.
+@dataclass
+class Exclusions:
+    """The images without a usable vector, with the reason of each.
 
-    reasons: image_id -> why it has none. listed: the file in which a user finds them.
+    total: number of all images. allowed: share of them that may have none. location: of the source.
+    listing: the CSV file in which a user finds them. No message names an image, since messages end
+    in logs, which may leave the house.
     """
-    if len(reasons) > failed * total or len(reasons) >= total:
-        counts = ", ".join(
-            f"{n} x {reason}" for reason, n in Counter(reasons.values()).most_common(3)
-        )
-        raise InputError(
-            f"{where}: {len(reasons)} of {total} images have no usable embedding, more than "
-            f"teacher.failed ({failed:g}) "
-            f"allows: {counts}. {listed} lists them. Correct teacher.path, key or variant, repair "
-            "the "
-            "source, or raise teacher.failed."
-        )
+
+    total: int
+    allowed: float
+    location: str
+    listing: Path
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def check(self) -> list[str]:
+        """Write the listing and return its image_ids; raises InputError if they are too many."""
+        table = pd.DataFrame(sorted(self.reasons.items()), columns=["image_id", "reason"])
+        write_table(self.listing, table)
+        if len(table) > self.allowed * self.total or len(table) >= self.total:
+            common = Counter(self.reasons.values()).most_common(3)
+            raise InputError(
+                f"{self.location}: {len(table)} of {self.total} images have no usable embedding, "
+                f"more than teacher.failed ({self.allowed:g}) allows: "
+                f"{', '.join(f'{n} x {reason}' for reason, n in common)}. {self.listing} lists "
+                "them. Correct teacher.path, key or variant, repair the source, or raise "
+                "teacher.failed."
+            )
+        return list(table.image_id)
 
 
-def repeats(data: np.ndarray, image_ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Images whose vector an earlier image has too, bit for bit: (image, earlier image)."""
-    seen: dict[bytes, str] = {}
-    found = []
+def check_repeats(data: np.ndarray, image_ids: Iterable[str], location: str, listing: Path) -> int:
+    """List the images whose vector an earlier image has too, bit for bit; return their number.
+
+    data: shape (n, dimension). listing: CSV file to write. Raises InputError if more vectors repeat
+    than images can be in a dataset twice.
+    """
+    first_images: dict[bytes, str] = {}
+    repeats = []
     for vector, image_id in zip(data, image_ids, strict=True):
-        first = seen.setdefault(
-            hashlib.blake2b(vector.tobytes(), digest_size=16).digest(), image_id
-        )
-        if first != image_id:
-            found.append((image_id, first))
-    return found
-
-
-def check_repeats(found: list[tuple[str, str]], total: int, where: str, listed: Path) -> None:
-    """Raises InputError if more vectors repeat than images can be in a dataset twice; `listed` names them."""
-    if len(found) > max(1, REPEATED * total):
+        digest = hashlib.blake2b(vector.tobytes(), digest_size=16).digest()
+        earlier = first_images.setdefault(digest, image_id)
+        if earlier != image_id:
+            repeats.append((image_id, earlier))
+    write_table(listing, pd.DataFrame(repeats, columns=["image_id", "equals"]))
+    if len(repeats) > max(1, REPEATED * len(data)):
         raise InputError(
-            f"{where}: {len(found)} of {total} vectors equal another image's, bit for bit "
-            f"({listed} lists them). Either "
-            "many images were saved under one name, or the teacher did not see its images (black "
-            "images?)."
+            f"{location}: {len(repeats)} of {len(data)} vectors equal another image's, bit for bit "
+            f"({listing} lists them). Either many images were saved under one name, or the teacher "
+            "did not see its images (black images?)."
         )
+    return len(repeats)
 
 
 def summary(data: np.ndarray) -> dict:
-    """Facts about all vectors: range, norms, and channels that never vary. data: shape (n, dimension), float32."""
-    low = np.full(data.shape[1], np.inf)
-    high = np.full(data.shape[1], -np.inf)
-    norms = []
-    for start in range(0, len(data), BLOCK):
-        block = np.asarray(data[start : start + BLOCK], np.float64)
-        low = np.minimum(low, block.min(0))
-        high = np.maximum(high, block.max(0))
-        norms.append(np.linalg.norm(block, axis=1))
+    """Range, norm and constant channels of all vectors. data: shape (n, dimension), float32."""
+    low, high = data.min(0), data.max(0)
+    blocks = (data[start : start + BLOCK] for start in range(0, len(data), BLOCK))
+    norms = [np.linalg.norm(np.asarray(block, np.float64), axis=1) for block in blocks]
     return {
         "smallest": float(low.min()),
         "largest": float(high.max()),
@@ -104,21 +112,20 @@ def summary(data: np.ndarray) -> dict:
     }
 
 
-def check_variants(claims: dict[str, str], variant: str) -> None:
+def check_variants(variants: dict[str, str], variant: str) -> None:
     """Raises InputError if a file says that it holds another variant than the config does.
 
-    claims: file -> the variant that its own metadata names.
+    variants: file -> the variant that its own metadata names.
     """
-    if len(set(claims.values())) > 1:
+    if len(set(variants.values())) > 1:
         raise InputError(
             "two teacher variants in one table: "
-            f"{some([f'{file} says {v}' for file, v in claims.items()])}. "
-            "They are different embedding spaces even where their vectors are equally long; keep "
-            "them apart."
+            f"{some([f'{file} says {named}' for file, named in variants.items()])}. They are "
+            "different embedding spaces even where their vectors are equally long; keep them apart."
         )
-    for file, claimed in claims.items():
-        if claimed != variant:
+    for file, named in variants.items():
+        if named != variant:
             raise InputError(
-                f"{file}: holds embeddings of {claimed}, but teacher.variant is {variant}. Correct "
+                f"{file}: holds embeddings of {named}, but teacher.variant is {variant}. Correct "
                 "one of them."
             )

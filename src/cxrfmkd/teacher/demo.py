@@ -1,5 +1,4 @@
-"""A stand-in teacher for studies without Google's weights: the real signature, fixed filters
-inside.
+"""A stand-in teacher for studies without Google's weights: the real signature, fixed filters.
 
 CXR Foundation's weights are gated, so the demo cannot bring them. This SavedModel takes and gives
 what theirs does (`input_example`: one serialized tf.train.Example, `feature_maps_0`: 1 x 8 x 8 x
@@ -20,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from cxrfmkd.runtime.files import atomic_folder
-from cxrfmkd.teacher import runtime
+from cxrfmkd.teacher.tensorflow_setup import load_tensorflow
 
-tf = runtime.tensorflow()
+tf = load_tensorflow()
 
 SIDE = 128  # pixels that the image is resized to
 CELLS = 8
@@ -34,7 +33,7 @@ VARIATION = 3.0  # spread of what differs between images, beside a common vector
 
 
 def wavelets() -> np.ndarray:
-    """Morlet wavelets with zero sum: shape (7, 7, 1, 8), the real parts of four orientations, then the imaginary."""
+    """Morlet wavelets with zero sum, four orientations: (7, 7, 1, 8), real, then imaginary."""
     offsets = np.arange(-REACH, REACH + 1)
     y, x = np.meshgrid(offsets, offsets, indexing="ij")
     envelope = np.exp(-(x**2 + y**2) / (2 * 1.3**2))
@@ -49,7 +48,10 @@ def wavelets() -> np.ndarray:
 
 
 def gates(generator: np.random.Generator, channels: int) -> np.ndarray:
-    """Where each channel looks: shape (8, 8, channels), Gaussian bumps of random place and width, mean square 1."""
+    """Each channel's weights over the cells: shape (8, 8, channels), float32.
+
+    Gaussian bumps of random centre and width, mean square 1.
+    """
     centre = (np.arange(CELLS) + 0.5) / CELLS
     y, x = (axis[..., None] for axis in np.meshgrid(centre, centre, indexing="ij"))
     middle_y, middle_x = generator.uniform(0, 1, (2, channels))
@@ -59,7 +61,10 @@ def gates(generator: np.random.Generator, channels: int) -> np.ndarray:
 
 
 def noise_images(generator: np.random.Generator, count: int = NOISE) -> np.ndarray:
-    """Images of noise whose spectrum falls as a photograph's does: shape (count, SIDE, SIDE, 1), float32, 0 to 1."""
+    """Images of noise whose spectrum falls as a photograph's does.
+
+    Returns shape (count, SIDE, SIDE, 1), float32, 0 to 1.
+    """
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE)))
     frequency[0, 0] = 1 / SIDE
     white = np.fft.fft2(generator.standard_normal((count, SIDE, SIDE)))
@@ -69,7 +74,7 @@ def noise_images(generator: np.random.Generator, count: int = NOISE) -> np.ndarr
 
 
 def common_vector(generator: np.random.Generator, dimension: int) -> np.ndarray:
-    """What all images share: standard normal, with one channel in 200 a spike of 8 to 14 either way."""
+    """What all images share: standard normal, one channel in 200 a spike of ±8 to ±14."""
     vector = generator.standard_normal(dimension)
     spikes = generator.choice(dimension, max(1, dimension // 200), replace=False)
     vector[spikes] = generator.uniform(8, 14, len(spikes)) * generator.choice([-1, 1], len(spikes))
@@ -77,7 +82,7 @@ def common_vector(generator: np.random.Generator, dimension: int) -> np.ndarray:
 
 
 def _respond(images, bank):
-    """Wavelet responses of images (n, h, w, 1): modulus (n, h, w, 4), and the signed response (n, h, w, 8)."""
+    """Wavelet responses of images (n, h, w, 1): modulus (n, h, w, 4), signed (n, h, w, 8)."""
     edge = [REACH, REACH]
     signed = tf.nn.conv2d(
         tf.pad(images, [[0, 0], edge, edge, [0, 0]], "SYMMETRIC"), bank, 1, "VALID"
@@ -96,7 +101,7 @@ def _cells(images):
 
 
 def describe(grey, bank):
-    """What each cell of an image (1, SIDE, SIDE, 1), 0 to 1, looks like: (1, 8, 8, channels), float32."""
+    """Describe the cells of an image (1, SIDE, SIDE, 1), 0 to 1: (1, 8, 8, channels), float32."""
     mean = _cells(grey)
     spread = tf.sqrt(tf.maximum(_cells(grey**2) - mean**2, 0.0))
     spread = tf.math.log(spread + 1e-2)
@@ -144,7 +149,7 @@ class DemoTeacher(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="input_example")])
     def embed(self, input_example):
-        """One serialized Example to its feature map; two or more are refused, as by the real model."""
+        """One serialized Example to its feature map; more are refused, as by the real model."""
         one = tf.ensure_shape(input_example, [1])
         feature = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
         encoded = tf.io.parse_single_example(one[0], feature)["image/encoded"]

@@ -1,4 +1,4 @@
-"""Images read and packed by a pool of processes, in order, a few ahead of the model that takes them."""
+"""Images read by a pool of processes, in order, a few ahead of the model that embeds them."""
 
 from __future__ import annotations
 
@@ -10,73 +10,106 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from cxrfmkd.runtime.processes import leave_with_parent
-from cxrfmkd.teacher.example import example, png
-from cxrfmkd.teacher.raster import read_image
+import numpy as np
+import pandas as pd
 
-AHEAD = 4  # images in flight per process
+from cxrfmkd.runtime.processes import leave_with_parent
+from cxrfmkd.teacher.images import encode_png, read_image
+from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
+
+IMAGES_PER_WORKER = 4  # read ahead of the model
 
 
 @dataclass(frozen=True)
-class Image:
-    """An image ready for the model, or why it is not.
+class EncodedImage:
+    """An image ready for the model, or the reason why it is not.
 
-    example: serialized tf.train.Example; empty if `error` says something.
+    png: the greyscale PNG that the model gets; empty if there is an error.
     """
 
-    example: bytes = b""
+    path: Path
+    png: bytes = b""
     height: int = 0
     width: int = 0
     bits: int = 0
     error: str = ""
 
 
-def pack(path: Path, level: int = 0) -> Image:
-    """Read one file and wrap it, compressed by `level`; whatever goes wrong becomes the image's
-    `error`.
+def encode_image(path: Path, level: int = 0) -> EncodedImage:
+    """Read one file and encode it, compressed by `level`; a failure becomes the image's `error`.
 
-    An error does not name the file: it is counted in logs.
+    An error does not name the file, since logs count errors.
     """
     try:
         pixels = read_image(path)
         height, width = pixels.shape
-        return Image(example(png(pixels, level)), height, width, 8 * pixels.dtype.itemsize)
+        return EncodedImage(
+            path, encode_png(pixels, level), height, width, 8 * pixels.dtype.itemsize
+        )
     except FileNotFoundError:
-        return Image(error="the image file is missing")
+        return EncodedImage(path, error="the image file is missing")
     except Exception as error:
         reason = " ".join(str(error).replace(str(path), "it").split())
-        return Image(error=f"unreadable image: {type(error).__name__}: {reason}")
+        return EncodedImage(path, error=f"unreadable image: {type(error).__name__}: {reason}")
 
 
 class Feeder:
     """A pool of `workers` processes; with one, images are read in this process."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self._pool = (
-            ProcessPoolExecutor(
-                workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=leave_with_parent,
-            )
-            if workers > 1
-            else None
-        )
+    def __init__(self, workers: int, level: int = 0) -> None:
+        self.workers, self.level = workers, level
+        self._pool: ProcessPoolExecutor | None = None
+        if workers > 1:
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(workers, spawn, initializer=leave_with_parent)
 
     def close(self) -> None:
+        """End the pool; what is not begun is dropped."""
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def images(self, paths: Sequence[Path]) -> Iterator[Image]:
-        """The images of `paths`, one for each, in their order."""
+    def images(self, paths: Sequence[Path]) -> Iterator[EncodedImage]:
+        """Yield the images of `paths`, one for each, in their order."""
         if self._pool is None:
-            yield from map(pack, paths)
+            for path in paths:
+                yield encode_image(path, self.level)
             return
         remaining = iter(paths)
-        waiting: deque[Future[Image]] = deque()
+        pending: deque[Future[EncodedImage]] = deque()
         while True:
-            for path in islice(remaining, AHEAD * self.workers - len(waiting)):
-                waiting.append(self._pool.submit(pack, path))
-            if not waiting:
+            for path in islice(remaining, IMAGES_PER_WORKER * self.workers - len(pending)):
+                pending.append(self._pool.submit(encode_image, path, self.level))
+            if not pending:
                 return
-            yield waiting.popleft().result()
+            yield pending.popleft().result()
+
+
+class ImageSource(EmbeddingSource):
+    """A source that makes embeddings from images, batch by batch; images that fail pass by."""
+
+    images_root: Path
+    batch: int = 1
+    _feeder: Feeder
+
+    def rows(self, images: pd.DataFrame) -> Iterator[EmbeddingRow]:
+        """Yield one row for every image, in their order."""
+        encoded_images = self._feeder.images([self.images_root / path for path in images.path])
+        pending: list[tuple[str, EncodedImage]] = []
+        for pair in zip(images.image_id, encoded_images, strict=True):
+            pending.append(pair)
+            if len(pending) >= self.batch:
+                yield from self._embed(pending)
+                pending = []
+        yield from self._embed(pending)
+
+    def _embed(self, pending: list[tuple[str, EncodedImage]]) -> Iterator[EmbeddingRow]:
+        readable = [image for _, image in pending if not image.error]
+        answers = iter(self.answers(readable) if readable else [])
+        for image_id, image in pending:
+            answer = image.error or next(answers)
+            vector, error = (None, answer) if isinstance(answer, str) else (answer, "")
+            yield EmbeddingRow(image_id, vector, error, image.height, image.width, image.bits)
+
+    def answers(self, images: Sequence[EncodedImage]) -> list[np.ndarray | str]:
+        """Return each image's vector, float32, or why the model refused it."""
+        raise NotImplementedError

@@ -8,7 +8,7 @@ from cxrfmkd.study.teachers import VARIANTS
 
 
 def pool(answer: np.ndarray, variant: str, pooling: str = "mean") -> np.ndarray:
-    """One image's embedding: shape (dimension,), float32.
+    """Reduce one image's answer to its embedding: shape (dimension,), float32.
 
     answer: any float, axes of length 1 anywhere (Google's endpoint nests a vector twice). A map
     (height, width, channels) becomes its mean; tokens, as a matrix or laid end to end, their mean

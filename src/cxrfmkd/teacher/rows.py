@@ -1,20 +1,19 @@
-"""What every source of embeddings gives: rows of (image_id, vector or reason), each found by its key."""
+"""What every source of embeddings gives: one row an image, with its vector or a reason."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 
 @dataclass(frozen=True)
-class Row:
+class EmbeddingRow:
     """One image's embedding, or why there is none.
 
-    vector: shape (dimension,), float32; None if `error` says something.
+    vector: shape (dimension,), float32; None if there is an error.
     height, width, bits: of the image that the teacher saw; 0 where unknown.
     """
 
@@ -26,19 +25,19 @@ class Row:
     bits: int = 0
 
 
-class Source(Protocol):
+class EmbeddingSource:
     """Where embeddings come from.
 
-    facts: what decides the vectors, JSON-serialisable, known before any is read.
-    keys: the keys of the vectors that it holds, one each; None for a source that makes them from
-    images.
+    provenance: what decides the vectors, JSON-serialisable, available before any is read.
+    stored_keys: the keys of its vectors, one each; None for a source that makes them from images.
     """
 
-    facts: dict
-    keys: list[str] | None
+    provenance: dict
+    stored_keys: list[str] | None = None
 
-    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
-        """A row for every image (columns image_id, path, key), in any order; none twice."""
+    def rows(self, images: pd.DataFrame) -> Iterator[EmbeddingRow]:
+        """Yield one row for every image (columns image_id, path, key), in any order."""
+        raise NotImplementedError
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Free processes and files that the source holds."""

@@ -14,17 +14,18 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.provenance import fingerprint, sha256
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import Settings
-from cxrfmkd.teacher import runtime
-from cxrfmkd.teacher.feeding import Feeder, Image
+from cxrfmkd.teacher.examples import serialize_example
+from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource
 from cxrfmkd.teacher.model import TOKENS, Model, model_folder
-from cxrfmkd.teacher.rows import Row
+from cxrfmkd.teacher.rows import EmbeddingRow
+from cxrfmkd.teacher.tensorflow_setup import choose_device, load_tensorflow
 
 log = logging.getLogger(__name__)
 PREPROCESSING = "8 bit as it is, deeper stretched to 16 bit; never resized"
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Short hash of every file of a SavedModel but `fingerprint.pb`, which changes with each saving."""
+    """Hash every file of a SavedModel but `fingerprint.pb`, which differs at each saving."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return fingerprint(
         {
@@ -35,35 +36,28 @@ def folder_fingerprint(folder: Path) -> str:
     )
 
 
-class SavedModel:
+class SavedModel(ImageSource):
     """Embeddings from a local SavedModel. TensorFlow is loaded when the first image comes."""
-
-    keys = None
 
     def __init__(self, settings: Settings, teacher: Teacher, images_root: Path) -> None:
         if settings.variant == "cxrfm-v1":
             raise InputError(
                 "teacher.variant is cxrfm-v1, but its weights were never released, so no "
-                "SavedModel gives it. "
-                "ELIXR-C's vector of the same length is another embedding: set variant: "
-                "elixr-c-v2-gap."
+                "SavedModel gives it. ELIXR-C's vector of the same length is another embedding: "
+                "set variant: elixr-c-v2-gap."
             )
         if (settings.variant in TOKENS) != bool(settings.qformer):
             raise InputError(
                 f"teacher.variant is {settings.variant} and teacher.qformer is "
-                f"{settings.qformer or 'not set'}: "
-                f"{', '.join(TOKENS)} need the Q-Former's folder (pax-elixr-b-text), and nothing "
-                "else does."
+                f"{settings.qformer or 'not set'}: {', '.join(TOKENS)} need the Q-Former's folder "
+                "(pax-elixr-b-text), and nothing else does."
             )
         if len(settings.path) != 1:
             raise InputError(f"teacher.path has {len(settings.path)} entries; a SavedModel is one.")
-        self.settings = settings
-        self.dimension = teacher.dimension
-        self.workers = teacher.workers
-        self.images_root = images_root
+        self.settings, self.teacher, self.images_root = settings, teacher, images_root
         self.folder = model_folder(settings.path[0])
         self.qformer = model_folder(settings.qformer) if settings.qformer else None
-        self.facts = {
+        self.provenance = {
             "variant": settings.variant,
             "model": folder_fingerprint(self.folder),
             "qformer": folder_fingerprint(self.qformer) if self.qformer else None,
@@ -73,68 +67,51 @@ class SavedModel:
             "batch": settings.batch,
             "tensorflow": metadata.version("tensorflow"),
         }
-        self._feeder: Feeder | None = None
         self._model: Model | None = None
-        self._batch = 1
 
-    def _open(self) -> tuple[Feeder, Model]:
-        if self._feeder is None or self._model is None:
-            self._feeder = Feeder(self.workers)
-            tf = runtime.tensorflow()
-            runtime.choose_device(tf, self.settings.device)
-            pooling = self.settings.pooling
-            self._model = Model(tf, self.folder, self.settings.variant, pooling, self.qformer)
-            length = len(self._model.canaries[0])
-            if length != self.dimension:
+    @property
+    def model(self) -> Model:
+        """The loaded model, once its answers to known images are as they must be."""
+        if self._model is None:
+            self._feeder = Feeder(self.teacher.workers)  # before TensorFlow starts its threads
+            choose_device(load_tensorflow(), self.settings.device)
+            model = Model(self.folder, self.settings.variant, self.settings.pooling, self.qformer)
+            length = len(model.canaries[0])
+            if length != self.teacher.dimension:
                 raise InputError(
                     f"{self.folder}: gives vectors of {length} numbers, but teacher.dimension is "
-                    f"{self.dimension}."
+                    f"{self.teacher.dimension}."
                 )
-            self._batch = self.settings.batch
-            if self._batch > 1 and not self._model.batches:
+            self.batch = self.settings.batch
+            if self.batch > 1 and not model.takes_batches:
                 log.info("teacher: the model takes one image at a time, so batch is 1")
-                self._batch = 1
-        return self._feeder, self._model
+                self.batch = 1
+            self._model = model
+        return self._model
 
     def close(self) -> None:
-        if self._feeder:
+        """End the processes that read images."""
+        if self._model:
             self._feeder.close()
-        self._feeder = self._model = None
+        self._model = None
 
-    def rows(self, images: pd.DataFrame) -> Iterator[Row]:
-        """A row for every image, in their order."""
-        feeder, model = self._open()
-        names = iter(images.image_id)
-        waiting: list[tuple[str, Image]] = []
-        for image in feeder.images([self.images_root / path for path in images.path]):
-            waiting.append((next(names), image))
-            if len(waiting) >= self._batch:
-                yield from self._embed(model, waiting)
-                waiting = []
-        yield from self._embed(model, waiting)
+    def rows(self, images: pd.DataFrame) -> Iterator[EmbeddingRow]:
+        """Yield one row for every image, in their order."""
+        _ = self.model  # loads it, and decides the batch
+        yield from super().rows(images)
 
-    def _embed(self, model: Model, images: list[tuple[str, Image]]) -> Iterator[Row]:
-        """The rows of one batch; images that could not be read pass by with their reason."""
-        good = [image.example for _, image in images if not image.error]
-        answers = iter(self._answers(model, good))
-        for image_id, image in images:
-            answer = image.error or next(answers)
-            facts = {"height": image.height, "width": image.width, "bits": image.bits}
-            if isinstance(answer, str):
-                yield Row(image_id, None, answer, **facts)
-            else:
-                yield Row(image_id, answer, **facts)
+    def answers(self, images: Sequence[EncodedImage]) -> list[np.ndarray | str]:
+        """Return a vector for each image, or why the model refused it."""
+        return self._vectors([serialize_example(image.png) for image in images])
 
-    def _answers(self, model: Model, examples: Sequence[bytes]) -> list[np.ndarray | str]:
-        """A vector for each example, or why the model refused it. A batch that fails is tried in halves."""
-        if not examples:
-            return []
-        errors = model.tf.errors
+    def _vectors(self, examples: Sequence[bytes]) -> list[np.ndarray | str]:
+        """Vectors or refusals; a batch that fails is tried in halves."""
+        errors = load_tensorflow().errors
         try:
-            return list(model.vectors(examples))
+            return list(self.model.vectors(examples))
         except (errors.InvalidArgumentError, errors.ResourceExhaustedError) as error:
             if len(examples) == 1:
                 reason = str(error.message).splitlines()[0]
                 return [f"refused by the model: {type(error).__name__}: {reason}"]
             middle = len(examples) // 2
-            return self._answers(model, examples[:middle]) + self._answers(model, examples[middle:])
+            return self._vectors(examples[:middle]) + self._vectors(examples[middle:])

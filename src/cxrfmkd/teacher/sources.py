@@ -6,26 +6,19 @@ from pathlib import Path
 
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.study.teachers import Settings
-from cxrfmkd.teacher.rows import Source
+from cxrfmkd.teacher.files import FILE_READERS
+from cxrfmkd.teacher.rows import EmbeddingSource
+from cxrfmkd.teacher.savedmodel import SavedModel
+from cxrfmkd.teacher.tables import EmbeddingTables
+from cxrfmkd.teacher.vertex import Endpoint
+
+STORED_SOURCES = FILE_READERS | {"parquet": EmbeddingTables}
+MODEL_SOURCES = {"savedmodel": SavedModel, "vertex": Endpoint}
 
 
-def open_source(settings: Settings, teacher: Teacher, images_root: Path) -> Source:
-    """The source that `settings` name; raises InputError where it cannot be used."""
+def open_source(settings: Settings, teacher: Teacher, images_root: Path) -> EmbeddingSource:
+    """Open the source that `settings` name; raises InputError where it cannot be used."""
     settings.check_dimension(teacher)
-    match settings.source:
-        case "savedmodel":
-            from cxrfmkd.teacher.savedmodel import SavedModel
-
-            return SavedModel(settings, teacher, images_root)
-        case "vertex":
-            from cxrfmkd.teacher.vertex import Endpoint
-
-            return Endpoint(settings, teacher, images_root)
-        case "parquet":
-            from cxrfmkd.teacher.tables import Tables
-
-            return Tables(settings, teacher)
-    from cxrfmkd.teacher import files
-
-    readers = {"dat": files.Dat, "npy": files.npy, "npz": files.npz, "tfrecord": files.tfrecords}
-    return readers[settings.source](settings, teacher)
+    if settings.source in MODEL_SOURCES:
+        return MODEL_SOURCES[settings.source](settings, teacher, images_root)
+    return STORED_SOURCES[settings.source](settings, teacher)

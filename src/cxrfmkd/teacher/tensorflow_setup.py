@@ -1,7 +1,8 @@
-"""TensorFlow, imported only where a model runs, quiet, and on the device that was asked for."""
+"""TensorFlow, imported only where it is used, quiet, and on the device that was asked for."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import logging
@@ -9,10 +10,12 @@ import os
 from types import ModuleType
 
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.teachers import FILE_SUFFIXES
 
 
-def tensorflow() -> ModuleType:
-    """TensorFlow with its start-up chatter off.
+@functools.cache
+def load_tensorflow() -> ModuleType:
+    """Import TensorFlow with its start-up messages off.
 
     `tensorflow_text` is imported beside it where it is installed: CXR Foundation's models name its
     operations, and fail to load without them.
@@ -23,10 +26,10 @@ def tensorflow() -> ModuleType:
     try:
         tf = importlib.import_module("tensorflow")
     except ImportError as error:
+        ready = ", ".join(source for source in FILE_SUFFIXES if source != "tfrecord")
         raise InputError(
-            f"TensorFlow cannot be imported ({error}). A SavedModel teacher needs it: "
-            "pip install tensorflow, or use a source of ready embeddings (dat, npy, npz, tfrecord, "
-            "parquet)."
+            f"TensorFlow cannot be imported ({error}). This teacher.source needs it: "
+            f"pip install tensorflow, or use ready embeddings ({ready})."
         ) from error
     if importlib.util.find_spec("tensorflow_text"):
         importlib.import_module("tensorflow_text")
@@ -36,21 +39,21 @@ def tensorflow() -> ModuleType:
 def choose_device(tf: ModuleType, device: str) -> None:
     """Make `tf` use the CPU alone ("cpu") or a GPU ("gpu"), whose memory it takes only as needed.
 
-    Raises InputError if a GPU is asked for and TensorFlow sees none, which it would otherwise pass
-    over in silence and be a hundred times slower.
+    Raises InputError if a GPU is asked for and TensorFlow sees none: it would otherwise use the
+    CPU without a word, a hundred times slower.
     """
     if device not in ("cpu", "gpu"):
         raise InputError(f"teacher.device is {device!r}; it must be cpu or gpu.")
-    found = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.list_physical_devices("GPU")
     if device == "cpu":
         if tf.config.get_visible_devices("GPU"):
             tf.config.set_visible_devices([], "GPU")
         return
-    if not found:
+    if not gpus:
         raise InputError(
             "teacher.device is gpu, but TensorFlow sees no GPU. Run it on a GPU node, in an "
-            "environment whose "
-            "CUDA libraries TensorFlow can load (PyTorch's may be in the way), or set device: cpu."
+            "environment whose CUDA libraries TensorFlow can load (PyTorch's may be in the way), "
+            "or set device: cpu."
         )
-    for gpu in found:
+    for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

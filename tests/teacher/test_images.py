@@ -9,10 +9,8 @@ import pytest
 from made_teachers import drawing
 from PIL import Image
 
-from cxrfmkd.teacher.example import example, png
-from cxrfmkd.teacher.feeding import Feeder, pack
-from cxrfmkd.teacher.raster import read_image
-from cxrfmkd.teacher.tfrecord import parse_example
+from cxrfmkd.teacher.feeding import Feeder, encode_image
+from cxrfmkd.teacher.images import encode_png, read_image
 
 
 def deep(seed: int = 0) -> np.ndarray:
@@ -23,26 +21,20 @@ def deep(seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("level", [0, 6])
 @pytest.mark.parametrize("image", [drawing(0), drawing(1, 1, 7), deep(), deep().astype(">u2")])
 def test_png_holds_exactly_the_pixels(image, level):
-    decoded = np.asarray(Image.open(io.BytesIO(png(image, level))))
+    decoded = np.asarray(Image.open(io.BytesIO(encode_png(image, level))))
     assert np.array_equal(decoded, image)
 
 
 def test_png_with_8_bit_values_in_16_bits_is_refused():
     with pytest.raises(ValueError, match="8-bit values"):
-        png(drawing(0).astype(np.uint16))
+        encode_png(drawing(0).astype(np.uint16))
 
 
 def test_png_of_colour_or_floats_is_refused():
     with pytest.raises(ValueError, match="3-D"):
-        png(np.zeros((2, 2, 3), np.uint8))
+        encode_png(np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(ValueError, match="float32"):
-        png(np.zeros((2, 2), np.float32))
-
-
-def test_example_holds_image_and_format_and_nothing_else():
-    content = png(drawing(0))
-    parsed = parse_example(example(content))
-    assert parsed == {"image/encoded": [content], "image/format": [b"png"]}
+        encode_png(np.zeros((2, 2), np.float32))
 
 
 def test_8_bit_images_pass_as_they_are(tmp_path):
@@ -98,9 +90,9 @@ def test_whatever_is_wrong_with_a_file_is_a_reason_not_a_crash(tmp_path):
     content = (tmp_path / "cut.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
     (tmp_path / "text.png").write_text("not an image")
-    assert pack(tmp_path / "cut.jpg").error.startswith("unreadable image: OSError")
-    assert "UnidentifiedImageError" in pack(tmp_path / "text.png").error
-    assert pack(tmp_path / "none.png").error == "the image file is missing"
+    assert encode_image(tmp_path / "cut.jpg").error.startswith("unreadable image: OSError")
+    assert "UnidentifiedImageError" in encode_image(tmp_path / "text.png").error
+    assert encode_image(tmp_path / "none.png").error == "the image file is missing"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -115,7 +107,7 @@ def test_feeder_keeps_the_order_and_every_image(tmp_path, workers):
     feeder.close()
     assert [image.height for image in images] == [20 + i if i != 4 else 0 for i in range(11)]
     assert [bool(image.error) for image in images] == [i == 4 for i in range(11)]
-    assert images[3] == pack(paths[3])
+    assert images[3] == encode_image(paths[3])
 
 
 def test_dicom_is_rescaled_windowed_by_its_first_window_and_inverted(tmp_path):
