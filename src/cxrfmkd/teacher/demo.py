@@ -124,7 +124,7 @@ def describe(grey, bank):
     return tf.concat(channels, axis=-1)
 
 
-class DemoTeacher(tf.Module):
+class DemoTeacher(tf.Module):  # type: ignore[name-defined]  # a function imports tf
     """The stand-in as a TensorFlow module.
 
     seed: every number in it follows from this; equal seeds give equal embeddings.

@@ -48,7 +48,8 @@ def embed(
     exclusions = Exclusions(len(records), teacher.failed, location, Path(out) / "excluded.csv")
     with closing(open_source(source_settings, teacher, Path(images_root))) as source:
         if source.stored_keys is None:
-            images, counts = records[["image_id", "path"]].assign(key=records.image_id), {}
+            images = records[["image_id", "path"]].assign(key=records.image_id)
+            counts: dict = {}
             rows = extract(source, images, Path(images_root), Path(shards), teacher)
         else:
             rule = source_settings.rule

@@ -99,7 +99,7 @@ def dat_files(settings: Settings, teacher: Teacher) -> StoredVectors:
     The same converter has written both, depending on the version of protobuf beside it.
     """
     numbers = int(np.prod(VARIANTS[settings.variant].shape or (teacher.dimension,)))
-    types = {4 * numbers: np.dtype("<f4"), 8 * numbers: np.dtype("<f8")}
+    types: dict[int, np.dtype] = {4 * numbers: np.dtype("<f4"), 8 * numbers: np.dtype("<f8")}
     sizes = Counter(path.stat().st_size for _, path in find_files(settings))
     counts = {size: sizes[size] for size in types if sizes[size]}
     if len(counts) > 1:

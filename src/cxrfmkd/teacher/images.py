@@ -32,8 +32,9 @@ def read_image(path: str | Path) -> np.ndarray:
         pixels = read_dicom(path)[0]
     else:
         with Image.open(path) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise ValueError(f"{image.n_frames} frames in one file")
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise ValueError(f"{frames} frames in one file")
             pixels = np.asarray(image if image.mode in DEEP else image.convert("L"))
     if pixels.min() == pixels.max():
         raise ValueError(f"a blank image: every pixel is {pixels.min()}")
@@ -72,7 +73,7 @@ def encode_png(image: np.ndarray, level: int = 0) -> bytes:
     lines = np.zeros((height, 1 + width * sample_bytes), np.uint8)  # filter 0, then pixels
     lines[:, 1:] = np.ascontiguousarray(image, f">u{sample_bytes}").view(np.uint8)
     header = struct.pack(">IIBBBBB", width, height, 8 * sample_bytes, 0, 0, 0, 0)
-    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(lines, level)), (b"IEND", b"")
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(lines.data, level)), (b"IEND", b"")
     parts = [PNG_SIGNATURE]
     for kind, content in chunks:
         crc = zlib.crc32(content, zlib.crc32(kind))

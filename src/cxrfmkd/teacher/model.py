@@ -8,8 +8,9 @@ every call. Source: teacher extraction notes, sections 2.2 to 2.4.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Model:
         self.folder, self.variant, self.pooling = folder, variant, pooling
         # The loaded objects are kept: a signature alone does not hold its variables.
         self._loaded, self.signature = _load(folder, [INPUT], OUTPUT)
-        self._image_tokens = None
+        self._image_tokens: Any = None
         if qformer:
             self._qformer, self._image_tokens = _load(qformer, QFORMER_INPUTS, TOKENS[variant])
 
@@ -85,7 +86,7 @@ class Model:
 
     def vectors(self, examples: Sequence[bytes]) -> np.ndarray:
         """Embeddings of serialized Examples: shape (n, dimension), float32, row i of example i."""
-        answers = self.maps(examples)
+        answers = list(self.maps(examples))
         if self._image_tokens:
             answers = [self._tokens(feature_map) for feature_map in answers]
         return np.stack([pool(answer, self.variant, self.pooling) for answer in answers])
@@ -109,7 +110,7 @@ class Model:
         Raises InputError if they are equal: then the model is blind to what it is given.
         """
         vectors = [self.vector(encode_png(image)) for image in canary_images()]
-        if np.array_equal(*vectors):
+        if np.array_equal(vectors[0], vectors[1]):
             raise InputError(
                 f"{self.folder}: two different images have the same embedding, so the model does "
                 "not see what it is given. `cxrfmkd doctor` says how its graph decodes images."
@@ -127,7 +128,7 @@ class Model:
         return np.allclose(together, self.canaries, rtol=1e-4, atol=1e-4)
 
 
-def _load(folder: Path, inputs: list[str], output: str) -> tuple[object, Callable]:
+def _load(folder: Path, inputs: list[str], output: str) -> tuple[Any, Any]:
     """A SavedModel and its serving signature, whose names must be those expected."""
     loaded = load_tensorflow().saved_model.load(str(folder))
     if "serving_default" not in loaded.signatures:
