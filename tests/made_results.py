@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,6 +43,22 @@ def settings(*, race: bool = True, transfer: bool = True, synthetic: bool = Fals
     found["bias"]["attributes"] = [name for name in attributes if name != "view"]
     found["resampling"]["method"] = "weights" if race else "none"
     return found
+
+
+def report_spec(*, race: bool = True, transfer: bool = True, synthetic: bool = False) -> dict:
+    """What the report is told of that study besides its results."""
+    plan, values = (
+        shape(race=race, transfer=transfer),
+        settings(race=race, transfer=transfer, synthetic=synthetic),
+    )
+    stages = {name: values[name]["attributes"] for name in ("evaluation", "bias")}
+    return {
+        "settings": values,
+        "datasets": plan.datasets,
+        "trained": plan.trained,
+        "balanced": plan.resampled,
+        "attributes": {name: copy.deepcopy(stages) for name in plan.datasets},
+    }
 
 
 def shape(*, race: bool = True, transfer: bool = True) -> Shape:
@@ -134,18 +151,14 @@ def _records(folder: Path, name: str, race: bool) -> None:
     write_table(
         folder / "images/excluded.csv", pd.DataFrame(excluded, columns=["image_id", "reason"])
     )
-    levels = {"sex": {"Female": 140, "Male": 157, "blank": 3}, "view": {"AP": 200, "PA": 100}}
+    levels: dict = {"sex": {"Female": 140, "Male": 157, "blank": 3}, "view": {"AP": 200, "PA": 100}}
     levels["race"] = {"White": 180, "Asian": 113, "Black": 7} if race else {"blank": 300}
-    split = {"images": n, "patients": 150, "studies": 290, "mean_age": 61.5, **levels}
-    split |= {
-        "disease": {"No Finding": 100, "Pleural Effusion": 110, "Other": 90},
-        "age_bin": {"41-50": 150, "51-60": 150},
-    }
-    split |= {
-        "findings": {
-            f: {"positive": 60, "negative": 200, "uncertain": 12, "blank": 28} for f in FINDINGS
-        }
-    }
+    levels["disease"] = {"No Finding": 100, "Pleural Effusion": 110, "Other": 90}
+    levels["age_bin"] = {"41-50": 150, "51-60": 150}
+    label = {"positive": 60, "negative": 200, "uncertain": 12, "blank": 28}
+    levels["findings"] = dict.fromkeys(FINDINGS, label)
+    split = {"images": n, "patients": 150, "studies": 290, "mean_age": 61.5}
+    split |= levels | {"patients_by": levels}
     steps = [
         ("train.csv", 1000, 0, 500, ""),
         ("race", 901, 99, 450, "not Asian, Black or White" if race else "not frontal"),

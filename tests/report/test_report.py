@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from locations import ROOT
 from cxrfmkd.figures import style
 from cxrfmkd.figures.drawing import make
 from cxrfmkd.report import headlines, markup, prose
-from cxrfmkd.report.material import Material
-from cxrfmkd.report.page import facts, findings, write
+from cxrfmkd.report.data import ReportData
+from cxrfmkd.report.page import facts, findings, page
 from cxrfmkd.report.switches import compare
 from cxrfmkd.study.settings import sections
 
@@ -91,44 +91,37 @@ def parsed(html: str) -> Strict:
     return reader
 
 
-def study(root: Path, few=FEW, **kind) -> tuple[dict, dict[str, list[Path]], list[Path]]:
-    """Settings, result files and figures of a small study, its tables made by the script."""
-    synthetic = kind.pop("synthetic", False)
+def study(root: Path, few=FEW, synthetic=False, **kind) -> ReportData:
+    """A small study with its results and figures, its tables made by the script."""
     made_results.write(root, **kind)
     shape = made_results.shape(**kind)
+    command = [sys.executable, ROOT / "workflow/scripts/make_tables.py"]
+    command += ["--spec", json.dumps({"minimum_cell": 10}), "--out-dir", root / "tables"]
     inputs = made_results.as_arguments(made_results.below(root, shape.tables()))
-    script = ROOT / "workflow/scripts/make_tables.py"
-    flags = [
-        "--spec",
-        json.dumps({"minimum_cell": 10}),
-        *inputs,
-        "--out-dir",
-        root / "tables",
-    ]
-    subprocess.run([sys.executable, script, *flags], check=True)
+    subprocess.run([*command, *inputs], check=True)
     figures = []
     for name, files in shape.catalogue().items():
         if name in few:
-            figure, _ = make(
-                name, {"minimum_cell": 10, "method": "weights"}, made_results.below(root, files)
-            )
+            spec = {"minimum_cell": 10, "method": "weights"}
+            figure, _ = make(name, spec, made_results.below(root, files))
             figures.append(root / "figures" / f"{name}.svg")
             style.save(figure, figures[-1], figures[-1].with_suffix(".png"))
-    return (
-        made_results.settings(synthetic=synthetic, **kind),
-        made_results.below(root, shape.report()),
-        figures,
+    return ReportData(
+        **made_results.report_spec(synthetic=synthetic, **kind),
+        files=made_results.below(root, shape.report()),
+        figures=figures,
+        thesis=THESIS,
     )
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def small(tmp_path_factory) -> ReportData:
     return study(tmp_path_factory.mktemp("study") / "results")
 
 
 @pytest.fixture(scope="module")
 def html(small) -> str:
-    return write(*small, THESIS, "c0de")
+    return page(small, "c0de")
 
 
 def test_every_section_is_there_in_order_and_in_the_contents(html):
@@ -160,16 +153,16 @@ def test_small_cells_are_hidden(small, html):
 
 
 def test_the_header_counts_patients_by_dataset_since_two_may_have_the_same(small, tmp_path):
-    assert facts(Material(*small, THESIS))[:2] == [
+    assert facts(small)[:2] == [
         ("900", "images of 450 patients, CheXpert"),
         ("900", "images of 450 patients, MIMIC-CXR"),
     ]
     alone = study(tmp_path, few=(), transfer=False)
-    assert facts(Material(*alone, THESIS))[0] == ("900", "images of 450 patients")
+    assert facts(alone)[0] == ("900", "images of 450 patients")
 
 
 def test_findings_are_computed_from_the_tables(small):
-    found = {f.subject: f.text for f in findings(Material(*small, THESIS))}
+    found = {f.subject: f.text for f in findings(small)}
     assert list(found) == [
         "Distillation",
         "Performance",
@@ -200,27 +193,25 @@ def test_findings_are_computed_from_the_tables(small):
 
 
 def test_findings_follow_the_numbers_when_these_change(small):
-    material = Material(*small, THESIS)
-    correlation = material.table("correlation").assign(spearman=-0.7, low=-0.9, high=-0.2)
+    correlation = small.table("correlation").assign(spearman=-0.7, low=-0.9, high=-0.2)
     assert "better models reveal less" in headlines.tradeoff(correlation, "chexpert").text
     assert (
         "also reveal more"
         in headlines.tradeoff(correlation.assign(spearman=0.7, low=0.2, high=0.9), "chexpert").text
     )
     assert headlines.tradeoff(correlation.assign(spearman=float("nan")), "chexpert") is None
-    unsure = material.table("comparisons").assign(p_adjusted=0.6)
+    unsure = small.table("comparisons").assign(p_adjusted=0.6)
     assert (
         "do not tell from 0"
-        in headlines.performance(material.table("summary"), unsure, "chexpert", 0.95).text
+        in headlines.performance(small.table("summary"), unsure, "chexpert", 0.95).text
     )
-    scores = material.table("scores").assign(p=0.5)
+    scores = small.table("scores").assign(p=0.5)
     assert "none of 7 embeddings has" in headlines.bias(scores, "chexpert").text
     assert headlines.bias(scores.assign(score=float("nan")), "chexpert") is None
 
 
 def test_a_study_without_race_or_transfer_says_so_and_shows_the_rest(tmp_path):
-    settings, files, figures = study(tmp_path, race=False, transfer=False)
-    html = write(settings, files, figures, THESIS, "")
+    html = page(study(tmp_path, race=False, transfer=False), "")
     assert re.findall(r'<h2 id="[^"]+">([^<]+)</h2>', html) == TITLES
     text = " ".join(parsed(html).text)
     assert "No transfer was asked for" in text
@@ -232,30 +223,32 @@ def test_a_study_without_race_or_transfer_says_so_and_shows_the_rest(tmp_path):
 
 
 def test_a_dataset_without_race_beside_one_with_it_is_named(small):
-    settings, *rest = small
-    settings = copy.deepcopy(settings)
-    settings["datasets"]["mimic"] |= {"attributes": ["sex", "age"], "resampling": "none"}
-    settings["classification"]["datasets"] = ["chexpert", "mimic"]
-    text = " ".join(parsed(write(settings, *rest, THESIS, "")).text)
+    without = {stage: ["sex", "age"] for stage in ("evaluation", "bias")}
+    changed = replace(
+        small,
+        balanced=["chexpert"],
+        attributes=small.attributes | {"mimic": without},
+        trained=["chexpert", "mimic"],
+    )
+    text = " ".join(parsed(page(changed, "")).text)
     assert "The test sets of MIMIC-CXR were not balanced" in text
     assert "Race is not among the attributes of MIMIC-CXR" in text
     assert "Race is not analysed in MIMIC-CXR" in text
 
 
 def test_synthetic_data_are_announced_and_real_data_are_not(small, html):
-    _, *rest = small
-    announced = write(made_results.settings(synthetic=True), *rest, THESIS, "")
+    announced = page(replace(small, settings=made_results.settings(synthetic=True)), "")
     assert 'class="banner"' in announced
     assert "Synthetic data." in announced
     assert 'class="banner"' not in html
 
 
 def test_the_same_study_gives_the_same_page(small, html):
-    assert write(*small, THESIS, "c0de") == html
+    assert page(small, "c0de") == html
 
 
 def test_figures_are_inlined_with_their_own_ids_and_the_colours_of_the_page(small):
-    path = next(path for path in small[2] if path.stem == "performance")
+    path = next(path for path in small.figures if path.stem == "performance")
     svg = str(markup.inline(path, "figure-7", "A < label"))
     assert svg.startswith("<svg viewBox=")
     assert "A &lt; label" in svg
@@ -313,35 +306,25 @@ def test_switches_say_whose_practice_a_study_follows():
 
 
 def test_the_script_writes_one_page(small, tmp_path):
-    settings, files, figures = small
-    spec = json.dumps({"settings": settings, "code": "c0de"})
     out = tmp_path / "report/index.html"
-    flags = [
-        "--spec",
-        spec,
-        *made_results.as_arguments(files),
-        "--figures",
-        *figures,
-        "--thesis",
-        ROOT / "config/thesis.yaml",
-        "--out",
-        out,
-    ]
-    subprocess.run([sys.executable, SCRIPT, *flags], check=True)
+    names = ("settings", "datasets", "trained", "balanced", "attributes")
+    spec = {name: getattr(small, name) for name in names} | {"code": "c0de", "assets": "ha5h"}
+    command = [sys.executable, SCRIPT, "--spec", json.dumps(spec), "--out", out]
+    command += ["--thesis", ROOT / "config/thesis.yaml", "--figures", *small.figures]
+    command += made_results.as_arguments(small.files)
+    subprocess.run(command, check=True)
     assert out.read_text().rstrip().endswith("</html>")
     assert list(out.parent.iterdir()) == [out]
 
 
 def test_a_row_bootstrap_is_called_what_it_is(small):
-    settings, *rest = small
-    changed = settings | {"evaluation": settings["evaluation"] | {"unit": "row"}}
-    assert "Intervals resample rows within label strata" in write(changed, *rest, THESIS, "")
+    evaluation = small.settings["evaluation"] | {"unit": "row"}
+    changed = replace(small, settings=small.settings | {"evaluation": evaluation})
+    assert "Intervals resample rows within label strata" in page(changed, "")
 
 
 def test_a_study_with_nothing_but_numbers_that_are_missing_has_no_findings(small):
-    settings, files, _ = small
-    material = Material(settings, {"summary": files["summary"]}, [], THESIS)
-    summary = material.table("summary").assign(mean=float("nan"))
+    summary = small.table("summary").assign(mean=float("nan"))
     assert (
         headlines.performance(summary, pd.DataFrame(columns=["dataset"]), "chexpert", 0.95) is None
     )

@@ -15,9 +15,10 @@ from locations import SCRIPTS
 from cxrfmkd.evaluation.analysis import TABLES as EVALUATED
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.outputs import TABLES
-from cxrfmkd.tables import wide as tables
+from cxrfmkd.tables import wide
+from cxrfmkd.tables.cohort import cohort
 from cxrfmkd.tables.costs import costs, elapsed, hours
-from cxrfmkd.tables.gathering import about, documents, gather, read
+from cxrfmkd.tables.gathering import about, gather, read_documents, read_result
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FINDINGS
 
 SCRIPT = SCRIPTS / "make_tables.py"
@@ -41,7 +42,7 @@ def run_of(values: dict[tuple[str, int], float], metric="auc_roc") -> pd.DataFra
 
 
 def test_average_and_sd_over_seeds_are_those_worked_out_by_hand():
-    table = tables.over_seeds(
+    table = wide.over_seeds(
         run_of({("Edema", 41): 0.7, ("Edema", 42): 0.8, ("Edema", 43): 0.9}), ["Edema"]
     )
     row = table.iloc[0]
@@ -52,9 +53,9 @@ def test_average_and_sd_over_seeds_are_those_worked_out_by_hand():
 
 
 def test_percent_sd_of_a_zero_average_is_zero_and_one_seed_has_no_sd():
-    zero = tables.over_seeds(run_of({("Edema", 41): -0.1, ("Edema", 42): 0.1}), ["Edema"]).iloc[0]
+    zero = wide.over_seeds(run_of({("Edema", 41): -0.1, ("Edema", 42): 0.1}), ["Edema"]).iloc[0]
     assert zero.percent_sd == 0
-    one = tables.over_seeds(run_of({("Edema", 41): 0.7}), ["Edema"]).iloc[0]
+    one = wide.over_seeds(run_of({("Edema", 41): 0.7}), ["Edema"]).iloc[0]
     assert one.average == 0.7
     assert pd.isna(one.sd)
     assert pd.isna(one.percent_sd)
@@ -62,14 +63,14 @@ def test_percent_sd_of_a_zero_average_is_zero_and_one_seed_has_no_sd():
 
 def test_a_seed_that_is_missing_leaves_a_blank_and_does_not_count():
     found = run_of({("Edema", 41): 0.7, ("Edema", 42): 0.9, ("Fracture", 41): 0.6})
-    table = tables.over_seeds(found, ["Edema", "Fracture"]).set_index("finding")
+    table = wide.over_seeds(found, ["Edema", "Fracture"]).set_index("finding")
     assert pd.isna(table.seed42["Fracture"])
     assert table.average["Fracture"] == 0.6
 
 
 def test_detailed_table_has_the_thesis_order_of_relevance_and_the_macro_last():
     metrics = made.metrics()
-    table = tables.detailed(metrics, made.summary(metrics))
+    table = wide.performance_detailed(metrics, made.summary(metrics))
     one = table[
         (table.model == "cxr-fm-lp")
         & (table.strategy == "own")
@@ -102,7 +103,7 @@ def test_detailed_table_has_the_thesis_order_of_relevance_and_the_macro_last():
 
 def test_focused_averages_are_the_mean_of_their_seven_findings_in_every_seed():
     metrics = made.metrics()
-    table = tables.focused(metrics, made.summary(metrics))
+    table = wide.performance_focused(metrics, made.summary(metrics))
     keys = ["strategy", "model", "loss", "population", "metric"]
     seven = table[table.finding.isin(BY_RELEVANCE[:7])].groupby(keys).seed42.mean()
     stated = table[table.finding == "Average Classes 1 to 7"].set_index(keys).seed42
@@ -112,7 +113,7 @@ def test_focused_averages_are_the_mean_of_their_seven_findings_in_every_seed():
 
 def test_transfer_table_sets_strategies_beside_the_model_trained_on_the_target():
     summary = made.summary(made.metrics("mimic"))
-    table = tables.transfer(summary)
+    table = wide.transfer(summary)
     assert set(table.source) == {"chexpert"}
     assert set(table.target) == {"mimic"}
     row = table[
@@ -145,8 +146,8 @@ def test_transfer_table_sets_strategies_beside_the_model_trained_on_the_target()
 def test_students_table_knows_the_chosen_seed_and_the_controls():
     abouts = [{"dataset": "chexpert", "loss": "mse", "seed": seed} for seed in (41, 42)]
     runs = [{"about": a, "best": {"epoch": 5, "val_loss": 0.1, "test_loss": 0.2}} for a in abouts]
-    chosen = [{"about": {"dataset": "chexpert", "loss": "mse"}, "seed": 42}]
-    table = tables.students(made.qualities(["mse"]), runs, chosen)
+    selected = [{"about": {"dataset": "chexpert", "loss": "mse"}, "seed": 42}]
+    table = wide.students(runs, made.qualities(["mse"]), selected)
     best = table[table.chosen.fillna(False)]
     assert best.seed.tolist() == [42]
     assert best.centred_cosine.tolist() == [0.72]
@@ -155,25 +156,28 @@ def test_students_table_knows_the_chosen_seed_and_the_controls():
 
 
 def test_small_groups_of_the_cohort_are_hidden_with_what_would_give_them_away():
-    split = {"images": 300, "patients": 200, "studies": 250, "mean_age": 60.0}
+    label = {"positive": 20, "negative": 280, "uncertain": 0, "blank": 0}
+    findings = dict.fromkeys(FINDINGS, label)
+    split = {"images": 327, "patients": 193, "studies": 250, "mean_age": 60.0}
     split |= {
-        "sex": {"Female": 140, "Male": 157, "blank": 3},
-        "race": {"White": 5, "Black": 4, "Asian": 291},
+        "sex": {"Female": 140, "Male": 157, "blank": 30},
+        "race": {"White": 25, "Black": 4, "Asian": 298},
+        "findings": findings,
+        # Many images of few patients are a small group too.
+        "patients_by": {
+            "sex": {"Female": 90, "Male": 100, "blank": 3},
+            "race": {"White": 5, "Black": 4, "Asian": 184},
+            "findings": findings,
+        },
     }
-    split |= {
-        "findings": {
-            f: {"positive": 20, "negative": 280, "uncertain": 0, "blank": 0} for f in FINDINGS
-        }
-    }
-    table = tables.cohort([{"dataset": "d", "counts": {"train": split}}], 10).set_index(
-        ["attribute", "level"]
-    )
+    table = cohort([{"dataset": "d", "counts": {"train": split}}], 10)
+    table = table.set_index(["attribute", "level"])
     assert pd.isna(table.train["sex", "blank"])
     assert pd.isna(table.train["sex", "Female"])
     assert table.train["sex", "Male"] == 157
     # Two small groups hide one another, so the third may be shown.
     assert pd.isna(table.train["race", "White"])
-    assert table.train["race", "Asian"] == 291
+    assert table.train["race", "Asian"] == 298
     assert table.suppressed["race", "Black"] == "train"
     assert table.suppressed["race", "Asian"] == ""
     assert table.train["Edema", "uncertain"] == 0
@@ -244,18 +248,18 @@ def test_a_path_says_what_its_table_does_not(tmp_path):
     path = tmp_path / "bias/chexpert/cxr-fmkd-lp.mse/ks.csv"
     path.parent.mkdir(parents=True)
     path.write_text("dataset,model,d\nchexpert,cxr-fmkd-lp.mse,0.1\n")
-    table = read(path)
+    table = read_result(path)
     assert table.model.tolist() == ["cxr-fmkd-lp"]
     assert table.loss.tolist() == ["mse"]
     (tmp_path / "chexpert/students/mse").mkdir(parents=True)
     (tmp_path / "chexpert/students/mse/quality.json").write_text('{"a": 1}')
-    found = documents([tmp_path / "chexpert/students/mse/quality.json"])
+    found = read_documents([tmp_path / "chexpert/students/mse/quality.json"])
     assert found == [{"about": {"dataset": "chexpert", "loss": "mse"}, "a": 1}]
 
 
 def test_a_table_that_is_missing_or_empty_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.csv"):
-        gather({"ks": [tmp_path / "nowhere.csv"]})
+        gather({"nowhere": [tmp_path / "nowhere.csv"]})
     (tmp_path / "ks.csv").write_text("")
     with pytest.raises(InputError, match=r"ks\.csv: an empty file"):
         gather({"ks": [tmp_path / "ks.csv"]})
@@ -280,21 +284,11 @@ def test_the_made_tables_have_the_columns_that_the_evaluation_writes():
 @pytest.mark.parametrize("transfer", [True, False])
 def test_the_script_writes_every_table_and_names_nobody(tmp_path, transfer):
     made_results.write(tmp_path, transfer=transfer)
-    shape = made_results.shape(transfer=transfer)
-    inputs = made_results.as_arguments(made_results.below(tmp_path, shape.tables()))
+    files = made_results.below(tmp_path, made_results.shape(transfer=transfer).tables())
+    inputs = made_results.as_arguments(files)
     spec = json.dumps({"minimum_cell": 10})
-    subprocess.run(
-        [
-            sys.executable,
-            SCRIPT,
-            "--spec",
-            spec,
-            *inputs,
-            "--out-dir",
-            tmp_path / "tables",
-        ],
-        check=True,
-    )
+    command = [sys.executable, SCRIPT, "--spec", spec, *inputs, "--out-dir", tmp_path / "tables"]
+    subprocess.run(command, check=True)
     for name in TABLES:
         text = (tmp_path / "tables" / f"{name}.csv").read_text()
         assert text.strip() and made_results.SECRET not in text, name

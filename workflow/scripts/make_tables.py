@@ -5,25 +5,29 @@ from pathlib import Path
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.tables import wide
+from cxrfmkd.tables.cohort import cohort
 from cxrfmkd.tables.costs import costs
-from cxrfmkd.tables.gathering import documents, gather
+from cxrfmkd.tables.gathering import read_documents, read_results
 
 
 def main() -> None:
     args = parse(__doc__, inputs={"NAME": Path}, benchmarks=[Path], out_dir=Path)
-    results = gather(args.inputs)
-    metrics, summary = results["metrics"], results["summary"]
-    runs = documents(args.inputs.get("run", []))
-    qualities = documents(args.inputs.get("quality", []))
-    selections = documents(args.inputs.get("selected", []))
+    records, runs, qualities, selected = (
+        read_documents(args.inputs.get(name, []))
+        for name in ("records", "run", "quality", "selected")
+    )
+    metrics, summary, groups, scores = (
+        read_results(args.inputs.get(name, []))
+        for name in ("metrics", "summary", "subgroups", "scores")
+    )
     tables = {
-        "cohort": wide.cohort(documents(args.inputs["records"]), args.spec["minimum_cell"]),
-        "performance_detailed": wide.detailed(metrics, summary),
-        "performance_focused": wide.focused(metrics, summary),
+        "cohort": cohort(records, args.spec["minimum_cell"]),
+        "performance_detailed": wide.performance_detailed(metrics, summary),
+        "performance_focused": wide.performance_focused(metrics, summary),
         "transfer": wide.transfer(summary),
-        "students": wide.students(qualities, runs, selections),
-        "subgroups": wide.subgroups(results["subgroups"]),
-        "bias": wide.bias(results.get("scores")),
+        "students": wide.students(runs, qualities, selected),
+        "subgroups": wide.subgroups(groups),
+        "bias": wide.bias(scores),
         "costs": costs(runs, args.benchmarks),
     }
     for name, table in tables.items():

@@ -4,18 +4,19 @@ from pathlib import Path
 
 import yaml
 
-from cxrfmkd.report.page import write
+from cxrfmkd.report.data import ReportData
+from cxrfmkd.report.page import page
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import atomic_write
 
 
 def main() -> None:
     args = parse(__doc__, inputs={"NAME": Path}, figures=[Path], thesis=Path, out=Path)
-    spec = args.spec
+    args.spec.pop("assets", None)
     thesis = yaml.safe_load(args.thesis.read_text())
-    text = write(spec["settings"], args.inputs, args.figures, thesis, args.code)
+    data = ReportData(**args.spec, files=args.inputs, figures=args.figures, thesis=thesis)
     with atomic_write(args.out) as partial:
-        partial.write_text(text)
+        partial.write_text(page(data, args.code))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -127,30 +128,44 @@ def _form(path: str) -> str:
 
 
 def counts(records: pd.DataFrame) -> dict:
-    """Images, patients and studies of one split, and images by attribute and by label."""
+    """Images, patients and studies of one split; images by attribute and by label.
 
-    def by(column: str, names: tuple[str, ...] = ()) -> dict[str, int]:
-        sizes = records[column].astype("object").fillna("blank").value_counts(sort=False)
-        return {
-            str(names[kind]) if names and kind != "blank" else str(kind): int(n)
-            for kind, n in sorted(sizes.items(), key=str)
-        }
-
-    words = {"positive": 1, "negative": 0, "uncertain": -1}
-    findings = {
-        finding: {word: int(records[finding].eq(value).sum()) for word, value in words.items()}
-        | {"blank": int(records[finding].isna().sum())}
-        for finding in FINDINGS
-    }
+    Under `patients_by`, the patients with an image of each level, since small cells are counted in
+    patients.
+    """
     return {
         "images": len(records),
         "patients": int(records.patient_id.nunique()),
         "studies": len(records[["patient_id", "study_id"]].drop_duplicates()),
         "mean_age": round(float(records.age.mean()), 2) if records.age.notna().any() else None,
+        **_by_level(lambda column: records[column]),
+        "patients_by": _by_level(
+            lambda column: records.drop_duplicates(["patient_id", column])[column]
+        ),
+    }
+
+
+def _by_level(values: Callable[[str], pd.Series]) -> dict:
+    """How often each attribute and each label has each level; values: a column by its name."""
+
+    def by(column: str, names: tuple[str, ...] = ()) -> dict[str, int]:
+        sizes = values(column).astype("object").fillna("blank").value_counts(sort=False)
+        return {
+            str(names[kind]) if names and kind != "blank" else str(kind): int(n)
+            for kind, n in sorted(sizes.items(), key=str)
+        }
+
+    def label(finding: str) -> dict[str, int]:
+        labels, words = values(finding), {"positive": 1, "negative": 0, "uncertain": -1}
+        sizes = {word: int(labels.eq(value).sum()) for word, value in words.items()}
+        return sizes | {"blank": int(labels.isna().sum())}
+
+    diseases = values("disease")
+    return {
         "sex": by("sex"),
         "race": by("race"),
         "view": by("view"),
-        "disease": {kind: int(records.disease.eq(kind).sum()) for kind in DISEASES},
+        "disease": {kind: int(diseases.eq(kind).sum()) for kind in DISEASES},
         "age_bin": by("age_bin", AGE_BINS),
-        "findings": findings,
+        "findings": {finding: label(finding) for finding in FINDINGS},
     }

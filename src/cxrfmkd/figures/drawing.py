@@ -29,7 +29,7 @@ from cxrfmkd.figures import (
 )
 from cxrfmkd.figures.style import blank
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.tables.gathering import documents, gather
+from cxrfmkd.tables.gathering import gather, read_documents
 
 IDS = {"image_id", "patient_id", "study_id", "path"}
 FINDINGS = {"auc-roc": "auc_roc", "auc-pr": "auc_pr", "youden": "youden_j_at_fpr20"}
@@ -72,7 +72,7 @@ def _findings(metric: str, sources: Sources) -> Drawn:
 
 
 def _flow(sources: Sources) -> Drawn:
-    summary = documents(sources.files["records"])[0]
+    summary = read_documents(sources.files["records"])[0]
     data = flow.select(summary, sources.tables.get("excluded"))
     return _shown(data, flow.draw, sources.subject)
 
@@ -85,7 +85,7 @@ def _resampling(sources: Sources) -> Drawn:
 
 
 def _distillation(sources: Sources) -> Drawn:
-    data = distillation.select(documents(sources.files["quality"]), sources.subject)
+    data = distillation.select(read_documents(sources.files["quality"]), sources.subject)
     return _shown(data, distillation.draw, sources.subject)
 
 

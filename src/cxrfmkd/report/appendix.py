@@ -6,14 +6,14 @@ import yaml
 from markupsafe import Markup, escape
 
 from cxrfmkd.report import views
+from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.markup import coded, table
-from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import count, dataset_title, listing
 from cxrfmkd.report.section import Section
 from cxrfmkd.report.switches import compare
 
 
-def methods(m: Material) -> Section:
+def methods(m: ReportData) -> Section:
     made = Section(
         "methods",
         "Methods and switches",
@@ -45,7 +45,7 @@ METHODS = """
 """
 
 
-def provenance(m: Material, code: str) -> Section:
+def provenance(m: ReportData, code: str) -> Section:
     made = Section("provenance", "Provenance and cost", "")
     versions: dict[str, set[str]] = {}
     finished = []
@@ -85,7 +85,7 @@ def _yaml(settings: dict) -> str:
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
 
 
-def caveats(m: Material) -> Section:
+def caveats(m: ReportData) -> Section:
     made = Section("caveats", "Caveats", "")
     s, seeds = m.settings, len(m.settings["classification"]["seeds"])
     items = [
@@ -118,7 +118,7 @@ def caveats(m: Material) -> Section:
         "That an embedding encodes an attribute is no proof that a classifier uses it, and an "
         "equal AUC is no proof of equal benefit."
     )
-    if m.unbalanced != m.datasets:
+    if m.balanced:
         items.append(
             "The resampled test set answers what would happen if groups had equal shares, "
             "prevalence and ages; the natural one what happened."

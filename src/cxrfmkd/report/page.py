@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cxrfmkd.report import headlines
+from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.headlines import Finding
-from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import count, dataset_title, listing
 from cxrfmkd.report.sections import all_sections
 
 HERE = Path(__file__).parent
 
 
-def findings(m: Material) -> list[Finding]:
+def findings(m: ReportData) -> list[Finding]:
     """The headline findings, those that the study has something to say about."""
     summary, comparisons = m.table("summary"), m.table("comparisons")
     qualities, confidence = m.documents("quality"), m.settings["evaluation"]["confidence"]
@@ -41,7 +40,7 @@ def findings(m: Material) -> list[Finding]:
     return [finding for finding in found if finding]
 
 
-def facts(m: Material) -> list[tuple[str, str]]:
+def facts(m: ReportData) -> list[tuple[str, str]]:
     """The study in a few numbers. Patients are not summed over datasets, which may be of the same people."""
     runs = [d for d in m.documents("run")]
     hours = m.table("costs")
@@ -58,7 +57,7 @@ def facts(m: Material) -> list[tuple[str, str]]:
     return given + ([(f"{spent:,.1f}", "hours of training")] if spent else [])
 
 
-def page(m: Material, code: str) -> str:
+def page(m: ReportData, code: str) -> str:
     """The whole page; deterministic for the same material."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -80,14 +79,3 @@ def page(m: Material, code: str) -> str:
         style=Markup((HERE / "page.css").read_text()),
         script=Markup((HERE / "page.js").read_text()),
     )
-
-
-def write(
-    settings: dict,
-    files: Mapping[str, Sequence[Path]],
-    figures: Sequence[Path],
-    thesis: dict,
-    code: str,
-) -> str:
-    """The page of a study: its settings, result files by name, figures, and config/thesis.yaml."""
-    return page(Material(settings, files, figures, thesis), code)

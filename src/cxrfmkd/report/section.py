@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.markup import inline
-from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import dataset_title
 from cxrfmkd.study.outputs import KINDS
 
@@ -29,12 +29,12 @@ class Section:
 class Plates:
     """Figures with their numbers, in the order in which they are asked for."""
 
-    def __init__(self, material: Material) -> None:
-        self.material, self.number = material, 0
+    def __init__(self, data: ReportData) -> None:
+        self.data, self.number = data, 0
 
     def of(self, section: Section, name: str) -> None:
         """Add the figures of the catalogue's section `name`."""
-        for subject, kind, path in self.material.of_section(name):
+        for subject, kind, path in self.data.figures_of(name):
             self.number += 1
             known, ref = KINDS[kind], f"figure-{self.number}"
             source, _, target = subject.partition("-to-")

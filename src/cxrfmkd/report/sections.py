@@ -7,9 +7,9 @@ from collections.abc import Callable
 from markupsafe import Markup
 
 from cxrfmkd.report import appendix, views
+from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.headlines import STRATEGY_TITLES
 from cxrfmkd.report.markup import table
-from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import count, dataset_title, listing, losses
 from cxrfmkd.report.section import Plates, Section
 from cxrfmkd.vocabulary.models import MODELS
@@ -23,12 +23,12 @@ def names(datasets: list[str]) -> str:
     return listing([dataset_title(name) for name in datasets])
 
 
-def whole_or(m: Material, datasets: list[str]) -> str:
+def whole_or(m: ReportData, datasets: list[str]) -> str:
     """This study, if it is true of all that classifiers were trained on, or those datasets."""
     return "this study" if datasets == m.trained else names(datasets)
 
 
-def study(m: Material, plates: Plates) -> Section:
+def study(m: ReportData, plates: Plates) -> Section:
     s = m.settings
     made = Section("study", "What was run", "")
     trained, classes = listing([dataset_title(n) for n in m.trained]), s["classification"]
@@ -80,7 +80,7 @@ def study(m: Material, plates: Plates) -> Section:
     return made
 
 
-def data(m: Material, plates: Plates) -> Section:
+def data(m: ReportData, plates: Plates) -> Section:
     made = Section(
         "data",
         "Data",
@@ -92,8 +92,8 @@ def data(m: Material, plates: Plates) -> Section:
         made.parts.append(views.gates(m))
     if len(m.table("cohort")):
         made.parts.append(views.cohort(m))
-    if m.unbalanced:
-        whose = "" if m.unbalanced == m.datasets else f" of {names(m.unbalanced)}"
+    if unbalanced := [name for name in m.datasets if name not in m.balanced]:
+        whose = f" of {names(unbalanced)}" if m.balanced else ""
         made.parts.append(
             paragraph(
                 f"The test sets{whose} were not balanced (resampling: none), so all numbers{whose} "
@@ -103,7 +103,7 @@ def data(m: Material, plates: Plates) -> Section:
     return made
 
 
-def distillation(m: Material, plates: Plates) -> Section:
+def distillation(m: ReportData, plates: Plates) -> Section:
     made = Section(
         "distillation",
         "Distillation",
@@ -121,7 +121,7 @@ def distillation(m: Material, plates: Plates) -> Section:
     return made
 
 
-def performance(m: Material, plates: Plates) -> Section:
+def performance(m: ReportData, plates: Plates) -> Section:
     made = Section(
         "performance",
         "Performance",
@@ -135,14 +135,14 @@ def performance(m: Material, plates: Plates) -> Section:
     return made
 
 
-def transfer(m: Material, plates: Plates) -> Section:
+def transfer(m: ReportData, plates: Plates) -> Section:
     made = Section(
         "transfer",
         "Transfer",
         "What a model trained on one dataset is worth on another: as it is, with a new head, or "
         "trained on.",
     )
-    if not m.of_section("transfer"):
+    if not m.figures_of("transfer"):
         made.parts.append(
             paragraph(
                 "No transfer was asked for (transfer.pairs is empty), so this section has no "
@@ -155,13 +155,13 @@ def transfer(m: Material, plates: Plates) -> Section:
     return made
 
 
-def subgroups(m: Material, plates: Plates) -> Section:
+def subgroups(m: ReportData, plates: Plates) -> Section:
     made = Section(
         "subgroups",
         "Subgroups",
         f"Groups that rest on fewer than {m.minimum_cell} patients are not shown.",
     )
-    asked = {name: m.on("evaluation", name)["attributes"] for name in m.trained}
+    asked = {name: m.attributes[name]["evaluation"] for name in m.trained}
     if not any(asked.values()):
         made.parts.append(
             paragraph("No patient attributes were asked for (evaluation.attributes is empty).")
@@ -178,17 +178,17 @@ def subgroups(m: Material, plates: Plates) -> Section:
     return made
 
 
-def bias(m: Material, plates: Plates) -> Section:
+def bias(m: ReportData, plates: Plates) -> Section:
     made = Section(
         "bias",
         "Bias of the embeddings",
         "The thesis’s score counts significant tests and grows with their number; beside it stand "
         "distances, which do not, what a probe can read, and what permuted attributes give.",
     )
-    if not m.of_section("bias"):
+    if not m.figures_of("bias"):
         made.parts.append(paragraph("No bias analysis is among the results of this study."))
         return made
-    absent = [name for name in m.trained if "race" not in m.on("bias", name)["attributes"]]
+    absent = [name for name in m.trained if "race" not in m.attributes[name]["bias"]]
     if absent:
         made.parts.append(
             paragraph(
@@ -201,14 +201,14 @@ def bias(m: Material, plates: Plates) -> Section:
     return made
 
 
-def tradeoff(m: Material, plates: Plates) -> Section:
+def tradeoff(m: ReportData, plates: Plates) -> Section:
     made = Section(
         "tradeoff",
         "Performance against bias",
         "One point a model. Models that share a backbone are no independent witnesses, so the "
         "interval draws whole families.",
     )
-    if not m.of_section("tradeoff"):
+    if not m.figures_of("tradeoff"):
         made.parts.append(
             paragraph("Without a bias analysis there is nothing to set performance against.")
         )
@@ -218,7 +218,7 @@ def tradeoff(m: Material, plates: Plates) -> Section:
     return made
 
 
-def thesis(m: Material, plates: Plates) -> Section:
+def thesis(m: ReportData, plates: Plates) -> Section:
     made = Section(
         "thesis",
         "Against the thesis",
@@ -236,10 +236,10 @@ def thesis(m: Material, plates: Plates) -> Section:
     return made
 
 
-def all_sections(m: Material, code: str) -> list[Section]:
+def all_sections(m: ReportData, code: str) -> list[Section]:
     """Every section, in order; figures are numbered through."""
     plates = Plates(m)
-    builders: list[Callable[[Material, Plates], Section]] = [
+    builders: list[Callable[[ReportData, Plates], Section]] = [
         study,
         data,
         distillation,

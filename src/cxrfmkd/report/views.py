@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
+from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.markup import decimals, model_cell, table, whole
-from cxrfmkd.report.material import Material
 from cxrfmkd.report.prose import dataset_title, estimate, number, p_value
 from cxrfmkd.tables.selecting import in_order, main_population, native
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -69,7 +69,7 @@ def _cell(value: float, low: float, high: float, digits: int = 3, sign: bool = F
     )
 
 
-def performance(m: Material, dataset: str) -> Markup:
+def performance(m: ReportData, dataset: str) -> Markup:
     frame = native(m.table("summary"), dataset)
     population = main_population(frame)
     frame = frame[(frame.population == population) & (frame.finding == "Macro")]
@@ -83,7 +83,7 @@ def performance(m: Material, dataset: str) -> Markup:
     )
 
 
-def transfer(m: Material, source: str, target: str) -> Markup:
+def transfer(m: ReportData, source: str, target: str) -> Markup:
     frame = m.table("summary")
     frame = frame[
         (frame.dataset == target) & (frame.finding == "Macro") & (frame.metric == "auc_roc")
@@ -109,7 +109,7 @@ def transfer(m: Material, source: str, target: str) -> Markup:
     )
 
 
-def students(m: Material, dataset: str) -> Markup:
+def students(m: ReportData, dataset: str) -> Markup:
     frame = m.table("students")
     chosen = frame.chosen.astype(str) == "True"
     frame = frame[(frame.dataset == dataset) & ((frame.what != "student") | chosen)]
@@ -142,7 +142,7 @@ def students(m: Material, dataset: str) -> Markup:
     )
 
 
-def cohort(m: Material) -> Markup:
+def cohort(m: ReportData) -> Markup:
     """Everyone in the study by attribute: a column per dataset and split."""
     frame = m.table("cohort")
     frame = frame[~frame.attribute.isin(FINDINGS) | (frame.level == "positive")]
@@ -165,7 +165,7 @@ def cohort(m: Material) -> Markup:
             shown[head] = [_count(own_, key, split) for key in keys]
     caption = (
         "Images by group and split; hidden: groups of fewer than "
-        f"{m.minimum_cell} images, and the next smallest where these would follow from the total"
+        f"{m.minimum_cell} patients, and the next smallest where these would follow from the total"
     )
     return table(shown, caption, dict.fromkeys(list(shown)[2:], str), name="cohort", sort=False)
 
@@ -179,7 +179,7 @@ def _count(rows: pd.DataFrame, key: tuple[str, str], split: str) -> str:
     return number(found[split], 1) if key[0] == "age" else whole(found[split])
 
 
-def gates(m: Material) -> Markup:
+def gates(m: ReportData) -> Markup:
     """A row per check, a column per dataset or transfer."""
     rows = m.gates
     checks = list(dict.fromkeys(rows["name"]))
@@ -200,7 +200,7 @@ def gates(m: Material) -> Markup:
     return table(shown, caption, name="gates", sort=False)
 
 
-def bias(m: Material, dataset: str) -> Markup:
+def bias(m: ReportData, dataset: str) -> Markup:
     frame = m.table("scores")
     frame = in_order(frame[frame.dataset == dataset], ["model", "loss"])
     columns = named(frame)
@@ -232,7 +232,7 @@ def bias(m: Material, dataset: str) -> Markup:
     return table(shown, caption, formats, name=f"bias-{dataset}")
 
 
-def correlation(m: Material) -> Markup:
+def correlation(m: ReportData) -> Markup:
     frame = m.table("correlation")
     frame = frame[(frame.finding == "Average Classes 1 to 7") & frame.spearman.notna()]
     parts = [
@@ -261,7 +261,7 @@ def _p(p: float) -> str:
     return "–" if pd.isna(p) else p_value(p).removeprefix("p ").removeprefix("= ")
 
 
-def costs(m: Material) -> Markup:
+def costs(m: ReportData) -> Markup:
     frame = m.table("costs")
     what = {"student": "students", "classifier": "classifiers"}
     runs = frame[frame.what.isin(what)]

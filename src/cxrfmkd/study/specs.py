@@ -202,7 +202,19 @@ def draw(study: Study, w) -> dict:
 
 
 def write_report(study: Study, w) -> dict:
-    return {"settings": study.described(), "assets": assets()}
+    return {
+        "settings": study.described(),
+        "datasets": study.shape.datasets,
+        "trained": study.shape.trained,
+        "balanced": study.shape.resampled,
+        "attributes": {
+            name: {
+                stage: study.section(stage, name)["attributes"] for stage in ("evaluation", "bias")
+            }
+            for name in study.datasets
+        },
+        "assets": assets(),
+    }
 
 
 SPECS: dict[str, Callable[[Study, object], dict]] = {

@@ -7,7 +7,7 @@ file itself does not say is added from it as columns.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,109 +17,83 @@ from cxrfmkd.runtime.files import read_json
 from cxrfmkd.vocabulary.models import split_model
 
 _SEED = r"seed(?P<seed>\d+)/"
-PLACES = tuple(
-    re.compile(pattern)
+PATH_PATTERNS = tuple(
+    re.compile(pattern + "[^/]+$")
     for pattern in (
-        rf"(?P<source>[^/]+)-to-(?P<dataset>[^/]+)/(?P<strategy>[^/]+)/(?P<model>[^/]+)/{_SEED}[^/]+$",
-        rf"(?P<dataset>[^/]+)/models/(?P<model>[^/]+)/{_SEED}[^/]+$",
-        r"(?P<dataset>[^/]+)/models/(?P<model>[^/]+)/[^/]+$",
-        rf"(?P<dataset>[^/]+)/students/(?P<loss>[^/]+)/{_SEED}[^/]+$",
-        r"(?P<dataset>[^/]+)/students/(?P<loss>[^/]+)/[^/]+$",
-        r"(?P<dataset>[^/]+)/(records|teacher|images)/[^/]+$",
-        r"bias/(?P<dataset>[^/]+)/(?P<model>[^/]+)/[^/]+$",
-        r"bias/(?P<dataset>[^/]+)/[^/]+$",
-        r"evaluation/(?P<dataset>[^/]+)/[^/]+$",
+        rf"(?P<source>[^/]+)-to-(?P<dataset>[^/]+)/(?P<strategy>[^/]+)/(?P<model>[^/]+)/{_SEED}",
+        r"(?P<source>[^/]+)-to-(?P<dataset>[^/]+)/",
+        rf"(?P<dataset>[^/]+)/models/(?P<model>[^/]+)/(?:{_SEED})?",
+        rf"(?P<dataset>[^/]+)/students/(?P<loss>[^/]+)/(?:{_SEED})?",
+        r"(?P<dataset>[^/]+)/(?:records|teacher|images)/",
+        r"bias/(?P<dataset>[^/]+)/(?P<model>[^/]+)/",
+        r"(?:bias|evaluation)/(?P<dataset>[^/]+)/",
     )
 )
+# Columns of text, whose blanks are empty strings; ids are text even where they look like numbers.
 TEXT = (
-    "dataset",
-    "source",
-    "strategy",
-    "model",
-    "loss",
-    "population",
-    "finding",
-    "metric",
-    "attribute",
-    "group",
-    "a",
-    "b",
-    "model_a",
-    "model_b",
-    "family",
-    "sample",
-    "measure",
-    "form",
-    "level",
-    "what",
-    "device",
-    "scored",
-    "suppressed",
-    "given",
-    "reason",
-)
-
-KEYS = dict.fromkeys(("image_id", "patient_id", "study_id"), "str")
+    "dataset source strategy model loss population finding metric attribute group a b model_a "
+    "model_b family sample measure form level what device scored suppressed given reason"
+).split()
+IDS = dict.fromkeys(("image_id", "patient_id", "study_id"), "str")
 
 
 def about(path: str | Path) -> dict[str, str | int]:
-    """What a result's path says: dataset, source, strategy, model, loss and seed, where it says them."""
+    """What a result's path says: dataset, source, strategy, model, loss, seed, where it does."""
     text = Path(path).as_posix()
-    for place in PLACES:
-        if found := place.search(text):
-            facts: dict[str, str | int] = dict(found.groupdict())
-            if "model" in facts:
-                model, loss = split_model(str(facts["model"]))
-                facts |= {"model": model, "loss": loss}
-            if "seed" in facts:
-                facts["seed"] = int(facts["seed"])
-            return facts
-    return {}
+    match = next((match for p in PATH_PATTERNS if (match := p.search(text))), None)
+    if match is None:
+        return {}
+    facts: dict[str, str | int] = {k: v for k, v in match.groupdict().items() if v is not None}
+    if "model" in facts:
+        model, loss = split_model(str(facts["model"]))
+        facts |= {"model": model, "loss": loss}
+    if "seed" in facts:
+        facts["seed"] = int(facts["seed"])
+    return facts
 
 
-def read(path: str | Path) -> pd.DataFrame:
-    """One CSV or Parquet file with what its path says in front; blanks of text columns are empty
-    strings.
+def read_result(path: str | Path) -> pd.DataFrame:
+    """One CSV or Parquet file; what its path says stands in front of its own columns.
 
-    A model written as `cxr-fmkd-lp.mse` is taken apart into `model` and `loss`.
+    A model written as `cxr-fmkd-lp.mse` is taken apart into `model` and `loss`. Raises InputError
+    where the file is missing or empty.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such table. Ask Snakemake for it by this name.")
     try:
-        parquet = path.suffix == ".parquet"
-        table = pd.read_parquet(path) if parquet else pd.read_csv(path, dtype=KEYS)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=IDS)
     except pd.errors.EmptyDataError:
         raise InputError(
             f"{path}: an empty file, without even a header. Delete it and make it again."
         ) from None
-    for column in TEXT:
-        if column in table:
-            table[column] = table[column].fillna("").astype(str)
+    for column in table.columns.intersection(TEXT):
+        table[column] = table[column].fillna("").astype(str)
     if "model" in table and table.model.str.contains(".", regex=False).any():
-        parts = table.model.map(split_model)
-        table["model"], table["loss"] = parts.str[0], parts.str[1]
+        models = table.model.map(split_model)
+        table["model"], table["loss"] = models.str[0], models.str[1]
     for position, (column, value) in enumerate(about(path).items()):
         if column not in table:
             table.insert(min(position, table.shape[1]), column, value)
     return table
 
 
-def gather(files: Mapping[str, Iterable[str | Path]]) -> dict[str, pd.DataFrame]:
-    """The tables of every name, one below the other; JSON files are left out (see `documents`)."""
-    tables = {
-        name: [read(path) for path in paths if Path(path).suffix != ".json"]
-        for name, paths in files.items()
-    }
+def read_results(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Tables one below the other; without columns where there are no paths."""
+    tables = [read_result(path) for path in paths] or [pd.DataFrame()]
+    with_rows = [table for table in tables if len(table)]
+    return pd.concat(with_rows or tables[:1], ignore_index=True)
+
+
+def gather(files: Mapping[str, Sequence[Path]]) -> dict[str, pd.DataFrame]:
+    """The tables of every name; JSON files are left out (see `read_documents`)."""
     return {
-        name: pd.concat(
-            [table for table in several if len(table)] or several[:1], ignore_index=True
-        )
-        for name, several in tables.items()
-        if several
+        name: read_results(paths)
+        for name, paths in files.items()
+        if paths and paths[0].suffix != ".json"
     }
 
 
-def documents(paths: Iterable[str | Path]) -> list[dict]:
-    """JSON files, each with what its path says under `about`."""
+def read_documents(paths: Iterable[str | Path]) -> list[dict]:
+    """JSON files that hold objects, each with what its path says under `about`."""
     return [{"about": about(path), **read_json(path)} for path in paths]

@@ -46,6 +46,9 @@ WIDTHS = {"densenet169": 1664, "densenet121": 1024, "resnet50": 2048}
 
 STRATEGIES = ("direct", "linear-probe", "full-finetune")
 
+# Columns of a result table that name a run family: one model's runs over all seeds.
+FAMILY = ["dataset", "source", "strategy", "model", "loss"]
+
 LOSS_TITLES = {
     "mse": "MSE",
     "mae": "MAE",

@@ -1,0 +1,96 @@
+"""Everything that the report is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from cxrfmkd.runtime.files import read_json
+from cxrfmkd.study.outputs import KINDS
+from cxrfmkd.tables.gathering import about, read_documents, read_results
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """The settings of a study, the facts of its plan, and its results.
+
+    settings: all of them. datasets: all that take part; trained: those with classifiers of their
+    own; balanced: those with a resampled test set; attributes: of each dataset, by the settings'
+    section that analyses them. files: result files by name, as in `study.outputs`. figures: their
+    files, of which the SVGs are shown. thesis: content of config/thesis.yaml.
+    """
+
+    settings: dict
+    datasets: Sequence[str]
+    trained: Sequence[str]
+    balanced: Sequence[str]
+    attributes: Mapping[str, Mapping[str, Sequence[str]]]
+    files: Mapping[str, Sequence[Path]]
+    figures: Sequence[Path]
+    thesis: dict
+
+    @cached_property
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The tables of one name, one below the other; empty where the study has none."""
+        if name not in self._tables:
+            self._tables[name] = read_results(self.files.get(name, ()))
+        return self._tables[name]
+
+    def documents(self, name: str) -> list[dict]:
+        """The JSON files of one name, each with what its path says under `about`."""
+        return read_documents(self.files.get(name, ()))
+
+    @cached_property
+    def gates(self) -> pd.DataFrame:
+        """Columns dataset, name, status, found: checks of records and pixels, and of transfers.
+
+        A transfer's `dataset` is `source-to-target`.
+        """
+        rows = [
+            {"dataset": summary["dataset"], **gate}
+            for summary in self.documents("records")
+            for gate in summary.get("gates", [])
+        ]
+        for path in self.files.get("pixels", ()):
+            rows += [{"dataset": about(path)["dataset"], **gate} for gate in read_json(path)]
+        for path in self.files.get("patients", ()):
+            rows += [{"dataset": path.parent.name, **gate} for gate in read_json(path)]
+        columns = ["dataset", "name", "status", "found"]
+        gates = pd.DataFrame(rows, columns=columns).drop_duplicates()
+        return gates.sort_values("dataset", kind="stable", ignore_index=True)
+
+    def figures_of(self, section: str) -> list[tuple[str, str, Path]]:
+        """(subject, kind, file) of a section's figures: kinds in the order of `KINDS`."""
+        return [
+            (path.parent.name, kind, path)
+            for kind in KINDS
+            if KINDS[kind].section == section
+            for path in self.figures
+            if path.suffix == ".svg" and path.stem == kind
+        ]
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Images and patients of each dataset, over its splits, which share none.
+
+        Sizes of two datasets must not be added: they may have patients in common.
+        """
+        return {
+            summary["dataset"]: (
+                sum(split["images"] for split in summary["counts"].values()),
+                sum(split["patients"] for split in summary["counts"].values()),
+            )
+            for summary in self.documents("records")
+        }
+
+    @property
+    def minimum_cell(self) -> int:
+        """The fewest patients that a published group rests on."""
+        return self.settings["evaluation"]["minimum_cell"]
