@@ -18,7 +18,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.runtime.threads import cores
-from cxrfmkd.vocabulary.metrics import METRICS
 
 IMAGES, PATIENTS, FINDINGS = 38_000, 13_000, 14
 REPLICATES, MEASURED = 1000, 2
@@ -33,50 +32,50 @@ def images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth, scores and patients; findings from 2 to 50 %, single-precision scores."""
     random = np.random.default_rng(0)
     patients = random.integers(0, PATIENTS, IMAGES)
-    truth = (random.random((IMAGES, FINDINGS)) < np.linspace(0.02, 0.5, FINDINGS)).astype(float)
-    scores = (random.normal(size=truth.shape) + truth).astype(np.float32)
-    return truth, scores, patients
+    targets = (random.random((IMAGES, FINDINGS)) < np.linspace(0.02, 0.5, FINDINGS)).astype(float)
+    scores = (random.normal(size=targets.shape) + targets).astype(np.float32)
+    return targets, scores, patients
 
 
-def plain(truth: np.ndarray, scores: np.ndarray) -> list[float]:
-    """The four metrics of one finding, in the order of METRICS."""
-    fpr, tpr, _ = roc_curve(truth, scores)
+def plain(targets: np.ndarray, scores: np.ndarray) -> list[float]:
+    """The four metrics of one finding, in the order of ours."""
+    fpr, tpr, _ = roc_curve(targets, scores)
     j = tpr - fpr
     return [
-        average_precision_score(truth, scores),
-        roc_auc_score(truth, scores),
+        average_precision_score(targets, scores),
+        roc_auc_score(targets, scores),
         j.max(),
         j[np.abs(fpr - 0.2).argmin()],
     ]
 
 
 def case(unit: str) -> dict:
-    truth, scores, patients = images()
+    targets, scores, patients = images()
     weights = (
         np.ones(IMAGES)
         if unit == "patient"
         else np.random.default_rng(1).poisson(3.0, IMAGES).astype(float)
     )
     everyone = np.zeros((IMAGES, 1), np.int16)
-    Sample(truth[:100], patients[:100], weights[:100], everyone[:100], 1, unit).replicate(
+    Sample(targets[:100], patients[:100], weights[:100], everyone[:100], 1, unit).measure(
         scores[:100]
     )
-    sample = Sample(truth, patients, weights, everyone, REPLICATES, unit)
+    sample = Sample(targets, patients, weights, everyone, REPLICATES, unit)
     began = time.perf_counter()
-    found = sample.replicate(scores)
+    metrics = sample.measure(scores).metrics
     ours = (time.perf_counter() - began) / REPLICATES
 
     spent, worst = 0.0, 0.0
     drawn = np.empty((1 + MEASURED, FINDINGS, IMAGES))
-    few = Sample(truth, patients, weights, everyone, MEASURED, unit)
-    few.each(lambda replicate, weights: np.copyto(drawn[replicate], weights))
+    few = Sample(targets, patients, weights, everyone, MEASURED, unit)
+    few.for_each_replicate(lambda replicate, weights: np.copyto(drawn[replicate], weights))
     for replicate in range(1, MEASURED + 1):
         for finding in range(FINDINGS):
             rows = np.repeat(np.arange(IMAGES), drawn[replicate, finding].astype(int))
             began = time.perf_counter()
-            expected = plain(truth[rows, finding], scores[rows, finding])
+            expected = plain(targets[rows, finding], scores[rows, finding])
             spent += time.perf_counter() - began
-            worst = max(worst, *np.abs(found[: len(METRICS), replicate, finding, 0] - expected))
+            worst = max(worst, *np.abs(metrics[replicate, :, finding, 0] - expected))
     assert worst < 1e-9, worst
     baseline = spent / MEASURED
     return {

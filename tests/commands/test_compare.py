@@ -13,8 +13,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from cxrfmkd.cli import main
-from cxrfmkd.evaluation.analysis import Run, evaluate
+from cxrfmkd.evaluation.analysis import evaluate
 from cxrfmkd.evaluation.families import Family
+from cxrfmkd.evaluation.runs import Run
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS

@@ -82,7 +82,7 @@ def test_few_findings_blanks_and_other_names_do(files):
     [
         (lambda t, s: (t[1:], s), [], "0 rows of .* have no scores and 1 rows of it no truth"),
         (lambda t, s: (t, s[2:]), [], "2 rows of .* have no scores"),
-        (lambda t, s: (t, pd.concat([s, s[:1]])), [], "1 values of image_id stand twice"),
+        (lambda t, s: (t, pd.concat([s, s[:1]])), [], "1 rows with a duplicate image_id"),
         (
             lambda t, s: (t, s.rename(columns={"image_id": "id"})),
             [],
@@ -99,7 +99,7 @@ def test_few_findings_blanks_and_other_names_do(files):
             [],
             r"truth must be 0, 1 or missing; found \[-1.0\]",
         ),
-        (lambda t, s: (t, s.assign(Edema=np.nan)), [], "scores are not finite numbers"),
+        (lambda t, s: (t, s.assign(Edema=np.nan)), [], "scores are not finite"),
         (lambda t, s: (t, s), ["--cluster", "patient"], "no column patient; it has"),
         (
             lambda t, s: (t.assign(patient_id=None), s),

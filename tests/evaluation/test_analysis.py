@@ -1,4 +1,4 @@
-"""The whole evaluation: tables from predictions and records, and every way in which they may not fit."""
+"""The whole evaluation: tables from predictions and records, and how these may not fit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_s
 from statsmodels.stats.multitest import multipletests
 
 from cxrfmkd.datasets.splits import HALVES, half
-from cxrfmkd.evaluation.analysis import TABLES, Run, evaluate, runs_of
+from cxrfmkd.evaluation.analysis import evaluate
+from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.families import Family, references
+from cxrfmkd.evaluation.runs import Run, runs_of
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table, write_table
@@ -85,10 +87,10 @@ def seed_of(model: tuple[str, str], seed: int) -> int:
 
 
 def test_tables_have_their_columns_and_every_row(tables):
-    assert {name: list(table.columns) for name, table in tables.items()} == TABLES
+    assert {name: list(table.columns) for name, table in tables.items()} == TABLE_COLUMNS
     assert len(tables["metrics"]) == 4 * 2 * 2 * 17 * 4
     assert len(tables["summary"]) == 4 * 2 * 17 * 4
-    keys = TABLES["metrics"][:9]
+    keys = TABLE_COLUMNS["metrics"][:9]
     assert not tables["metrics"].duplicated(keys).any()
     assert set(tables["metrics"].finding) == {*FINDINGS, *GROUPS}
 
@@ -111,12 +113,12 @@ def test_metrics_are_those_of_scikit_learn_on_duplicated_rows(study, tables):
         found = chosen.pivot(index="finding", columns="metric", values="estimate")
         expected = []
         for k, name in enumerate(FINDINGS):
-            truth, score = study.test[name].to_numpy()[rows], scores[rows, k]
-            fpr, tpr, _ = roc_curve(truth, score)
+            targets, score = study.test[name].to_numpy()[rows], scores[rows, k]
+            fpr, tpr, _ = roc_curve(targets, score)
             expected.append(
                 (
-                    roc_auc_score(truth, score),
-                    average_precision_score(truth, score),
+                    roc_auc_score(targets, score),
+                    average_precision_score(targets, score),
                     (tpr - fpr).max(),
                     (tpr - fpr)[np.abs(fpr - 0.2).argmin()],
                 )
@@ -127,7 +129,7 @@ def test_metrics_are_those_of_scikit_learn_on_duplicated_rows(study, tables):
 
 
 def test_summary_is_the_mean_and_sd_over_seeds(tables):
-    keys = [*TABLES["summary"][:8]]
+    keys = [*TABLE_COLUMNS["summary"][:8]]
     expected = tables["metrics"].groupby(keys).estimate.agg(["mean", "std"])
     found = tables["summary"].set_index(keys).loc[expected.index]
     np.testing.assert_allclose(found["mean"], expected["mean"], atol=1e-12)
@@ -142,9 +144,9 @@ def test_halves_are_measured_on_their_own_patients_and_stand_in_no_other_table(s
     for population, weights in (("natural", 1), ("resampled", study.weights.weight.astype(int))):
         for number, name in enumerate(HALVES):
             own = np.repeat(rows, np.where(side == number, weights, 0))
-            truth = study.test[list(FINDINGS)].to_numpy()[own]
+            targets = study.test[list(FINDINGS)].to_numpy()[own]
             expected = [
-                roc_auc_score(truth, logits(study.test, SKILLS[model], seed_of(model, seed))[own])
+                roc_auc_score(targets, logits(study.test, SKILLS[model], seed_of(model, seed))[own])
                 for seed in (41, 42)
             ]
             found = tables["halves"].query(
@@ -341,7 +343,7 @@ def test_rare_findings_show_metrics_but_no_counts_and_no_curves(study):
 )
 def test_every_switch_leads_to_tables(study, settings):
     tables = study.evaluate(settings)
-    assert {name: list(table.columns) for name, table in tables.items()} == TABLES
+    assert {name: list(table.columns) for name, table in tables.items()} == TABLE_COLUMNS
     assert tables["metrics"].estimate.notna().all()
     assert tables["metrics"].low.notna().all() == (settings.replicates > 0)
     assert tables["comparisons"].empty == (not settings.comparisons)
@@ -496,9 +498,9 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
         "--arrays",
         tmp_path / "images",
     ]
-    outputs = {name: tmp_path / "out" / f"{name}.csv" for name in TABLES}
+    outputs = {name: tmp_path / "out" / f"{name}.csv" for name in TABLE_COLUMNS}
     command += [part for name, path in outputs.items() for part in (f"--{name}", path)]
     subprocess.run([str(part) for part in command], check=True)
     for name, path in outputs.items():
-        assert list(pd.read_csv(path).columns) == TABLES[name]
+        assert list(pd.read_csv(path).columns) == TABLE_COLUMNS[name]
     assert pd.read_csv(outputs["metrics"]).query("population == 'natural'").n.max() == len(kept)

@@ -6,67 +6,72 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxrfmkd.evaluation.bootstrap import Sample, measure_names, seed_shares
-from cxrfmkd.evaluation.metrics import measures, threshold_at_fpr
+from cxrfmkd.evaluation.bootstrap import Sample, seed_shares
+from cxrfmkd.evaluation.metrics import metrics_of, thresholds_at_fpr
 from cxrfmkd.statistics.draws import strata
 from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.statistics.multiple import standard_error, wald
-from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, NOTHING, RATES
+from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, J_AT_TARGET, NOTHING, RATES, ROC_AREA
 
 
 def made(n=300, patients=90, findings=3, seed=0):
     rng = np.random.default_rng(seed)
-    truth = (rng.random((n, findings)) < [0.1, 0.3, 0.5][:findings]).astype(float)
-    truth[rng.random(truth.shape) < 0.05] = np.nan
-    scores = np.round(rng.normal(size=truth.shape) + np.nan_to_num(truth), 1)
+    targets = (rng.random((n, findings)) < [0.1, 0.3, 0.5][:findings]).astype(float)
+    targets[rng.random(targets.shape) < 0.05] = np.nan
+    scores = np.round(rng.normal(size=targets.shape) + np.nan_to_num(targets), 1)
     codes = rng.integers(0, patients, n)
     weights = rng.integers(0, 4, n).astype(float)
     groups = np.stack([np.zeros(n), rng.integers(1, 3, n), rng.choice([-1, 3, 4, 5], n)], axis=1)
-    return truth, scores, codes, weights, groups.astype(np.int16)
+    return targets, scores, codes, weights, groups.astype(np.int16)
 
 
 def drawn(sample: Sample) -> np.ndarray:
     """Weights of the images, shape (1 + replicates, f, n)."""
-    findings, n = sample.truth.shape[::-1]
+    findings, n = sample.targets.shape[::-1]
     found = np.empty((1 + sample.replicates, findings, n))
-    sample.each(lambda replicate, weights: np.copyto(found[replicate], weights))
+    sample.for_each_replicate(lambda replicate, weights: np.copyto(found[replicate], weights))
     return found
+
+
+def areas(sample: Sample, scores: np.ndarray) -> np.ndarray:
+    """AUC-ROC on everyone, shape (1 + replicates, f)."""
+    return sample.measure(scores).metrics[:, ROC_AREA, :, 0]
 
 
 @pytest.mark.parametrize("unit", ["patient", "row"])
 def test_every_replicate_is_measured_as_its_rows_would_be(unit):
-    truth, scores, codes, weights, groups = made()
-    sample = Sample(truth, codes, weights, groups, 20, unit)
-    found, weights = sample.replicate(scores), drawn(sample)
+    targets, scores, codes, weights, groups = made()
+    sample = Sample(targets, codes, weights, groups, 20, unit)
+    measures, weights = sample.measure(scores), drawn(sample)
     for replicate in range(21):
-        for k in range(truth.shape[1]):
+        for k in range(targets.shape[1]):
             counts = weights[replicate, k]
             for group in range(sample.n_groups):
                 member = (groups == group).any(axis=1)
-                expected = measures(truth[member, k], scores[member, k], counts[member])[0]
-                np.testing.assert_allclose(found[:4, replicate, k, group], expected, atol=1e-12)
+                expected = metrics_of(targets[member, k], scores[member, k], counts[member])[0]
+                metrics = measures.metrics[replicate, :, k, group]
+                np.testing.assert_allclose(metrics, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("unit", ["patient", "row"])
 def test_rates_are_shares_of_images_above_the_threshold_of_everyone(unit):
-    truth, scores, codes, weights, groups = made()
+    targets, scores, codes, weights, groups = made()
     cuts = np.array([[0.3, np.inf], [0.0, np.nan], [-0.5, -9.0]])
-    sample = Sample(truth, codes, weights, groups, 5, unit)
-    found = dict(zip(measure_names(2), sample.replicate(scores, cuts), strict=True))
-    weights = drawn(sample)
+    sample = Sample(targets, codes, weights, groups, 5, unit)
+    measures, weights = sample.measure(scores, cuts), drawn(sample)
     for replicate in range(6):
-        for k in range(truth.shape[1]):
+        for k in range(targets.shape[1]):
             counts = weights[replicate, k]
-            own = threshold_at_fpr(truth[:, k], scores[:, k], counts)
-            for name, cut in (("0", cuts[k, 0]), ("1", cuts[k, 1]), ("test", own)):
+            nearest = thresholds_at_fpr(targets[:, k], scores[:, k], counts)[0]
+            for i, cut in enumerate((*cuts[k], nearest)):
                 for group in range(sample.n_groups):
                     member = (groups == group).any(axis=1)
-                    for rate, label in (("tpr", 1), ("fpr", 0)):
-                        chosen = member & (truth[:, k] == label)
+                    for rates, label in ((measures.tpr, 1), (measures.fpr, 0)):
+                        chosen = member & (targets[:, k] == label)
                         total = counts[chosen].sum()
                         called = counts[chosen & (scores[:, k] >= cut)].sum()
                         expected = called / total if total and not np.isnan(cut) else np.nan
-                        value = found[f"{rate}_{name}"][replicate, k, group]
+                        value = rates[replicate, i, k, group]
                         np.testing.assert_allclose(value, expected, atol=1e-12)
 
 
@@ -75,7 +80,7 @@ def test_patients_are_drawn_with_replacement_and_all_their_images_with_them():
     sample = Sample(np.zeros((300, 1)), codes, np.ones(300), groups, 2000)
     patients = np.unique(codes, return_index=True)[1]
     counts = drawn(sample)[1:, 0]
-    assert (counts == counts[:, patients][:, sample.codes[0]]).all()
+    assert (counts == counts[:, patients][:, sample.patient_codes[0]]).all()
     counts = counts[:, patients]
     assert (counts.sum(axis=1) == len(patients)).all()
     share = 1 - 1 / len(patients)
@@ -86,15 +91,15 @@ def test_patients_are_drawn_with_replacement_and_all_their_images_with_them():
 
 
 def test_rows_are_drawn_within_label_strata_in_proportion_to_their_weights():
-    truth, _, codes, _, groups = made()
+    targets, _, codes, _, groups = made()
     weights = np.random.default_rng(5).random(300) * 3 * (np.arange(300) % 4 > 0)
-    sample = Sample(truth, codes, weights, groups, 3000, "row")
+    sample = Sample(targets, codes, weights, groups, 3000, "row")
     every = drawn(sample)[1:]
     for k in (0, 2):
         counts = every[:, k]
-        assert (counts[:, np.isnan(truth[:, k])] == 0).all()
+        assert (counts[:, np.isnan(targets[:, k])] == 0).all()
         for label in (0, 1):
-            stratum = truth[:, k] == label
+            stratum = targets[:, k] == label
             rows = round(weights[stratum].sum())
             assert (counts[:, stratum].sum(axis=1) == rows).all()
             expected = weights[stratum] / weights[stratum].sum() * rows * 3000
@@ -105,48 +110,52 @@ def test_rows_are_drawn_within_label_strata_in_proportion_to_their_weights():
 
 
 def test_replicates_depend_neither_on_threads_nor_on_the_model(monkeypatch):
-    truth, scores, codes, weights, groups = made()
-    sample = Sample(truth, codes, weights, groups, 30)
+    targets, scores, codes, weights, groups = made()
+    sample = Sample(targets, codes, weights, groups, 30)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    alone = sample.replicate(scores)
+    alone = sample.measure(scores)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    np.testing.assert_array_equal(sample.replicate(scores), alone)
-    better = sample.replicate(scores + np.nan_to_num(truth))
-    prevalence = measure_names(0).index("prevalence")
-    np.testing.assert_array_equal(better[prevalence], alone[prevalence])
-    other = Sample(truth, codes, weights, groups, 30, seed=43).replicate(scores)
-    assert not np.array_equal(other[:, 1:], alone[:, 1:], equal_nan=True)
+    for part, expected in zip(sample.measure(scores), alone, strict=True):
+        np.testing.assert_array_equal(part, expected)
+    better = sample.measure(scores + np.nan_to_num(targets))
+    np.testing.assert_array_equal(better.prevalence, alone.prevalence)
+    other = Sample(targets, codes, weights, groups, 30, seed=43).measure(scores)
+    assert not np.array_equal(other.metrics[1:], alone.metrics[1:], equal_nan=True)
 
 
 def test_detail_leaves_out_what_is_not_wanted():
-    truth, scores, codes, weights, groups = made()
-    whole = Sample(truth, codes, weights, groups, 3).replicate(scores)
+    targets, scores, codes, weights, groups = made()
+    whole = Sample(targets, codes, weights, groups, 3).measure(scores)
     detail = np.full((3, 6), EVERYTHING)
     detail[:, 1], detail[:, 2], detail[:, 3] = NOTHING, RATES, AREAS
-    part = Sample(truth, codes, weights, groups, 3, detail=detail).replicate(scores)
-    assert np.isnan(part[..., 1]).all()
-    assert np.isnan(part[:4, ..., 2]).all()
-    assert np.isnan(part[3, ..., 3]).all()
-    for group, measured in ((0, slice(None)), (2, slice(4, None)), (3, [0, 1, 2, 4, 5, 6])):
-        np.testing.assert_array_equal(part[measured][..., group], whole[measured][..., group])
+    part = Sample(targets, codes, weights, groups, 3, detail=detail).measure(scores)
+    assert all(np.isnan(numbers[..., 1]).all() for numbers in part)
+    assert np.isnan(part.metrics[..., 2]).all()
+    assert np.isnan(part.metrics[:, J_AT_TARGET, :, 3]).all()
+    np.testing.assert_array_equal(part.metrics[..., 0], whole.metrics[..., 0])
+    np.testing.assert_array_equal(
+        part.metrics[:, :J_AT_TARGET, :, 3], whole.metrics[:, :J_AT_TARGET, :, 3]
+    )
+    for numbers, expected in zip(part[1:], whole[1:], strict=True):
+        np.testing.assert_array_equal(numbers[..., [0, 2, 3]], expected[..., [0, 2, 3]])
 
 
 def test_one_patient_has_an_interval_of_no_width():
-    truth, scores, *_ = made()
-    sample = Sample(truth, np.zeros(300), np.ones(300), np.zeros((300, 1), np.int16), 50)
-    found = sample.replicate(scores)[:4, ..., 0]
-    low, high = percentile_interval(np.moveaxis(found, 0, -1)[1:], 0.95)
-    np.testing.assert_allclose(low, found[:, 0].T, atol=1e-12)
-    np.testing.assert_allclose(high, found[:, 0].T, atol=1e-12)
+    targets, scores, *_ = made()
+    sample = Sample(targets, np.zeros(300), np.ones(300), np.zeros((300, 1), np.int16), 50)
+    metrics = sample.measure(scores).metrics
+    for bound in percentile_interval(metrics[1:], 0.95):
+        np.testing.assert_allclose(bound, metrics[0], atol=1e-12)
 
 
 def test_empty_groups_and_absent_weights_are_blank():
-    truth, scores, codes, _, groups = made()
+    targets, scores, codes, _, groups = made()
     groups[:, 1] = 2
-    found = Sample(truth, codes, np.ones(300), groups, 4).replicate(scores)
-    assert np.isnan(found[..., 1]).all()
-    assert not np.isnan(found[..., 2]).any()
-    assert np.isnan(Sample(truth, codes, np.zeros(300), groups, 4).replicate(scores)).all()
+    for numbers in Sample(targets, codes, np.ones(300), groups, 4).measure(scores):
+        assert np.isnan(numbers[..., 1]).all()
+        assert not np.isnan(numbers[..., 2]).any()
+    nothing = Sample(targets, codes, np.zeros(300), groups, 4).measure(scores)
+    assert all(np.isnan(numbers).all() for numbers in nothing)
 
 
 @pytest.mark.parametrize("seeds", [2, 5])
@@ -178,14 +187,14 @@ def test_patient_intervals_cover_where_row_intervals_do_not():
     sick = rng.random((patients, studies)) < 0.3
     own = rng.normal(size=(len(patient), studies))
     shared = rng.normal(size=(patients, studies))[patient]
-    truth = sick[patient].astype(float)
-    scores = shift * truth + np.sqrt(0.7) * shared + np.sqrt(0.3) * own
+    targets = sick[patient].astype(float)
+    scores = shift * targets + np.sqrt(0.7) * shared + np.sqrt(0.3) * own
     true = stats.norm.cdf(shift / np.sqrt(2))
     covered = {}
     for unit in ("patient", "row"):
         everyone = np.zeros((len(patient), 1), np.int16)
-        sample = Sample(truth, patient, np.ones(len(patient)), everyone, 300, unit)
-        low, high = percentile_interval(sample.replicate(scores)[1, 1:, :, 0], 0.95)
+        sample = Sample(targets, patient, np.ones(len(patient)), everyone, 300, unit)
+        low, high = percentile_interval(areas(sample, scores)[1:], 0.95)
         covered[unit] = np.mean((low <= true) & (true <= high))
     assert 0.93 <= covered["patient"] <= 0.97
     assert covered["row"] < 0.85
@@ -200,14 +209,14 @@ def test_equal_models_differ_in_one_study_of_twenty_unless_drawn_rows_count_as_i
         studies, patients = 250, 600
         patient = np.repeat(np.arange(patients), rng.integers(1, 7, patients))
         n = len(patient)
-        truth = (rng.random((patients, studies)) < 0.3)[patient].astype(float)
+        targets = (rng.random((patients, studies)) < 0.3)[patient].astype(float)
         shared = np.sqrt(0.7) * rng.normal(size=(2, patients, studies))[:, patient]
-        models = 1.2 * truth + shared + np.sqrt(0.3) * rng.normal(size=shared.shape)
+        models = 1.2 * targets + shared + np.sqrt(0.3) * rng.normal(size=shared.shape)
         drawn = rng.multinomial(3 * n, np.full(n, 1 / n)).astype(float)
         for unit, some in (("patient", slice(None)), ("row", slice(20))):
             everyone = np.zeros((n, 1), np.int16)
-            sample = Sample(truth[:, some], patient, drawn, everyone, 200, unit)
-            a, b = (sample.replicate(scores[:, some])[1, ..., 0] for scores in models)
+            sample = Sample(targets[:, some], patient, drawn, everyone, 200, unit)
+            a, b = (areas(sample, scores[:, some]) for scores in models)
             p = wald((a - b)[0], standard_error((a - b)[1:]))
             rejected[unit].append((p < 0.05).mean())
     assert np.mean(rejected["patient"]) == pytest.approx(0.05, abs=0.01)

@@ -8,18 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from cxrfmkd.evaluation.metrics import curve, measures, names, threshold_at_fpr, with_groups
+from cxrfmkd.evaluation.metrics import (
+    FINDINGS_AND_AVERAGES,
+    curve,
+    metrics_of,
+    thresholds_at_fpr,
+    with_averages,
+)
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 
 
-def by_sklearn(truth, scores, target=0.2):
+def by_sklearn(targets, scores, target=0.2):
     """The four metrics as the thesis computed them."""
-    fpr, tpr, _ = roc_curve(truth, scores)
+    fpr, tpr, _ = roc_curve(targets, scores)
     j = tpr - fpr
     return [
-        average_precision_score(truth, scores),
-        roc_auc_score(truth, scores),
+        average_precision_score(targets, scores),
+        roc_auc_score(targets, scores),
         j.max(),
         j[np.abs(fpr - target).argmin()],
     ]
@@ -30,16 +36,16 @@ def weighted_rows(draw):
     """Few distinct scores and small whole weights with zeros: many ties and vanishing vertices."""
     n = draw(st.integers(1, 60))
     rows = st.tuples(st.integers(0, 1), st.integers(0, draw(st.integers(0, 40))), st.integers(0, 3))
-    truth, scores, weights = np.array(draw(st.lists(rows, min_size=n, max_size=n))).T
-    return truth.astype(float), scores / 7, weights
+    targets, scores, weights = np.array(draw(st.lists(rows, min_size=n, max_size=n))).T
+    return targets.astype(float), scores / 7, weights
 
 
 @settings(max_examples=200, deadline=None)
 @given(weighted_rows(), st.sampled_from([0.2, 0.0, 0.1, 0.25, 0.5, 1.0]))
 def test_weighted_metrics_equal_metrics_on_duplicated_rows(rows, target):
-    truth, scores, weights = rows
-    many = np.repeat(truth, weights), np.repeat(scores, weights)
-    found = measures(truth, scores, weights, target)[0]
+    targets, scores, weights = rows
+    many = np.repeat(targets, weights), np.repeat(scores, weights)
+    found = metrics_of(targets, scores, weights, target)[0]
     if len(set(many[0])) < 2:
         assert np.isnan(found).all()
     else:
@@ -50,85 +56,87 @@ def test_weighted_metrics_equal_metrics_on_duplicated_rows(rows, target):
 @given(st.integers(0, 10_000))
 def test_single_precision_scores_of_a_large_sample_agree(seed):
     rng = np.random.default_rng(seed)
-    truth = (rng.random(500) < 0.1).astype(float)
-    truth[0] = 1
-    scores = (rng.normal(size=500) + truth).astype(np.float32)
-    np.testing.assert_allclose(measures(truth, scores)[0], by_sklearn(truth, scores), atol=1e-12)
+    targets = (rng.random(500) < 0.1).astype(float)
+    targets[0] = 1
+    scores = (rng.normal(size=500) + targets).astype(np.float32)
+    np.testing.assert_allclose(
+        metrics_of(targets, scores)[0], by_sklearn(targets, scores), atol=1e-12
+    )
 
 
 @settings(max_examples=100, deadline=None)
 @given(weighted_rows(), st.integers(0, 1000))
 def test_metrics_do_not_depend_on_the_scale_of_scores_or_the_order_of_rows(rows, seed):
-    truth, scores, weights = rows
-    order = np.random.default_rng(seed).permutation(len(truth))
-    there = measures(truth[order], np.exp(3 * scores[order] - 2), weights[order])
-    np.testing.assert_allclose(there, measures(truth, scores, weights), atol=1e-12)
+    targets, scores, weights = rows
+    order = np.random.default_rng(seed).permutation(len(targets))
+    there = metrics_of(targets[order], np.exp(3 * scores[order] - 2), weights[order])
+    np.testing.assert_allclose(there, metrics_of(targets, scores, weights), atol=1e-12)
 
 
 def test_fractional_weights_agree_with_sample_weight():
     rng = np.random.default_rng(0)
-    truth, scores = (rng.random(300) < 0.3).astype(float), rng.integers(0, 50, 300) / 9
+    targets, scores = (rng.random(300) < 0.3).astype(float), rng.integers(0, 50, 300) / 9
     weights = rng.random(300) * (rng.random(300) < 0.8)
-    fpr, tpr, _ = roc_curve(truth, scores, sample_weight=weights)
+    fpr, tpr, _ = roc_curve(targets, scores, sample_weight=weights)
     expected = [
-        average_precision_score(truth, scores, sample_weight=weights),
-        roc_auc_score(truth, scores, sample_weight=weights),
+        average_precision_score(targets, scores, sample_weight=weights),
+        roc_auc_score(targets, scores, sample_weight=weights),
         (tpr - fpr).max(),
     ]
-    np.testing.assert_allclose(measures(truth, scores, weights)[0, :3], expected, atol=1e-12)
+    np.testing.assert_allclose(metrics_of(targets, scores, weights)[0, :3], expected, atol=1e-12)
 
 
 def test_constant_scores_are_worth_nothing():
-    truth = np.array([0, 1, 0, 0, 1.0])
-    np.testing.assert_allclose(measures(truth, np.ones(5))[0], [0.4, 0.5, 0, 0])
+    targets = np.array([0, 1, 0, 0, 1.0])
+    np.testing.assert_allclose(metrics_of(targets, np.ones(5))[0], [0.4, 0.5, 0, 0])
 
 
 def test_first_of_two_equally_near_vertices_counts():
-    truth = np.array([0, 1, 0, 1, 0, 0, 0, 1, 0.0, 0.0])
+    targets = np.array([0, 1, 0, 1, 0, 0, 0, 1, 0.0, 0.0])
     scores = -np.arange(10.0)
-    fpr, tpr, _ = roc_curve(truth, scores)
+    fpr, tpr, _ = roc_curve(targets, scores)
     target = (fpr[2] + fpr[4]) / 2
     expected = (tpr - fpr)[np.abs(fpr - target).argmin()]
-    assert measures(truth, scores, None, target)[0, 3] == pytest.approx(expected, abs=1e-15)
+    assert metrics_of(targets, scores, None, target)[0, 3] == pytest.approx(expected, abs=1e-15)
 
 
-@pytest.mark.parametrize("truth", [[0, 0, 0], [1, 1, 1], [np.nan] * 3, [1, np.nan, np.nan]])
-def test_finding_with_one_class_only_is_blank(truth):
-    assert np.isnan(measures(truth, [0.1, 0.2, 0.3])).all()
+@pytest.mark.parametrize("targets", [[0, 0, 0], [1, 1, 1], [np.nan] * 3, [1, np.nan, np.nan]])
+def test_finding_with_one_class_only_is_blank(targets):
+    assert np.isnan(metrics_of(targets, [0.1, 0.2, 0.3])).all()
 
 
 def test_no_images_at_all_are_blank():
-    assert np.isnan(measures(np.empty((0, 2)), np.empty((0, 2)))).all()
+    assert np.isnan(metrics_of(np.empty((0, 2)), np.empty((0, 2)))).all()
 
 
 def test_left_out_labels_count_for_nothing():
     rng = np.random.default_rng(1)
-    truth, scores = rng.integers(0, 2, (80, 3)).astype(float), rng.normal(size=(80, 3))
+    targets, scores = rng.integers(0, 2, (80, 3)).astype(float), rng.normal(size=(80, 3))
     out = rng.random((80, 3)) < 0.3
-    found = measures(np.where(out, np.nan, truth), scores)
+    found = metrics_of(np.where(out, np.nan, targets), scores)
     for k in range(3):
         kept = ~out[:, k]
-        np.testing.assert_allclose(found[k], by_sklearn(truth[kept, k], scores[kept, k]))
+        np.testing.assert_allclose(found[k], by_sklearn(targets[kept, k], scores[kept, k]))
 
 
 def test_groups_are_means_over_the_findings_that_have_a_value():
     values = np.random.default_rng(2).random((14, 4))
     values[FINDINGS.index("Edema")] = np.nan
-    found = with_groups(values)
-    assert names()[14:] == list(GROUPS)
+    found = with_averages(values)
+    assert FINDINGS_AND_AVERAGES[14:] == tuple(GROUPS)
     assert found.shape == (17, 4)
     for row, members in zip(found[14:], GROUPS.values(), strict=True):
         chosen = [FINDINGS.index(name) for name in members if name != "Edema"]
         np.testing.assert_allclose(row, values[chosen].mean(axis=0))
-    assert np.isnan(with_groups(np.full((14, 4), np.nan))).all()
+    assert np.isnan(with_averages(np.full((14, 4), np.nan))).all()
 
 
 @settings(max_examples=100, deadline=None)
 @given(weighted_rows(), st.sampled_from([0.2, 0.5]))
 def test_threshold_is_that_of_the_nearest_vertex(rows, target):
-    truth, scores, weights = rows
-    many = np.repeat(truth, weights), np.repeat(scores, weights)
-    found = threshold_at_fpr(truth, scores, weights, target)
+    targets, scores, weights = rows
+    many = np.repeat(targets, weights), np.repeat(scores, weights)
+    found = thresholds_at_fpr(targets, scores, weights, target)[0]
     if len(set(many[0])) < 2:
         assert np.isnan(found)
     else:
@@ -139,9 +147,9 @@ def test_threshold_is_that_of_the_nearest_vertex(rows, target):
 @settings(max_examples=100, deadline=None)
 @given(weighted_rows())
 def test_curve_has_a_vertex_for_every_score_that_counts(rows):
-    truth, scores, weights = rows
-    many = np.repeat(truth, weights), np.repeat(scores, weights)
-    thresholds, tp, fp = curve(truth, scores, weights)
+    targets, scores, weights = rows
+    many = np.repeat(targets, weights), np.repeat(scores, weights)
+    thresholds, tp, fp = curve(targets, scores, weights)
     if len(set(many[0])) == 2:
         fpr, tpr, expected = roc_curve(*many, drop_intermediate=False)
         np.testing.assert_array_equal(thresholds, expected)
@@ -150,7 +158,7 @@ def test_curve_has_a_vertex_for_every_score_that_counts(rows):
 
 
 @pytest.mark.parametrize(
-    ("truth", "scores", "weights", "said"),
+    ("targets", "scores", "weights", "said"),
     [
         ([0, 1], [0.1, 0.2, 0.3], None, "same rows"),
         ([0, 1], [0.1, 0.2], [1], "same rows"),
@@ -160,6 +168,6 @@ def test_curve_has_a_vertex_for_every_score_that_counts(rows):
         ([0, 1], [0.1, 0.2], [1, -1], "1 weights are negative"),
     ],
 )
-def test_unusable_input_is_an_error(truth, scores, weights, said):
+def test_unusable_input_is_an_error(targets, scores, weights, said):
     with pytest.raises(InputError, match=said):
-        measures(truth, scores, weights)
+        metrics_of(targets, scores, weights)

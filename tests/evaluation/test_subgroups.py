@@ -14,7 +14,7 @@ from made_predictions import logits, records
 from sklearn.metrics import roc_auc_score
 
 from cxrfmkd.evaluation import gaps, subgroups
-from cxrfmkd.evaluation.bootstrap import Sample, measure_names
+from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -25,15 +25,17 @@ NO_FINDING = FINDINGS.index("No Finding")
 
 def measured(table, attributes, replicates=0, minimum=1, scores=None, weights=None):
     """Rates of a model at the threshold CUT, with its groups and cells."""
-    truth = table[list(FINDINGS)].to_numpy(float)
+    targets = table[list(FINDINGS)].to_numpy(float)
     scores = logits(table, 1.5, 3) if scores is None else scores
     weights = np.ones(len(table)) if weights is None else weights
     patients = table.patient_id.to_numpy()
-    groups = subgroups.groups(table, attributes)
-    cells = subgroups.cells(truth, patients, weights, groups.codes, minimum)
-    sample = Sample(truth, patients, weights, groups.codes, replicates, detail=cells.detail(groups))
-    found = sample.replicate(scores, np.full((14, 2), CUT))
-    return subgroups.with_rates(found, measure_names(2)), groups, cells
+    groups = subgroups.patient_groups(table, attributes)
+    cells = subgroups.count_cells(targets, patients, weights, groups.codes, minimum)
+    sample = Sample(
+        targets, patients, weights, groups.codes, replicates, detail=cells.detail(groups)
+    )
+    found = sample.measure(scores, np.full((14, 2), CUT))
+    return subgroups.group_measures(found), groups, cells
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +75,11 @@ def test_rates_at_the_threshold_of_everyone_are_those_of_fairlearn(study):
     called = logits(table, 1.5, 3) >= CUT
     for attribute in ("sex", "race", "view"):
         for k in (EFFUSION, NO_FINDING):
-            truth = table[FINDINGS[k]]
+            targets = table[FINDINGS[k]]
             for name, metric in (("tpr", true_positive_rate), ("fpr", false_positive_rate)):
                 frame = MetricFrame(
                     metrics=metric,
-                    y_true=truth,
+                    y_true=targets,
                     y_pred=called[:, k],
                     sensitive_features=table[attribute],
                 )
@@ -101,9 +103,9 @@ def test_equalised_odds_gap_is_that_of_fairlearn(study):
 def test_area_of_a_crossed_group_is_that_of_its_images(study):
     table, (rates, groups, _) = study
     member = ((table.sex == "Female") & (table.race == "Black")).to_numpy()
-    truth, scores = table[FINDINGS[EFFUSION]][member], logits(table, 1.5, 3)[member, EFFUSION]
+    targets, scores = table[FINDINGS[EFFUSION]][member], logits(table, 1.5, 3)[member, EFFUSION]
     found = rates["auc_roc"][0, EFFUSION, groups.names.index("Female, Black")]
-    assert found == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+    assert found == pytest.approx(roc_auc_score(targets, scores), abs=1e-12)
 
 
 def test_underdiagnosis_is_the_gap_in_false_alarms_of_no_finding(study):
@@ -116,7 +118,7 @@ def test_underdiagnosis_is_the_gap_in_false_alarms_of_no_finding(study):
 
 def test_relative_differences_refer_to_the_mean_over_sexes_and_races(study):
     _, (rates, groups, cells) = study
-    table = subgroups.table(rates, groups, cells, 0.95)
+    table = subgroups.subgroup_table(rates, groups, cells, 0.95)
     rows = table[(table.finding == "Pleural Effusion") & (table.metric == "auc_roc")].set_index(
         "group"
     )
@@ -135,7 +137,7 @@ def test_numbers_resting_on_few_patients_are_blank_and_listed():
     first = table.index[(table.race == "Black")][0]
     table.loc[table.patient_id == table.patient_id[first], "Edema"] = 1.0
     rates, groups, cells = measured(table, ["race", "age"], 20, minimum=10)
-    rows = subgroups.table(rates, groups, cells, 0.95)
+    rows = subgroups.subgroup_table(rates, groups, cells, 0.95)
     black = rows[(rows.group == "Black") & (rows.finding == "Edema")].set_index("metric")
     numbers = ["estimate", "low", "high", "positives", "prevalence"]
     assert black.loc["tpr", numbers].isna().all()
@@ -170,14 +172,14 @@ def test_images_without_a_weight_or_an_attribute_belong_to_no_group():
 
 def test_attribute_that_no_record_has_is_an_error():
     with pytest.raises(InputError, match="asks for race, but no test record has one"):
-        subgroups.groups(records(20).assign(race=None), ["sex", "race"])
+        subgroups.patient_groups(records(20).assign(race=None), ["sex", "race"])
 
 
 def test_without_attributes_there_is_everyone():
     rates, groups, cells = measured(records(40), [], 5)
-    table = subgroups.table(rates, groups, cells, 0.95)
+    table = subgroups.subgroup_table(rates, groups, cells, 0.95)
     assert set(table.attribute) == {"all"}
-    assert len(table) == 14 * len(subgroups.MEASURES)
+    assert len(table) == 14 * len(subgroups.GROUP_MEASURES)
     assert gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95).empty
     assert gaps.pair_table(rates, rates, groups, cells, 0.95).empty
     assert gaps.versus_table({}, {}, 0.95).empty
@@ -238,7 +240,7 @@ def test_no_hidden_count_follows_from_the_shown_ones():
     table.loc[table.race == "Black", "race"] = "White"
     table.loc[table.patient_id.isin(table.patient_id.unique()[:6]), "race"] = "Black"
     rates, groups, cells = measured(table, ["sex", "race", "age", "view"], minimum=10)
-    rows = subgroups.table(rates, groups, cells, 0.95)
+    rows = subgroups.subgroup_table(rates, groups, cells, 0.95)
     assert rows.set_index("group").n["Black"].isna().all()
     hidden = []
     for (attribute, _, finding), part in rows.groupby(["attribute", "metric", "finding"]):

@@ -9,51 +9,52 @@ from sklearn.metrics import roc_auc_score
 
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.statistics import delong
+from cxrfmkd.statistics.ranking import ROC_AREA
 
 
 def made(seed=0, n=240, patients=80, findings=2):
     rng = np.random.default_rng(seed)
     patient = rng.integers(0, patients, n)
-    truth = (rng.random((n, findings)) < 0.35).astype(float)
+    targets = (rng.random((n, findings)) < 0.35).astype(float)
     shared = rng.normal(size=(patients, findings))[patient]
-    scores = np.round(truth + shared + rng.normal(size=(n, findings)), 1)
-    return truth, scores, patient
+    scores = np.round(targets + shared + rng.normal(size=(n, findings)), 1)
+    return targets, scores, patient
 
 
-def components(truth, scores):
+def components(targets, scores):
     """Structural components by comparing every pair, as DeLong wrote them."""
-    positive, negative = scores[truth == 1], scores[truth == 0]
+    positive, negative = scores[targets == 1], scores[targets == 0]
     wins = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
     return wins.mean(axis=1), wins.mean(axis=0), wins.mean()
 
 
 def test_areas_are_those_of_scikit_learn():
-    truth, scores, patient = made()
-    truth[::9, 0] = np.nan
-    found = delong.influence(truth, scores, patient).area
+    targets, scores, patient = made()
+    targets[::9, 0] = np.nan
+    found = delong.influence(targets, scores, patient).area
     for k in range(2):
-        known = ~np.isnan(truth[:, k])
+        known = ~np.isnan(targets[:, k])
         assert found[k] == pytest.approx(
-            roc_auc_score(truth[known, k], scores[known, k]), abs=1e-12
+            roc_auc_score(targets[known, k], scores[known, k]), abs=1e-12
         )
 
 
 def test_variance_of_independent_images_is_delongs():
-    truth, scores, _ = made()
-    each = np.arange(len(truth))
-    found = delong.variance(delong.influence(truth, scores, each), truth, each)
+    targets, scores, _ = made()
+    each = np.arange(len(targets))
+    found = delong.variance(delong.influence(targets, scores, each), targets, each)
     for k in range(2):
-        v10, v01, _ = components(truth[:, k], scores[:, k])
+        v10, v01, _ = components(targets[:, k], scores[:, k])
         expected = v10.var(ddof=1) / len(v10) + v01.var(ddof=1) / len(v01)
         assert found[k] == pytest.approx(expected, rel=1e-10)
 
 
 def test_variance_of_images_in_patients_is_obuchowskis():
-    truth, scores, patient = made()
-    found = delong.variance(delong.influence(truth, scores, patient), truth, patient)
+    targets, scores, patient = made()
+    found = delong.variance(delong.influence(targets, scores, patient), targets, patient)
     for k in range(2):
-        v10, v01, area = components(truth[:, k], scores[:, k])
-        with_, without = patient[truth[:, k] == 1], patient[truth[:, k] == 0]
+        v10, v01, area = components(targets[:, k], scores[:, k])
+        with_, without = patient[targets[:, k] == 1], patient[targets[:, k] == 0]
         s10 = s01 = s11 = 0.0
         for one in np.unique(patient):
             a = v10[with_ == one].sum() - (with_ == one).sum() * area
@@ -70,43 +71,45 @@ def test_variance_of_images_in_patients_is_obuchowskis():
 
 
 def test_difference_of_two_models_is_delongs_paired_test():
-    truth, scores, _ = made()
+    targets, scores, _ = made()
     other = scores + np.random.default_rng(1).normal(size=scores.shape)
-    each = np.arange(len(truth))
-    apart = delong.influence(truth, scores, each) - delong.influence(truth, other, each)
-    found = delong.variance(apart, truth, each)
+    each = np.arange(len(targets))
+    apart = delong.influence(targets, scores, each) - delong.influence(targets, other, each)
+    found = delong.variance(apart, targets, each)
     for k in range(2):
-        a, b = components(truth[:, k], scores[:, k]), components(truth[:, k], other[:, k])
+        a, b = components(targets[:, k], scores[:, k]), components(targets[:, k], other[:, k])
         expected = sum((x - y).var(ddof=1) / len(x) for x, y in zip(a[:2], b[:2], strict=True))
         assert found[k] == pytest.approx(expected, rel=1e-10)
         assert apart.area[k] == pytest.approx(a[2] - b[2])
 
 
 def test_variance_agrees_with_the_patient_bootstrap():
-    truth, scores, patient = made(3, n=1500, patients=400)
-    analytic = delong.variance(delong.influence(truth, scores, patient), truth, patient)
-    sample = Sample(truth, patient, np.ones(1500), np.zeros((1500, 1), np.int16), 2000)
-    drawn = sample.replicate(scores)[1, 1:, :, 0].var(axis=0)
+    targets, scores, patient = made(3, n=1500, patients=400)
+    analytic = delong.variance(delong.influence(targets, scores, patient), targets, patient)
+    sample = Sample(targets, patient, np.ones(1500), np.zeros((1500, 1), np.int16), 2000)
+    drawn = sample.measure(scores).metrics[1:, ROC_AREA, :, 0].var(axis=0)
     np.testing.assert_allclose(drawn, analytic, rtol=0.12)
     each = np.arange(1500)
-    assert (delong.variance(delong.influence(truth, scores, each), truth, each) < analytic).all()
+    assert (
+        delong.variance(delong.influence(targets, scores, each), targets, each) < analytic
+    ).all()
 
 
 def test_mean_of_the_same_model_twice_is_itself():
-    truth, scores, patient = made()
-    one = delong.influence(truth, scores, patient)
+    targets, scores, patient = made()
+    one = delong.influence(targets, scores, patient)
     for a, b in zip(delong.mean([one, one]), one, strict=True):
         np.testing.assert_allclose(a, b)
 
 
 def test_one_class_or_one_patient_has_no_variance():
-    truth, scores, patient = made()
-    truth[:, 0] = 1
-    found = delong.variance(delong.influence(truth, scores, patient), truth, patient)
+    targets, scores, patient = made()
+    targets[:, 0] = 1
+    found = delong.variance(delong.influence(targets, scores, patient), targets, patient)
     assert np.isnan(found[0])
     assert found[1] > 0
-    alone = np.zeros(len(truth))
-    assert np.isnan(delong.variance(delong.influence(truth, scores, alone), truth, alone)).all()
+    alone = np.zeros(len(targets))
+    assert np.isnan(delong.variance(delong.influence(targets, scores, alone), targets, alone)).all()
 
 
 @pytest.mark.slow
@@ -114,11 +117,12 @@ def test_p_values_of_equal_models_are_uniform():
     ps = []
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        truth, _, patient = made(seed)
+        targets, _, patient = made(seed)
         a, b = (
-            truth + rng.normal(size=(80, 2))[patient] + rng.normal(size=truth.shape) for _ in "ab"
+            targets + rng.normal(size=(80, 2))[patient] + rng.normal(size=targets.shape)
+            for _ in "ab"
         )
-        apart = delong.influence(truth, a, patient) - delong.influence(truth, b, patient)
-        z = apart.area / np.sqrt(delong.variance(apart, truth, patient))
+        apart = delong.influence(targets, a, patient) - delong.influence(targets, b, patient)
+        z = apart.area / np.sqrt(delong.variance(apart, targets, patient))
         ps.append(2 * stats.norm.sf(np.abs(z[0])))
     assert stats.kstest(ps, "uniform").pvalue > 0.01

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from locations import SCRIPTS
 
-from cxrfmkd.evaluation.analysis import TABLES as EVALUATED
+from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.tables import wide
@@ -278,7 +278,7 @@ def test_the_made_tables_have_the_columns_that_the_evaluation_writes():
         "curves": curves,
     }
     for name, table in tables_.items():
-        assert set(table) <= set(EVALUATED[name]), name
+        assert set(table) <= set(TABLE_COLUMNS[name]), name
 
 
 @pytest.mark.parametrize("transfer", [True, False])

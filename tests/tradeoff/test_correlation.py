@@ -12,8 +12,9 @@ from scripts import run_script
 
 from cxrfmkd.bias.analysis import analyse
 from cxrfmkd.bias.summary import combine
-from cxrfmkd.evaluation.analysis import Run, evaluate
+from cxrfmkd.evaluation.analysis import evaluate
 from cxrfmkd.evaluation.families import Family
+from cxrfmkd.evaluation.runs import Run
 from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias, Evaluation

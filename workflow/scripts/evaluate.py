@@ -1,10 +1,12 @@
-"""Evaluate every classifier on one dataset: metrics, comparisons, subgroups, calibration."""
+"""Evaluate classifiers on one dataset: metrics, differences, thresholds, calibration, groups."""
 
 from pathlib import Path
 
 from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.datasets.resampling import read_weights
-from cxrfmkd.evaluation.analysis import TABLES, evaluate, runs_of
+from cxrfmkd.evaluation.analysis import evaluate
+from cxrfmkd.evaluation.columns import TABLE_COLUMNS
+from cxrfmkd.evaluation.runs import runs_of
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
@@ -21,7 +23,7 @@ def main() -> None:
         arrays=[KeyedArray.open],
         source_predictions=[Path],
         source_val=[Path],
-        **dict.fromkeys(TABLES, Path),
+        **dict.fromkeys(TABLE_COLUMNS, Path),
     )
     spec = args.spec
     runs, sources = runs_of(spec["runs"], args.predictions, args.source_predictions)

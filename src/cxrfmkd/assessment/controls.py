@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxrfmkd.assessment.measures import measure
 from cxrfmkd.datasets import records
-from cxrfmkd.evaluation.metrics import measures
+from cxrfmkd.evaluation.metrics import metrics_of
 from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.probing.probes import Sample, train_heads
 from cxrfmkd.runtime import provenance
@@ -144,5 +144,5 @@ def ridge(inputs: np.ndarray, outputs: np.ndarray) -> Linear:
 
 def macro_auc(targets: np.ndarray, logits: np.ndarray) -> float | None:
     """Mean AUC-ROC of the findings that have both classes; None where none has."""
-    areas = measures(targets, logits)[:, METRICS.index("auc_roc")]
+    areas = metrics_of(targets, logits)[:, METRICS.index("auc_roc")]
     return float(np.nanmean(areas)) if np.isfinite(areas).any() else None

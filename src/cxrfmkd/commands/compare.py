@@ -1,5 +1,4 @@
-"""Compare two models' predictions for the same images: paired differences with interval and
-p-value.
+"""Compare two models' predictions for the same images: paired differences with p-values.
 
 Reads a table of truth (0, 1, blank for unknown) and two of scores (logits or probabilities), each
 CSV or Parquet with one row an image and a column a finding, matched by a key column and by the
@@ -23,9 +22,8 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.commands import scored
-from cxrfmkd.commands.scored import Scored
-from cxrfmkd.evaluation import comparisons
+from cxrfmkd.commands.scored import ScoredImages, add_arguments, read_scored
+from cxrfmkd.evaluation.comparisons import difference_columns
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.runtime.longform import long
@@ -35,26 +33,15 @@ from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.metrics import METRICS
 
 COLUMNS = (
-    "finding",
-    "metric",
-    "model_a",
-    "model_b",
-    "estimate_a",
-    "estimate_b",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "p_adjusted",
-    "p_delong",
-    "n",
-    "positives",
-)
+    "finding metric model_a model_b estimate_a estimate_b difference low high p p_adjusted "
+    "p_delong n positives"
+).split()
 ADJUSTMENTS = Evaluation.__dataclass_fields__["adjustment"].metadata["choices"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    scored.arguments(parser, "CSV or Parquet: any scale; once for each model", action="append")
+    """The command's arguments."""
+    add_arguments(parser, "CSV or Parquet: any scale; once for each model", "append")
     parser.add_argument(
         "--adjustment",
         choices=ADJUSTMENTS,
@@ -64,30 +51,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    """Write the differences of two models."""
     if len(args.scores) != 2 or args.scores[0] == args.scores[1]:
         raise InputError(
             f"--scores: {len(set(args.scores))} files are given. Name two, each after a --scores "
             "of its own."
         )
-    write_table(args.out, table(Scored.read(args, args.scores), args))
+    write_table(args.out, differences(read_scored(args, args.scores), args))
 
 
-def table(given: Scored, args: argparse.Namespace) -> pd.DataFrame:
-    """One row per finding and metric; the study's groups follow if all 14 findings are there."""
-    a, b = given.replicate(args)
+def differences(images: ScoredImages, args: argparse.Namespace) -> pd.DataFrame:
+    """One row per finding and metric; averages follow if all 14 findings are there."""
+    a, b = images.measure(args)
     analytic = np.full(a.shape[1:], np.nan)
-    if (given.weights == 1).all():
-        first, second = (delong.influence(given.truth, s, given.clusters) for s in given.scores)
-        p = delong.p_value(first - second, given.truth, given.clusters)
-        analytic[:, METRICS.index("auc_roc")] = given.per_row(p)[:, 0]
-    found = long(
-        {"finding": given.rows, "metric": list(METRICS)},
+    if (images.weights == 1).all():
+        of_a, of_b = (
+            delong.influence(images.targets, scores, images.clusters) for scores in images.scores
+        )
+        p = delong.p_value(of_a - of_b, images.targets, images.clusters)
+        analytic[:, METRICS.index("auc_roc")] = images.per_row(p)[:, 0]
+    table = long(
+        {"finding": images.rows, "metric": list(METRICS)},
         estimate_a=a[0],
         estimate_b=b[0],
-        **comparisons.tested(a - b, args.confidence),
+        **difference_columns(a - b, args.confidence),
         p_delong=analytic,
-        **given.counts(),
+        **images.counts(),
     )
-    found = adjust_by_family(found, ["metric"], args.adjustment)
-    named = found.assign(model_a=str(args.scores[0]), model_b=str(args.scores[1]))
-    return named[list(COLUMNS)]
+    table = adjust_by_family(table, ["metric"], args.adjustment)
+    return table.assign(model_a=str(args.scores[0]), model_b=str(args.scores[1]))[COLUMNS]

@@ -16,27 +16,21 @@ from __future__ import annotations
 
 import argparse
 
-import pandas as pd
-
-from cxrfmkd.commands import scored
-from cxrfmkd.commands.scored import Scored
+from cxrfmkd.commands.scored import add_arguments, read_scored
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import percentile_interval
+from cxrfmkd.statistics.intervals import estimate_columns
 from cxrfmkd.vocabulary.metrics import METRICS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    scored.arguments(parser, "CSV or Parquet: any scale")
+    """The command's arguments."""
+    add_arguments(parser, "CSV or Parquet: any scale")
 
 
 def main(args: argparse.Namespace) -> None:
-    write_table(args.out, table(Scored.read(args, [args.scores]), args))
-
-
-def table(given: Scored, args: argparse.Namespace) -> pd.DataFrame:
-    """One row per finding and metric; the study's groups follow if all 14 findings are there."""
-    values = given.replicate(args)[0]
-    low, high = percentile_interval(values[1:], args.confidence)
-    axes = {"finding": given.rows, "metric": list(METRICS)}
-    return long(axes, estimate=values[0], low=low, high=high, **given.counts())
+    """Write one row per finding and metric; averages follow if all 14 findings are there."""
+    images = read_scored(args, [args.scores])
+    columns = estimate_columns(images.measure(args)[0], args.confidence)
+    axes = {"finding": images.rows, "metric": list(METRICS)}
+    write_table(args.out, long(axes, **columns, **images.counts()))

@@ -2,11 +2,11 @@
 
 A replicate draws patients with replacement; an image then counts as often as its patient was drawn,
 times its own weight. Every model is measured on the same replicates, so that differences are
-paired. The thesis's bootstrap, rows drawn within the strata of a finding's label, is a switch
+paired. The thesis's bootstrap, rows drawn within the strata of a finding's target, is a switch
 (`unit="row"`).
 
-Memory: replicates x groups x findings x measures x 8
-bytes per model, and nothing per replicate and image.
+Memory: replicates x groups x findings x measures x 8 bytes per model, and nothing per replicate and
+image.
 """
 
 from __future__ import annotations
@@ -20,26 +20,23 @@ import numpy as np
 
 from cxrfmkd.runtime.threads import cores
 from cxrfmkd.statistics.draws import Strata, draw_patients, draw_rows, multinomial_counts, strata
-from cxrfmkd.statistics.ranking import EVERYTHING, ranked, ranking, read_off
+from cxrfmkd.statistics.ranking import (
+    EVERYTHING,
+    Measures,
+    Rankings,
+    join_rankings,
+    measure_rankings,
+    rank,
+    ranking_of,
+)
 from cxrfmkd.vocabulary.metrics import METRICS
-
-
-def measure_names(cuts: int) -> list[str]:
-    """The first axis of `Sample.replicate`: the metrics, prevalence, then per threshold the true-
-    and false-positive rate.
-
-    Thresholds 0 … cuts - 1 are given; the last, "test", is the one nearest to the target on the
-    sample itself.
-    """
-    rates = [(f"tpr_{cut}", f"fpr_{cut}") for cut in [*map(str, range(cuts)), "test"]]
-    return [*METRICS, "prevalence", *(name for pair in rates for name in pair)]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Images with truth, patients, weights and groups, on which any number of models are measured.
+    """Images with targets, patients, weights and groups, on which models are measured.
 
-    truth: shape (n, f), 0, 1 or NaN (left out). patients: shape (n,), any labels. weights: shape
+    targets: shape (n, f), 0, 1 or NaN (left out). patients: shape (n,), any labels. weights: shape
     (n,).
     groups: shape (n, k) of whole numbers: for each of k divisions the group of an image, -1 for
     none. The first division is group 0 for every image; each other group belongs to one division.
@@ -48,7 +45,7 @@ class Sample:
     needed for everyone).
     """
 
-    truth: np.ndarray
+    targets: np.ndarray
     patients: np.ndarray
     weights: np.ndarray
     groups: np.ndarray
@@ -59,6 +56,7 @@ class Sample:
 
     @property
     def n_groups(self) -> int:
+        """Number of groups, everyone among them."""
         return int(self.groups.max(initial=0)) + 1
 
     @cached_property
@@ -67,74 +65,73 @@ class Sample:
         return (self.groups == np.arange(self.n_groups)[:, None, None]).any(axis=2)
 
     @cached_property
-    def codes(self) -> tuple[np.ndarray, int]:
+    def patient_codes(self) -> tuple[np.ndarray, int]:
         """Patients as numbers, and how many there are."""
         labels, codes = np.unique(self.patients, return_inverse=True)
         return codes.astype(np.int32), len(labels)
 
     @cached_property
     def strata(self) -> Strata:
-        return strata(self.truth, self.weights)
+        """What rows are drawn from."""
+        return strata(self.targets, self.weights)
 
-    def each(self, measure: Callable[[int, np.ndarray], None]) -> None:
-        """Call `measure(replicate, drawn)` for every replicate, in as many threads as allowed; 0 is
-        the sample itself.
+    def for_each_replicate(self, measure: Callable[[int, np.ndarray], None]) -> None:
+        """Call `measure(replicate, weights)` for every replicate, in as many threads as allowed.
 
-        drawn: weights of the images, shape (1, n) if all findings share them, else (f, n); reused
-        after the call.
+        Replicate 0 is the sample itself. weights: of the images, shape (1, n) if all findings share
+        them, else (f, n); reused after the call.
         """
-        codes, n_patients = self.codes
+        codes, n_patients = self.patient_codes
         bounds = np.linspace(0, 1 + self.replicates, cores() + 1).astype(int)
 
-        def part(first: int, last: int) -> None:
-            drawn = np.empty((self.truth.shape[1] if self.unit == "row" else 1, len(codes)))
+        def work(start: int, stop: int) -> None:
+            weights = np.empty((self.targets.shape[1] if self.unit == "row" else 1, len(codes)))
             counts = np.empty(n_patients, np.int64)
-            for replicate in range(first, last):
+            for replicate in range(start, stop):
                 if replicate == 0:
-                    drawn[:] = self.weights
+                    weights[:] = self.weights
                 elif self.unit == "row":
-                    draw_rows(self.seed, replicate, *self.strata, drawn)
+                    draw_rows(self.seed, replicate, self.strata, weights)
                 else:
-                    draw_patients(self.seed, replicate, codes, self.weights, counts, drawn[0])
-                measure(replicate, drawn)
+                    draw_patients(self.seed, replicate, codes, self.weights, counts, weights[0])
+                measure(replicate, weights)
 
         with ThreadPoolExecutor(len(bounds) - 1) as pool:
-            list(pool.map(part, bounds[:-1], bounds[1:]))
+            list(pool.map(work, bounds[:-1], bounds[1:]))
 
-    def replicate(self, scores: np.ndarray, cuts=None, target_fpr: float = 0.2) -> np.ndarray:
-        """Measures of one model on the sample and on every replicate.
+    def measure(
+        self, scores: np.ndarray, cuts: np.ndarray | None = None, target_fpr: float = 0.2
+    ) -> Measures:
+        """Measures of one model on the sample and on every replicate, their first axis.
 
-        scores: shape (n, f), finite. cuts: shape (f, c), thresholds at which rates are wanted
+        scores: shape (n, f), finite. cuts: shape (f, c), thresholds at which rates are measured
         beside the one nearest to `target_fpr` on the sample or replicate itself; NaN where there is
-        none. Returns shape (measures, 1 + replicates, f, groups), measures as in
-        `measure_names(c)`; NaN where the classes that a measure needs have no weight, or where
-        `detail` leaves it out.
+        none. NaN where the targets that a measure needs have no weight, or where `detail` leaves it
+        out.
         """
-        findings = self.truth.shape[1]
-        cuts = np.empty((findings, 0)) if cuts is None else np.asarray(cuts, np.float64)
-        parts, starts = [], np.zeros((findings, self.n_groups + 1, 3), np.int64)
-        total = np.zeros(3, np.int64)
-        for k in range(findings):
-            truth = np.where(self.weights > 0, self.truth[:, k], np.nan)
-            everyone = ranking(truth, scores[:, k])
-            starts[k, 0] = total
-            for group, member in enumerate(self.members):
-                order = everyone.rows[member[everyone.rows]]
-                part = ranked(order, truth, scores[:, k]) if group else everyone
-                parts.append(part)
-                total += len(part.rows), len(part.hits), len(part.end)
-                starts[k, group + 1] = total
-        shape = (len(measure_names(cuts.shape[1])), 1 + self.replicates, findings, self.n_groups)
-        out = np.full(shape, np.nan)
-        flat = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        detail = np.full(shape[2:], EVERYTHING) if self.detail is None else self.detail
-        detail = detail.astype(np.int8)
+        cells = (self.targets.shape[1], self.n_groups)
+        cuts = np.empty((cells[0], 0)) if cuts is None else np.asarray(cuts, np.float64)
+        detail = np.full(cells, EVERYTHING) if self.detail is None else self.detail
+        rankings = self._rankings(scores)
+        axes = [(len(METRICS),), (), *[(cuts.shape[1] + 1,)] * 2]
+        result = Measures(*(np.full((1 + self.replicates, *axis, *cells), np.nan) for axis in axes))
 
-        def measure(replicate: int, drawn: np.ndarray) -> None:
-            read_off(out[:, replicate], drawn, *flat, starts, cuts, target_fpr, detail)
+        def measure(replicate: int, weights: np.ndarray) -> None:
+            out = Measures(*(part[replicate] for part in result))
+            measure_rankings(out, weights, rankings, cuts, target_fpr, detail.astype(np.int8))
 
-        self.each(measure)
-        return out
+        self.for_each_replicate(measure)
+        return result
+
+    def _rankings(self, scores: np.ndarray) -> Rankings:
+        """Every finding's ranking, and within it those of the groups."""
+        rankings = []
+        for labels, score in zip(self.targets.T, scores.T, strict=True):
+            targets = np.where(self.weights > 0, labels, np.nan)
+            everyone = rank(targets, score)
+            orders = [everyone.rows[member[everyone.rows]] for member in self.members[1:]]
+            rankings.append([everyone, *(ranking_of(order, targets, score) for order in orders)])
+        return join_rankings(rankings)
 
 
 def seed_shares(n_seeds: int, replicates: int, seed: int, family: str) -> np.ndarray:

@@ -7,22 +7,38 @@ error takes that noise off (Kumar, Liang and Ma 2019).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from numba import njit
 
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import basic_interval, percentile_interval
+from cxrfmkd.statistics.intervals import basic_interval, estimate_columns
 from cxrfmkd.vocabulary.findings import FINDINGS
 
-MEASURES = ("brier", "brier_skill", "mean_error", "ece", "rmsce_debiased")
+CALIBRATION_MEASURES = ("brier", "brier_skill", "mean_error", "ece", "rmsce_debiased")
 BINS = 10
 
 
-def bins(probabilities: np.ndarray, weights: np.ndarray, count: int = BINS) -> np.ndarray:
-    """Bin of each image, 0 to count - 1, by rising probability; bins hold about equal weights, no
-    tie is cut.
+class Calibration(NamedTuple):
+    """Calibration of one model on the sample (first) and its replicates.
+
+    measures: CALIBRATION_MEASURES, shape (1 + replicates, f, 5). observed: the share of each bin
+    with the finding, shape (1 + replicates, f, bins). predicted: mean probability of each bin on
+    the sample itself, shape (1, f, bins).
+    """
+
+    measures: np.ndarray
+    observed: np.ndarray
+    predicted: np.ndarray
+
+
+def equal_weight_bins(
+    probabilities: np.ndarray, weights: np.ndarray, count: int = BINS
+) -> np.ndarray:
+    """Bin of each image, 0 to count - 1, by rising probability; no tie is cut.
 
     probabilities, weights: shape (n,). Returns int16, shape (n,).
     """
@@ -37,8 +53,12 @@ def bins(probabilities: np.ndarray, weights: np.ndarray, count: int = BINS) -> n
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def of_bins(weight, hits, predicted, squares, brier):
-    """MEASURES from sums per bin: weight, weighted truth, weighted probability, squared weights; and the Brier sum."""
+def _measures_of_bins(weight, hits, predicted, squares, brier):
+    """CALIBRATION_MEASURES from sums per bin, and the sum of squared errors `brier`.
+
+    weight, hits, predicted, squares: sums of weights, of weighted targets and probabilities, and of
+    squared weights.
+    """
     total, positives, expected = weight.sum(), hits.sum(), predicted.sum()
     prevalence = positives / total
     ece = square = 0.0
@@ -55,98 +75,73 @@ def of_bins(weight, hits, predicted, squares, brier):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _read_off(out, curve, drawn, truth, probabilities, places):
-    """Fill out[finding, measure] and curve[finding, bin], the observed shares; drawn: shape (1, n) or (f, n)."""
-    n_bins = curve.shape[1]
+def _measure(out, observed, drawn, targets, probabilities, bins):
+    """Fill out[finding, measure] and observed[finding, bin]; drawn: shape (1, n) or (f, n)."""
+    n_bins = observed.shape[1]
     sums = np.empty((4, n_bins))
-    for finding in range(truth.shape[0]):
+    for finding in range(targets.shape[0]):
         weights = drawn[min(finding, len(drawn) - 1)]
         sums[:] = 0.0
         brier = 0.0
         for i in range(len(weights)):
-            if truth[finding, i] >= 0:
-                place, weight, p = places[finding, i], weights[i], probabilities[finding, i]
-                sums[0, place] += weight
-                sums[1, place] += weight * truth[finding, i]
-                sums[2, place] += weight * p
-                sums[3, place] += weight * weight
-                brier += weight * (p - truth[finding, i]) ** 2
+            target = targets[finding, i]
+            if target >= 0:
+                k, weight, p = bins[finding, i], weights[i], probabilities[finding, i]
+                sums[0, k] += weight
+                sums[1, k] += weight * target
+                sums[2, k] += weight * p
+                sums[3, k] += weight * weight
+                brier += weight * (p - target) ** 2
         if sums[0].sum() > 0:
-            values = of_bins(sums[0], sums[1], sums[2], sums[3], brier)
+            values = _measures_of_bins(sums[0], sums[1], sums[2], sums[3], brier)
             for k in range(len(values)):
                 out[finding, k] = values[k]
             for b in range(n_bins):
-                curve[finding, b] = sums[1, b] / sums[0, b]
+                observed[finding, b] = sums[1, b] / sums[0, b]
 
 
-def replicate(
-    sample: Sample, probabilities: np.ndarray, n_bins: int = BINS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Calibration of one model on the sample and on every replicate.
-
-    probabilities: shape (n, f). Returns MEASURES, shape (1 + replicates, f, 5); the observed share
-    of each bin, shape (1 + replicates, f, bins); the mean prediction of each bin on the sample
-    itself, shape (f, bins).
-    """
-    n, findings = sample.truth.shape
-    truth = np.where(np.isnan(sample.truth) | (sample.weights == 0)[:, None], -1, sample.truth)
-    truth = np.ascontiguousarray(truth.T, np.int8)
+def calibrate(sample: Sample, probabilities: np.ndarray, n_bins: int = BINS) -> Calibration:
+    """Calibration of one model on the sample and its replicates. probabilities: shape (n, f)."""
+    n, findings = sample.targets.shape
+    left_out = np.isnan(sample.targets) | (sample.weights == 0)[:, None]
+    targets = np.ascontiguousarray(np.where(left_out, -1, sample.targets).T, np.int8)
     chances = np.ascontiguousarray(probabilities.T, np.float64)
-    places = np.zeros((findings, n), np.int16)
-    predicted = np.full((findings, n_bins), np.nan)
+    bins = np.zeros((findings, n), np.int16)
+    predicted = np.full((1, findings, n_bins), np.nan)
     for k in range(findings):
-        known = np.flatnonzero(truth[k] >= 0)
-        weights = sample.weights[known]
-        places[k, known] = bins(chances[k, known], weights, n_bins)
-        total = np.bincount(places[k, known], weights, n_bins)
-        part = np.bincount(places[k, known], weights * chances[k, known], n_bins)
-        np.divide(part, total, out=predicted[k], where=total > 0)
-    shape = (1 + sample.replicates, findings)
-    curve = np.full((*shape, n_bins), np.nan)
-    out = np.full((*shape, len(MEASURES)), np.nan)
+        labelled = np.flatnonzero(targets[k] >= 0)
+        weights = sample.weights[labelled]
+        own = bins[k, labelled] = equal_weight_bins(chances[k, labelled], weights, n_bins)
+        total = np.bincount(own, weights, n_bins)
+        weighted = np.bincount(own, weights * chances[k, labelled], n_bins)
+        np.divide(weighted, total, out=predicted[0, k], where=total > 0)
+    observed, measures = (
+        np.full((1 + sample.replicates, findings, size), np.nan)
+        for size in (n_bins, len(CALIBRATION_MEASURES))
+    )
 
     def measure(replicate: int, drawn: np.ndarray) -> None:
-        _read_off(out[replicate], curve[replicate], drawn, truth, chances, places)
+        _measure(measures[replicate], observed[replicate], drawn, targets, chances, bins)
 
-    sample.each(measure)
-    return out, curve, predicted
-
-
-def calibration(truth, probabilities, weights=None, n_bins: int = BINS) -> np.ndarray:
-    """MEASURES of every finding. truth, probabilities: shape (n, f); weights: (n,). Returns (f, 5)."""
-    truth = np.asarray(truth, float)
-    weights = np.ones(len(truth)) if weights is None else np.asarray(weights, float)
-    everyone = np.zeros((len(truth), 1), np.int16)
-    sample = Sample(truth, np.arange(len(truth)), weights, everyone)
-    return replicate(sample, np.asarray(probabilities, float), n_bins)[0][0]
+    sample.for_each_replicate(measure)
+    return Calibration(measures, observed, predicted)
 
 
-def table(
-    values: np.ndarray, curve: np.ndarray, predicted: np.ndarray, confidence: float
-) -> pd.DataFrame:
+def calibration_table(calibration: Calibration, confidence: float) -> pd.DataFrame:
     """Measures, then the points of the reliability curve, of the mean over seeds.
 
-    values, curve, predicted: as from `replicate`. Rows of the curve have metric "observed", the
-    number of their bin and its mean prediction.
+    Rows of the curve have metric "observed", the number of their bin and its mean prediction.
     """
-    low, high = percentile_interval(values[1:], confidence)
-    positive = [MEASURES.index(name) for name in ("ece", "rmsce_debiased")]
-    low[:, positive], high[:, positive] = basic_interval(values[..., positive], confidence)
-    measured = long(
-        {"finding": list(FINDINGS), "metric": list(MEASURES)},
-        bin=np.nan,
-        predicted=np.nan,
-        estimate=values[0],
-        low=low,
-        high=high,
-    )
-    low, high = percentile_interval(curve[1:], confidence)
+    columns = estimate_columns(calibration.measures, confidence)
+    positive = [CALIBRATION_MEASURES.index(name) for name in ("ece", "rmsce_debiased")]
+    bounds = basic_interval(calibration.measures[..., positive], confidence)
+    columns["low"][:, positive], columns["high"][:, positive] = bounds
+    measured = long({"finding": list(FINDINGS), "metric": list(CALIBRATION_MEASURES)}, **columns)
     points = long(
-        {"finding": list(FINDINGS), "metric": ["observed"], "bin": list(range(1, BINS + 1))},
-        predicted=predicted[:, None],
-        estimate=curve[0][:, None],
-        low=low[:, None],
-        high=high[:, None],
+        {"finding": list(FINDINGS), "bin": list(range(1, BINS + 1))},
+        metric=np.array("observed"),
+        predicted=calibration.predicted[0],
+        **estimate_columns(calibration.observed, confidence),
     )
     points = points[points.estimate.notna()]
-    return pd.concat([measured.assign(bin=pd.NA), points], ignore_index=True)
+    return pd.concat([measured.assign(bin=pd.NA, predicted=np.nan), points], ignore_index=True)

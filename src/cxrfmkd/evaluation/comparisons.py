@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation.metrics import names
+from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.intervals import percentile_interval
@@ -17,25 +17,23 @@ from cxrfmkd.vocabulary.metrics import METRICS
 
 # Comparing all 14 findings would cost power and add little: the thesis's first seven, and the mean
 # of all.
-COMPARED = (MACRO, *SEVEN)
+COMPARED_FINDINGS = (MACRO, *SEVEN)
 
 
-@dataclass(frozen=True)
-class Compared:
+class FamilySummary(NamedTuple):
     """What a comparison needs of a family.
 
-    whole: metrics of the mean over seeds, (1 + replicates, 17, 4), the sample itself first.
-    by_seed: (seeds, 17, 4).
-    ranges: as from `gaps.ranges`. influence: of the areas, or None.
+    metrics: of the mean over seeds, (1 + replicates, 17, 4), the sample itself first. by_seed:
+    (seeds, 17, 4). ranges: as from `gaps.ranges`. influence: of the areas, or None.
     """
 
-    whole: np.ndarray
+    metrics: np.ndarray
     by_seed: np.ndarray
     ranges: dict[tuple[str, str], np.ndarray]
     influence: delong.Influence | None
 
 
-def tested(
+def difference_columns(
     difference: np.ndarray, confidence: float, *by_seed: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Columns difference, low, high and p of paired differences.
@@ -48,21 +46,24 @@ def tested(
     return {"difference": difference[0], "low": low, "high": high, "p": p}
 
 
-def table(
-    a: Compared, b: Compared, truth: np.ndarray, patients: np.ndarray, confidence: float
+def comparison_table(
+    a: FamilySummary,
+    b: FamilySummary,
+    targets: np.ndarray,
+    patients: np.ndarray,
+    confidence: float,
 ) -> pd.DataFrame:
-    """A minus b for every metric of COMPARED, with interval and p-value.
+    """A minus b for every metric of COMPARED_FINDINGS, with interval and p-value.
 
     p_delong: of AUC-ROC alone, from the analytic variance over patients (the seeds taken as they
-    are).
-    truth: shape (n, 14); patients: (n,).
+    are). targets: shape (n, 14); patients: (n,).
     """
-    places = [names().index(name) for name in COMPARED]
-    difference = (a.whole - b.whole)[:, places]
-    seeds = [part.by_seed[:, places] for part in (a, b)]
+    rows = [FINDINGS_AND_AVERAGES.index(name) for name in COMPARED_FINDINGS]
+    difference = (a.metrics - b.metrics)[:, rows]
     analytic = np.full(difference.shape[1:], np.nan)
     if a.influence is not None and b.influence is not None:
-        p = delong.p_value(a.influence - b.influence, truth, patients)
-        analytic[1:, METRICS.index("auc_roc")] = p[places[1:]]
-    axes = {"finding": list(COMPARED), "metric": list(METRICS)}
-    return long(axes, **tested(difference, confidence, *seeds), p_delong=analytic)
+        p = delong.p_value(a.influence - b.influence, targets, patients)
+        analytic[1:, METRICS.index("auc_roc")] = p[rows[1:]]
+    columns = difference_columns(difference, confidence, a.by_seed[:, rows], b.by_seed[:, rows])
+    axes = {"finding": list(COMPARED_FINDINGS), "metric": list(METRICS)}
+    return long(axes, **columns, p_delong=analytic)

@@ -1,4 +1,4 @@
-"""Run families, which are one model's runs over all seeds, and which of them are compared with which."""
+"""Run families, which are one model's runs over all seeds, and what each is compared with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cxrfmkd.vocabulary.models import MODELS, join_model
 
 
 class Family(NamedTuple):
-    """The runs that differ by seed alone. strategy is "own" for a model trained on the dataset it is tested on."""
+    """The runs that differ by seed alone; strategy "own" is training on the dataset itself."""
 
     source: str
     strategy: str

@@ -1,5 +1,4 @@
-"""Gaps between groups of patients: how unequally a model serves them, and whether that is more than
-noise.
+"""Gaps between groups of patients: how unequally a model serves them, and whether that is noise.
 
 The largest difference within an attribute is biased upward: it is positive even if the model serves
 all groups alike. The expected square of that noise is estimated from replicates that are centred on
@@ -14,91 +13,86 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation.subgroups import Cells, Groups, measures_of
+from cxrfmkd.evaluation.subgroups import Cells, PatientGroups, measures_of
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import basic_interval, percentile_interval
+from cxrfmkd.statistics.intervals import basic_interval, estimate_columns
 from cxrfmkd.statistics.multiple import standard_error, wald
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
-SIMPLE = (*METRICS, "tpr", "fpr")
-COMPARED = ("auc_roc", "tpr", "fpr")
-BETWEEN_MODELS = ("auc_roc", "equalised_odds", "underdiagnosis")
+RANGE_MEASURES = (*METRICS, "tpr", "fpr")
+PAIR_MEASURES = ("auc_roc", "tpr", "fpr")
+VERSUS_MEASURES = ("auc_roc", "equalised_odds", "underdiagnosis")
 # With more groups, each is compared with the largest one alone.
 ALL_PAIRS_UP_TO = 3
 
+Ranges = dict[tuple[str, str], np.ndarray]  # by attribute and measure, shape (replicates, f)
+GroupMeasures = dict[str, np.ndarray]  # as from `subgroups.group_measures`
+
 
 def ranges(
-    measured: dict[str, np.ndarray], groups: Groups, cells: Cells, centre: bool = False
-) -> dict[tuple[str, str], np.ndarray]:
+    measures: GroupMeasures, groups: PatientGroups, cells: Cells, centre: bool = False
+) -> Ranges:
     """Largest minus smallest value over the groups of each attribute.
 
-    measured: as from `subgroups.with_rates`, each of shape (replicates, f, groups). centre: take
-    each group's value in the first replicate off its others, so that the groups differ by noise
-    alone. Returns arrays of shape (replicates, f) by (attribute, measure); NaN where fewer than two
-    groups are shown. "equalised_odds" is the larger of the gaps in true- and false-positive rate
-    (Hardt 2016; fairlearn's equalized_odds_difference), "underdiagnosis" the gap in the
-    false-positive rate of No Finding (Seyyed-Kalantari 2021).
+    centre: take each group's value in the first replicate off its others, so that the groups differ
+    by noise alone. NaN where fewer than two groups are shown. "equalised_odds" is the larger of the
+    gaps in true- and false-positive rate (Hardt 2016; fairlearn's equalized_odds_difference),
+    "underdiagnosis" the gap in the false-positive rate of No Finding (Seyyed-Kalantari 2021).
     """
-    found = {}
+    result: Ranges = {}
+    no_finding = np.array(FINDINGS) == "No Finding"
     for attribute in groups.divisions:
         members = groups.of(attribute)
-        for measure in SIMPLE:
-            if measure in measures_of(attribute):
-                values = shown(measured, measure, cells, members)
-                found[attribute, measure] = _spread(values - values[:1] if centre else values)
-        tpr, fpr = found[attribute, "tpr"], found[attribute, "fpr"]
-        found[attribute, "equalised_odds"] = np.maximum(tpr, fpr)
-        no_finding = np.array(FINDINGS) == "No Finding"
-        found[attribute, "underdiagnosis"] = np.where(no_finding, fpr, np.nan)
-    return found
+        for name in RANGE_MEASURES:
+            if name in measures_of(attribute):
+                values = shown(measures, name, cells, members)
+                result[attribute, name] = _range(values - values[:1] if centre else values)
+        tpr, fpr = result[attribute, "tpr"], result[attribute, "fpr"]
+        result[attribute, "equalised_odds"] = np.maximum(tpr, fpr)
+        result[attribute, "underdiagnosis"] = np.where(no_finding, fpr, np.nan)
+    return result
 
 
-def shown(
-    measured: dict[str, np.ndarray], measure: str, cells: Cells, members: list[int]
-) -> np.ndarray:
+def shown(measures: GroupMeasures, name: str, cells: Cells, members: list[int]) -> np.ndarray:
     """A measure of some groups, (replicates, f, members), NaN where small numbers hide it."""
-    values = measured[measure][..., members]
-    values[:, cells.hidden(measure)[:, members]] = np.nan
+    values = measures[name][..., members]
+    values[:, cells.hidden(name)[:, members]] = np.nan
     return values
 
 
-def _spread(values: np.ndarray) -> np.ndarray:
+def _range(values: np.ndarray) -> np.ndarray:
     """Largest minus smallest along the last axis; NaN unless two or more are not NaN."""
-    largest, smallest = values[..., 0], values[..., 0]
-    for k in range(1, values.shape[-1]):
-        largest, smallest = np.fmax(largest, values[..., k]), np.fmin(smallest, values[..., k])
     few = (~np.isnan(values)).sum(axis=-1) < 2
-    return np.where(few, np.nan, largest - smallest)
+    spread = np.fmax.reduce(values, axis=-1) - np.fmin.reduce(values, axis=-1)
+    return np.where(few, np.nan, spread)
 
 
 def range_table(
-    found: dict[tuple[str, str], np.ndarray],
-    measured: dict[str, np.ndarray],
-    groups: Groups,
+    gaps: Ranges,
+    measures: GroupMeasures,
+    groups: PatientGroups,
     cells: Cells,
     confidence: float,
 ) -> pd.DataFrame:
     """The ranges with intervals, their expectation by noise alone, and the gap corrected for it.
 
-    found: from `ranges`. a, b: the groups with the largest and the smallest value. p: share of
+    gaps: from `ranges`. a, b: the groups with the largest and the smallest value. p: share of
     centred replicates with at least such a gap.
     """
-    if not found:
+    if not gaps:
         return pd.DataFrame()
-    noise = ranges(measured, groups, cells, centre=True)
-    values = np.stack(list(found.values()), axis=1)
+    noise = ranges(measures, groups, cells, centre=True)
+    values = np.stack(list(gaps.values()), axis=1)
     centred = np.stack(list(noise.values()), axis=1)[1:]
     estimate, (low, high) = values[0], basic_interval(values, confidence)
     count = (~np.isnan(centred)).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         expected, square = (np.nansum(centred**k, axis=0) / count for k in (1, 2))
         p = (1 + (centred >= estimate).sum(axis=0)) / (1 + count)
-    extremes = [
-        _extremes(measured, attribute, measure, groups, cells) for attribute, measure in found
-    ]
+    extremes = [_extremes(measures, *key, groups, cells) for key in gaps]
     table = long(
-        {"attribute,metric": list(found), "finding": list(FINDINGS)},
+        {"attribute,metric": list(gaps), "finding": list(FINDINGS)},
         kind=np.array("range"),
         estimate=estimate,
         low=low,
@@ -109,34 +103,38 @@ def range_table(
         a=np.array([a for a, _ in extremes]),
         b=np.array([b for _, b in extremes]),
     )
-    return _of_no_finding(table)
+    return _without_other_underdiagnosis(table)
 
 
-def _extremes(measured, attribute: str, measure: str, groups: Groups, cells: Cells):
-    """Names of the groups with the largest and the smallest value, two lists of length f; blank for combined gaps."""
-    if measure not in measured:
+def _extremes(
+    measures: GroupMeasures, attribute: str, name: str, groups: PatientGroups, cells: Cells
+) -> list[list]:
+    """Names of the groups with the largest and smallest value, two lists of length f.
+
+    Blank for gaps that combine measures.
+    """
+    if name not in measures:
         return [[None] * len(FINDINGS)] * 2
     members = groups.of(attribute)
-    values = shown(measured, measure, cells, members)[0]
-    names = np.array(groups.names, object)[members]
-    blank = np.isnan(values).all(axis=1)
-    return [
-        np.where(
-            blank, None, names[np.where(np.isnan(values), -np.inf, sign * values).argmax(axis=1)]
-        ).tolist()
-        for sign in (1, -1)
-    ]
+    values = shown(measures, name, cells, members)[0]
+    names = np.array([groups.names[i] for i in members], object)
+    extremes = []
+    for sign in (1, -1):
+        extreme = names[np.where(np.isnan(values), -np.inf, sign * values).argmax(axis=1)]
+        extreme[np.isnan(values).all(axis=1)] = None
+        extremes.append(extreme.tolist())
+    return extremes
 
 
-def _of_no_finding(table: pd.DataFrame) -> pd.DataFrame:
+def _without_other_underdiagnosis(table: pd.DataFrame) -> pd.DataFrame:
     """`table` without the underdiagnosis of other findings, which does not exist."""
     return table[(table.metric != "underdiagnosis") | (table.finding == "No Finding")]
 
 
 def pair_table(
-    measured: dict[str, np.ndarray],
-    by_seed: dict[str, np.ndarray],
-    groups: Groups,
+    measures: GroupMeasures,
+    by_seed: GroupMeasures,
+    groups: PatientGroups,
     cells: Cells,
     confidence: float,
 ) -> pd.DataFrame:
@@ -149,25 +147,23 @@ def pair_table(
     if not pairs:
         return pd.DataFrame()
     a, b = map(list, zip(*pairs, strict=True))
-    sides = [
-        np.stack([shown(part, measure, cells, members) for measure in COMPARED], axis=1)
-        for part in (measured, by_seed)
-        for members in (a, b)
-    ]
-    difference, seeds = sides[0] - sides[1], sides[2] - sides[3]
-    low, high = percentile_interval(difference[1:], confidence)
+    difference, seeds = (
+        np.stack(
+            [shown(part, name, cells, a) - shown(part, name, cells, b) for name in PAIR_MEASURES],
+            axis=1,
+        )
+        for part in (measures, by_seed)
+    )
     about = [(groups.attributes[i], groups.names[i], groups.names[j]) for i, j in pairs]
     return long(
-        {"metric": list(COMPARED), "finding": list(FINDINGS), "attribute,a,b": about},
+        {"metric": list(PAIR_MEASURES), "finding": list(FINDINGS), "attribute,a,b": about},
         kind=np.array("difference"),
-        estimate=difference[0],
-        low=low,
-        high=high,
+        **estimate_columns(difference, confidence),
         p=wald(difference[0], standard_error(difference[1:]), seeds),
     )
 
 
-def _pairs(attribute: str, groups: Groups, cells: Cells) -> list[tuple[int, int]]:
+def _pairs(attribute: str, groups: PatientGroups, cells: Cells) -> list[tuple[int, int]]:
     members = groups.of(attribute)
     if len(members) <= ALL_PAIRS_UP_TO:
         return list(combinations(members, 2))
@@ -176,17 +172,15 @@ def _pairs(attribute: str, groups: Groups, cells: Cells) -> list[tuple[int, int]
     return [(i, largest) for i in members if i != largest]
 
 
-def versus_table(
-    found: dict[tuple[str, str], np.ndarray],
-    reference: dict[tuple[str, str], np.ndarray],
-    confidence: float,
-) -> pd.DataFrame:
-    """Difference of a model's gaps from a reference model's, on the same replicates; negative is smaller gaps."""
-    keys = [key for key in found if key[1] in BETWEEN_MODELS]
+def versus_table(gaps: Ranges, reference: Ranges, confidence: float) -> pd.DataFrame:
+    """Difference of a model's gaps from a reference model's, on the same replicates.
+
+    Negative is smaller gaps.
+    """
+    keys = [key for key in gaps if key[1] in VERSUS_MEASURES]
     if not keys:
         return pd.DataFrame()
-    difference = np.stack([found[key] - reference[key] for key in keys], axis=1)
-    low, high = percentile_interval(difference[1:], confidence)
-    axes = {"attribute,metric": keys, "finding": list(FINDINGS)}
-    table = long(axes, kind=np.array("versus"), estimate=difference[0], low=low, high=high)
-    return _of_no_finding(table)
+    difference = np.stack([gaps[key] - reference[key] for key in keys], axis=1)
+    axes: dict[str, list] = {"attribute,metric": keys, "finding": list(FINDINGS)}
+    columns = estimate_columns(difference, confidence)
+    return _without_other_underdiagnosis(long(axes, kind=np.array("versus"), **columns))

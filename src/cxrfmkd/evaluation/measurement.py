@@ -4,150 +4,183 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.splits import HALVES
 from cxrfmkd.evaluation import calibration, curves, operating_points
-from cxrfmkd.evaluation.bootstrap import Sample, measure_names, seed_shares
-from cxrfmkd.evaluation.metrics import measures, names, with_groups
+from cxrfmkd.evaluation.bootstrap import Sample, seed_shares
+from cxrfmkd.evaluation.metrics import (
+    FINDINGS_AND_AVERAGES,
+    metrics_of,
+    thresholds_at_fpr,
+    with_averages,
+)
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
-from cxrfmkd.statistics.intervals import percentile_interval
+from cxrfmkd.statistics.intervals import estimate_columns, percentile_interval
+from cxrfmkd.statistics.ranking import Measures
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 from cxrfmkd.vocabulary.metrics import METRICS
 
-MEASURES = measure_names(cuts=2)
+
+class SeedResult(NamedTuple):
+    """Numbers of one seed's model on the sample itself; stacked, seeds are the first axis.
+
+    measures: as from `Sample.measure`. low, high: intervals of the metrics, (17, 4). cuts: the
+    thresholds of operating points, (14, rules). curves: (14, 2, grid). halves: metrics on either
+    half of the patients, (2, 14, 4).
+    """
+
+    measures: Measures
+    low: np.ndarray
+    high: np.ndarray
+    cuts: np.ndarray
+    curves: np.ndarray
+    halves: np.ndarray
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Numbers of one family. First axes: "replicates" has the sample itself first, "seeds" one
-    model each.
+class FamilyResult:
+    """Numbers of one family.
 
-    values: measures of the mean over seeds, (MEASURES, replicates, 14, groups). by_seed: (MEASURES,
-    seeds, 14, groups). low, high: intervals of each seed's metrics, (seeds, 17, 4).
-    worth: of operating points, (replicates, 14, rules, measures). cuts: their thresholds, (seeds,
-    14, rules).
-    calibrated, observed, predicted: as from `calibration.replicate`. curves: (seeds, 14, 2, grid).
-    halves: metrics of each seed on either half of the patients, (seeds, 2, 14, 4).
-    influence: of the mean areas; None where images have weights, which DeLong's variance does not
-    know.
+    measures, worth, calibration: of the mean over seeds, the sample itself first, then the
+    replicates; worth of operating points: (1 + replicates, 14, rules, measures).
+    seeds: of each seed's model. influence: of the mean areas; None where images have weights, which
+    DeLong's variance does not know.
     """
 
-    values: np.ndarray
-    by_seed: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    measures: Measures
     worth: np.ndarray
-    cuts: np.ndarray
-    calibrated: np.ndarray
-    observed: np.ndarray
-    predicted: np.ndarray
-    curves: np.ndarray
-    halves: np.ndarray
+    calibration: calibration.Calibration
+    seeds: SeedResult
     influence: delong.Influence | None
 
 
-def measure(
+def measure_family(
     name: str,
     models: Iterable[np.ndarray],
     cuts: np.ndarray,
     sample: Sample,
-    side: np.ndarray,
+    half: np.ndarray,
     settings: Evaluation,
-) -> Measured:
+) -> FamilyResult:
     """Measure a family.
 
     models: logits of each seed's model, shape (n, 14), in order. cuts: shape (seeds, 14, 2),
-    thresholds from validation images and from those of the source, NaN where there is none. side:
-    half of the patients that each image belongs to, 0 or 1, shape (n,).
+    thresholds from validation images and from those of the source, NaN where there is none. half:
+    of the patients, to which each image belongs, 0 or 1, shape (n,).
     """
+    totals: list[np.ndarray] = []
+    seeds, influences = [], []
     shares = seed_shares(len(cuts), settings.replicates, settings.seed, name)
-    totals: dict[str, np.ndarray] = {}
-    single: dict[str, list] = {
-        key: [] for key in ("by_seed", "low", "high", "cuts", "curves", "halves")
-    }
-    influences = []
-
-    def add(key: str, part: np.ndarray, share: np.ndarray) -> None:
-        part *= share
-        totals[key] = np.add(totals[key], part, out=part) if key in totals else part
-
     for logits, cut, share in zip(models, cuts, shares, strict=True):
-        found = sample.replicate(logits, cut, settings.target_fpr)
-        low, high = percentile_interval(whole(found)[1:], settings.confidence)
-        own = operating_points.thresholds(sample.truth, logits, settings.target_fpr, sample.weights)
-        drawn = curves.curves(sample.truth, logits, sample.weights)
-        halves = [
-            measures(sample.truth[half], logits[half], sample.weights[half], settings.target_fpr)
-            for half in (side == 0, side == 1)
-        ]
-        kept = found[:, 0].copy(), low, high, np.column_stack([cut, own]), drawn, halves
-        for key, part in zip(single, kept, strict=True):
-            single[key].append(part)
-        share = share[:, None, None, None]
-        add("worth", operating_points.worth_of_rules(found[..., 0], MEASURES), share)
-        add("values", found, share[..., 0])
-        parts = calibration.replicate(sample, operating_points.chances(logits))
-        for key, part in zip(("calibrated", "observed"), parts, strict=False):
-            add(key, part, share[..., 0])
-        add("predicted", parts[2], share[0, 0, 0])
+        measures = sample.measure(logits, cut, settings.target_fpr)
+        seeds.append(_seed_result(measures, logits, cut, sample, half, settings))
         if (sample.weights == 1).all():
-            influences.append(delong.influence(sample.truth, logits, sample.patients))
-    arrays = {key: np.array(parts) for key, parts in single.items()}
-    arrays["by_seed"] = np.moveaxis(arrays["by_seed"], 0, 1)
-    return Measured(**totals, **arrays, influence=delong.mean(influences) if influences else None)
-
-
-def whole(values: np.ndarray) -> np.ndarray:
-    """Metrics of findings and their groups on everyone: (MEASURES, ..., 14, groups) to (..., 17, 4)."""
-    return with_groups(np.moveaxis(values[: len(METRICS), ..., 0], 0, -1))
-
-
-def metrics_tables(measured: Measured, cells: Cells) -> list[pd.DataFrame]:
-    """One table per seed: metrics of findings and groups with intervals over patients."""
-    estimates = whole(measured.by_seed)
-    return [
-        _with_counts(
-            measured, cells, estimate=estimates[k], low=measured.low[k], high=measured.high[k]
-        )
-        for k in range(len(estimates))
-    ]
-
-
-def summary_table(measured: Measured, cells: Cells, confidence: float) -> pd.DataFrame:
-    """Mean and SD over seeds, with intervals over patients and seeds."""
-    values, seeds = whole(measured.values), whole(measured.by_seed)
-    sd = seeds.std(axis=0, ddof=1) if len(seeds) > 1 else np.full(seeds.shape[1:], np.nan)
-    low, high = percentile_interval(values[1:], confidence)
-    return _with_counts(
-        measured, cells, mean=values[0], sd=sd, n_seeds=np.array(len(seeds)), low=low, high=high
+            influences.append(delong.influence(sample.targets, logits, sample.patients))
+        worth = operating_points.worth_of_rules(measures)
+        calibrated = calibration.calibrate(sample, operating_points.probabilities(logits))
+        parts = [*measures, worth, *calibrated]
+        for part in parts:  # in place: these are the largest arrays
+            part *= share[: len(part)].reshape(-1, *[1] * (part.ndim - 1))
+        if totals:
+            parts = [np.add(a, b, out=b) for a, b in zip(totals, parts, strict=True)]
+        totals = parts
+    return FamilyResult(
+        Measures(*totals[:4]),
+        totals[4],
+        calibration.Calibration(*totals[5:]),
+        _stacked(seeds),
+        delong.mean(influences) if influences else None,
     )
 
 
-def halves_table(measured: Measured) -> pd.DataFrame:
-    """Mean over seeds of the groups of findings, in each of HALVES (column `half`)."""
-    values = with_groups(measured.halves.mean(axis=0))[:, len(FINDINGS) :]
-    axes = {"half": list(HALVES), "finding": list(GROUPS), "metric": list(METRICS)}
-    return long(axes, mean=values)
+def _seed_result(
+    measures: Measures,
+    logits: np.ndarray,
+    cuts: np.ndarray,
+    sample: Sample,
+    half: np.ndarray,
+    settings: Evaluation,
+) -> SeedResult:
+    """What is shown of one seed's model."""
+    targets, weights, fpr = sample.targets, sample.weights, settings.target_fpr
+    low, high = percentile_interval(everyones_metrics(measures)[1:], settings.confidence)
+    halves = [metrics_of(targets[i], logits[i], weights[i], fpr) for i in (half == 0, half == 1)]
+    return SeedResult(
+        Measures(*(part[0].copy() for part in measures)),
+        low,
+        high,
+        np.column_stack([cuts, thresholds_at_fpr(targets, logits, weights, fpr)]),
+        curves.curves_on_grid(targets, logits, weights),
+        np.array(halves),
+    )
 
 
-def _with_counts(measured: Measured, cells: Cells, **columns: np.ndarray) -> pd.DataFrame:
-    """Columns of shape (17, 4) with what they rest on; small counts and what they would follow from are blank."""
-    undefined = np.isnan(measured.values[0, 0, :, 0])
-    prevalence = measured.values[MEASURES.index("prevalence"), 0, :, 0]
-    hidden = cells.hidden("prevalence")[:, 0]
+def _stacked(seeds: list[SeedResult]) -> SeedResult:
+    measures, *others = zip(*seeds, strict=True)
+    stacked = Measures(*map(np.stack, zip(*measures, strict=True)))
+    return SeedResult(stacked, *map(np.stack, others))
+
+
+def everyones_metrics(measures: Measures) -> np.ndarray:
+    """Metrics of findings and their averages on all patients, (..., 17, 4)."""
+    return with_averages(np.moveaxis(measures.metrics[..., 0], -2, -1))
+
+
+def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.DataFrame:
+    """Metrics of every seed, of findings and their averages, with intervals over patients."""
+    own = result.seeds
+    columns = {"estimate": everyones_metrics(own.measures), "low": own.low, "high": own.high}
+    return _with_counts(result, cells, {"seed": seeds}, columns)
+
+
+def summary_table(result: FamilyResult, cells: Cells, confidence: float) -> pd.DataFrame:
+    """Mean and SD over seeds, with intervals over patients and seeds."""
+    columns = estimate_columns(everyones_metrics(result.measures), confidence)
+    seeds = everyones_metrics(result.seeds.measures)
+    columns["sd"] = seeds.std(axis=0, ddof=1) if len(seeds) > 1 else columns["estimate"] * np.nan
+    return _with_counts(result, cells, {}, columns).rename(columns={"estimate": "mean"})
+
+
+def halves_table(result: FamilyResult) -> pd.DataFrame:
+    """Mean over seeds of the averages over findings, in each of HALVES (column `half`)."""
+    means = with_averages(result.seeds.halves.mean(axis=0))[:, len(FINDINGS) :]
+    return long(
+        {"half": list(HALVES), "finding": list(GROUPS), "metric": list(METRICS)}, mean=means
+    )
+
+
+def _with_counts(
+    result: FamilyResult, cells: Cells, axes: dict[str, list], columns: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    """Columns of shape (..., 17, 4) with what they rest on; small counts are blank."""
+    undefined = np.isnan(result.measures.metrics[0, 0, :, 0])
     blank = np.full(len(GROUPS), np.nan)
-    lost = [sum(undefined[FINDINGS.index(name)] for name in members) for members in GROUPS.values()]
-    counts = {
-        "n": np.r_[cells.images[:, 0], blank + cells.images[:, 0].max()],
-        "positives": np.r_[np.where(hidden, np.nan, cells.positives[:, 0]), blank],
-        "prevalence": np.r_[np.where(hidden, np.nan, prevalence), blank],
-        "undefined": np.r_[undefined, lost].astype(int),
+    n_undefined = [
+        sum(undefined[FINDINGS.index(name)] for name in members) for members in GROUPS.values()
+    ]
+    counts = everyones_counts(result, cells)
+    numbers = {
+        "n": np.r_[counts["n"], blank + counts["n"].max()],
+        "positives": np.r_[counts["positives"], blank],
+        "prevalence": np.r_[counts["prevalence"], blank],
+        "undefined": np.r_[undefined, n_undefined].astype(int),
     }
-    axes = {"finding": names(), "metric": list(METRICS)}
-    return long(axes, **columns, **{key: part[:, None] for key, part in counts.items()})
+    rows = axes | {"finding": list(FINDINGS_AND_AVERAGES), "metric": list(METRICS)}
+    return long(rows, **columns, **{name: number[:, None] for name, number in numbers.items()})
+
+
+def everyones_counts(result: FamilyResult, cells: Cells) -> dict[str, np.ndarray]:
+    """Columns n, positives and prevalence of all patients, shape (14,); small ones blank."""
+    hidden = cells.hidden("prevalence")[:, 0]
+    return {
+        "n": cells.images[:, 0],
+        "positives": np.where(hidden, np.nan, cells.positives[:, 0]),
+        "prevalence": np.where(hidden, np.nan, result.measures.prevalence[0, :, 0]),
+    }

@@ -8,111 +8,117 @@ scikit-learn gives on duplicated rows.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.ranking import (
     POSITIVE,
     TIED,
-    Ranking,
-    accumulate,
     areas,
     nearest_vertex,
-    ranking,
+    rank,
+    running_sums,
 )
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 from cxrfmkd.vocabulary.metrics import METRICS
 
+# Rows of `with_averages`: the findings, then their averages.
+FINDINGS_AND_AVERAGES = (*FINDINGS, *GROUPS)
 
-def checked(truth, scores, weights=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three as float64 of shapes (n, f), (n, f), (n,), or InputError that says what is wrong."""
-    truth = np.atleast_2d(np.asarray(truth, np.float64).T).T
+
+def checked(
+    targets: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The three as float64 of shapes (n, f), (n, f), (n,), or InputError that says what is bad."""
+    targets = np.atleast_2d(np.asarray(targets, np.float64).T).T
     scores = np.atleast_2d(np.asarray(scores, np.float64).T).T
-    weights = np.ones(len(truth)) if weights is None else np.asarray(weights, np.float64)
-    if truth.shape != scores.shape or weights.shape != truth.shape[:1]:
+    weights = np.ones(len(targets)) if weights is None else np.asarray(weights, np.float64)
+    if targets.shape != scores.shape or weights.shape != targets.shape[:1]:
         raise InputError(
-            f"truth {truth.shape}, scores {scores.shape} and weights {weights.shape} do not have "
-            "the same rows "
-            "and columns."
+            f"targets {targets.shape}, scores {scores.shape} and weights {weights.shape} do not "
+            "have the same rows and columns."
         )
-    if strange := np.unique(truth[(truth != 0) & (truth != 1) & ~np.isnan(truth)]).tolist():
-        raise InputError(f"truth must be 0, 1 or missing; found {strange[:5]}.")
+    if strange := np.unique(targets[(targets != 0) & (targets != 1) & ~np.isnan(targets)]).tolist():
+        raise InputError(f"the truth must be 0, 1 or missing; found {strange[:5]}.")
     if bad := int((~np.isfinite(scores)).sum()):
-        raise InputError(f"{bad} scores are not finite numbers; leave such rows out or score them.")
+        raise InputError(f"{bad} scores are not finite; leave such rows out or score them.")
     if bad := int((~np.isfinite(weights) | (weights < 0)).sum()):
         raise InputError(f"{bad} weights are negative or not finite; a weight counts rows.")
-    return truth, scores, weights
+    return targets, scores, weights
 
 
-def measures(truth, scores, weights=None, target_fpr: float = 0.2) -> np.ndarray:
+def metrics_of(
+    targets: ArrayLike,
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    target_fpr: float = 0.2,
+) -> np.ndarray:
     """The four METRICS of every finding.
 
-    truth: shape (n,) or (n, f), 0, 1 or NaN (left out). scores: same shape, any monotone scale.
+    targets: shape (n,) or (n, f), 0, 1 or NaN (left out). scores: same shape, any monotone scale.
     weights: shape (n,), not negative; one each by default.
     Returns float64 of shape (f, 4); NaN where a finding has weight in one class only.
     """
-    truth, scores, weights = checked(truth, scores, weights)
-    return np.array(
-        [
-            _measures(ranking(*column), weights, target_fpr)[0]
-            for column in zip(truth.T, scores.T, strict=True)
-        ]
-    )
+    return _metrics_and_thresholds(targets, scores, weights, target_fpr)[:, :-1]
 
 
-def _measures(ranked: Ranking, weights: np.ndarray, target_fpr: float) -> tuple[list[float], int]:
-    """The four metrics of one ranking, and the number of rows above the threshold nearest to `target_fpr`."""
-    below, below_hits = np.empty(len(ranked.rows) + 1), np.empty(len(ranked.hits) + 1)
-    accumulate(ranked.rows, ranked.hits, weights, below, below_hits)
-    positives, negatives = below_hits[-1], below[-1] - below_hits[-1]
-    if not (positives > 0 and negatives > 0):
-        return [np.nan] * len(METRICS), 0
-    sums = ranked.end, ranked.last, below, below_hits, positives, negatives
-    j, place = nearest_vertex(ranked.rows, ranked.flags, *sums[:2], weights, *sums[2:], target_fpr)
-    return [*areas(ranked.begin, *sums), j], place
+def thresholds_at_fpr(
+    targets: ArrayLike,
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    target_fpr: float = 0.2,
+) -> np.ndarray:
+    """The score of every finding at the ROC vertex nearest to `target_fpr`, shape (f,).
+
+    Arguments as for `metrics_of`. "At least this score" is then the call for a finding (method,
+    section 6.1). Infinity at the origin, NaN with one class only.
+    """
+    return _metrics_and_thresholds(targets, scores, weights, target_fpr)[:, -1]
 
 
-def curve(truth, scores, weights=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _metrics_and_thresholds(
+    targets: ArrayLike, scores: ArrayLike, weights: ArrayLike | None, target_fpr: float
+) -> np.ndarray:
+    """The four metrics of every finding and the threshold of the last of them, shape (f, 5)."""
+    targets, scores, weights = checked(targets, scores, weights)
+    result = np.full((targets.shape[1], len(METRICS) + 1), np.nan)
+    scratch = np.empty((2, len(targets) + 1))
+    for k, (labels, score) in enumerate(zip(targets.T, scores.T, strict=True)):
+        ranking = rank(labels, score)
+        sums = running_sums(ranking, weights, *scratch)
+        if sums.positives > 0 and sums.negatives > 0:
+            vertex = nearest_vertex(ranking, weights, sums, target_fpr)
+            result[k] = *areas(ranking, sums), *vertex
+    return result
+
+
+def curve(
+    targets: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Falling thresholds and the weight of positives and negatives that score at least as much.
 
-    truth, scores, weights: shape (n,). One entry per distinct score with a positive weight; the
+    targets, scores, weights: shape (n,). One entry per distinct score with a positive weight; the
     first is infinity with nothing above it.
     """
-    truth, scores, weights = checked(truth, scores, weights)
-    rows, flags, thresholds = ranking(np.where(weights > 0, truth[:, 0], np.nan), scores[:, 0])[:3]
-    positive, last = flags & POSITIVE > 0, np.flatnonzero(flags & TIED == 0)
-    tp, fp = (np.cumsum(weights[rows] * label)[last] for label in (positive, ~positive))
-    return np.r_[np.inf, thresholds[last]], np.r_[0.0, tp], np.r_[0.0, fp]
+    targets, scores, weights = checked(targets, scores, weights)
+    ranking = rank(np.where(weights > 0, targets[:, 0], np.nan), scores[:, 0])
+    positive, last = ranking.flags & POSITIVE > 0, np.flatnonzero(ranking.flags & TIED == 0)
+    own = weights[ranking.rows]
+    tp, fp = (np.cumsum(own * label)[last] for label in (positive, ~positive))
+    return np.r_[np.inf, ranking.scores[last]], np.r_[0.0, tp], np.r_[0.0, fp]
 
 
-def threshold_at_fpr(truth, scores, weights=None, target_fpr: float = 0.2) -> float:
-    """The score at the ROC vertex nearest to `target_fpr`; infinity at the origin, NaN with one
-    class only.
+def with_averages(values: np.ndarray) -> np.ndarray:
+    """Per-finding values followed by their means over the thesis's groups of findings.
 
-    "At least this score" is then the call for a finding (method, section 6.1).
-    """
-    truth, scores, weights = checked(truth, scores, weights)
-    ranked = ranking(truth[:, 0], scores[:, 0])
-    metrics, place = _measures(ranked, weights, target_fpr)
-    if np.isnan(metrics[0]):
-        return float("nan")
-    return float(ranked.scores[place - 1]) if place else float("inf")
-
-
-def with_groups(values: np.ndarray) -> np.ndarray:
-    """Per-finding values followed by their means over the thesis's groups.
-
-    values: shape (..., 14, m) in the order of FINDINGS; returns (..., 17, m), named by `names()`. A
-    group's mean is over the findings for which the value is defined, NaN where none is.
+    values: shape (..., 14, m) in the order of FINDINGS; returns (..., 17, m), in the order of
+    FINDINGS_AND_AVERAGES. A mean is over the findings for which the value is defined, NaN where
+    none is.
     """
     means = []
     for members in GROUPS.values():
-        chosen = values[..., [FINDINGS.index(name) for name in members], :]
-        defined = (~np.isnan(chosen)).sum(axis=-2)
-        total = np.nansum(chosen, axis=-2)
+        own = values[..., [FINDINGS.index(name) for name in members], :]
+        defined = (~np.isnan(own)).sum(axis=-2)
+        total = np.nansum(own, axis=-2)
         means.append(np.divide(total, defined, out=np.full(total.shape, np.nan), where=defined > 0))
     return np.concatenate([values, np.stack(means, axis=-2)], axis=-2)
-
-
-def names() -> list[str]:
-    """The findings and groups, in the order of `with_groups`."""
-    return [*FINDINGS, *GROUPS]

@@ -1,5 +1,4 @@
-"""Analytic variance of areas under ROC curves, for images that are independent or that come in
-patients.
+"""Analytic variance of areas under ROC curves, for images that are independent or in patients.
 
 A check on the bootstrap that shares nothing with it. With every image a patient of its own it is
 DeLong's variance (DeLong 1988, by midranks as in Sun and Xu 2014); with several images a patient it
@@ -30,24 +29,23 @@ class Influence(NamedTuple):
         return Influence(*(a - b for a, b in zip(self, other, strict=True)))
 
 
-def influence(truth: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Influence:
-    """Areas and influences. truth: shape (n, f), 0, 1 or NaN; scores: (n, f); patients: (n,), any
-    labels.
+def influence(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> Influence:
+    """Areas and influences, NaN for a finding with one class only.
 
-    NaN for a finding with one class only.
+    targets: shape (n, f), 0, 1 or NaN; scores: (n, f); patients: (n,), any labels.
     """
     codes = np.unique(patients, return_inverse=True)[1]
     size = codes.max(initial=-1) + 1
-    area = np.full(truth.shape[1], np.nan)
-    parts = np.full((2, size, truth.shape[1]), np.nan)
-    for k in range(truth.shape[1]):
-        known = ~np.isnan(truth[:, k])
-        positive, negative = known & (truth[:, k] > 0), known & (truth[:, k] == 0)
+    area = np.full(targets.shape[1], np.nan)
+    parts = np.full((2, size, targets.shape[1]), np.nan)
+    for k in range(targets.shape[1]):
+        labelled = ~np.isnan(targets[:, k])
+        positive, negative = targets[:, k] > 0, targets[:, k] == 0
         m, n = positive.sum(), negative.sum()
         if not m or not n:
             continue
-        ranks = np.empty(len(truth))
-        ranks[known] = rankdata(scores[known, k])
+        ranks = np.empty(len(targets))
+        ranks[labelled] = rankdata(scores[labelled, k])
         above = (ranks[positive] - rankdata(scores[positive, k])) / n
         below = 1 - (ranks[negative] - rankdata(scores[negative, k])) / m
         area[k] = above.mean()
@@ -61,17 +59,17 @@ def mean(influences: list[Influence]) -> Influence:
     return Influence(*(np.mean(parts, axis=0) for parts in zip(*influences, strict=True)))
 
 
-def variance(influence: Influence, truth: np.ndarray, patients: np.ndarray) -> np.ndarray:
-    """Variance of the areas, shape (f,). truth, patients: as given to `influence`; NaN with fewer
-    than two patients
-    with or without the finding.
+def variance(influence: Influence, targets: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """Variance of the areas, shape (f,); NaN with fewer than two patients with or without.
+
+    targets, patients: as given to `influence`.
     """
     codes = np.unique(patients, return_inverse=True)[1]
-    result = np.full(truth.shape[1], np.nan)
-    for k in range(truth.shape[1]):
-        with_ = len(np.unique(codes[truth[:, k] > 0]))
-        without = len(np.unique(codes[truth[:, k] == 0]))
-        every = len(np.unique(codes[~np.isnan(truth[:, k])]))
+    result = np.full(targets.shape[1], np.nan)
+    for k in range(targets.shape[1]):
+        with_ = len(np.unique(codes[targets[:, k] > 0]))
+        without = len(np.unique(codes[targets[:, k] == 0]))
+        every = len(np.unique(codes[~np.isnan(targets[:, k])]))
         if min(with_, without) < 2:
             continue
         positive, negative = influence.positive[:, k], influence.negative[:, k]
@@ -83,11 +81,10 @@ def variance(influence: Influence, truth: np.ndarray, patients: np.ndarray) -> n
     return result
 
 
-def p_value(apart: Influence, truth: np.ndarray, patients: np.ndarray) -> np.ndarray:
-    """Two-sided p-value of each difference of two areas, shape (f,); NaN where its variance is
-    unknown.
+def p_value(apart: Influence, targets: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """Two-sided p-value of each difference of two areas, shape (f,).
 
-    apart: one influence minus the other.
+    apart: one influence minus the other. NaN where its variance is unknown.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 2 * norm.sf(np.abs(apart.area) / np.sqrt(variance(apart, truth, patients)))
+        return 2 * norm.sf(np.abs(apart.area) / np.sqrt(variance(apart, targets, patients)))

@@ -1,9 +1,9 @@
-"""Random draws of the bootstrap: patients with replacement, or rows within label strata as the
-thesis.
+"""Random draws of the bootstrap: patients with replacement, or rows within strata as the thesis.
 
-Draws come from a counter-based generator (SplitMix64; Steele, Lea and Flood 2014) keyed by seed,
-replicate and
-stratum: they depend neither on the number of threads nor on the model that is measured.
+The compiled draws come from a counter-based generator (SplitMix64; Steele, Lea and Flood 2014)
+keyed by seed, replicate and stratum: they depend neither on the number of threads nor on the model
+that is measured. numpy's generators hold a state that each replicate would have to set up outside
+the compiled code.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from numba import njit
 class Strata(NamedTuple):
     """Images of each finding by label, with Walker's alias tables.
 
-    table: shape (f, n, 3), uint32, images of label 0, then those of label 1. Drawn at a place is
+    alias: shape (f, n, 3), uint32, images of label 0, then those of label 1. Drawn at an entry is
     the image in column 0, or, unless the next 32 random bits are below column 2, the image in
     column 1.
     ends: shape (f, 2), where each label ends. rows: shape (f, 2), rows to draw of each label, the
     sum of its weights.
     """
 
-    table: np.ndarray
+    alias: np.ndarray
     ends: np.ndarray
     rows: np.ndarray
 
 
-def strata(truth: np.ndarray, weights: np.ndarray) -> Strata:
-    """Strata of images with a weight. truth: shape (n, f), 0, 1 or NaN; weights: shape (n,)."""
-    n, findings = truth.shape
+def strata(labels: np.ndarray, weights: np.ndarray) -> Strata:
+    """Strata of images with a weight. labels: shape (n, f), 0, 1 or NaN; weights: shape (n,)."""
+    n, findings = labels.shape
     table = np.zeros((findings, n, 3), np.uint32)
     ends, rows = np.zeros((findings, 2), np.int64), np.zeros((findings, 2), np.int64)
     for k in range(findings):
         start = 0
         for label in range(2):
-            chosen = np.flatnonzero((truth[:, k] == label) & (weights > 0))
-            stop = start + len(chosen)
-            ends[k, label], rows[k, label] = stop, round(weights[chosen].sum())
-            if len(chosen):
-                accept = weights[chosen] / weights[chosen].mean()
-                alias = np.empty(len(chosen), np.int64)
+            images = np.flatnonzero((labels[:, k] == label) & (weights > 0))
+            stop = start + len(images)
+            ends[k, label], rows[k, label] = stop, round(weights[images].sum())
+            if len(images):
+                accept = weights[images] / weights[images].mean()
+                alias = np.empty(len(images), np.int64)
                 _fill_alias(accept, alias)
-                table[k, start:stop, 0], table[k, start:stop, 1] = chosen, chosen[alias]
+                table[k, start:stop, 0], table[k, start:stop, 1] = images, images[alias]
                 table[k, start:stop, 2] = np.minimum(accept * 2.0**32, 2.0**32 - 1)
             start = stop
     return Strata(table, ends, rows)
@@ -74,7 +74,7 @@ def patient_counts(patients: int, replicates: int, seed: int) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _fill_alias(accept, alias):
-    """Vose's alias tables; `accept` comes in as each place's weight over the mean weight."""
+    """Vose's alias tables; `accept` comes in as each entry's weight over the mean weight."""
     small, large = np.empty(len(accept), np.int64), np.empty(len(accept), np.int64)
     n_small = n_large = 0
     for k in range(len(accept)):
@@ -107,17 +107,16 @@ def _mixed(state):
 
 
 @njit(nogil=True, cache=True)
-def _stream(seed, replicate, part):
+def _stream(seed, replicate, stratum):
     """Where a replicate's counter starts."""
     state = _mixed(np.uint64(seed) + np.uint64(0x9E3779B97F4A7C15))
     state = _mixed(state ^ np.uint64(replicate))
-    return _mixed(state ^ np.uint64(part + 1))
+    return _mixed(state ^ np.uint64(stratum + 1))
 
 
 @njit(nogil=True, cache=True)
 def draw_patients(seed, replicate, patients, weights, counts, drawn):
-    """Fill `drawn`, shape (n,), with each image's weight times the number of times that its patient
-    is drawn.
+    """Fill `drawn` with each image's weight times how often its patient is drawn, shape (n,).
 
     patients: shape (n,), whole numbers from 0. counts: scratch, one entry a patient.
     """
@@ -131,24 +130,20 @@ def draw_patients(seed, replicate, patients, weights, counts, drawn):
 
 
 @njit(nogil=True, cache=True)
-def draw_rows(seed, replicate, table, ends, rows, drawn):
-    """Fill `drawn`, shape (f, n), with how often each image is drawn within its finding's label
-    strata.
-
-    table, ends, rows: as in `Strata`.
-    """
+def draw_rows(seed, replicate, strata, drawn):
+    """Fill `drawn`, shape (f, n), with how often each image is drawn within its label's stratum."""
     for finding in range(drawn.shape[0]):
-        places, counts = table[finding], drawn[finding]
+        alias, counts = strata.alias[finding], drawn[finding]
         for i in range(len(counts)):
             counts[i] = 0.0
         start = 0
         for label in range(2):
-            stop = ends[finding, label]
+            stop = strata.ends[finding, label]
             n, state = np.uint64(stop - start), _stream(seed, replicate, 2 * finding + label + 1)
-            for _ in range(rows[finding, label]):
+            for _ in range(strata.rows[finding, label]):
                 state += np.uint64(0x9E3779B97F4A7C15)
                 bits = _mixed(state)
                 k = np.uint64(start) + (((bits >> np.uint64(32)) * n) >> np.uint64(32))
-                own, other = places[k, 0], places[k, 1]
-                counts[own if np.uint32(bits) < places[k, 2] else other] += 1.0
+                accepted = np.uint32(bits) < alias[k, 2]
+                counts[alias[k, 0] if accepted else alias[k, 1]] += 1.0
             start = stop

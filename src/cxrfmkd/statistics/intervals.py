@@ -1,4 +1,4 @@
-"""Intervals from bootstrap replicates: percentile, basic, central, and estimate plus and minus error."""
+"""Intervals from bootstrap replicates: percentile, basic, central, and by the error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def percentile_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarr
 
 
 def estimate_columns(values: np.ndarray, confidence: float) -> dict[str, np.ndarray]:
-    """Columns estimate, low and high of replicates. values: (1 + replicates, ...), estimate first."""
+    """Columns estimate, low and high. values: (1 + replicates, ...), the estimate first."""
     low, high = percentile_interval(values[1:], confidence)
     return {"estimate": values[0], "low": low, "high": high}
 

@@ -10,8 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 def standard_error(replicates: np.ndarray) -> np.ndarray:
     """Standard deviation over replicates (first axis) that are defined; NaN with fewer than two."""
-    known = ~np.isnan(replicates)
-    count = known.sum(axis=0)
+    count = (~np.isnan(replicates)).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.nansum(replicates, axis=0) / count
         squares = np.nansum((replicates - mean) ** 2, axis=0)
@@ -44,16 +43,16 @@ def adjusted(p: np.ndarray, method: str) -> np.ndarray:
     NaN stays NaN and does not count as a test.
     """
     p = np.asarray(p, float)
-    known = ~np.isnan(p)
+    defined = ~np.isnan(p)
     result = np.full(p.shape, np.nan)
-    if method == "none" or not known.any():
+    if method == "none" or not defined.any():
         return p.copy()
-    result[known] = multipletests(p[known], method=method)[1]
+    result[defined] = multipletests(p[defined], method=method)[1]
     return result
 
 
 def adjust_by_family(table: pd.DataFrame, families: list[str], method: str) -> pd.DataFrame:
-    """`table` with a column p_adjusted: its column p adjusted within each combination of `families`."""
+    """`table` with a column p_adjusted: p adjusted within each combination of `families`."""
     result = table.groupby(families, sort=False, dropna=False).p.transform(
         lambda p: adjusted(p.to_numpy(), method)
     )

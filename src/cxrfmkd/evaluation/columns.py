@@ -1,0 +1,27 @@
+"""The tables of an evaluation and their columns, as docs/evaluation.md describes them."""
+
+from __future__ import annotations
+
+_RUN = "dataset source strategy model loss"
+_NUMBER = "estimate low high"
+_COUNTS = "n positives prevalence"
+
+TABLE_COLUMNS = {
+    name: columns.split()
+    for name, columns in {
+        "metrics": f"{_RUN} seed population finding metric {_NUMBER} {_COUNTS} undefined",
+        "summary": f"{_RUN} population finding metric mean sd n_seeds low high {_COUNTS} undefined",
+        "comparisons": "dataset population finding metric model_a model_b difference low high "
+        "p p_adjusted family p_delong",
+        "thresholds": f"{_RUN} population finding rule threshold threshold_sd metric {_NUMBER} "
+        f"n_seeds {_COUNTS}",
+        "calibration": f"{_RUN} population finding metric bin predicted {_NUMBER} n_seeds "
+        f"{_COUNTS}",
+        "subgroups": f"{_RUN} population attribute group finding metric {_NUMBER} "
+        "relative relative_low relative_high n_seeds n patients positives prevalence suppressed",
+        "gaps": f"{_RUN} population attribute finding metric kind a b {_NUMBER} expected corrected "
+        "p p_adjusted family n_seeds",
+        "curves": f"{_RUN} population finding curve x y sd n_seeds",
+        "halves": f"{_RUN} population finding metric mean n_seeds",
+    }.items()
+}
