@@ -15,9 +15,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent
-# These declare or parse; what matters of them reaches a result through its spec, so editing them
-# reruns nothing.
-DECLARATIONS = ("cxrfmkd.runtime.arguments", "cxrfmkd.study.settings", "cxrfmkd.runtime.errors")
+PACKAGE = SOURCE.name
+# No result depends on how these declare settings (what matters of them is in the spec), parse
+# arguments, report progress and errors, or describe a result.
+LEFT_OUT = (
+    "runtime.arguments",
+    "runtime.errors",
+    "runtime.progress",
+    "runtime.provenance",
+    "study.schema",
+    "study.settings",
+    "training.events",
+)
+# Calls of methods of these are for people to read.
+REPORTING = {"log", "logging", "progress", "warnings"}
 PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "tensorflow")
 
 
@@ -39,54 +50,94 @@ def fingerprint(*parts: object) -> str:
 
 def _file(module: str) -> Path | None:
     """The source of one of this package's modules; None for any other, and for the package itself."""
-    parts = module.split(".")
-    if parts[0] != "cxrfmkd" or len(parts) == 1:
+    package, *parts = module.split(".")
+    if package != PACKAGE or not parts:
         return None
-    path = SOURCE.joinpath(*parts[1:])
-    if path.with_suffix(".py").is_file():
-        return path.with_suffix(".py")
-    return path / "__init__.py" if (path / "__init__.py").is_file() else None
+    path = SOURCE.joinpath(*parts)
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _left_out(module: str) -> bool:
+    name = module.removeprefix(f"{PACKAGE}.")
+    return any(name == other or name.startswith(f"{other}.") for other in LEFT_OUT)
+
+
+def _names(call: ast.expr) -> list[str]:
+    """`self.progress.step(…)` as ["step", "progress", "self"]."""
+    names = []
+    while isinstance(call, ast.Call | ast.Attribute):
+        if isinstance(call, ast.Attribute):
+            names.append(call.attr)
+            call = call.value
+        else:
+            call = call.func
+    return [*names, call.id] if isinstance(call, ast.Name) else names
+
+
+def _matters(statement: ast.stmt) -> bool:
+    """Whether a result can depend on a statement: not on text alone, reports, or types."""
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return False
+        case ast.Expr(value=ast.Call() as call):
+            return not REPORTING & set(_names(call)[1:])
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return False
+        case ast.ImportFrom(module=str(module)):
+            return not _left_out(module)
+    return True
 
 
 @functools.cache
 def _parsed(path: Path) -> tuple[str, frozenset[str]]:
-    """The meaning of a file (its syntax tree without docstrings) and the modules that it imports."""
+    """What of a file a result can depend on, as text, and the modules that it imports.
+
+    That is its syntax tree without docstrings, the arguments of errors, logging, progress and the
+    types of arguments. Imports inside functions count as any other.
+    """
     tree = ast.parse(path.read_text())
     imported: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imported.update(name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            imported.add(node.module)
-            imported.update(f"{node.module}.{name.name}" for name in node.names)
-        documented = isinstance(
-            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module
-        )
-        if documented and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
+    for node in ast.walk(tree):  # parents first, so what is taken out is not visited
+        for block in ("body", "orelse", "finalbody"):
+            if isinstance(statements := getattr(node, block, None), list):
+                setattr(node, block, [one for one in statements if _matters(one)])
+        match node:
+            case ast.Import():
+                imported.update(name.name for name in node.names)
+            case ast.ImportFrom(module=str(module), level=0):
+                imported.add(module)
+                imported.update(f"{module}.{name.name}" for name in node.names)
+            case ast.Raise(exc=ast.Call(func=error)):
+                node.exc = error
+            case ast.Call(func=ast.Name(id="InputError" | "Progress")):
+                node.args, node.keywords = [], []
+            case ast.arg():
+                node.annotation = None
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                node.returns = None
     return ast.dump(tree), frozenset(imported)
 
 
 def modules(script: str | Path) -> list[str]:
     """Every module of this package that `script` imports, directly or not, sorted."""
-    found: set[str] = set()
-    waiting = list(_parsed(Path(script))[1])
-    while waiting:
-        name = waiting.pop()
+    reached: set[str] = set()
+    pending = set(_parsed(Path(script))[1])
+    while pending:
+        name = pending.pop()
         path = _file(name)
-        if path is None or name in found or name in DECLARATIONS:
-            continue
-        found.add(name)
-        waiting.extend(_parsed(path)[1])
-    return sorted(found)
+        if path is not None and name not in reached and not _left_out(name):
+            reached.add(name)
+            pending |= _parsed(path)[1]
+    return sorted(reached)
 
 
 @functools.cache
 def code_hash(script: str | Path) -> str:
     """Hash of the code that `script` runs: its own and that of every module of ours it imports.
 
-    Comments, docstrings and formatting do not count, nor do file times: only an edit that can
-    change a result changes the hash.
+    Only an edit that can change a result changes it: not one of comments, docstrings, layout,
+    messages, types of arguments or the modules of `LEFT_OUT`, nor a file's time.
     """
     texts = {name: _parsed(_file(name))[0] for name in modules(script)}
     return fingerprint(_parsed(Path(script))[0], texts)
@@ -94,11 +145,12 @@ def code_hash(script: str | Path) -> str:
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Python and the installed versions of `packages`; an absent one is left out."""
-    found = {"python": platform.python_version(), "platform": sys.platform}
-    for package in packages:
-        if find_spec(package.replace("scikit-learn", "sklearn")):
-            found[package] = metadata.version(package)
-    return found
+    installed = [name for name in packages if find_spec(name.replace("scikit-learn", "sklearn"))]
+    return {
+        "python": platform.python_version(),
+        "platform": sys.platform,
+        **{name: metadata.version(name) for name in installed},
+    }
 
 
 def now() -> str:
