@@ -18,7 +18,7 @@ import yaml
 from locations import ROOT
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.drawing import make
+from cxrfmkd.figures.drawing import draw_figure, save_figure
 from cxrfmkd.report import headlines, markup, prose
 from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.page import facts, findings, page
@@ -102,6 +102,7 @@ def study(root: Path, few=FEW, synthetic=False, **kind) -> ReportData:
     figures = []
     for name, files in shape.catalogue().items():
         if name in few:
+<<<<<<< HEAD
             spec = {"minimum_cell": 10, "method": "weights"}
             figure, _ = make(name, spec, made_results.below(root, files))
             figures.append(root / "figures" / f"{name}.svg")
@@ -111,6 +112,17 @@ def study(root: Path, few=FEW, synthetic=False, **kind) -> ReportData:
         files=made_results.below(root, shape.report()),
         figures=figures,
         thesis=THESIS,
+=======
+            figure, _ = draw_figure(
+                name, {"minimum_cell": 10, "method": "weights"}, made_results.below(root, files)
+            )
+            figures.append(root / "figures" / f"{name}.svg")
+            save_figure(figure, figures[-1], figures[-1].with_suffix(".png"))
+    return (
+        made_results.settings(synthetic=synthetic, **kind),
+        made_results.below(root, shape.report()),
+        figures,
+>>>>>>> c649ad7 (wip)
     )
 
 

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from cxrfmkd.figures.drawing import make
-from cxrfmkd.figures.style import save
+from cxrfmkd.figures.drawing import draw_figure, save_figure
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
 
 
 def main() -> None:
     args = parse(__doc__, inputs={"NAME": Path}, svg=Path, png=Path, csv=Path)
-    figure, data = make(args.spec["figure"], args.spec, args.inputs)
-    save(figure, args.svg, args.png)
+    figure, data = draw_figure(args.spec["figure"], args.spec, args.inputs)
+    save_figure(figure, args.svg, args.png)
     write_table(args.csv, data)
 
 

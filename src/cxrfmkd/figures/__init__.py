@@ -1,1 +1,1 @@
-
+"""The study's figures: what each shows, and how it looks."""

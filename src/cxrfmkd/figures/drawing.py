@@ -22,22 +22,24 @@ from cxrfmkd.figures import (
     performance,
     resampling,
     score,
+    style,
     subgroups,
     thesis,
     tradeoff,
     transfer,
 )
-from cxrfmkd.figures.style import blank
+from cxrfmkd.figures.panels import blank
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.tables.gathering import gather, read_documents
+from cxrfmkd.runtime.files import atomic_write
+from cxrfmkd.tables.gathering import documents, gather
+from cxrfmkd.vocabulary.titles import dataset_title
 
 IDS = {"image_id", "patient_id", "study_id", "path"}
-FINDINGS = {"auc-roc": "auc_roc", "auc-pr": "auc_pr", "youden": "youden_j_at_fpr20"}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a figure is drawn from: its subject, its settings, its files and tables by name."""
+    """What a figure is drawn from: its subject, settings, files and tables by name."""
 
     subject: str
     spec: dict
@@ -48,119 +50,144 @@ class Sources:
         return self.tables[name]
 
 
-Drawn = tuple[Figure, pd.DataFrame]
+Result = tuple[Figure, pd.DataFrame]
 
 
-def _shown(data: pd.DataFrame, draw: Callable[..., Figure], *arguments: object) -> Drawn:
+def _figure(data: pd.DataFrame, draw: Callable[..., Figure], subject: str, *options) -> Result:
     """The picture of `data`, or one that says that there is nothing to draw."""
-    return draw(data, *arguments) if len(data) else blank(str(arguments[0])), data
+    empty = blank(dataset_title(subject))
+    return draw(data, subject, *options) if len(data) else empty, data
 
 
-def _simple(select: Callable, draw: Callable, *tables: str) -> Callable[[Sources], Drawn]:
+def _of_dataset(select: Callable, draw: Callable, *tables: str, **options) -> Callable:
     """A figure of one dataset whose numbers are what `select` returns."""
 
-    def make(sources: Sources) -> Drawn:
-        data = select(*(sources[name] for name in tables), sources.subject)
-        return _shown(data, draw, sources.subject)
+    def figure(sources: Sources) -> Result:
+        data = select(*(sources[name] for name in tables), sources.subject, **options)
+        return _figure(data, partial(draw, **options), sources.subject)
 
-    return make
-
-
-def _findings(metric: str, sources: Sources) -> Drawn:
-    data = performance.select_findings(sources["summary"], sources.subject, metric)
-    return _shown(data, performance.draw_findings, sources.subject, metric)
+    return figure
 
 
-def _flow(sources: Sources) -> Drawn:
-    summary = read_documents(sources.files["records"])[0]
-    data = flow.select(summary, sources.tables.get("excluded"))
-    return _shown(data, flow.draw, sources.subject)
+def _of_study(select: Callable, draw: Callable, subject: str, *tables: str) -> Callable:
+    """A figure of all datasets together."""
+
+    def figure(sources: Sources) -> Result:
+        data = select(*(sources[name] for name in tables))
+        return _figure(data, lambda rows, _: draw(rows), subject)
+
+    return figure
 
 
-def _resampling(sources: Sources) -> Drawn:
-    data = resampling.select(
-        sources["test"], sources["test_resampled"], sources.spec["minimum_cell"]
-    )
-    return _shown(data, resampling.draw, sources.subject, sources.spec["method"])
+def _flow(sources: Sources) -> Result:
+    summary = documents(sources.files["records"])[0]
+    data = flow.select_flow(summary, sources.tables.get("excluded"))
+    return _figure(data, flow.draw_flow, sources.subject)
 
 
-def _distillation(sources: Sources) -> Drawn:
-    data = distillation.select(read_documents(sources.files["quality"]), sources.subject)
-    return _shown(data, distillation.draw, sources.subject)
+def _resampling(sources: Sources) -> Result:
+    tables = sources["test"], sources["test_resampled"]
+    data = resampling.select_resampling(*tables, sources.spec["minimum_cell"])
+    return _figure(data, resampling.draw_resampling, sources.subject, sources.spec["method"])
 
 
-def _transfer(sources: Sources) -> Drawn:
-    source, _, target = sources.subject.partition("-to-")
-    data = transfer.select(sources["summary"], source, target)
-    return _shown(data, transfer.draw, source, target)
+def _distillation(sources: Sources) -> Result:
+    qualities = documents(sources.files["quality"])
+    data = distillation.select_distillation(qualities, sources.subject)
+    return _figure(data, distillation.draw_distillation, sources.subject)
 
 
-def _subgroups(kind: str, sources: Sources) -> Drawn:
-    data = subgroups.select(sources["subgroups"], sources.subject)
-    return _shown(data, subgroups.draw, sources.subject, kind)
+def _subgroups(sources: Sources, column: str) -> Result:
+    data = subgroups.select_subgroups(sources["subgroups"], sources.subject)
+    return _figure(data, subgroups.draw_subgroups, sources.subject, column)
 
 
-def _embedding(space: str, sources: Sources) -> Drawn:
-    points = embedding.select(sources["projection"], space, sources.spec["minimum_cell"])
-    figure, _ = _shown(points, embedding.draw, sources.subject, space)
-    return figure, embedding.aggregate(points, space)
+def _embedding(sources: Sources, space: str) -> Result:
+    tables = sources["projection"], sources["test"]
+    points = embedding.select_points(*tables, space, sources.spec["minimum_cell"])
+    figure, _ = _figure(points, embedding.draw_embedding, sources.subject, space)
+    return figure, embedding.summarise_points(points, space)
 
 
-def _tradeoff(sources: Sources) -> Drawn:
-    data = tradeoff.select(sources["performance_vs_bias"], sources["correlation"])
-    return tradeoff.draw(data) if len(data) else blank("the models"), data
-
-
-def _thesis(sources: Sources) -> Drawn:
-    data = thesis.select(sources["against_thesis"])
-    return thesis.draw(data) if len(data) else blank("the thesis"), data
-
-
-MAKERS: dict[str, Callable[[Sources], Drawn]] = {
+FIGURES: dict[str, Callable[[Sources], Result]] = {
     "flow": _flow,
     "resampling": _resampling,
     "distillation": _distillation,
-    "training": _simple(distillation.select_training, distillation.draw_training, "history"),
-    "performance": _simple(performance.select, performance.draw, "summary"),
-    **{kind: partial(_findings, metric) for kind, metric in FINDINGS.items()},
-    "focused": _simple(parallel.select, parallel.draw, "summary"),
-    "differences": _simple(differences.select, differences.draw, "comparisons"),
-    "curves": _simple(curves.select, curves.draw, "curves", "thresholds"),
-    "calibration": _simple(curves.select_calibration, curves.draw_calibration, "calibration"),
-    "transfer": _transfer,
-    "subgroups": partial(_subgroups, "subgroups"),
-    "relative": partial(_subgroups, "relative"),
-    "gaps": _simple(subgroups.select_gaps, subgroups.draw_gaps, "gaps"),
-    "ks": _simple(ks.select, ks.draw, "ks"),
-    "score": _simple(score.select, score.draw, "score", "null"),
-    "encoding": _simple(encoding.select, encoding.draw, "encoding"),
-    "pca": partial(_embedding, "pca"),
-    "pca-3-4": partial(_embedding, "pca-3-4"),
-    "tsne": partial(_embedding, "tsne"),
-    "performance-vs-bias": _tradeoff,
-    "against-thesis": _thesis,
+    "training": _of_dataset(
+        distillation.select_training, distillation.draw_training, "history"
+    ),
+    "performance": _of_dataset(performance.select_macro, performance.draw_macro, "summary"),
+    **{
+        kind: _of_dataset(
+            performance.select_findings, performance.draw_findings, "summary", metric=metric
+        )
+        for kind, metric in {
+            "auc-roc": "auc_roc",
+            "auc-pr": "auc_pr",
+            "youden": "youden_j_at_fpr20",
+        }.items()
+    },
+    "focused": _of_dataset(parallel.select_focused, parallel.draw_focused, "summary"),
+    "differences": _of_dataset(
+        differences.select_differences, differences.draw_differences, "comparisons"
+    ),
+    "curves": _of_dataset(curves.select_curves, curves.draw_curves, "curves", "thresholds"),
+    "calibration": _of_dataset(
+        curves.select_calibration, curves.draw_calibration, "calibration"
+    ),
+    "transfer": _of_dataset(transfer.select_transfer, transfer.draw_transfer, "summary"),
+    "subgroups": partial(_subgroups, column="estimate"),
+    "relative": partial(_subgroups, column="relative"),
+    "gaps": _of_dataset(subgroups.select_gaps, subgroups.draw_gaps, "gaps"),
+    "ks": _of_dataset(ks.select_ks, ks.draw_ks, "ks"),
+    "score": _of_dataset(score.select_score, score.draw_score, "score", "null"),
+    "encoding": _of_dataset(encoding.select_encoding, encoding.draw_encoding, "encoding"),
+    **{space: partial(_embedding, space=space) for space in embedding.SPACES},
+    "performance-vs-bias": _of_study(
+        tradeoff.select_tradeoff,
+        tradeoff.draw_tradeoff,
+        "the models",
+        "performance_vs_bias",
+        "correlation",
+    ),
+    "against-thesis": _of_study(
+        thesis.select_against_thesis,
+        thesis.draw_against_thesis,
+        "the thesis",
+        "against_thesis",
+    ),
 }
 
 
-def make(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) -> Drawn:
+def draw_figure(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) -> Result:
     """The figure `<subject>/<kind>` of `cxrfmkd.study.outputs`, and its numbers.
 
-    spec: `minimum_cell`, and `method` of resampling; files: those of `study.outputs`, by name.
+    spec: `minimum_cell`, and `method` of resampling; files: those of the catalogue, by name.
     """
     subject, _, kind = name.rpartition("/")
-    if kind not in MAKERS:
+    if kind not in FIGURES:
         raise InputError(
-            f"{name}: there is no figure of kind {kind!r}; choose of {', '.join(MAKERS)}."
+            f"{name}: there is no figure of kind {kind!r}; choose one of {', '.join(FIGURES)}."
         )
     sources = Sources(subject, spec, files, gather(files))
     try:
-        figure, data = MAKERS[kind](sources)
+        figure, data = FIGURES[kind](sources)
     except KeyError as missing:
         raise InputError(
             f"{name}: {missing} is not among what it is drawn from "
             f"({', '.join(sorted(sources.tables)) or 'nothing'}). "
             "Make its tables again."
         ) from missing
-    if named := IDS & set(data.columns):
-        raise ValueError(f"{name}: {sorted(named)} must not leave the datasets' own folders.")
+    if ids := IDS & set(data.columns):
+        raise ValueError(f"{name}: {sorted(ids)} must not leave the datasets' own folders.")
     return figure, data
+
+
+def save_figure(figure: Figure, svg: str | Path, png: str | Path) -> None:
+    """Write both files, byte for byte the same for the same figure; each whole or not at all."""
+    with atomic_write(svg) as partial_file:
+        figure.savefig(partial_file, format="svg", metadata={"Date": None, "Creator": None})
+        text = partial_file.read_text().replace(style.FONT_NAMES, style.FONTS)
+        partial_file.write_text(text)
+    with atomic_write(png) as partial_file:
+        figure.savefig(partial_file, format="png", metadata={"Software": None})

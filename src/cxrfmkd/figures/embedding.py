@@ -1,5 +1,4 @@
-"""Embeddings as pictures: images as dots in two dimensions, coloured by what is known of the
-patient.
+"""Embeddings as pictures: images as dots in two dimensions, coloured by groups of patients.
 
 The dots are single images and carry no ids; what is saved beside the picture is one line per group.
 """
@@ -16,75 +15,85 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.tables.selecting import models_in
+from cxrfmkd.figures.panels import PanelFigure
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.statistics import suppression
+from cxrfmkd.tables.selecting import models_in, where
+from cxrfmkd.vocabulary.groups import GROUPS
 from cxrfmkd.vocabulary.models import MODELS
 from cxrfmkd.vocabulary.titles import dataset_title
 
-BLUE, ORANGE, GREEN, GREY = "#0a61c5", "#d48f15", "#19874b", "#9aa1a9"
-# Groups in drawing order with their colours; ages, which have an order of their own, go from pale
-# to deep.
-GROUPS = {
-    "disease": {"Pleural Effusion": BLUE, "No Finding": ORANGE, "Other": GREY},
-    "sex": {"Male": BLUE, "Female": ORANGE},
-    "race": {"White": BLUE, "Asian": ORANGE, "Black": GREEN},
-    "age": {"up to 50": "#7fb0dd", "51-70": "#2f78c4", "over 70": "#083a80"},
+# Groups of each attribute with their colours; ages, which have an order, go from pale to deep.
+COLOURS = {
+    attribute: dict(zip(GROUPS[attribute], colours, strict=True))
+    for attribute, colours in {
+        "disease": (style.BLUE, style.ORANGE, style.AXIS),
+        "sex": (style.BLUE, style.ORANGE),
+        "race": style.GROUP_COLOURS,
+        "age": style.DEPTHS[2:],
+    }.items()
 }
 SPACES = {
-    "pca": ("mode_1", "mode_2", "PCA mode 1", "PCA mode 2"),
-    "pca-3-4": ("mode_3", "mode_4", "PCA mode 3", "PCA mode 4"),
-    "tsne": ("tsne_1", "tsne_2", "t-SNE 1", "t-SNE 2"),
+    "pca": ("mode_1", "mode_2", "PCA mode 1", "PCA mode 2", "the first PCA modes"),
+    "pca-3-4": ("mode_3", "mode_4", "PCA mode 3", "PCA mode 4", "PCA modes 3 and 4"),
+    "tsne": ("tsne_1", "tsne_2", "t-SNE 1", "t-SNE 2", "t-SNE"),
 }
-ROOM = 0.24  # share of a panel that the distributions along its two edges take
+EDGE_SHARE = 0.24  # share of a panel that the distributions along its two edges take
 MOST = 3000
 PIXELS = 120
 DOT = {(0, 0): 1.0, (0, 1): 0.6, (1, 0): 0.6, (0, -1): 0.6, (-1, 0): 0.6}
 
 
-def select(points: pd.DataFrame, space: str, minimum_cell: int) -> pd.DataFrame:
+def select_points(
+    projection: pd.DataFrame, records: pd.DataFrame, space: str, minimum_cell: int
+) -> pd.DataFrame:
     """The main sample's images that have a place in `space`, at most `MOST` of each model.
 
-    Groups with fewer than `minimum_cell` images lose their name, and with it their colour.
+    records: `image_id` and `patient_id`. Groups of too few patients among these images, and those
+    that would tell them, lose their name, and with it their colour (`suppression`).
     """
-    first, second, *_ = SPACES[space]
-    if first not in points or second not in points:
-        return points.iloc[:0]
-    table = points[points["sample"].astype(bool) & points[first].notna() & points[second].notna()]
-    kept = []
-    for _, part in table.groupby(["model", "loss"], sort=False):
-        chosen = part.iloc[np.random.default_rng(0).permutation(len(part))[:MOST]].copy()
-        for attribute in [name for name in GROUPS if name in chosen]:
-            sizes = chosen[attribute].map(chosen[attribute].value_counts())
-            chosen[attribute] = chosen[attribute].where(sizes >= minimum_cell)
-        kept.append(chosen)
-    return pd.concat(kept, ignore_index=True) if kept else table
+    x, y, *_ = SPACES[space]
+    if x not in projection or y not in projection:
+        return projection.iloc[:0]
+    table = projection[projection["sample"].astype(bool) & projection[[x, y]].notna().all(axis=1)]
+    patients = table.image_id.map(records.set_index("image_id").patient_id)
+    if patients.isna().any():
+        raise InputError(
+            f"{patients.isna().sum()} of {len(table)} images of projection.parquet are not in the "
+            "test split's records. Analyse the bias again."
+        )
+    parts = []
+    for _, images in table.assign(patient_id=patients).groupby(["model", "loss"], sort=False):
+        part = images.iloc[np.random.default_rng(0).permutation(len(images))[:MOST]].copy()
+        for attribute in COLOURS.keys() & set(part):
+            counts = part.groupby(attribute).patient_id.nunique()
+            hidden = counts.index[suppression.suppressed(counts, minimum_cell)]
+            part[attribute] = part[attribute].mask(part[attribute].isin(hidden))
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True) if parts else table
 
 
-def aggregate(table: pd.DataFrame, space: str) -> pd.DataFrame:
+def summarise_points(points: pd.DataFrame, space: str) -> pd.DataFrame:
     """One row per model, attribute, group and axis: number of images, mean, SD and quartiles."""
-    keys = ["model", "loss", "attribute", "group", "axis"]
+    columns = ["model", "loss", "attribute", "group", "axis"]
+    numbers = ["images", "mean", "sd", "q25", "median", "q75"]
     rows = []
-    for pair, part in table.groupby(["model", "loss"], sort=False):
-        for attribute in [name for name in GROUPS if name in part]:
-            for group, own in part.groupby(attribute):
+    for model, images in points.groupby(["model", "loss"], sort=False):
+        for attribute in [name for name in COLOURS if name in images]:
+            for group, members in images.groupby(attribute):
                 for axis in SPACES[space][:2]:
-                    x = own[axis]
-                    rows.append(
-                        (
-                            *pair,
-                            attribute,
-                            group,
-                            axis,
-                            len(x),
-                            x.mean(),
-                            x.std(),
-                            *x.quantile([0.25, 0.5, 0.75]),
-                        )
-                    )
-    return pd.DataFrame(rows, columns=[*keys, "images", "mean", "sd", "q25", "median", "q75"])
+                    x = members[axis]
+                    quartiles = x.quantile([0.25, 0.5, 0.75])
+                    key = (*model, attribute, group, axis)
+                    rows.append((*key, len(x), x.mean(), x.std(), *quartiles))
+    return pd.DataFrame(rows, columns=[*columns, *numbers])
 
 
 def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density (Scott's bandwidth) of `values` on an even `grid`, through a fine histogram."""
+    """Gaussian kernel density (Scott's bandwidth) of `values` on an even `grid`, shape (n,).
+
+    Through a histogram of the grid's width, so that it takes no longer for more values.
+    """
     step = grid[1] - grid[0]
     counts, _ = np.histogram(values, bins=np.append(grid - step / 2, grid[-1] + step / 2))
     width = max(np.std(values) * len(values) ** -0.2, step)
@@ -102,139 +111,95 @@ def limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def dots(
-    x: np.ndarray, y: np.ndarray, groups: Sequence[np.ndarray], colours: Sequence[str], bounds
+    x: np.ndarray,
+    y: np.ndarray,
+    groups: Sequence[np.ndarray],
+    colours: Sequence[str],
+    bounds: Sequence[tuple[float, float]],
 ) -> np.ndarray:
     """The images as an image, float (PIXELS, PIXELS, 4), first row at the bottom.
 
-    groups: bool (n,) each. Where images of several groups meet, their colours mix by number, so
-    that no group hides another; opacity grows with the number of images.
+    groups: bool (n,) each; bounds: of x and of y. Where images of several groups meet, their
+    colours mix by number, so that no group hides another; opacity grows with the number of images.
     """
     edges = [np.linspace(*bound, PIXELS + 1) for bound in bounds]
     total, mixed = np.zeros((PIXELS, PIXELS)), np.zeros((PIXELS, PIXELS, 3))
     for group, colour in zip(groups, colours, strict=True):
-        counts = np.histogram2d(y[group], x[group], bins=edges[::-1])[0]
-        padded = np.pad(counts, 1)
-        spread = sum(
+        padded = np.pad(np.histogram2d(y[group], x[group], bins=edges[::-1])[0], 1)
+        blurred = sum(
             weight * padded[1 + dy : PIXELS + 1 + dy, 1 + dx : PIXELS + 1 + dx]
             for (dy, dx), weight in DOT.items()
         )
-        total += spread
-        mixed += spread[..., None] * to_rgb(colour)
+        total += blurred
+        mixed += blurred[..., None] * to_rgb(colour)
     image = np.zeros((PIXELS, PIXELS, 4))
     image[..., :3] = mixed / np.maximum(total, 1e-12)[..., None]
     image[..., 3] = 1 - np.exp(-0.8 * total)
     return np.round(image * 15) / 15 * (total > 0)[..., None]
 
 
-def _panel(panel: Axes, table: pd.DataFrame, attribute: str, first: str, second: str) -> None:
+def _draw_points(panel: Axes, table: pd.DataFrame, attribute: str, axes: Sequence[str]) -> None:
     """Dots, and along the lower and the left edge each group's distribution."""
-    x, y = table[first].to_numpy(float), table[second].to_numpy(float)
-    members = {group: (table[attribute] == group).to_numpy() for group in GROUPS[attribute]}
+    x, y = (table[axis].to_numpy(float) for axis in axes)
+    members = {group: (table[attribute] == group).to_numpy() for group in COLOURS[attribute]}
     members = {group: rows for group, rows in members.items() if rows.sum() > 1}
-    colours = [GROUPS[attribute][group] for group in members]
+    colours = [COLOURS[attribute][group] for group in members]
     bounds = limits(x), limits(y)
     image = dots(x, y, list(members.values()), colours, bounds)
-    panel.imshow(
-        image, extent=(*bounds[0], *bounds[1]), origin="lower", aspect="auto", interpolation="none"
-    )
+    panel.imshow(image, extent=sum(bounds, ()), origin="lower", aspect="auto", interpolation="none")
+    for values, (start, end), (edge, top), fill in (
+        (x, bounds[0], bounds[1], panel.fill_between),
+        (y, bounds[1], bounds[0], panel.fill_betweenx),
+    ):
+        grid, room = np.linspace(start, end, 90), EDGE_SHARE * (top - edge)
+        heights = [density(values[rows], grid) for rows in members.values()]
+        tallest = np.max(heights, initial=0) or 1.0
+        for colour, height in zip(colours, heights, strict=True):
+            curve = edge - room + 0.9 * room * height / tallest
+            fill(grid, edge - room, curve, color=colour, alpha=0.1, linewidth=0)
+            line = (grid, curve) if values is x else (curve, grid)
+            panel.plot(*line, color=colour, linewidth=0.9)
     (left, right), (bottom, top) = bounds
-    room_x, room_y = ROOM * (right - left), ROOM * (top - bottom)
-    grids = [np.linspace(*bound, 90) for bound in bounds]
-    along_x = [density(x[rows], grids[0]) for rows in members.values()]
-    along_y = [density(y[rows], grids[1]) for rows in members.values()]
-    tall_x, tall_y = (
-        max((h.max() for h in heights), default=1.0) or 1.0 for heights in (along_x, along_y)
-    )
-    for colour, over, beside in zip(colours, along_x, along_y, strict=True):
-        edge = bottom - room_y + 0.9 * room_y * over / tall_x
-        panel.fill_between(grids[0], bottom - room_y, edge, color=colour, alpha=0.1, linewidth=0)
-        panel.plot(grids[0], edge, color=colour, linewidth=0.9)
-        edge = left - room_x + 0.9 * room_x * beside / tall_y
-        panel.fill_betweenx(grids[1], left - room_x, edge, color=colour, alpha=0.1, linewidth=0)
-        panel.plot(edge, grids[1], color=colour, linewidth=0.9)
-    panel.set(xlim=(left - room_x, right), ylim=(bottom - room_y, top), xticks=[], yticks=[])
+    panel.set_xlim(left - EDGE_SHARE * (right - left), right)
+    panel.set_ylim(bottom - EDGE_SHARE * (top - bottom), top)
+    panel.set(xticks=[], yticks=[])
     panel.grid(False)
     panel.spines["bottom"].set_visible(False)
 
 
-def attributes_of(table: pd.DataFrame) -> list[str]:
-    """Attributes of which the pictures know at least two groups."""
-    return [name for name in GROUPS if name in table and table[name].nunique() > 1]
+def _add_group_legend(panel: Axes, attribute: str, table: pd.DataFrame) -> None:
+    """The groups between a column's title and its first panel."""
+    look = {"linestyle": "none", "marker": "o", "markersize": 3.5}
+    handles = [
+        Line2D([], [], color=colour, label=style.short_group(group), **look)
+        for group, colour in COLOURS[attribute].items()
+        if (table[attribute] == group).any()
+    ]
+    tight = {"handletextpad": 0.05, "columnspacing": 0.6, "handlelength": 1.0, "borderpad": 0}
+    where_ = {"loc": "lower left", "bbox_to_anchor": (0, 1.01)}
+    panel.legend(handles=handles, ncols=3, fontsize=6.3, **where_, **tight)
+    panel.set_title(attribute.capitalize(), pad=16)
 
 
-def draw(table: pd.DataFrame, dataset: str, space: str) -> Figure:
-    """A row a model, a column an attribute."""
-    first, second, x_name, y_name = SPACES[space]
-    pairs = models_in(table)
-    attributes = attributes_of(table)
-    margin = 0.26 + style.text_width((_name(pair) for pair in pairs), 7)
-    figure, axes = style.panels(
-        len(pairs),
-        len(attributes),
-        (1.42, 1.42),
-        margins=(margin, 0.12, 1.02, 0.3),
-        gaps=(0.1, 0.1),
-    )
-    for line, pair in zip(axes, pairs, strict=True):
-        own = table[(table.model == pair[0]) & (table.loss == pair[1])]
-        for panel, attribute in zip(line, attributes, strict=True):
-            _panel(panel, own, attribute, first, second)
-        line[0].set_ylabel(_name(pair), rotation=0, ha="left", va="center", labelpad=0)
-        line[0].yaxis.set_label_coords(-(margin - 0.12) / 1.42, 0.5)
-    for panel, attribute in zip(axes[0], attributes, strict=True):
-        panel.set_title(attribute.capitalize(), pad=_legend(panel, attribute, table) + 8)
-    axes[-1, 0].set_xlabel(f"→ {x_name}   ↑ {y_name}", color=style.MUTED, loc="left", size=7)
-    what = (
-        "the first PCA modes"
-        if space == "pca"
-        else "PCA modes 3 and 4"
-        if space == "pca-3-4"
-        else "t-SNE"
-    )
-    style.heading(
-        figure,
+def draw_embedding(table: pd.DataFrame, dataset: str, space: str) -> Figure:
+    """A row a model, a column an attribute of which at least two groups are known."""
+    *axes, x_name, y_name, what = SPACES[space]
+    models = models_in(table)
+    attributes = [name for name in COLOURS if name in table and table[name].nunique() > 1]
+    figure = PanelFigure(len(models) * len(attributes), len(attributes), (1.42, 1.42))
+    for row, (model, loss) in zip(figure.panels, models, strict=True):
+        for panel, attribute in zip(row, attributes, strict=True):
+            _draw_points(panel, where(table, model=model, loss=loss), attribute, axes)
+        title = MODELS[model].title.replace("-Direct-", "-\nDirect-")
+        title += f"\n{style.short_loss(loss)}" if loss else ""
+        row[0].set_ylabel(title, rotation=0, ha="right", va="center", multialignment="left")
+    for panel, attribute in zip(figure.panels[0], attributes, strict=True):
+        _add_group_legend(panel, attribute, table)
+    look = {"color": style.MUTED, "loc": "left", "size": 7}
+    figure.panels[-1, 0].set_xlabel(f"→ {x_name}   ↑ {y_name}", **look)
+    warning = "; for looking, distances and densities mean little" if space == "tsne" else ""
+    return figure.finish(
         f"Embeddings of {dataset_title(dataset)} in {what}",
         "Each dot an image of the main sample, colours mixed where images meet; curves along the "
-        "edges: distribution of each group"
-        + ("; for looking, distances and densities mean little" if space == "tsne" else ""),
+        f"edges: distribution of each group{warning}",
     )
-    return figure
-
-
-def _name(pair: tuple[str, str]) -> str:
-    model, loss = pair
-    return MODELS[model].title.replace("-Direct-", "-\nDirect-") + (
-        f"\n{style.loss_name(loss)}" if loss else ""
-    )
-
-
-def _legend(panel: Axes, attribute: str, table: pd.DataFrame) -> float:
-    """The groups above a column; returns the points that they take."""
-    groups = [group for group in GROUPS[attribute] if (table[attribute] == group).any()]
-    handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="none",
-            marker="o",
-            markersize=3.5,
-            color=GROUPS[attribute][group],
-            label=SHORT.get(group, group),
-        )
-        for group in groups
-    ]
-    panel.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.01),
-        ncols=3,
-        fontsize=6.3,
-        handletextpad=0.05,
-        columnspacing=0.6,
-        handlelength=1.0,
-        borderpad=0,
-    )
-    return 8.0
-
-
-SHORT: dict[str, str] = {"Pleural Effusion": "Effusion", "51-70": "51–70"}

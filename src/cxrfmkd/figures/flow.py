@@ -1,4 +1,4 @@
-"""The way of the images into the study: what was kept, what was left out and why, and the three splits."""
+"""From the raw files to the study: what was used, what was left out and why, and the splits."""
 
 from __future__ import annotations
 
@@ -7,64 +7,69 @@ import textwrap
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch
 
 from cxrfmkd.figures import style
 from cxrfmkd.vocabulary.titles import dataset_title
 
-WIDTH, BOX, SIDE = 7.4, 2.6, 4.21  # inches: figure, box of what is kept, box of what is left out
-LINE, PAD = 0.135, 0.13  # inches: a line of text, and the air above and below all lines of a box
+WIDTH, BOX, SIDE = 7.4, 2.6, 4.2  # inches: figure, box of what is used, box of what is left out
+EDGE, LINE, PAD = 0.1, 0.135, 0.13  # inches: margin, a line of text, air around all lines of a box
 GAP = 0.14  # between one box and the next
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
+
+
+def select_flow(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The steps and splits of a dataset's `summary.json`: counts alone.
+
+    excluded: `image_id` and `reason` of the images that could not be packed. The splits are those
+    of the records.
+    """
+    table = pd.DataFrame(summary["flow"]).assign(kind="step")
+    if excluded is not None and len(excluded):
+        # A reason may name a file, and a file a patient: only the kind of error leaves the
+        # dataset's folder.
+        counts = excluded.reason.str.split(":").str[0].value_counts()
+        unreadable = pd.DataFrame(
+            {
+                "kind": "step",
+                "step": "packed",
+                "kept": table.kept.iloc[-1] - counts.cumsum(),
+                "excluded": counts,
+                "reason": [f"the image cannot be read ({error})" for error in counts.index],
+            }
+        )
+        table = pd.concat([table, unreadable])
+    splits = pd.DataFrame(
+        [
+            {"kind": "split", "step": name, "kept": n["images"], "patients": n["patients"]}
+            for name, n in summary["counts"].items()
+        ]
+    )
+    table = pd.concat([table, splits.assign(excluded=0, reason="")])
+    columns = ["kind", "step", "kept", "excluded", "patients", "reason"]
+    return table[columns].reset_index(drop=True)
 
 
 def _tall(lines: list[str]) -> float:
     return LINE * len(lines) + PAD
 
 
-def _box(
-    panel: Axes, x: float, y: float, width: float, lines: list[str], *, quiet: bool = False
-) -> None:
-    """A box of centred text whose first line is bold; `x`, `y` its centre in inches."""
+def _box(panel: Axes, x: float, y: float, width: float, lines: list[str], grey: bool = False):
+    """A box of centred lines, the first one bold; `x`, `y`: its upper left corner in inches."""
     height = _tall(lines)
-    panel.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2),
-            width,
-            height,
-            boxstyle="round,pad=0,rounding_size=0.05",
-            facecolor=style.BAND if quiet else style.PAPER,
-            edgecolor=style.BAND if quiet else "#8a9199",
-            linewidth=0.8,
-        )
-    )
-    top = y + LINE * (len(lines) - 1) / 2
+    corner = (x, y - height)
+    look = {"facecolor": style.BAND if grey else style.PAPER, "linewidth": 0.8}
+    look |= {"edgecolor": style.BAND if grey else style.AXIS}
+    panel.add_patch(FancyBboxPatch(corner, width, height, "round,pad=0,rounding_size=0.05", **look))
     for i, line in enumerate(lines):
-        panel.text(
-            x,
-            top - LINE * i,
-            line,
-            ha="center",
-            va="center_baseline",
-            size=7.5 if i == 0 else 7,
-            weight="bold" if i == 0 else "normal",
-            color=style.MUTED if quiet and i else style.INK,
-        )
+        look = {"color": style.MUTED if grey and i else style.INK, "size": 7.5 if i == 0 else 7}
+        look |= {"weight": "bold" if i == 0 else "normal", "ha": "center", "va": "center_baseline"}
+        panel.text(x + width / 2, y - (PAD + LINE) / 2 - LINE * i, line, **look)
 
 
 def _arrow(panel: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    panel.add_patch(
-        FancyArrowPatch(
-            start,
-            end,
-            arrowstyle="-|>",
-            mutation_scale=7,
-            color="#8a9199",
-            linewidth=0.9,
-            shrinkA=0,
-            shrinkB=0,
-        )
-    )
+    look = {"arrowstyle": "-|>", "mutation_scale": 7, "color": style.AXIS, "linewidth": 0.9}
+    panel.annotate("", end, start, arrowprops=look | {"shrinkA": 0, "shrinkB": 0})
 
 
 def _size(images: float, patients: float) -> str:
@@ -72,96 +77,50 @@ def _size(images: float, patients: float) -> str:
     return text if pd.isna(patients) else f"{text} of {patients:,.0f} patients"
 
 
-def _moves(steps: pd.DataFrame) -> list[tuple[list[str], list[str]]]:
-    """(what is left out, what is kept), as lines of text; steps that leave nothing out are passed over."""
-    moves = []
-    for i, row in enumerate(steps.itertuples()):
-        if i and not row.excluded:
-            continue
-        reason = str(row.reason)
-        wrapped = textwrap.wrap(reason[:1].upper() + reason[1:], 72)
-        kept = _size(row.kept, row.patients)
-        moves.append(
-            (
-                [f"{row.excluded:,.0f} left out", *wrapped],
-                [str(row.step), kept] if not i else [kept],
-            )
-        )
-    return moves
+def _steps(table: pd.DataFrame) -> list[tuple[list[str], list[str]]]:
+    """Lines of (what is left out, what remains) of every step that leaves something out."""
+    steps = []
+    for i, row in enumerate(table.itertuples()):
+        reason = textwrap.wrap(row.reason[:1].upper() + row.reason[1:], 72)
+        remaining = _size(row.kept, row.patients)
+        if not i:
+            steps.append(([], [str(row.step), remaining]))
+        elif row.excluded:
+            steps.append(([f"{row.excluded:,.0f} left out", *reason], [remaining]))
+    return steps
 
 
-def draw(steps: pd.DataFrame, dataset: str) -> Figure:
-    """Boxes from top to bottom.
-
-    steps: `kind` (step or split), `step`, `kept`, `excluded`, `patients`, `reason`, in order.
-    """
-    moves = _moves(steps[steps.kind == "step"])
-    splits = steps[steps.kind == "split"]
-    tall = sum(_tall(kept) for _, kept in moves) + sum(_tall(out) + 2 * GAP for out, _ in moves[1:])
+def draw_flow(table: pd.DataFrame, dataset: str) -> Figure:
+    """Boxes from top to bottom; what is left out stands at the right, the splits at the bottom."""
+    steps = _steps(table[table.kind == "step"])
+    splits = table[table.kind == "split"]
+    tall = sum(_tall(remaining) for _, remaining in steps)
+    tall += sum(_tall(out) + 2 * GAP for out, _ in steps[1:])
     height = 0.55 + tall + (1.0 if len(splits) else 0.1)
-    figure, axes = style.panels(1, 1, (WIDTH, height), margins=(0, 0, 0, 0))
-    panel = axes[0, 0]
-    panel.set(xlim=(0, WIDTH), ylim=(0, height))
+    figure = Figure(figsize=(WIDTH, height))
+    panel = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, height))
     panel.axis("off")
-    x, side = 0.12 + BOX / 2, 0.12 + BOX + 0.35 + SIDE / 2
-    bottom = height - 0.5
-    for i, (out, kept) in enumerate(moves):
-        if i:
-            middle, top = bottom - GAP - _tall(out) / 2, bottom - 2 * GAP - _tall(out)
-            _arrow(panel, (x, bottom), (x, top))
-            _arrow(panel, (x, middle), (side - SIDE / 2, middle))
-            _box(panel, side, middle, SIDE, out, quiet=True)
-            bottom = top
-        _box(panel, x, bottom - _tall(kept) / 2, BOX, kept)
-        bottom -= _tall(kept)
+    x, y = EDGE + BOX / 2, height - 0.5
+    for out, remaining in steps:
+        if out:
+            middle, bottom = y - GAP - _tall(out) / 2, y - 2 * GAP - _tall(out)
+            side = WIDTH - EDGE - SIDE
+            _arrow(panel, (x, y), (x, bottom))
+            _arrow(panel, (x, middle), (side, middle))
+            _box(panel, side, y - GAP, SIDE, out, grey=True)
+            y = bottom
+        _box(panel, EDGE, y, BOX, remaining)
+        y -= _tall(remaining)
     if len(splits):
-        width = (WIDTH - 0.24 - 0.2 * (len(splits) - 1)) / len(splits)
-        centres = [0.12 + width / 2 + i * (width + 0.2) for i in range(len(splits))]
-        turn, top = bottom - GAP, bottom - 2 * GAP
-        panel.plot([x, x], [bottom, turn], color="#8a9199", linewidth=0.9)
-        panel.plot([min(centres), max(centres)], [turn, turn], color="#8a9199", linewidth=0.9)
-        for centre, row in zip(centres, splits.itertuples(), strict=True):
+        width = (WIDTH - 2 * EDGE - 0.2 * (len(splits) - 1)) / len(splits)
+        left = [EDGE + i * (width + 0.2) for i in range(len(splits))]
+        ends = [left[0] + width / 2, left[-1] + width / 2]
+        panel.plot([x, x], [y, y - GAP], color=style.AXIS, linewidth=0.9)
+        panel.plot(ends, [y - GAP] * 2, color=style.AXIS, linewidth=0.9)
+        for start, row in zip(left, splits.itertuples(), strict=True):
             lines = [SPLITS.get(row.step, row.step), _size(row.kept, row.patients)]
-            _arrow(panel, (centre, turn), (centre, top))
-            _box(panel, centre, top - _tall(lines) / 2, width, lines)
-    style.heading(figure, f"From the raw files of {dataset_title(dataset)} to the study")
+            _arrow(panel, (start + width / 2, y - GAP), (start + width / 2, y - 2 * GAP))
+            _box(panel, start, y - 2 * GAP, width, lines)
+    title = f"From the raw files of {dataset_title(dataset)} to the study"
+    panel.text(EDGE, height - EDGE, title, size=10, weight="bold", va="top")
     return figure
-
-
-def select(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The steps and splits of a dataset's `summary.json` as the table that `draw` takes; counts
-    alone.
-
-    excluded: `image_id` and `reason` of the images that could not be packed. The splits are those
-    of the records.
-    """
-    steps = [{"kind": "step", **step} for step in summary["flow"]]
-    kept = steps[-1]["kept"]
-    if excluded is not None:
-        # A reason may name a file, and a file a patient: only the kind of error leaves the
-        # dataset's folder.
-        for kind, count in excluded.reason.str.split(":").str[0].value_counts().items():
-            kept -= count
-            steps.append(
-                {
-                    "kind": "step",
-                    "step": "packed",
-                    "kept": kept,
-                    "excluded": count,
-                    "patients": float("nan"),
-                    "reason": f"the image cannot be read ({kind})",
-                }
-            )
-    splits = [
-        {
-            "kind": "split",
-            "step": name,
-            "kept": found["images"],
-            "excluded": 0,
-            "patients": found["patients"],
-            "reason": "",
-        }
-        for name, found in summary["counts"].items()
-    ]
-    columns = ["kind", "step", "kept", "excluded", "patients", "reason"]
-    return pd.DataFrame(steps + splits, columns=columns)

@@ -1,4 +1,4 @@
-"""Kolmogorov-Smirnov distances between groups of patients along each PCA mode, as one map of all models."""
+"""Kolmogorov-Smirnov distances between groups of patients along each PCA mode, as maps."""
 
 from __future__ import annotations
 
@@ -7,91 +7,57 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
-from cxrfmkd.tables.selecting import models_in
+from cxrfmkd.figures.panels import Models, PanelFigure, label_models
+from cxrfmkd.tables.selecting import aligned, models_in, where
 from cxrfmkd.vocabulary.titles import dataset_title
 
-# Pale to deep blue: lightness alone carries the order, so the map survives grey print and any
-# colour vision.
-DEPTH = LinearSegmentedColormap.from_list(
-    "depth", ["#f3f6fa", "#c3d8ee", "#7fb0dd", "#2f78c4", "#083a80"]
-)
-STARS = {"TRUE": "*", "TRUE+": "**"}
+DEPTH = LinearSegmentedColormap.from_list("depth", style.DEPTHS)
+BANDS = {"FALSE": "", "TRUE": "*", "TRUE+": "**"}  # bands of p-values, and their stars
 CELL, TALL = 0.3, 0.16  # inches of one cell
-COLUMNS = [
-    "dataset",
-    "model",
-    "loss",
-    "mode",
-    "attribute",
-    "a",
-    "b",
-    "n_a",
-    "n_b",
-    "d",
-    "p_adjusted",
-    "band",
-]
+KEYS = ["dataset", "model", "loss", "mode", "attribute", "a", "b"]
+NUMBERS = ["n_a", "n_b", "d", "p_adjusted"]
 
 
-def select(ks: pd.DataFrame, dataset: str, sample: str = "main") -> pd.DataFrame:
-    """One row per model, comparison and mode, mean over seeds; the band is the most frequent, of equal ones the lower."""
-    table = ks[(ks.dataset == dataset) & (ks["sample"] == sample)]
-    keys = ["dataset", "model", "loss", "mode", "attribute", "a", "b"]
-    grouped = table.groupby(keys, sort=False, dropna=False)
-    found = grouped[["n_a", "n_b", "d", "p_adjusted"]].mean()
-    found["band"] = grouped.band.agg(_usual)
-    return found.reset_index()[COLUMNS]
+def select_ks(ks: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """One row per model, comparison and mode of the main sample, mean over seeds.
+
+    The band is the most frequent; ties: the lower.
+    """
+    grouped = where(ks, dataset=dataset, sample="main").groupby(KEYS, sort=False, dropna=False)
+    return grouped[NUMBERS].mean().assign(band=grouped.band.agg(_most_frequent_band)).reset_index()
 
 
-def _usual(bands: pd.Series) -> str:
+def _most_frequent_band(bands: pd.Series) -> str:
     counts = bands.dropna().map(str).map(str.upper).value_counts()
-    order = [band for band in ("FALSE", "TRUE", "TRUE+") if band in counts]
-    return max(order, key=lambda band: counts[band]) if order else ""
+    return max((band for band in BANDS if band in counts), key=counts.get, default="")
 
 
-def _block(
-    panel: Axes,
-    rows: pd.DataFrame,
-    pairs: Sequence[tuple[str, str]],
-    modes: Sequence[int],
-    scale: Normalize,
+def _draw_map(
+    panel: Axes, rows: pd.DataFrame, models: Models, modes: Sequence[int], scale: Normalize
 ) -> None:
     """One comparison: a row a model, a column a mode."""
-    index = pd.MultiIndex.from_tuples(pairs, names=["model", "loss"])
-    distance = rows.pivot_table(index=["model", "loss"], columns="mode", values="d", dropna=False)
-    distance = distance.reindex(index=index, columns=modes).to_numpy(float)
-    bands = rows.set_index(["model", "loss", "mode"]).band.to_dict()
-    edges = np.arange(len(modes) + 1) - 0.5, np.arange(len(pairs) + 1) - 0.5
-    panel.pcolormesh(
-        *edges,
-        np.ma.masked_invalid(distance),
-        cmap=DEPTH,
-        norm=scale,
-        edgecolors=style.PAPER,
-        linewidth=0.8,
-    )
-    for (y, x), value in np.ndenumerate(distance):
-        if np.isnan(value):
-            panel.text(x, y, "–", ha="center", va="center_baseline", size=6, color=style.MUTED)
-            continue
-        stars = STARS.get(bands.get((*pairs[y], modes[x]), ""), "")
-        ink = "#fefefe" if scale(value) > 0.62 else "#15181c"
-        panel.text(
-            x - 0.06 * len(stars),
-            y,
-            f"{value:.2f}".lstrip("0"),
-            ha="center",
-            va="center_baseline",
-            size=5.8,
-            weight="bold" if stars else "normal",
-            color=ink,
-        )
-        panel.text(x + 0.24, y - 0.06, stars, va="center_baseline", size=5, color=ink)
-    style.rows_of(panel, [""] * len(pairs), top=0.5)
+    for x, mode in enumerate(modes):
+        numbers = aligned(where(rows, mode=mode), models)
+        edges = [x - 0.5, x + 0.5], np.arange(len(models) + 1) - 0.5
+        colours = np.ma.masked_invalid(numbers.d.to_numpy(float)[:, None])
+        look = {"edgecolors": style.PAPER, "linewidth": 0.8}
+        panel.pcolormesh(*edges, colours, cmap=DEPTH, norm=scale, **look)
+        for y, (distance, band) in enumerate(zip(numbers.d, numbers.band, strict=True)):
+            if np.isnan(distance):
+                look = {"ha": "center", "va": "center_baseline", "color": style.MUTED}
+                panel.text(x, y, "–", size=6, **look)
+                continue
+            stars = BANDS.get(band, "")
+            look = {"color": style.ON_DARK if scale(distance) > 0.62 else style.ON_PALE}
+            look |= {"va": "center_baseline"}
+            panel.text(x + 0.24, y - 0.06, stars, size=5, **look)
+            look |= {"ha": "center", "weight": "bold" if stars else "normal"}
+            panel.text(x - 0.06 * len(stars), y, f"{distance:.2f}".lstrip("0"), size=5.8, **look)
     panel.set_xlim(-0.5, len(modes) - 0.5)
     panel.grid(False)
     panel.spines["bottom"].set_visible(False)
@@ -99,62 +65,39 @@ def _block(
     panel.tick_params(axis="x", length=0)
 
 
-def draw(table: pd.DataFrame, dataset: str) -> Figure:
-    """A block a comparison; stars by the adjusted p-value's band. The thesis's comparisons come first, others below."""
-    pairs = models_in(table)
-    modes = sorted(table["mode"].unique())
-    kinds = list(dict.fromkeys(zip(table.attribute, table.a, table.b, strict=True)))
-    thesis = [kind for kind in kinds if kind[0] in ("disease", "race", "sex")]
-    rows = [row for row in (thesis, [kind for kind in kinds if kind not in thesis]) if row]
-    columns = max(len(row) for row in rows)
-    figure, axes = style.panels(
-        len(rows),
-        columns,
-        (CELL * len(modes), TALL * len(pairs)),
-        margins=(style.label_margin(pairs), 0.15, 1.05, 0.42),
-        gaps=(0.12, 0.7),
-    )
-    top = np.nanmax([0.1, *table.d.to_numpy(float)])
-    scale = Normalize(0, top)
-    for line, row in zip(axes, rows, strict=True):
-        for panel, (attribute, a, b) in zip(line, row, strict=False):
-            chosen = table[(table.attribute == attribute) & (table.a == a) & (table.b == b)]
-            _block(panel, chosen, pairs, modes, scale)
-            panel.set_title(
-                f"{SHORT.get(a, a)} vs\n{SHORT.get(b, b)}", fontsize=7.5, linespacing=1.25
-            )
-        for panel in line[len(row) :]:
+def draw_ks(table: pd.DataFrame, dataset: str) -> Figure:
+    """A map a comparison; stars by the adjusted p-value's band. The thesis's comparisons above."""
+    models, modes = models_in(table), sorted(table["mode"].unique())
+    comparisons = list(dict.fromkeys(zip(table.attribute, table.a, table.b, strict=True)))
+    thesis = [c for c in comparisons if c[0] in ("disease", "race", "sex")]
+    lines = [line for line in (thesis, [c for c in comparisons if c not in thesis]) if line]
+    columns = max(map(len, lines))
+    size = (CELL * len(modes), TALL * len(models))
+    figure = PanelFigure(len(lines) * columns, columns, size, sharey=True)
+    scale = Normalize(0, np.nanmax([0.1, *table.d]))
+    for panels, line in zip(figure.panels, lines, strict=True):
+        for panel, (attribute, a, b) in zip(panels, line, strict=False):
+            rows = where(table, attribute=attribute, a=a, b=b)
+            _draw_map(panel, rows, models, modes, scale)
+            title = f"{style.short_group(a)} vs\n{style.short_group(b)}"
+            panel.set_title(title, fontsize=7.5, linespacing=1.25)
+        for panel in panels[len(line) :]:
             panel.remove()
-        style.label_models(line[0], pairs, top=0.5)
-    axes[-1, 0].set_xlabel("PCA mode", color=style.MUTED, loc="left")
-    style.heading(
-        figure,
+        label_models(panels[0], models, top=0.5)
+    figure.panels[-1, 0].set_xlabel("PCA mode", color=style.MUTED, loc="left")
+    key = figure.colorbar(
+        ScalarMappable(scale, DEPTH),
+        ax=list(figure.panels[:, 0]),
+        location="bottom",
+        shrink=1.0,
+        aspect=14,
+        label="Distance D",
+        ticks=[0, scale.vmax],
+    )
+    key.outline.set_visible(False)
+    key.ax.set_xticklabels(["0", f"{scale.vmax:.2f}"])
+    return figure.finish(
         f"Distances between groups in the embeddings of {dataset_title(dataset)}",
         "Kolmogorov-Smirnov D of the main sample; * adjusted p < 0.05, ** < 0.001 "
-        "(Benjamini-Yekutieli within each model); –: too few images",
-        right=1.6,
+        "(Benjamini-Yekutieli within each model); –: too few patients",
     )
-    _key(figure, scale)
-    return figure
-
-
-SHORT = {"Pleural Effusion": "Effusion"}
-
-
-def _key(figure: Figure, scale: Normalize) -> None:
-    """A small bar that says which colour is which distance."""
-    width, height = figure.get_size_inches()
-    bar = figure.add_axes(((width - 1.35) / width, 1 - 0.3 / height, 1.2 / width, 0.09 / height))
-    bar.pcolormesh(
-        np.linspace(0, scale.vmax, 41),
-        [0, 1],
-        np.linspace(0, scale.vmax, 40)[None],
-        cmap=DEPTH,
-        norm=scale,
-        edgecolors="face",
-    )
-    bar.set(yticks=[], title="")
-    bar.grid(False)
-    bar.spines["bottom"].set_visible(False)
-    bar.set_xticks([0, scale.vmax], ["D = 0", f"{scale.vmax:.2f}"], size=6)
-    bar.tick_params(axis="x", length=0, pad=1)

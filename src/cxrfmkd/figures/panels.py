@@ -46,12 +46,12 @@ class PanelFigure(Figure):
             panel.remove()
 
     def finish(self, title: str, about: str = "") -> Self:
-        """Add a bold title at the top left and grey lines about what is shown; settle the layout."""
+        """Add a bold title and grey lines about what is shown; settle the layout."""
         heading = self.text(0, 0, title, size=10, weight="bold", va="top")
         lines = self.text(0, 0, "", size=7.5, color=style.MUTED, va="top", linespacing=1.25)
         widest = [text_width([title], 10, "bold"), *map(self._width, self.legends)]
         letters_per_inch = len(about) / max(text_width([about], 7.5), 1e-9)
-        for _ in range(3):  # the width decides on the number of lines, and these on the height
+        for _ in range(2):  # the width decides on the number of lines, and these on the height
             width, height = self.get_size_inches()
             room = int(letters_per_inch * (width - 2 * EDGE))
             lines.set_text("\n".join(textwrap.wrap(about, max(room, 20))))
@@ -227,7 +227,7 @@ def label_rows(panel: Axes, labels: Sequence[str], top: float = 0.7) -> None:
 def label_nested_rows(
     panel: Axes, outer: Sequence[str], inner: Sequence[str], top: float = 0.7
 ) -> None:
-    """Two columns of labels, as in a table: `outer` once for each run of equal ones, then `inner`."""
+    """Two columns of labels: `outer` once for each run of equal ones, then `inner`."""
     label_rows(panel, inner, top)
     panel.tick_params(axis="y", labelcolor=style.MUTED)
     left = text_width(outer) + (0.16 + text_width(inner) if any(inner) else 0) + 0.07

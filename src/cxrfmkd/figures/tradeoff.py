@@ -1,4 +1,4 @@
-"""Performance against bias: one point a model, the thesis's line, and the rank correlation with its interval."""
+"""Performance against bias: one point a model, the thesis's line, and the rank correlation."""
 
 from __future__ import annotations
 
@@ -9,151 +9,79 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.tables.selecting import losses_of, main_population, models_in
+from cxrfmkd.figures.panels import PanelFigure, model_handles, plane, subtitle
+from cxrfmkd.tables.selecting import in_main_population, losses_of, models_in, where
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN
-from cxrfmkd.vocabulary.metrics import METRIC_TITLES
-from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES, METRICS
 from cxrfmkd.vocabulary.titles import dataset_title
 
 MEASURES = {"score": "Bias score", "D": "Mean distance D"}
-POINTS = [
-    "dataset",
-    "measure",
-    "metric",
-    "population",
-    "finding",
-    "model",
-    "loss",
-    "bias",
-    "bias_low",
-    "bias_high",
-    "performance",
-    "performance_low",
-    "performance_high",
-]
+KEYS = ["dataset", "measure", "metric", "population", "finding"]
+POINTS = ("model loss bias bias_low bias_high performance performance_low performance_high").split()
 LINES = ["slope", "intercept", "spearman", "low", "high", "p", "models", "families"]
 
 
-def select(points: pd.DataFrame, correlation: pd.DataFrame) -> pd.DataFrame:
-    """Every point with the line and the rank correlation of its panel, in each dataset's main population."""
-    points = points[points.finding == AVERAGE_OF_SEVEN]
-    kept = [
-        own[own.population == main_population(own)]
-        for _, own in points.groupby("dataset", sort=False)
-    ]
-    table = pd.concat(kept) if kept else points
-    keys = ["dataset", "measure", "metric", "population", "finding"]
-    return table[POINTS].merge(correlation[[*keys, *LINES]], how="left", on=keys)
+def select_tradeoff(points: pd.DataFrame, correlation: pd.DataFrame) -> pd.DataFrame:
+    """Every point with the line and the rank correlation of its panel, in the main population."""
+    table = in_main_population(where(points, finding=AVERAGE_OF_SEVEN))
+    return table[[*KEYS, *POINTS]].merge(correlation[[*KEYS, *LINES]], how="left", on=KEYS)
 
 
-def _panel(panel: Axes, own: pd.DataFrame) -> None:
-    for row in own.itertuples():
-        colour = style.COLOURS[row.model]
-        for line in (
-            [(row.bias_low, row.performance), (row.bias_high, row.performance)],
-            [(row.bias, row.performance_low), (row.bias, row.performance_high)],
-        ):
-            if np.isfinite(line).all():
-                panel.plot(
-                    *zip(*line, strict=True), color=colour, linewidth=0.7, alpha=0.35, zorder=2
-                )
-        panel.scatter(
-            [row.bias],
-            [row.performance],
-            s=20,
-            marker=style.marker(row.loss),
-            c=style.face(row.model),
-            edgecolors=colour,
-            linewidths=1.0,
-            zorder=3,
-        )
-    first = own.iloc[0]
-    if np.isfinite(first.slope):
-        x = np.array([own.bias.min(), own.bias.max()])
-        panel.plot(
-            x,
-            first.intercept + first.slope * x,
-            color="#8a9199",
-            linewidth=0.9,
-            linestyle=(0, (4, 2)),
-            zorder=1,
-        )
-        text = f"ρ = {first.spearman:.2f}"
-        if np.isfinite(first.low):
-            text += f" ({first.low:.2f} to {first.high:.2f})"
-        panel.annotate(
-            text.replace("-", "−"),
-            (0, 1),
-            (0, 3),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            size=6.5,
-            color=style.MUTED,
-        )
+def _draw_points(panel: Axes, points: pd.DataFrame) -> None:
+    for row in points.itertuples():
+        look = {"color": style.COLOURS[row.model], "linewidth": 0.7, "alpha": 0.35, "zorder": 2}
+        panel.plot([row.bias_low, row.bias_high], [row.performance] * 2, **look)
+        panel.plot([row.bias] * 2, [row.performance_low, row.performance_high], **look)
+        look = {"c": style.face(row.model), "edgecolors": style.COLOURS[row.model]}
+        shape = style.marker(row.loss)
+        panel.scatter(row.bias, row.performance, 20, marker=shape, lw=1.0, zorder=3, **look)
 
 
-def draw(table: pd.DataFrame) -> Figure:
+def _draw_line(panel: Axes, points: pd.DataFrame) -> None:
+    """The least-squares line of the points, and their rank correlation with its interval."""
+    line = points.iloc[0]
+    if np.isfinite(line.slope):
+        x = np.array([points.bias.min(), points.bias.max()])
+        look = {"color": style.AXIS, "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
+        panel.plot(x, line.intercept + line.slope * x, **look)
+        interval = f" ({line.low:.2f} to {line.high:.2f})" if np.isfinite(line.low) else ""
+        subtitle(panel, f"ρ = {line.spearman:.2f}{interval}".replace("-", "−"), 3)
+
+
+def draw_tradeoff(table: pd.DataFrame) -> Figure:
     """A row a dataset and measure of bias, a column a metric."""
-    pairs = models_in(table)
-    rows = list(dict.fromkeys(zip(table.dataset, table.measure, strict=True)))
-    rows = sorted(rows, key=lambda row: (row[0], list(MEASURES).index(row[1])))
-    metrics = [metric for metric in METRIC_TITLES if (table.metric == metric).any()]
-    losses = losses_of(pairs)
-    figure, axes = style.panels(
-        len(rows), len(metrics), (1.62, 1.45), margins=(0.62, 0.15, 1.05, 1.15), gaps=(0.38, 0.72)
-    )
-    for line, (dataset, measure) in zip(axes, rows, strict=True):
-        for panel, metric in zip(line, metrics, strict=True):
-            own = table[
-                (table.dataset == dataset) & (table.measure == measure) & (table.metric == metric)
-            ]
-            panel.grid(True, axis="both")
+    models = models_in(table)
+    settings = list(dict.fromkeys(zip(table.dataset, table.measure, strict=True)))
+    settings.sort(key=lambda setting: (setting[0], list(MEASURES).index(setting[1])))
+    metrics = [metric for metric in METRICS if metric in set(table.metric)]
+    figure = PanelFigure(len(settings) * len(metrics), len(metrics), (1.62, 1.45))
+    for row, (dataset, measure) in zip(figure.panels, settings, strict=True):
+        for panel, metric in zip(row, metrics, strict=True):
+            points = where(table, dataset=dataset, measure=measure, metric=metric)
+            plane(panel)
             panel.set_title(METRIC_TITLES[metric], pad=13)
-            panel.tick_params(axis="y", labelcolor=style.MUTED)
-            panel.locator_params(nbins=4)
-            if len(own):
-                _panel(panel, own)
-            panel.set_xlabel(
-                f"{MEASURES[measure]} (lower is less biased)"
-                if panel is line[0]
-                else MEASURES[measure],
-                loc="left",
-                color=style.MUTED,
-                size=6.8,
-            )
-        line[0].set_ylabel(dataset_title(dataset), weight="bold", labelpad=8)
+            panel.set_xlabel(MEASURES[measure], loc="left", color=style.MUTED, size=6.8)
+            if len(points):
+                _draw_points(panel, points)
+                _draw_line(panel, points)
+        row[0].set_xlabel(f"{MEASURES[measure]} (lower is less biased)")
+        row[0].set_ylabel(dataset_title(dataset), weight="bold", labelpad=8)
     handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="none",
-            color=style.COLOURS[model],
-            marker="o",
-            markersize=4.5,
-            markerfacecolor=style.face(model),
-            label=MODELS[model].title,
-        )
-        for model in dict.fromkeys(model for model, _ in pairs)
-    ] + [
         Line2D(
             [],
             [],
             linestyle="none",
             color=style.MUTED,
             marker=style.marker(loss),
-            markersize=4.5,
-            label=style.loss_name(loss),
+            label=style.short_loss(loss),
         )
-        for loss in losses
+        for loss in losses_of(models)
     ]
-    height = figure.get_size_inches()[1]
+    figure.add_legend([*model_handles(models, linestyle="none"), *handles])
     populations = " or ".join(dict.fromkeys(table.population))
-    figure.legend(handles=handles, loc="lower center", ncols=5, bbox_to_anchor=(0.5, 0.1 / height))
-    style.heading(
-        figure,
+    return figure.finish(
         "Performance against bias",
         f"Mean of the seven most relevant findings, {populations} test set; dashed: least squares, "
-        "as in the thesis; ρ: rank "
-        "correlation, its interval over families of models, which are not independent",
+        "as in the thesis; ρ: rank correlation, its interval over families of models, which are "
+        "not independent",
     )
-    return figure

@@ -6,87 +6,50 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cxrfmkd.figures import style
-from cxrfmkd.figures.performance import PLOTTED, draw_rows
-from cxrfmkd.tables.selecting import aligned, main_population, models_in, transferred
+from cxrfmkd.figures.panels import ModelFigure, note_row, row_title
+from cxrfmkd.figures.performance import SUMMARY_COLUMNS
+from cxrfmkd.tables.selecting import aligned, main_population, models_in, transferred, where
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.titles import STRATEGY_TITLES, dataset_title
 
 METRICS = ("auc_roc", "auc_pr")
-TITLES = {
-    "direct": "Direct",
-    "linear-probe": "Linear probe",
-    "full-finetune": "Full fine-tune",
-    "own": "Trained on {target} itself",
-}
 
 
-def select(summary: pd.DataFrame, source: str, target: str) -> pd.DataFrame:
-    """Macro AUCs on the target: of the source's models by strategy, and of the same models trained there."""
-    table = transferred(summary[summary.metric.isin(METRICS)], source, target)
-    return table[PLOTTED].reset_index(drop=True)
+def select_transfer(summary: pd.DataFrame, pair: str) -> pd.DataFrame:
+    """Macro AUCs on the target of `<source>-to-<target>`, by strategy.
+
+    Of the source's models, and of the same models trained on the target itself.
+    """
+    source, _, target = pair.partition("-to-")
+    table = transferred(where(summary, metric=METRICS), source, target)
+    return table[SUMMARY_COLUMNS].reset_index(drop=True)
 
 
-def draw(table: pd.DataFrame, source: str, target: str) -> Figure:
+def draw_transfer(table: pd.DataFrame, pair: str) -> Figure:
     """A row of panels a metric, a panel a strategy, all on one scale."""
-    pairs = models_in(table)
-    strategies = [s for s in TITLES if (table.strategy == s).any()]
-    metrics = [m for m in METRICS if (table.metric == m).any()]
-    figure, axes = style.panels(
-        len(metrics),
-        len(strategies),
-        (1.5, max(0.9, 0.145 * (len(pairs) + 0.6))),
-        margins=(style.label_margin(pairs), 0.2, 1.05, 0.3),
-        gaps=(0.2, 0.75),
-    )
-    for row, metric in zip(axes, metrics, strict=True):
-        chosen = table[table.metric == metric]
+    source, _, target = map(dataset_title, pair.partition("-to-"))
+    strategies = [s for s in STRATEGY_TITLES if s in set(table.strategy)]
+    metrics = [metric for metric in METRICS if metric in set(table.metric)]
+    models = models_in(table)
+    count = len(metrics) * len(strategies)
+    figure = ModelFigure(models, count, len(strategies), 1.5, sharex="row")
+    for row, metric in zip(figure.panels, metrics, strict=True):
+        trained = where(table, metric=metric, strategy="own")
         for panel, strategy in zip(row, strategies, strict=True):
-            here = chosen[chosen.strategy == strategy]
-            style.shade_families(panel, pairs)
-            absent = aligned(here, pairs)["mean"].isna()
-            best = aligned(chosen[chosen.strategy == "own"], pairs)["mean"].mask(absent)
-            if strategy != "own" and best.notna().any():
-                panel.scatter(
-                    best,
-                    np.arange(len(pairs)),
-                    marker="|",
-                    s=26,
-                    c="#8a9199",
-                    linewidths=1.1,
-                    zorder=2.5,
-                )
-            draw_rows(panel, here, pairs)
-            style.span(panel, chosen["mean"], chosen.low, chosen.high)
-            panel.set_title(TITLES[strategy].format(target=dataset_title(target)))
-            panel.locator_params(axis="x", nbins=4)
-            style.rows_of(panel, [""] * len(pairs))
+            numbers = where(table, metric=metric, strategy=strategy)
+            absent = aligned(numbers, models)["mean"].isna()
+            if strategy != "own":
+                moved = numbers.loc[numbers["mean"].notna(), ["model", "loss"]]
+                figure.ticks(panel, trained.merge(moved), "mean")
+            figure.intervals(panel, numbers)
+            title = STRATEGY_TITLES[strategy].replace("the target", target)
+            panel.set_title(title[0].upper() + title[1:])
             for y in np.flatnonzero(absent):
-                panel.annotate(
-                    "not applicable",
-                    (0.5, y),
-                    xycoords=("axes fraction", "data"),
-                    ha="center",
-                    va="center_baseline",
-                    size=6,
-                    color=style.MUTED,
-                )
-        style.label_models(row[0], pairs)
-        row[0].annotate(
-            f"Macro {METRIC_TITLES[metric]}",
-            (0, 1),
-            (0, 19),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            size=8,
-            color=style.MUTED,
-        )
-    own = "; grey tick: the same model trained on the target" if "own" in strategies else ""
-    style.heading(
-        figure,
-        f"From {dataset_title(source)} to {dataset_title(target)}",
-        f"Mean of the 14 findings on the {main_population(table)} test set of "
-        f"{dataset_title(target)}; bars: "
-        f"interval over patients and seeds{own}",
+                note_row(panel, y, "not applicable", 0.5, ha="center")
+        row_title(row[0], f"Macro {METRIC_TITLES[metric]}")
+    ticks = "; grey tick: the same model trained on the target" if "own" in strategies else ""
+    return figure.finish(
+        f"From {source} to {target}",
+        f"Mean of the 14 findings on the {main_population(table)} test set of {target}; bars: "
+        f"interval over patients and seeds{ticks}",
     )
-    return figure

@@ -269,7 +269,7 @@ class Shape:
         shown = representatives(self.analysed)
         points = [f"{name}/models/{model}/projection.parquet" for model in shown]
         for kind in ("pca", "pca-3-4", "tsne") if self.tsne else ("pca", "pca-3-4"):
-            figures[f"{name}/{kind}"] = {"projection": points}
+            figures[f"{name}/{kind}"] = {"projection": points} | _tables(f"{name}/records", "test")
         return figures
 
 
