@@ -674,7 +674,7 @@ def points(race=True, images=240) -> pd.DataFrame:
         if race
         else None
     )
-    table.insert(0, "image_id", [f"patient64537/{i}" for i in range(images)])
+    table.insert(0, "image_id", [f"patient64537/study{i}" for i in range(images)])
     return table.assign(seed=0, sample=True)
 
 

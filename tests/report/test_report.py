@@ -17,7 +17,6 @@ import pytest
 import yaml
 from locations import ROOT
 
-from cxrfmkd.figures import style
 from cxrfmkd.figures.drawing import draw_figure, save_figure
 from cxrfmkd.report import headlines, markup, prose
 from cxrfmkd.report.data import ReportData

@@ -113,9 +113,7 @@ FIGURES: dict[str, Callable[[Sources], Result]] = {
     "flow": _flow,
     "resampling": _resampling,
     "distillation": _distillation,
-    "training": _of_dataset(
-        distillation.select_training, distillation.draw_training, "history"
-    ),
+    "training": _of_dataset(distillation.select_training, distillation.draw_training, "history"),
     "performance": _of_dataset(performance.select_macro, performance.draw_macro, "summary"),
     **{
         kind: _of_dataset(
@@ -132,9 +130,7 @@ FIGURES: dict[str, Callable[[Sources], Result]] = {
         differences.select_differences, differences.draw_differences, "comparisons"
     ),
     "curves": _of_dataset(curves.select_curves, curves.draw_curves, "curves", "thresholds"),
-    "calibration": _of_dataset(
-        curves.select_calibration, curves.draw_calibration, "calibration"
-    ),
+    "calibration": _of_dataset(curves.select_calibration, curves.draw_calibration, "calibration"),
     "transfer": _of_dataset(transfer.select_transfer, transfer.draw_transfer, "summary"),
     "subgroups": partial(_subgroups, column="estimate"),
     "relative": partial(_subgroups, column="relative"),

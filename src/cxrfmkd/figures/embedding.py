@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import PanelFigure
+from cxrfmkd.figures.panels import PanelFigure, text_width, write_left
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics import suppression
 from cxrfmkd.tables.selecting import models_in, where
@@ -187,12 +187,16 @@ def draw_embedding(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     models = models_in(table)
     attributes = [name for name in COLOURS if name in table and table[name].nunique() > 1]
     figure = PanelFigure(len(models) * len(attributes), len(attributes), (1.42, 1.42))
+    titles = {
+        (model, loss): MODELS[model].title.replace("-Direct-", "-\nDirect-")
+        + (f"\n{style.short_loss(loss)}" if loss else "")
+        for model, loss in models
+    }
+    left = 0.07 + text_width("\n".join(titles.values()).split("\n"))
     for row, (model, loss) in zip(figure.panels, models, strict=True):
         for panel, attribute in zip(row, attributes, strict=True):
             _draw_points(panel, where(table, model=model, loss=loss), attribute, axes)
-        title = MODELS[model].title.replace("-Direct-", "-\nDirect-")
-        title += f"\n{style.short_loss(loss)}" if loss else ""
-        row[0].set_ylabel(title, rotation=0, ha="right", va="center", multialignment="left")
+        write_left(row[0], titles[model, loss], 0.5, left, "axes fraction")
     for panel, attribute in zip(figure.panels[0], attributes, strict=True):
         _add_group_legend(panel, attribute, table)
     look = {"color": style.MUTED, "loc": "left", "size": 7}

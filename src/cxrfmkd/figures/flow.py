@@ -15,6 +15,7 @@ from cxrfmkd.vocabulary.titles import dataset_title
 WIDTH, BOX, SIDE = 7.4, 2.6, 4.2  # inches: figure, box of what is used, box of what is left out
 EDGE, LINE, PAD = 0.1, 0.135, 0.13  # inches: margin, a line of text, air around all lines of a box
 GAP = 0.14  # between one box and the next
+COLUMNS = ["kind", "step", "kept", "excluded", "patients", "reason"]
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
@@ -41,13 +42,12 @@ def select_flow(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataF
         table = pd.concat([table, unreadable])
     splits = pd.DataFrame(
         [
-            {"kind": "split", "step": name, "kept": n["images"], "patients": n["patients"]}
-            for name, n in summary["counts"].items()
-        ]
+            ("split", name, counts["images"], 0, counts["patients"], "")
+            for name, counts in summary["counts"].items()
+        ],
+        columns=COLUMNS,
     )
-    table = pd.concat([table, splits.assign(excluded=0, reason="")])
-    columns = ["kind", "step", "kept", "excluded", "patients", "reason"]
-    return table[columns].reset_index(drop=True)
+    return pd.concat([table, splits] if len(splits) else [table], ignore_index=True)[COLUMNS]
 
 
 def _tall(lines: list[str]) -> float:

@@ -49,27 +49,26 @@ class PanelFigure(Figure):
         """Add a bold title and grey lines about what is shown; settle the layout."""
         heading = self.text(0, 0, title, size=10, weight="bold", va="top")
         lines = self.text(0, 0, "", size=7.5, color=style.MUTED, va="top", linespacing=1.25)
-        widest = [text_width([title], 10, "bold"), *map(self._width, self.legends)]
+        legends = [legend.get_window_extent().width / self.dpi for legend in self.legends]
+        least = max([text_width([title], 10, "bold"), *legends]) + 2 * EDGE
         letters_per_inch = len(about) / max(text_width([about], 7.5), 1e-9)
-        for _ in range(2):  # the width decides on the number of lines, and these on the height
+        grid = self.used[0].get_gridspec()
+        for last in (False, False, True):  # the width decides on the lines, and these on the height
             width, height = self.get_size_inches()
-            room = int(letters_per_inch * (width - 2 * EDGE))
-            lines.set_text("\n".join(textwrap.wrap(about, max(room, 20))))
+            letters = int(letters_per_inch * (width - 2 * EDGE))
+            lines.set_text("\n".join(textwrap.wrap(about, max(letters, 20))))
             top = 0.4 + 0.13 * (lines.get_text().count("\n") + bool(about))
             self.engine.set(rect=(0, 0, 1, 1 - top / height))
             self.engine.execute(self)
-            heading.set_position((EDGE / width, 1 - EDGE / height))
-            lines.set_position((EDGE / width, 1 - (EDGE + 0.21) / height))
-            grid, box = self.used[0].get_gridspec(), self.used[0].get_position()
-            width += grid.ncols * (self.panel_size[0] - box.width * width)
-            height += grid.nrows * (self.panel_size[1] - box.height * height)
-            self.set_size_inches(max(width, *widest, 0) + 1e-9, height)
-        self.engine.execute(self)
+            if not last:
+                box = self.used[0].get_position()
+                width += grid.ncols * (self.panel_size[0] - box.width * width)
+                height += grid.nrows * (self.panel_size[1] - box.height * height)
+                self.set_size_inches(max(width, least), height)
+        heading.set_position((EDGE / width, 1 - EDGE / height))
+        lines.set_position((EDGE / width, 1 - (EDGE + 0.21) / height))
         self.set_layout_engine("none")
         return self
-
-    def _width(self, artist: Artist) -> float:
-        return artist.get_window_extent().width / self.dpi
 
     def add_legend(self, handles: Sequence[Artist], columns: int = 5) -> None:
         """A legend along the bottom."""
@@ -224,6 +223,12 @@ def label_rows(panel: Axes, labels: Sequence[str], top: float = 0.7) -> None:
     panel.set_ylim(len(labels) - 1 + top, -top)
 
 
+def write_left(panel: Axes, text: str, y: float, inches: float, coordinates) -> None:
+    """A label that begins so many inches to the left of a panel, at `y` of its coordinates."""
+    look = {"xycoords": coordinates, "textcoords": "offset points", "va": "center_baseline"}
+    panel.annotate(text, (0, y), (-72 * inches, 0), size=7, **look)
+
+
 def label_nested_rows(
     panel: Axes, outer: Sequence[str], inner: Sequence[str], top: float = 0.7
 ) -> None:
@@ -232,15 +237,7 @@ def label_nested_rows(
     panel.tick_params(axis="y", labelcolor=style.MUTED)
     left = text_width(outer) + (0.16 + text_width(inner) if any(inner) else 0) + 0.07
     for label, row, _ in runs(outer):
-        panel.annotate(
-            label,
-            (0, row),
-            (-72 * left, 0),
-            xycoords=panel.get_yaxis_transform(),
-            textcoords="offset points",
-            size=7,
-            va="center_baseline",
-        )
+        write_left(panel, label, row, left, panel.get_yaxis_transform())
 
 
 def label_models(panel: Axes, models: Models, top: float = 0.7) -> None:
