@@ -101,27 +101,15 @@ def study(root: Path, few=FEW, synthetic=False, **kind) -> ReportData:
     figures = []
     for name, files in shape.catalogue().items():
         if name in few:
-<<<<<<< HEAD
             spec = {"minimum_cell": 10, "method": "weights"}
-            figure, _ = make(name, spec, made_results.below(root, files))
+            figure, _ = draw_figure(name, spec, made_results.below(root, files))
             figures.append(root / "figures" / f"{name}.svg")
-            style.save(figure, figures[-1], figures[-1].with_suffix(".png"))
+            save_figure(figure, figures[-1], figures[-1].with_suffix(".png"))
     return ReportData(
         **made_results.report_spec(synthetic=synthetic, **kind),
         files=made_results.below(root, shape.report()),
         figures=figures,
         thesis=THESIS,
-=======
-            figure, _ = draw_figure(
-                name, {"minimum_cell": 10, "method": "weights"}, made_results.below(root, files)
-            )
-            figures.append(root / "figures" / f"{name}.svg")
-            save_figure(figure, figures[-1], figures[-1].with_suffix(".png"))
-    return (
-        made_results.settings(synthetic=synthetic, **kind),
-        made_results.below(root, shape.report()),
-        figures,
->>>>>>> c649ad7 (wip)
     )
 
 

@@ -31,7 +31,7 @@ from cxrfmkd.figures import (
 from cxrfmkd.figures.panels import blank
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write
-from cxrfmkd.tables.gathering import documents, gather
+from cxrfmkd.tables.gathering import gather, read_documents
 from cxrfmkd.vocabulary.titles import dataset_title
 
 IDS = {"image_id", "patient_id", "study_id", "path"}
@@ -80,7 +80,7 @@ def _of_study(select: Callable, draw: Callable, subject: str, *tables: str) -> C
 
 
 def _flow(sources: Sources) -> Result:
-    summary = documents(sources.files["records"])[0]
+    summary = read_documents(sources.files["records"])[0]
     data = flow.select_flow(summary, sources.tables.get("excluded"))
     return _figure(data, flow.draw_flow, sources.subject)
 
@@ -92,7 +92,7 @@ def _resampling(sources: Sources) -> Result:
 
 
 def _distillation(sources: Sources) -> Result:
-    qualities = documents(sources.files["quality"])
+    qualities = read_documents(sources.files["quality"])
     data = distillation.select_distillation(qualities, sources.subject)
     return _figure(data, distillation.draw_distillation, sources.subject)
 
