@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.utils import shuffle
 
-from cxrfmkd.datasets.splits import draw, half, published_order, some_patients
+from cxrfmkd.datasets.halves import half
+from cxrfmkd.datasets.splits import draw, published_order, some_patients
 from cxrfmkd.runtime.errors import InputError
 
 PATIENTS = st.lists(st.integers(0, 60).map(str), min_size=1, max_size=120)

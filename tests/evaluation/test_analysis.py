@@ -17,7 +17,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score, roc_curve
 from statsmodels.stats.multitest import multipletests
 
-from cxrfmkd.datasets.splits import HALVES, half
+from cxrfmkd.datasets.halves import HALVES, half
 from cxrfmkd.evaluation.analysis import evaluate
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.families import Family, references

@@ -56,6 +56,44 @@ def test_comments_docstrings_layout_and_messages_do_not_count(package):
     assert fresh_hash(script) == before
 
 
+BEFORE = """
+from typing import TYPE_CHECKING
+from cxrfmkd.runtime.errors import InputError
+if TYPE_CHECKING:
+    from cxrfmkd.other import x
+def f(rows: list) -> int:
+    if not rows:
+        raise InputError(f"no rows")
+    log.info("%d rows", len(rows))
+    progress.step("loss")
+    return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ('f"no rows"', 'f"none of {rows}", 2', False),
+        ('"%d rows", len(rows)', '"rows: %d", 0', False),
+        ('progress.step("loss")', 'progress.say("loss", 2)', False),
+        ("import InputError", "import InputError, some", False),
+        ("import x", "import y", False),
+        ("rows: list", "rows: set", False),
+        ("-> int", "-> float", False),
+        ("raise InputError", "raise ValueError", True),
+        ("if not rows", "if rows", True),
+        ("return 1", "from cxrfmkd.other import x; return 1", True),
+    ],
+)
+def test_what_a_result_cannot_depend_on_does_not_count(package, old, new, counts):
+    source, script = package
+    (source / "inner.py").write_text(BEFORE)
+    before = fresh_hash(script)
+    assert old in BEFORE
+    (source / "inner.py").write_text(BEFORE.replace(old, new))
+    assert (fresh_hash(script) != before) == counts
+
+
 def test_an_edit_of_the_script_itself_counts(package):
     _, script = package
     before = fresh_hash(script)

@@ -19,11 +19,11 @@ from cxrfmkd.training.checkpoints import Checkpoints
 from cxrfmkd.training.distillation import (
     distill,
     embeddings,
-    measure_scales,
     plateau,
     split_validation,
 )
 from cxrfmkd.training.jobs import Job
+from cxrfmkd.training.scales import measure_scales
 from cxrfmkd.training.standardisation import KINDS, Standardisation, balanced_rotation
 
 made_images.add_tiny_backbone()

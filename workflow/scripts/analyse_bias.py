@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cxrfmkd.bias.analysis import analyse, select_embeddings
 from cxrfmkd.datasets.records import present, read_records
-from cxrfmkd.datasets.resampling import read_weights
+from cxrfmkd.datasets.resampled import read_weights
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cxrfmkd.datasets.records import present, read_records
-from cxrfmkd.datasets.resampling import read_weights
+from cxrfmkd.datasets.resampled import read_weights
 from cxrfmkd.evaluation.analysis import evaluate
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.runs import runs_of

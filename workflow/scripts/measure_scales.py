@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_json
-from cxrfmkd.training.distillation import measure_scales
+from cxrfmkd.training.scales import measure_scales
 
 
 def main() -> None:

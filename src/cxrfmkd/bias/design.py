@@ -11,8 +11,8 @@ import pandas as pd
 
 from cxrfmkd.bias import null, sampling
 from cxrfmkd.bias.grouping import Comparison, Grouping, group_images, select_comparisons
-from cxrfmkd.datasets import splits
-from cxrfmkd.datasets.resampling import weights_in_order
+from cxrfmkd.datasets import halves
+from cxrfmkd.datasets.resampled import weights_in_order
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.draws import patient_counts
 from cxrfmkd.statistics.suppression import patients_per_cell
@@ -76,11 +76,11 @@ class Design:
         main = self.main
         images = self.rows[main]
         view = self.grouping.of("view")[images]
-        half = splits.half(self.test.patient_id)[images]
+        half = halves.half(self.test.patient_id)[images]
         single = sampling.one_per_patient(self.patients[images], self.settings.seed)
         samples = {"main": main, "all": np.arange(len(self.rows)), "one per patient": main[single]}
         samples |= {name: main[view == code] for code, name in enumerate(GROUPS["view"])}
-        samples |= {name: main[half == number] for number, name in enumerate(splits.HALVES)}
+        samples |= {name: main[half == number] for number, name in enumerate(halves.HALVES)}
         draws = {name: rows[None] for name, rows in samples.items() if len(rows)}
         return draws | ({"simulation": self.simulated} if self.settings.simulations else {})
 

@@ -8,14 +8,12 @@ notebook of biomedia-mira/chexploration (eBioMedicine 2023;89:104467).
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import read_table
 from cxrfmkd.statistics.suppression import suppressed
 from cxrfmkd.study.settings import Resampling
 
@@ -153,34 +151,6 @@ def resample(
     )
     table = balance(strata, weight, records.patient_id, minimum_cell)
     return pd.DataFrame({"image_id": records.image_id, "weight": weight}), table
-
-
-def read_weights(path: Path) -> pd.DataFrame:
-    """The columns image_id and weight of a dataset's `test_resampled.csv`."""
-    return read_table(path, dtype={"image_id": str}, usecols=["image_id", "weight"])
-
-
-def weights_in_order(weights: pd.DataFrame, image_ids: pd.Series) -> np.ndarray:
-    """The weight of each image in `image_ids`, float64.
-
-    weights: columns image_id and weight; images beyond `image_ids` may be among them. Raises
-    InputError for a duplicate image_id, an image without a weight, and a weight below 0.
-    """
-    given = weights.set_index("image_id").weight
-    duplicates, absent = given.index.duplicated().sum(), (~image_ids.isin(given.index)).sum()
-    if duplicates or absent:
-        raise InputError(
-            f"test_resampled.csv: {absent} of {len(image_ids)} test images have no weight, and "
-            f"{duplicates} rows have a duplicate image_id. It was made from other records; make it "
-            "again."
-        )
-    weight = given.reindex(image_ids).to_numpy(float)
-    if bad := int((~np.isfinite(weight) | (weight < 0)).sum()):
-        raise InputError(
-            f"test_resampled.csv: {bad} of {len(image_ids)} test images have a weight that is "
-            "negative or not finite. Make it again."
-        )
-    return weight
 
 
 def effective(strata: Strata, weight: np.ndarray) -> dict[str, float]:

@@ -1,15 +1,11 @@
-"""Divisions by patient: the split of datasets that bring none, and two halves of any patients."""
+"""Splits by patient, of datasets that bring none."""
 
 from __future__ import annotations
-
-import hashlib
 
 import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
-
-HALVES = ("half 1", "half 2")
 
 
 def draw(patients: pd.Series, train: float, val: float, seed: int) -> pd.Series:
@@ -61,10 +57,3 @@ def some_patients(patients: pd.Series, limit: int, seed: int) -> pd.Series:
     unique = np.sort(patients.unique().astype(object))
     drawn = unique[_shuffled(np.random.RandomState(seed), len(unique))[:limit]]
     return patients.isin(set(drawn))
-
-
-def half(patients: pd.Series) -> np.ndarray:
-    """Which of HALVES each row's patient belongs to, 0 or 1: fixed by a hash of the id."""
-    codes, names = pd.factorize(patients)
-    sides = [hashlib.sha256(str(name).encode()).digest()[0] & 1 for name in names]
-    return np.array(sides, np.int8)[codes]

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets import records, splits
-from cxrfmkd.datasets.resampling import weights_in_order
+from cxrfmkd.datasets import halves, records
+from cxrfmkd.datasets.resampled import weights_in_order
 from cxrfmkd.evaluation import (
     calibration,
     comparisons,
@@ -107,7 +107,7 @@ def _populations(
     """The natural test set, and the resampled one if it differs."""
     patients = test.patient_id.to_numpy()
     groups = subgroups.patient_groups(test, settings.attributes)
-    half = splits.half(test.patient_id)
+    half = halves.half(test.patient_id)
     resampled = weights_in_order(weights, test.image_id)
     for name, weight in (("natural", np.ones(len(test))), ("resampled", resampled)):
         if name == "resampled" and (weight == 1).all():

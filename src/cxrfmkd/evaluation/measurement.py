@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.splits import HALVES
+from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.evaluation import calibration, curves, operating_points
 from cxrfmkd.evaluation.bootstrap import Sample, seed_shares
 from cxrfmkd.evaluation.metrics import (

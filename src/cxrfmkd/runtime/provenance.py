@@ -49,7 +49,7 @@ def fingerprint(*parts: object) -> str:
 
 
 def _file(module: str) -> Path | None:
-    """The source of one of this package's modules; None for any other, and for the package itself."""
+    """The source of a module of this package; None for any other, and for the package itself."""
     package, *parts = module.split(".")
     if package != PACKAGE or not parts:
         return None

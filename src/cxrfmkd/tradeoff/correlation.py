@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from cxrfmkd.datasets.splits import HALVES
+from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, MACRO
 from cxrfmkd.vocabulary.models import MODELS

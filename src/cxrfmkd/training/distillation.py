@@ -6,7 +6,6 @@ Source: thesis method, sections 2.1 and 3.5.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -19,7 +18,6 @@ from cxrfmkd.networks.devices import pick_device
 from cxrfmkd.networks.network import create
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import read_json
 from cxrfmkd.study.settings import Distillation
 from cxrfmkd.training.jobs import Job, Plan, RunResult
 from cxrfmkd.training.loop import evaluate, train
@@ -128,30 +126,3 @@ def plateau(history: pd.DataFrame) -> dict[str, float]:
     last = history.tail(max(1, round(PLATEAU * len(history))))
     terms = [column for column in history if column.startswith("val_")]
     return {name.removeprefix("val_"): float(last[name].mean()) for name in terms}
-
-
-def measure_scales(mse: Sequence[str | Path], cosine: Sequence[str | Path]) -> dict[str, float]:
-    """Where MSE and cosine level off on a dataset: mean plateau of its students of each loss.
-
-    mse, cosine: their `run.json` files. The thesis averaged training losses; validation losses are
-    used here.
-    """
-    scales = {}
-    for loss, paths in [("mse", mse), ("cosine", cosine)]:
-        levels = [_plateau_of_run(Path(path), loss) for path in paths]
-        if not levels:
-            raise InputError(
-                f"the plateau of {loss} needs at least one student that was distilled with it."
-            )
-        scales[loss] = float(np.mean(levels))
-    return scales
-
-
-def _plateau_of_run(path: Path, loss: str) -> float:
-    run = read_json(path)
-    if run.get("loss") != loss:
-        raise InputError(f"{path}: a student of loss {run.get('loss')!r}, not of {loss!r}.")
-    level = run["plateau"][loss]
-    if not level > 0:
-        raise InputError(f"{path}: the plateau of {loss} is {level}; it must be positive.")
-    return level
