@@ -65,7 +65,7 @@ TABLE = [
     ("training/finetuning", code, FINETUNING),
     ("training/scales", code, "measure_scales"),
     ("networks/network", code, f"{TRAINING} extract_features"),
-    ("networks/features", code, "extract_features"),
+    ("networks/batches", code, f"{TRAINING} extract_features"),
     ("networks/inference", code, f"{FINETUNING} extract_features"),
     ("probing/probes", code, "assess_student probe transfer_probe"),
     ("probing/heads", code, "probe transfer_direct transfer_probe"),
