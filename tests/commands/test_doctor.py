@@ -48,5 +48,5 @@ def test_doctor_and_embedding_refuse_an_absent_gpu(demo_teacher):
         pytest.skip("this machine has a GPU")
     with pytest.raises(SystemExit):
         command("doctor", "--model", demo_teacher, "--device", "gpu")
-    with pytest.raises(InputError, match="must be cpu or gpu"):
-        choose_device(load_tensorflow(), "tpu")
+    with pytest.raises(InputError, match="TensorFlow sees no GPU"):
+        choose_device(load_tensorflow(), "gpu")

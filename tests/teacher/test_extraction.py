@@ -143,7 +143,7 @@ def test_too_many_failures_stop_the_extraction_early(images, teach, tmp_path):
         (tmp_path / "images" / path).write_bytes(b"")
     with pytest.raises(
         InputError,
-        match=r"3 of 11 images have no emb.*3 x unreadable image.*part-00000.parquet list them",
+        match=r"3 of 11 images have no usable .*3 x unreadable image.*excluded.csv lists them",
     ):
         teach(images, failed=0.1)
     assert len(list((tmp_path / "shards").iterdir())) == 1

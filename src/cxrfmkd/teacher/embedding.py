@@ -50,7 +50,7 @@ def embed(
         if source.stored_keys is None:
             images = records[["image_id", "path"]].assign(key=records.image_id)
             counts: dict = {}
-            rows = extract(source, images, Path(images_root), Path(shards), teacher)
+            rows = extract(source, images, Path(images_root), Path(shards), teacher, exclusions)
         else:
             rule = source_settings.rule
             images, missing, counts = match_keys(records, rule, source.stored_keys, location)

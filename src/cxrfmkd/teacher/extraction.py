@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.runtime.progress import Progress
 from cxrfmkd.runtime.provenance import canonical, fingerprint
 from cxrfmkd.study.settings import Teacher
-from cxrfmkd.teacher.checks import unusable_reason
+from cxrfmkd.teacher.checks import Exclusions, unusable_reason
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
 
 log = logging.getLogger(__name__)
@@ -74,13 +73,10 @@ class Shard:
 
     def read(self) -> Iterator[EmbeddingRow]:
         """Yield the rows of the file, in their order."""
-        table = pq.read_table(self.path)
-        columns = ["image_id", "error", "height", "width", "bits"]
-        for facts, embedding in zip(
-            table.select(columns).to_pylist(), table["embedding"], strict=True
-        ):
-            vector = embedding.values.to_numpy() if embedding.is_valid else None
-            yield EmbeddingRow(vector=vector, **facts)
+        for row in pq.read_table(self.path).to_pandas().itertuples():
+            yield EmbeddingRow(
+                row.image_id, row.embedding, row.error, row.height, row.width, row.bits
+            )
 
 
 def file_stamp(path: Path) -> list[int]:
@@ -92,46 +88,17 @@ def file_stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-class ExtractionProgress:
-    """Lines of progress with rate, time left and failures.
-
-    The clock starts with the first image, when the model is loaded.
-    """
-
-    def __init__(self, total: int, done: int) -> None:
-        self.total, self.done, self.images, self.failed = total, done, 0, 0
-        self.started = 0.0
-        self.progress: Progress | None = None
-
-    def count(self, row: EmbeddingRow) -> None:
-        """Count one image."""
-        if self.progress is None:
-            self.started = time.monotonic()
-            self.progress = Progress("teacher", self.total, self.done)
-        self.images += 1
-        self.failed += bool(row.error)
-        rate = self.images / max(time.monotonic() - self.started, 1e-9)
-        message = f"{rate:.1f} images/s, {self.failed} failed"
-        self.progress.step(message)
-        if self.images == FIRST_REPORT:
-            self.progress.say(f"after {FIRST_REPORT} images: {message}")
-
-    def close(self) -> None:
-        """Close the progress bar."""
-        if self.progress is not None:
-            self.progress.close()
-
-
 def extract(
     source: EmbeddingSource,
     images: pd.DataFrame,
     images_root: Path,
     folder: Path,
     teacher: Teacher,
+    exclusions: Exclusions,
 ) -> Iterator[EmbeddingRow]:
     """Make the shards that are not there yet, then give a row for every image, in their order.
 
-    Raises InputError as soon as more than the share teacher.failed of the images have no vector.
+    Raises InputError after the shard with which the exclusions are too many.
     """
     shards = []
     for number, start in enumerate(range(0, len(images), teacher.shard)):
@@ -143,25 +110,43 @@ def extract(
         made = fingerprint(source.provenance, stamps)
         shards.append(Shard(folder / f"part-{number:05d}.parquet", part, made))
     pending = [shard for shard in shards if not shard.is_complete()]
-    done = len(images) - sum(len(shard.images) for shard in pending)
-    if done:
-        log.info("teacher: %d of %d images were embedded before", done, len(images))
-    progress = ExtractionProgress(len(images), done)
-    for shard in pending:
-        rows = []
-        for row in source.rows(shard.images):
-            if reason := unusable_reason(row, teacher.dimension):
-                row = replace(row, vector=None, error=reason)
-            progress.count(row)
-            rows.append(row)
-        shard.write(rows, teacher.dimension, source.provenance)
-        if progress.failed > teacher.failed * len(images):
-            reasons = Counter(row.error for row in rows if row.error).most_common()
-            raise InputError(
-                f"{progress.failed} of {len(images)} images have no embedding, more than "
-                f"teacher.failed ({teacher.failed:g}) allows: "
-                f"{some([f'{n} x {error}' for error, n in reasons], 3)}. The columns status and "
-                f"error of {shard.path} list them. Repair the images, or raise teacher.failed."
-            )
-    progress.close()
+    with closing(_embed(source, pending, teacher.dimension, len(images), exclusions)) as rows:
+        for shard in pending:
+            shard_rows = list(islice(rows, len(shard.images)))
+            shard.write(shard_rows, teacher.dimension, source.provenance)
+            exclusions.check()
     return chain.from_iterable(shard.read() for shard in shards)
+
+
+def _embed(
+    source: EmbeddingSource,
+    shards: list[Shard],
+    dimension: int,
+    total: int,
+    exclusions: Exclusions,
+) -> Generator[EmbeddingRow]:
+    """Embed the shards' images, check each row, and report progress.
+
+    The clock starts with the first row, when the model is loaded.
+    """
+    done = total - sum(len(shard.images) for shard in shards)
+    if done:
+        log.info("teacher: %d of %d images were embedded before", done, total)
+    started, progress = 0.0, None
+    rows = chain.from_iterable(source.rows(shard.images) for shard in shards)
+    try:
+        for count, row in enumerate(rows, 1):
+            if progress is None:
+                started, progress = time.monotonic(), Progress("teacher", total, done)
+            if reason := unusable_reason(row, dimension):
+                exclusions.reasons[row.image_id] = reason
+                row = replace(row, vector=None, error=reason)
+            rate = count / max(time.monotonic() - started, 1e-9)
+            message = f"{rate:.1f} images/s, {len(exclusions.reasons)} failed"
+            progress.step(message)
+            if count == FIRST_REPORT:
+                progress.say(f"after {count} images: {message}")
+            yield row
+    finally:
+        if progress is not None:
+            progress.close()
