@@ -13,6 +13,10 @@ from cxrfmkd.networks.architectures import ARCHITECTURES, Architecture
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.vocabulary.findings import FINDINGS
 
+# A float32 pass through `tiny` errs by at most so much of its largest output: on its longest path
+# some 800 numbers are summed, each with a rounding of half an ulp.
+FORWARD_ERROR = 800 * 2.0**-24
+
 SIZES = {"train": 24, "val": 12, "test": 10}
 
 

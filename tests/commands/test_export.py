@@ -33,7 +33,7 @@ assert not any("cxrfmkd" in name for name in sys.modules)
 
 @pytest.fixture
 def folder(tmp_path):
-    """A student of a loss with its chosen seed, and packed images of 48 pixels beside the students."""
+    """A student of a loss with its selected seed, beside packed images of 48 pixels."""
     torch.manual_seed(0)
     chosen = tmp_path / "results/chexpert/students/mse/seed41"
     student = Network("tiny", 6).train()
@@ -60,7 +60,9 @@ def test_the_file_gives_the_student_s_numbers_without_this_package(folder, tmp_p
     subprocess.run(command, check=True, cwd=tmp_path, env={})
     with torch.no_grad():
         wanted = load_student(folder / "weights.safetensors")(torch.from_numpy(images(5)))
-    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), wanted, rtol=1e-5, atol=1e-6)
+    # What `export` itself allows of two float32 passes, relative to the largest number.
+    error = export.CLOSE * float(wanted.abs().max())
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), wanted, rtol=0, atol=error)
     assert "uint8 (n, 48, 48)" in capsys.readouterr().out
 
 

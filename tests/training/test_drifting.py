@@ -1,4 +1,4 @@
-"""Probes through a live network: with drifting statistics as the thesis had them, and frozen to the last bit."""
+"""Probes through a live network: drifting statistics as in the thesis, and frozen to the bit."""
 
 import numpy as np
 import pandas as pd
