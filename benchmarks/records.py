@@ -88,7 +88,9 @@ def chexpert(root: Path) -> Dataset:
     split.to_csv(root / "split.csv")
     names = {"train": "train.csv", "demographics": "demographics.csv", "split": "split.csv"}
     return Dataset(
-        "chexpert", {key: str(root / name) for key, name in names.items()}, str(root), {}
+        adapter="chexpert",
+        tables={key: str(root / name) for key, name in names.items()},
+        images=str(root),
     )
 
 
@@ -167,7 +169,11 @@ def mimic(root: Path) -> Dataset:
     tables = {"metadata": metadata, "labels": labels, "patients": people, "admissions": admissions}
     for key, table in tables.items():
         table.to_csv(root / f"{key}.csv", index=False)
-    return Dataset("mimic-cxr", {key: str(root / f"{key}.csv") for key in tables}, str(root), {})
+    return Dataset(
+        adapter="mimic-cxr",
+        tables={key: str(root / f"{key}.csv") for key in tables},
+        images=str(root),
+    )
 
 
 def mimic_by_row(tables: dict[str, str]) -> pd.DataFrame:

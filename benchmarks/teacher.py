@@ -20,8 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxrfmkd.study.settings import Teacher
-from cxrfmkd.study.teachers import Settings
+from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.examples import serialize_example
 from cxrfmkd.teacher.feeding import encode_image
 from cxrfmkd.teacher.files import tfrecord_files
@@ -106,7 +105,9 @@ def importing(folder: Path) -> dict:
             writer.write(example.SerializeToString())
 
     def ours() -> np.ndarray:
-        settings = Settings.read({"source": "tfrecord", "path": str(folder), "variant": "cxrfm-v1"})
+        settings = TeacherSource.read(
+            {"source": "tfrecord", "path": str(folder), "variant": "cxrfm-v1"}
+        )
         source = tfrecord_files(settings, Teacher())
         images = pd.DataFrame({"image_id": source.stored_keys, "key": source.stored_keys})
         array = np.empty((RECORDS, DIMENSION), np.float32)

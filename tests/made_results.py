@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict
 from pathlib import Path
 
 import made_tables as made
@@ -12,7 +11,7 @@ import pandas as pd
 
 from cxrfmkd.runtime.files import write_json, write_table
 from cxrfmkd.study.outputs import Files, Shape
-from cxrfmkd.study.settings import Classification, Configuration, Dataset, Distillation, Transfer
+from cxrfmkd.study.settings import Configuration
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import join_model
 
@@ -24,21 +23,21 @@ SECRET = "patient64537"  # stands in every id, so that a leak is found by lookin
 def settings(*, race: bool = True, transfer: bool = True, synthetic: bool = False) -> dict:
     """Settings of a study on chexpert, and on mimic as the target of a transfer."""
     attributes = ["sex", "race", "age", "view"] if race else ["sex", "age", "view"]
-    dataset = Dataset(
-        "chexpert",
-        {"train": f"/data/{SECRET}/train.csv"},
-        "/data",
-        {"source": "dat", "path": f"/data/{SECRET}", "variant": "cxrfm-v1"},
-    )
+    dataset = {
+        "adapter": "chexpert",
+        "tables": {"train": f"/data/{SECRET}/train.csv"},
+        "images": "/data",
+        "teacher": {"source": "dat", "path": f"/data/{SECRET}", "variant": "cxrfm-v1"},
+    }
     whole = Configuration(
         title="A small study",
-        datasets={"chexpert": dataset, "mimic": dataset} if transfer else {"chexpert": dataset},
-        distillation=Distillation(datasets=["chexpert"], losses=list(LOSSES), seeds=list(SEEDS)),
-        classification=Classification(datasets=["chexpert"], seeds=list(SEEDS)),
-        transfer=Transfer(pairs=[["chexpert", "mimic"]] if transfer else [], losses=list(LOSSES)),
+        datasets=dict.fromkeys(["chexpert", "mimic"] if transfer else ["chexpert"], dataset),
+        distillation={"datasets": ["chexpert"], "losses": list(LOSSES), "seeds": list(SEEDS)},
+        classification={"datasets": ["chexpert"], "seeds": list(SEEDS)},
+        transfer={"pairs": [["chexpert", "mimic"]] if transfer else [], "losses": list(LOSSES)},
         synthetic={"chexpert": {"patients": 100}} if synthetic else {},
     )
-    found = asdict(whole)
+    found = whole.model_dump()
     found["evaluation"]["attributes"] = attributes
     found["bias"]["attributes"] = [name for name in attributes if name != "view"]
     found["resampling"]["method"] = "weights" if race else "none"

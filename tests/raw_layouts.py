@@ -95,7 +95,7 @@ def chexpert(root: Path, tables: dict[str, pd.DataFrame] | None = None, **settin
         tables["split"].to_csv(root / "split.csv")
     touch(root, tables["train"].Path)
     paths = {key: str(root / name) for key, name in names.items()}
-    return Dataset("chexpert", paths, str(root), {}, **settings)
+    return Dataset(adapter="chexpert", tables=paths, images=str(root), **settings)
 
 
 def mimic_tables(patients: int = 60, seed: int = 0, version: int = 2) -> dict[str, pd.DataFrame]:
@@ -183,7 +183,7 @@ def mimic(
         + ".jpg",
     )
     paths = {key: str(root / f"{key}{suffix}") for key in tables}
-    return Dataset("mimic-cxr", paths, str(root / "files"), {}, **settings)
+    return Dataset(adapter="mimic-cxr", tables=paths, images=str(root / "files"), **settings)
 
 
 NIH_ROWS = [
@@ -212,7 +212,7 @@ def nih(root: Path, rows=NIH_ROWS, **settings) -> Dataset:
     pd.DataFrame(rows, columns=columns).to_csv(root / "entries.csv", index=False)
     touch(root / "images", [row[0] for row in rows])
     paths = {"entries": str(root / "entries.csv")}
-    return Dataset("nih-cxr14", paths, str(root / "images"), {}, **settings)
+    return Dataset(adapter="nih-cxr14", tables=paths, images=str(root / "images"), **settings)
 
 
 def many(n: int = 40) -> list[tuple]:

@@ -229,7 +229,7 @@ def test_student_of_another_teacher_is_refused(dataset):
     tables = [read_records(dataset[split]) for split in ("train", "val")]
     with pytest.raises(InputError, match=r"embeddings have 9 numbers, those of .* 7"):
         assess(
-            {"labels": {}},
+            {"labels": {"uncertain": "zeros"}},
             opened["features"],
             dataset["weights"],
             opened["control"],

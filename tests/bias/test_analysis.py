@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +160,7 @@ def test_row_order_of_the_array_does_not_matter(planted):
 
 def test_without_race_sex_is_scored_alone_under_its_name():
     records = make_records(150, race=False)
-    settings = replace(SMALL, attributes=["sex", "age"], simulations=3)
+    settings = SMALL.model_copy(update=dict(attributes=["sex", "age"], simulations=3))
     found = _analyse(records, [make_embeddings(records)], settings)
     names = set(found["score"].attribute)
     assert "combined (sex)" in names
@@ -180,7 +179,9 @@ def test_an_attribute_that_the_dataset_lacks_is_named():
 def test_small_groups_are_listed_blank_and_take_no_part():
     records = make_records(200)
     records.loc[records.index[8:][records.disease[8:] == "No Finding"], "disease"] = "Other"
-    found = _analyse(records, [make_embeddings(records)], replace(SMALL, simulations=2))
+    found = _analyse(
+        records, [make_embeddings(records)], SMALL.model_copy(update=dict(simulations=2))
+    )
     table = found["ks"].query("attribute == 'disease'")
     assert table[["n_a", "n_b", "d", "p", "p_adjusted", "band"]].isna().all(axis=None)
     assert len(table.query("sample == 'main'")) == 4
@@ -194,7 +195,9 @@ def test_small_groups_are_listed_blank_and_take_no_part():
 
 def test_a_handful_of_images_has_tables_without_numbers(tmp_path):
     records = make_records(12, seed=3)
-    found = _analyse(records, [make_embeddings(records)], replace(SMALL, simulations=3))
+    found = _analyse(
+        records, [make_embeddings(records)], SMALL.model_copy(update=dict(simulations=3))
+    )
     assert found["ks"].query("attribute == 'race'").n_a.isna().all()
     assert found["score"].query("attribute == 'race'").empty
     paths = {}
@@ -214,7 +217,7 @@ def test_a_handful_of_images_has_tables_without_numbers(tmp_path):
 def test_one_embedding_for_all_seeds_has_one_label_and_any_other_number_is_refused():
     records = make_records(60)
     array = make_embeddings(records)
-    settings = replace(SMALL, simulations=0, permutations=0, replicates=0)
+    settings = SMALL.model_copy(update=dict(simulations=0, permutations=0, replicates=0))
     found = _analyse(records, [array], settings, seeds=(41, 42))
     assert set(found["ks"].seed) == {ALL_SEEDS}
     assert found["null"].empty
@@ -237,7 +240,9 @@ def test_pca_can_be_fitted_on_validation_images():
         ignore_index=True,
     )
     array = make_embeddings(records)
-    settings = replace(SMALL, simulations=0, permutations=0, replicates=0, fit="validation")
+    settings = SMALL.model_copy(
+        update=dict(simulations=0, permutations=0, replicates=0, fit="validation")
+    )
     found = _analyse(records, [array], settings)
     val = array.take(records.image_id[records.split == "val"])
     values = np.linalg.eigvalsh(np.cov(val.T.astype(float)))[::-1]
@@ -248,7 +253,9 @@ def test_pca_can_be_fitted_on_validation_images():
 def test_first_analysis_looks_at_every_drawn_row():
     records = make_records(120)
     drawn = np.random.default_rng(0).integers(0, 4, len(records)).astype(float)
-    settings = replace(SMALL, variant="v1", simulations=2, permutations=5, replicates=5)
+    settings = SMALL.model_copy(
+        update=dict(variant="v1", simulations=2, permutations=5, replicates=5)
+    )
     found = _analyse(
         records,
         [make_embeddings(records)],
@@ -262,7 +269,9 @@ def test_first_analysis_looks_at_every_drawn_row():
 
 def test_tsne_shows_no_more_points_than_asked():
     records = make_records(80)
-    settings = replace(SMALL, simulations=0, permutations=0, replicates=0, tsne_points=25)
+    settings = SMALL.model_copy(
+        update=dict(simulations=0, permutations=0, replicates=0, tsne_points=25)
+    )
     points = _analyse(records, [make_embeddings(records)], settings)["points"]
     shown = points.tsne_1.notna()
     assert shown.sum() == 25
@@ -275,7 +284,7 @@ def test_selected_seed_and_projection_choose_what_is_analysed(tmp_path):
     (tmp_path / "selected.json").write_text(json.dumps({"seed": 42, "weights": "w.safetensors"}))
     weight, bias = np.ones((3, 6), np.float32), np.arange(3, dtype=np.float32)
     save_file({"projection.weight": weight, "projection.bias": bias}, tmp_path / "w.safetensors")
-    chosen = replace(SMALL, seeds="selected")
+    chosen = SMALL.model_copy(update=dict(seeds="selected"))
     seen, seeds = select_embeddings(arrays, None, tmp_path / "selected.json", chosen, [41, 42])
     assert seeds == [42]
     assert seen[0].features is arrays[1]
@@ -304,7 +313,7 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
     equal_weights(records).to_csv(tmp_path / "weights.csv", index=False)
     make_embeddings(both, 8).save(tmp_path / "teacher")
     make_embeddings(both, 6, 1, {("race", "Black"): 2}).save(tmp_path / "embeddings")
-    settings = {"attributes": ["sex", "race"], "simulations": 3, "permutations": 5, "replicates": 5}
+    settings = Bias(attributes=["sex", "race"], simulations=3, permutations=5, replicates=5)
     tables = ("ks", "score", "effects", "null", "encoding", "variance")
     models = {"cxr-fm-lp": "teacher", "cxr-fmkd-fft.mse": "embeddings"}
     for model, array in models.items():
@@ -312,7 +321,7 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
             "dataset": "d",
             "model": model,
             "seeds": [41, 42],
-            "bias": settings,
+            "bias": settings.model_dump(),
             "evaluation": {"minimum_cell": 10},
         }
         run_script(

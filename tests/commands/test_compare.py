@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -66,7 +65,7 @@ def test_the_numbers_are_those_of_the_study_s_own_comparison(files):
         test = pd.read_parquet(folder / f"{name}.parquet").assign(split="test")
         pd.concat([pd.read_parquet(path), test]).to_parquet(path)
         runs.append(Run(Family("d", "own", model, ""), 41, path))
-    settings = replace(Evaluation(), replicates=200, comparisons=["teacher"], attributes=[])
+    settings = Evaluation(replicates=200, comparisons=["teacher"], attributes=[])
     weights = truth[["image_id"]].assign(weight=1.0)
     theirs = evaluate("d", runs, val, truth, weights, settings)["comparisons"]
     theirs = theirs.set_index(["finding", "metric"])

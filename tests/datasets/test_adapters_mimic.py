@@ -214,7 +214,8 @@ def test_the_real_demo_tables_of_mimic_iv(tmp_path, switch, white):
     paths = {name: str(tmp_path / f"{name}.csv") for name in ("metadata", "labels")}
     paths |= {name: str(DEMO / f"{name}.csv") for name in ("patients", "admissions")}
     reading = adapters.read(
-        "demo", Dataset("mimic-cxr", paths, str(tmp_path), {}, inconsistent_race=switch)
+        "demo",
+        Dataset(adapter="mimic-cxr", tables=paths, images=str(tmp_path), inconsistent_race=switch),
     )
     simple = documented.map(lambda said: len(said) == 1 and next(iter(said)))
     expected = {

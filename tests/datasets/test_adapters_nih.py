@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,7 +105,7 @@ def test_the_official_twelve_folders_are_found(tmp_path):
     root = tmp_path / "official"
     names = [row[0] for row in NIH_ROWS]
     touch(root, [f"images_00{1 + i % 3}/images/{name}" for i, name in enumerate(names)])
-    records = adapters.read("nih", replace(settings, images=str(root))).records
+    records = adapters.read("nih", settings.model_copy(update={"images": str(root)})).records
     assert records.path[1] == "images_002/images/00000001_001.png"
     assert records.image_id[1] == "images_002/images/00000001_001"
     assert all((root / path).is_file() for path in records.path)
@@ -153,7 +151,7 @@ def test_keep_restricts_to_a_view_and_a_view_that_never_occurs_is_refused(tmp_pa
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real NIH images are not here")
 def test_the_real_images_become_records():
     tables = {"entries": str(REAL / "Data_Entry_2017_v2020.csv")}
-    made = sample("nih", Dataset("nih-cxr14", tables, str(REAL / "images"), {}))
+    made = sample("nih", Dataset(adapter="nih-cxr14", tables=tables, images=str(REAL / "images")))
     records = made.records
     assert len(records) == 999
     assert records.patient_id.nunique() == 682

@@ -11,6 +11,7 @@ from cxrfmkd.datasets import adapters
 from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Dataset
+from cxrfmkd.vocabulary.datasets import ADAPTERS
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 OWN = pd.DataFrame(
@@ -41,7 +42,13 @@ VALUES = {
 def own(root, table=OWN, columns=COLUMNS, values=VALUES, suffix="csv") -> Dataset:
     path = root / f"own.{suffix}"
     table.to_parquet(path) if suffix == "parquet" else table.to_csv(path, index=False)
-    return Dataset("table", {"records": str(path)}, str(root), {}, columns=columns, values=values)
+    return Dataset(
+        adapter="table",
+        tables={"records": str(path)},
+        images=str(root),
+        columns=columns,
+        values=values,
+    )
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -114,8 +121,9 @@ def test_what_does_not_fit_is_named(tmp_path, settings, message):
 
 
 def test_an_unknown_adapter_is_refused():
-    with pytest.raises(InputError, match=r"datasets.x.adapter is 'dicom'; choose one of chexpert"):
-        adapters.read("x", Dataset("dicom", {}, "", {}))
+    assert set(adapters.ADAPTERS) == set(ADAPTERS)
+    with pytest.raises(InputError, match=r"adapter: 'dicom' should be 'chexpert', 'mimic-cxr'"):
+        Dataset.read({"adapter": "dicom", "tables": {}, "images": ""})
 
 
 # --- the notebooks' own files
@@ -137,7 +145,7 @@ def notebook_files(root, name: str, records: pd.DataFrame, own_columns: dict) ->
     for path in table.path_preproc:
         (root / path).parent.mkdir(exist_ok=True)
         (root / path).touch()
-    return Dataset("biomedia", paths, str(root), {})
+    return Dataset(adapter="biomedia", tables=paths, images=str(root))
 
 
 def of_chexpert(root) -> tuple[Dataset, pd.DataFrame]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -240,7 +239,7 @@ def test_single_missing_images_are_counted_and_left_to_packing(tmp_path):
 
 
 def sides(settings: Dataset, **changes) -> pd.DataFrame:
-    return sample("nih", replace(settings, **changes)).records
+    return sample("nih", settings.model_copy(update=changes)).records
 
 
 def test_two_datasets_of_the_same_people_agree_on_every_patients_side(tmp_path):
@@ -275,7 +274,7 @@ def script(name: str, spec: dict, **paths) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_the_three_scripts_from_raw_tables_to_checked_images(tmp_path):
-    settings = asdict(chexpert(tmp_path / "raw", chexpert_tables(seed=2)))
+    settings = chexpert(tmp_path / "raw", chexpert_tables(seed=2)).model_dump()
     out = {name: tmp_path / "records" / f"{name}.csv" for name in ("train", "val", "test")}
     summary = tmp_path / "records" / "summary.json"
     ended = script(
@@ -316,7 +315,7 @@ def test_the_three_scripts_from_raw_tables_to_checked_images(tmp_path):
 
 
 def test_a_script_ends_with_the_message_alone(tmp_path):
-    settings = asdict(chexpert(tmp_path))
+    settings = chexpert(tmp_path).model_dump()
     settings["tables"]["train"] = str(tmp_path / "none.csv")
     out = {name: tmp_path / f"{name}.csv" for name in ("train", "val", "test", "summary")}
     ended = script("sample_records", {"name": "cx", "dataset": settings}, **out)

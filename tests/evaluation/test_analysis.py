@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -231,7 +231,9 @@ def test_better_model_is_told_apart_and_p_values_are_adjusted_by_family(tables):
 
 def test_analytic_p_values_check_those_of_the_bootstrap(study):
     one_seed = [run for run in study.runs if run.seed == 41]
-    table = study.evaluate(replace(SETTINGS, replicates=600), runs=one_seed)["comparisons"]
+    table = study.evaluate(SETTINGS.model_copy(update=dict(replicates=600)), runs=one_seed)[
+        "comparisons"
+    ]
     table = table.query("metric == 'auc_roc' and population == 'natural' and finding != 'Macro'")
     z = [stats.norm.isf(table[name] / 2) for name in ("p", "p_delong")]
     np.testing.assert_allclose(z[0], z[1], rtol=0.15, atol=0.1)
@@ -239,7 +241,7 @@ def test_analytic_p_values_check_those_of_the_bootstrap(study):
 
 def test_same_predictions_differ_by_nothing(study):
     twice = [replace(run, predictions=study.runs[run.seed - 41].predictions) for run in study.runs]
-    settings = replace(SETTINGS, comparisons=["teacher"])
+    settings = SETTINGS.model_copy(update=dict(comparisons=["teacher"]))
     one_seed = [run for run in twice if run.seed == 41]
     table = study.evaluate(settings, runs=one_seed)["comparisons"]
     assert (table[["difference", "low", "high"]] == 0).all(axis=None)
@@ -315,7 +317,7 @@ def test_rare_findings_show_metrics_but_no_counts_and_no_curves(study):
     test = study.test.assign(Fracture=0.0)
     few = test.patient_id.unique()[:5]
     test.loc[test.patient_id.isin(few), "Fracture"] = 1.0
-    tables = study.evaluate(replace(SETTINGS, replicates=20), test=test)
+    tables = study.evaluate(SETTINGS.model_copy(update=dict(replicates=20)), test=test)
     rows = {name: table[table.finding == "Fracture"] for name, table in tables.items()}
     assert rows["metrics"].estimate.notna().all()
     assert rows["metrics"].positives.isna().all()
@@ -336,9 +338,9 @@ def test_rare_findings_show_metrics_but_no_counts_and_no_curves(study):
     "settings",
     [
         Evaluation(replicates=0),
-        replace(SETTINGS, unit="row", replicates=20),
-        replace(SETTINGS, attributes=[], replicates=5),
-        replace(SETTINGS, comparisons=[], replicates=5),
+        SETTINGS.model_copy(update=dict(unit="row", replicates=20)),
+        SETTINGS.model_copy(update=dict(attributes=[], replicates=5)),
+        SETTINGS.model_copy(update=dict(comparisons=[], replicates=5)),
     ],
 )
 def test_every_switch_leads_to_tables(study, settings):
@@ -351,7 +353,7 @@ def test_every_switch_leads_to_tables(study, settings):
 
 
 def test_intervals_by_row_are_narrower_than_by_patient(tables, study):
-    by_row = study.evaluate(replace(SETTINGS, unit="row"))["metrics"]
+    by_row = study.evaluate(SETTINGS.model_copy(update=dict(unit="row")))["metrics"]
     width = [
         (t.high - t.low)[t.population == "resampled"].mean() for t in (by_row, tables["metrics"])
     ]
@@ -386,7 +388,7 @@ def broken(path: Path, change, tmp_path: Path) -> Path:
 def test_predictions_that_do_not_fit_the_records_are_an_error(study, tmp_path, change, said):
     run = replace(study.runs[0], predictions=broken(study.runs[0].predictions, change, tmp_path))
     with pytest.raises(InputError, match=said):
-        study.evaluate(replace(SETTINGS, replicates=0), runs=[run])
+        study.evaluate(SETTINGS.model_copy(update=dict(replicates=0)), runs=[run])
 
 
 def test_missing_predictions_are_an_error(study, tmp_path):
@@ -464,7 +466,7 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
     kept = study.test[:-1]
     spec = {
         "dataset": "here",
-        "evaluation": asdict(replace(SETTINGS, replicates=20)),
+        "evaluation": SETTINGS.model_copy(update=dict(replicates=20)).model_dump(),
         "labels": {"uncertain": "zeros"},
         "runs": [{**run.family._asdict(), "seed": run.seed} for run in study.runs[:2]],
     }

@@ -19,13 +19,14 @@ from cxrfmkd.probing.runs import train_runs
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json
+from cxrfmkd.study.settings import Probe
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 SPEC = {
     "model": "cxr-fm-lp",
     "seeds": [41, 42],
     "labels": {"uncertain": "zeros"},
-    "probe": {"l2": [1e-3, 1e-1], "bootstrap": True},
+    "probe": Probe(l2=[1e-3, 1e-1], bootstrap=True).model_dump(),
 }
 FILES = ["history.csv", "predictions.parquet", "run.json", "weights.safetensors"]
 
@@ -122,7 +123,7 @@ def test_probe_through_a_projection_equals_a_probe_on_projected_features(dataset
 
 
 def test_thesis_protocol_writes_the_same_files_and_its_epochs(dataset, tmp_path):
-    spec = SPEC | {"probe": {"protocol": "thesis", "epochs": 3}}
+    spec = SPEC | {"probe": Probe(protocol="thesis", epochs=3).model_dump()}
     runs = [tmp_path / "41", tmp_path / "42"]
     probe(dataset, runs, spec)
     for run in runs:

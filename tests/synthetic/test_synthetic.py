@@ -64,7 +64,7 @@ def sites(tmp_path_factory) -> dict[str, tuple[Path, dict]]:
 
 def dataset(site: str, folder: Path, **settings) -> Dataset:
     tables = {name: str(folder / file) for name, file in TABLES[site].items()}
-    return Dataset(ADAPTERS[site], tables, str(folder / "images"), {}, **settings)
+    return Dataset(adapter=ADAPTERS[site], tables=tables, images=str(folder / "images"), **settings)
 
 
 # The raw layouts

@@ -31,7 +31,7 @@ def dataset():
 @pytest.mark.parametrize("batch_norm", ["drifting", "frozen"])
 def test_probe_moves_the_head_and_at_most_the_statistics(dataset, batch_norm):
     images, tables = dataset
-    compute = Compute(weights="none", precision="fp32", device="cpu")
+    compute = Compute(weights="none", precision="fp32")
     probe = Probe(protocol="thesis", epochs=2, batch_size=5, batch_norm=batch_norm)
     settings = as_thesis_probe(probe, Finetuning(patience=1, learning_rate=9.0, schedule="cosine"))
     assert (settings.epochs, settings.learning_rate, settings.patience) == (2, 1e-3, None)

@@ -20,7 +20,7 @@ from cxrfmkd.networks.network import Network, load
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
-from cxrfmkd.study.settings import Finetuning, Labels, Probe
+from cxrfmkd.study.settings import Distillation, Finetuning, Labels, Probe
 from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training import finetuning
 from cxrfmkd.training.checkpoints import Checkpoints
@@ -75,7 +75,7 @@ def run(
         network or initial_network("cxr-model-fft", seed, compute),
         IMAGES,
         tables,
-        labels=Labels(uncertain),
+        labels=Labels(uncertain=uncertain),
         settings=Finetuning(**defaults | changes),
         job=Job(seed, compute, checkpoints or Checkpoints(None)),
     )
@@ -342,14 +342,15 @@ def script(name, folder, spec, code=0, **options):
 @pytest.mark.slow
 def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
     data = made_images.on_disk(tmp_path, size=64)
-    network = {"network": {"weights": "none"}}
+    network = {"network": COMPUTE.model_dump()}
     both = {name: data[name] for name in ("images", "train", "val")}
     files = {
         name: f"students/mse/seed1/{name}"
         for name in ("weights.safetensors", "history.csv", "run.json")
     }
     places = {Path(path).stem: path for path in files.values()}
-    distil = {"loss": "mse", "seed": 1, "distillation": {"epochs": 1, "batch_size": 12}} | network
+    distillation = Distillation(epochs=1, batch_size=12).model_dump()
+    distil = {"loss": "mse", "seed": 1, "distillation": distillation} | network
     common = both | {"teacher": data["teacher"], "checkpoints": "c/1"} | places
     script("distill", tmp_path, distil, code=75, time_budget=0, **common)
     assert not (tmp_path / "students").exists()
@@ -379,7 +380,9 @@ def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
         "predictions": "predictions.parquet",
         "embeddings": "embeddings",
     }
-    spec = {"seed": 1, "labels": {}, "finetuning": {"epochs": 1, "batch_size": 12}} | network
+    finetuning = Finetuning(epochs=1, batch_size=12).model_dump()
+    spec = {"seed": 1, "labels": Labels().model_dump(), "finetuning": finetuning} | network
+    probe = Probe(epochs=1, batch_size=12).model_dump()
     for name, folder, own, options in [
         (
             "finetune",
@@ -390,7 +393,7 @@ def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
         (
             "drifting_probe",
             "lp",
-            {"model": "cxr-fmkd-direct-lp.mse", "probe": {"epochs": 1, "batch_size": 12}},
+            {"model": "cxr-fmkd-direct-lp.mse", "probe": probe},
             {"start": "students/mse/selected.json"},
         ),
         (

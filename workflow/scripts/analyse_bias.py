@@ -25,7 +25,7 @@ def main() -> None:
         resampled=Path,
         **dict.fromkeys(TABLES, Path),
     )
-    settings = Bias(**args.spec["bias"])
+    settings = Bias.from_spec(args.spec["bias"])
     records = present(read_records(args.val, args.test), args.teacher, *args.embeddings)
     embeddings, seeds = select_embeddings(
         args.embeddings, args.projection, args.selected, settings, args.spec["seeds"]

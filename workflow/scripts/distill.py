@@ -19,7 +19,7 @@ def main() -> None:
             args.teacher,
             *records,
             loss=spec["loss"],
-            settings=Distillation(**spec["distillation"]),
+            settings=Distillation.from_spec(spec["distillation"]),
             job=job,
             scales=args.scales,
         )

@@ -10,8 +10,12 @@ from cxrfmkd.training.finetuning import ARGUMENTS, as_thesis_probe, finetune_run
 def main() -> None:
     args = parse(__doc__, start=(Path, None), **ARGUMENTS)
     spec = args.spec
-    network = initial_network(spec["model"], spec["seed"], Network(**spec["network"]), args.start)
-    settings = as_thesis_probe(Probe(**spec["probe"]), Finetuning(**spec["finetuning"]))
+    network = initial_network(
+        spec["model"], spec["seed"], Network.from_spec(spec["network"]), args.start
+    )
+    settings = as_thesis_probe(
+        Probe.from_spec(spec["probe"]), Finetuning.from_spec(spec["finetuning"])
+    )
     finetune_run(args, network.freeze("drifting"), settings)
 
 

@@ -6,7 +6,6 @@ config's teacher section}
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from cxrfmkd.datasets.records import read_records
@@ -17,12 +16,16 @@ from cxrfmkd.teacher.embedding import embed
 
 def main() -> None:
     arguments = parse(
-        __doc__, train=Path, val=Path, test=Path, out=Path, shards=Path, workers=(int, None)
+        __doc__,
+        train=Path,
+        val=Path,
+        test=Path,
+        out=Path,
+        shards=Path,
+        workers=(int, Teacher().workers),
     )
     spec = arguments.spec
-    teacher = Teacher(**spec["common"])
-    if arguments.workers:
-        teacher = replace(teacher, workers=arguments.workers)
+    teacher = Teacher.from_spec(spec["common"] | {"workers": arguments.workers})
     embed(
         read_records(arguments.train, arguments.val, arguments.test),
         Path(spec["images"]),

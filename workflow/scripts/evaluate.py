@@ -33,7 +33,7 @@ def main() -> None:
         present(read_records(args.val), *args.arrays),
         present(read_records(args.test), *args.arrays),
         read_weights(args.resampled),
-        Evaluation(**spec["evaluation"]),
+        Evaluation.from_spec(spec["evaluation"]),
         spec["labels"]["uncertain"],
         {name: read_records(path) for name, path in zip(sources, args.source_val, strict=True)},
     )

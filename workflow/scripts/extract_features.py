@@ -22,7 +22,7 @@ def main() -> None:
         test=read_records,
         out=Path,
     )
-    backbone, settings = args.spec["backbone"], Network(**args.spec["network"])
+    backbone, settings = args.spec["backbone"], Network.from_spec(args.spec["network"])
     network = (
         load(args.weights)
         if args.weights

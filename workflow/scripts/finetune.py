@@ -10,8 +10,10 @@ from cxrfmkd.training.finetuning import ARGUMENTS, finetune_run, initial_network
 def main() -> None:
     args = parse(__doc__, student=(Path, None), **ARGUMENTS)
     spec = args.spec
-    network = initial_network(spec["model"], spec["seed"], Network(**spec["network"]), args.student)
-    finetune_run(args, network, Finetuning(**spec["finetuning"]))
+    network = initial_network(
+        spec["model"], spec["seed"], Network.from_spec(spec["network"]), args.student
+    )
+    finetune_run(args, network, Finetuning.from_spec(spec["finetuning"]))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from cxrfmkd.study.settings import Images
 def main() -> None:
     args = parse(__doc__, train=Path, val=Path, test=Path, out=Path, shards=Path, workers=(int, 4))
     records = read_records(args.train, args.val, args.test)
-    settings = Images(**args.spec["images"])
+    settings = Images.from_spec(args.spec["images"])
     root, dataset = args.spec["root"], args.spec["dataset"]
     pack(records, settings, root, dataset, args.out, args.shards, args.workers)
 

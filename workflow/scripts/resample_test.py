@@ -13,7 +13,7 @@ from cxrfmkd.study.settings import Resampling
 
 def main() -> None:
     args = parse(__doc__, records=Path, out=Path, balance=Path)
-    settings = Resampling(**args.spec["resampling"])
+    settings = Resampling.from_spec(args.spec["resampling"])
     weights, balance = resample(
         read_records(args.records), settings, args.spec["dataset"], args.spec["minimum_cell"]
     )

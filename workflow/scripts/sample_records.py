@@ -14,7 +14,7 @@ from cxrfmkd.study.settings import Dataset
 
 def main() -> None:
     args = parse(__doc__, train=Path, val=Path, test=Path, summary=Path, excluded=(Path, None))
-    made = sample(args.spec["name"], Dataset(**args.spec["dataset"]))
+    made = sample(args.spec["name"], Dataset.from_spec(args.spec["dataset"]))
     for split in SPLITS:
         part = made.records[made.records.split == split]
         write_records(getattr(args, split), part)

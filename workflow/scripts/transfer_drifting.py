@@ -15,11 +15,13 @@ from cxrfmkd.training.finetuning import (
 def main() -> None:
     args = parse(__doc__, source=Path, **ARGUMENTS)
     spec = args.spec
-    compute = Network(**spec["network"])
+    compute = Network.from_spec(spec["network"])
     network = transferred_network(
         spec["model"], spec["seed"], compute, spec["transfer"], args.source
     )
-    settings = as_thesis_probe(Probe(**spec["probe"]), Finetuning(**spec["finetuning"]))
+    settings = as_thesis_probe(
+        Probe.from_spec(spec["probe"]), Finetuning.from_spec(spec["finetuning"])
+    )
     finetune_run(args, network.freeze("drifting"), settings)
 
 

@@ -13,12 +13,12 @@ def main() -> None:
     network = transferred_network(
         spec["model"],
         spec["seed"],
-        Network(**spec["network"]),
+        Network.from_spec(spec["network"]),
         spec["transfer"],
         args.source,
         args.student,
     )
-    finetune_run(args, network, Finetuning(**spec["finetuning"]))
+    finetune_run(args, network, Finetuning.from_spec(spec["finetuning"]))
 
 
 if __name__ == "__main__":

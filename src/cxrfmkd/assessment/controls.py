@@ -63,7 +63,7 @@ def assess(
         both(HeadInput(control)),
     )
     known = predictors(truth[0], student, untrained)
-    labels = Labels(**spec["labels"])
+    labels = Labels.from_spec(spec["labels"])
     targets = [records.targets(table, labels.uncertain) for table in (train, val)]
     patients = [table.patient_id.to_numpy() for table in (train, val)]
 

@@ -30,13 +30,14 @@ from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.study.settings.base import choices
 from cxrfmkd.vocabulary.metrics import METRICS
 
 COLUMNS = (
     "finding metric model_a model_b estimate_a estimate_b difference low high p p_adjusted "
     "p_delong n positives"
 ).split()
-ADJUSTMENTS = Evaluation.__dataclass_fields__["adjustment"].metadata["choices"]
+ADJUSTMENT = Evaluation.model_fields["adjustment"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +45,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser, "CSV or Parquet: any scale; once for each model", "append")
     parser.add_argument(
         "--adjustment",
-        choices=ADJUSTMENTS,
-        default=Evaluation.adjustment,
-        help=f"of the p-values of a metric (default {Evaluation.adjustment})",
+        choices=choices(ADJUSTMENT),
+        default=ADJUSTMENT.default,
+        help=f"of the p-values of a metric (default {ADJUSTMENT.default})",
     )
 
 

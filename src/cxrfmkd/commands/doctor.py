@@ -22,11 +22,11 @@ from importlib.util import find_spec
 import numpy as np
 
 from cxrfmkd.runtime.provenance import PACKAGES
-from cxrfmkd.study.teachers import VARIANTS
 from cxrfmkd.teacher.images import encode_png
 from cxrfmkd.teacher.model import TOKENS, Model, canary_images, decoders, model_folder
 from cxrfmkd.teacher.savedmodel import folder_fingerprint
 from cxrfmkd.teacher.tensorflow_setup import choose_device, load_tensorflow
+from cxrfmkd.vocabulary.teachers import VARIANTS
 
 TOOLS = (*PACKAGES, "tensorflow-text", "protobuf", "snakemake", "pydicom")
 SIZE = (2828, 2320)  # an image of CheXpert or MIMIC-CXR, height and width

@@ -19,7 +19,6 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -28,9 +27,10 @@ from cxrfmkd.datasets.decoding import IMAGE_SUFFIXES
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import atomic_write, read_table
-from cxrfmkd.study.settings import Teacher
-from cxrfmkd.study.teachers import Settings
+from cxrfmkd.study.settings import Teacher, TeacherSource
+from cxrfmkd.study.settings.base import choices, meaning
 from cxrfmkd.teacher.embedding import embed
+from cxrfmkd.vocabulary.teachers import VARIANTS
 
 ROW_GROUP = 2048
 
@@ -47,18 +47,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder, or file named .parquet, to write"
     )
-    for entry in fields(Settings):
-        about = entry.metadata
-        default = [] if entry.name == "path" else entry.default
-        required = entry.name in ("source", "variant")
+    for name, field in TeacherSource.model_fields.items():
+        default = None if field.is_required() else field.default
         parser.add_argument(
-            f"--{entry.name}",
-            help=about["doc"] + (f" (default {default})" if default and not required else ""),
-            required=required,
-            choices=list(filter(None, about["choices"])) if about["choices"] else None,
-            nargs="+" if entry.name == "path" else None,
+            f"--{name}",
+            help=meaning(field) + (f" (default {default})" if default else ""),
+            required=field.is_required(),
+            choices=list(filter(None, choices(field))) or None,
+            nargs="+" if name == "path" else None,
             type=int if isinstance(default, int) else str,
-            default=None if required else default,
+            default=default,
         )
     parser.add_argument(
         "--dimension", type=int, help="length of a vector; the variant's own if not given"
@@ -70,12 +68,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that read images",
     )
     parser.add_argument(
-        "--shard", type=int, default=Teacher.shard, help="images per resumable shard"
+        "--shard", type=int, default=Teacher().shard, help="images per resumable shard"
     )
     parser.add_argument(
         "--failed",
         type=float,
-        default=Teacher.failed,
+        default=Teacher().failed,
         help="share of images that may have no vector",
     )
 
@@ -84,10 +82,14 @@ def main(args: argparse.Namespace) -> None:
     """Write the embeddings; what an extraction needs to resume is removed at its end."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     records, root = find_images(args.images, args.root)
-    settings = {entry.name: getattr(args, entry.name) for entry in fields(Settings)}
-    dimension = args.dimension or Settings.read(settings).dimension() or Teacher.dimension
+    settings = {name: getattr(args, name) for name in TeacherSource.model_fields}
+    source = TeacherSource.read(settings, "teacher.")
+    dimension = args.dimension or VARIANTS[source.variant].dimension(source.pooling)
     teacher = Teacher(
-        dimension=dimension, workers=args.workers, shard=args.shard, failed=args.failed
+        dimension=dimension or Teacher().dimension,
+        workers=args.workers,
+        shard=args.shard,
+        failed=args.failed,
     )
     shards = args.out.with_name(f".{args.out.name}.shards")
     if args.out.suffix == ".parquet":

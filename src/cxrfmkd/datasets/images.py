@@ -13,7 +13,7 @@ import json
 import logging
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def pack(
     meta = {
         "what": "packed images",
         "dataset": dataset,
-        "settings": asdict(settings),
+        "settings": settings.model_dump(),
         "code": code_hash(decoding.__file__),
         "excluded": excluded.image_id.tolist(),
     }

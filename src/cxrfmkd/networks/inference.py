@@ -45,7 +45,7 @@ def extract_features(
     Nothing of the network changes, batch-norm statistics included. A projection that the network
     has is not applied; it is one matrix product on these features.
     """
-    loader = BatchLoader(images, image_ids, device=pick_device(compute.device))
+    loader = BatchLoader(images, image_ids, device=pick_device())
     with algorithms(compute):
         (features,) = predict(
             network, lambda batch: (network.features(batch),), loader, FEATURES_BATCH

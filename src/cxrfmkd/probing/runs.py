@@ -47,7 +47,11 @@ def train_runs(
     `val` and `test`; runs: a folder per seed. The test records are looked at when every head is
     final.
     """
-    settings, labels, seeds = Probe(**spec["probe"]), Labels(**spec["labels"]), spec["seeds"]
+    settings, labels, seeds = (
+        Probe.from_spec(spec["probe"]),
+        Labels.from_spec(spec["labels"]),
+        spec["seeds"],
+    )
     if len(runs) != len(seeds):
         raise InputError(f"{len(runs)} run folders for {len(seeds)} seeds. Name one for each.")
     tables = {name: records.present(table, *features) for name, table in tables.items()}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
 
 import pandas as pd
 
-from cxrfmkd.study.settings import Dataset, sections
+from cxrfmkd.study.settings import DatasetSection, Settings, sections
+from cxrfmkd.study.settings.base import meaning
 
 # What is computed is no question of practice.
 GRID = {"losses", "seeds", "pairs", "datasets", "models", "attributes"}
@@ -23,27 +23,27 @@ def compare(settings: dict, thesis: dict) -> pd.DataFrame:
     rows = []
     for section, kind in sections().items():
         if isinstance(thesis.get(section), dict):
-            rows += _differing(section, kind(), settings[section], thesis[section])
+            rows += _differing(section, kind, settings[section], thesis[section])
     for name, theirs in thesis.get("datasets", {}).items():
         if name in settings["datasets"]:
             rows += _differing(
-                f"datasets.{name}", Dataset("", {}, "", {}), settings["datasets"][name], theirs
+                f"datasets.{name}", DatasetSection, settings["datasets"][name], theirs
             )
     columns = ["setting", "this study", "thesis", "sound practice", "follows", "meaning"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _differing(place: str, sound: object, ours: dict, theirs: dict) -> list[tuple]:
+def _differing(place: str, section: type[Settings], ours: dict, theirs: dict) -> list[tuple]:
     """A row per setting of one section for which the thesis leaves the default."""
-    defaults, rows = asdict(sound), []
-    docs = {entry.name: entry.metadata["doc"] for entry in fields(sound)}
+    rows = []
     for name, value in theirs.items():
-        if name in GRID or name not in defaults or value == defaults[name]:
+        field = section.model_fields.get(name)
+        if name in GRID or field is None or field.is_required() or value == field.default:
             continue
-        mine, default = ours[name], defaults[name]
+        mine, default = ours[name], field.default
         follows = "thesis" if mine == value else "sound practice" if mine == default else "its own"
         rows.append(
-            (f"{place}.{name}", _said(mine), _said(value), _said(default), follows, docs[name])
+            (f"{place}.{name}", _said(mine), _said(value), _said(default), follows, meaning(field))
         )
     return rows
 

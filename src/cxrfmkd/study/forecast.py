@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cxrfmkd.study.grid import Study
-from cxrfmkd.study.teachers import Settings as TeacherSettings
 from cxrfmkd.vocabulary.models import MODELS, split_model
 
 # An image that is only seen costs a third of one that is trained on: the backward pass takes about
@@ -86,7 +85,7 @@ def works(study: Study, images: Mapping[str, Images]) -> list[Work]:
 
 def _embeddings(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
     for name in study.datasets:
-        if TeacherSettings.read(study.settings.datasets[name].teacher).source == "savedmodel":
+        if study.settings.datasets[name].teacher.source == "savedmodel":
             yield Work("embed", name, "teacher", jobs=1, runs=0, seen=sum(images[name]))
 
 

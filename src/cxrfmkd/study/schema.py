@@ -1,153 +1,79 @@
-"""The JSON schema and the reference page of the configuration, both made from `cxrfmkd.study.settings`."""
+"""The JSON schema and the reference page of the configuration, made from `study.settings`."""
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import get_type_hints
+from pathlib import Path
+from typing import Any
 
-from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.study.settings import Configuration, Dataset
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
 
-TYPES = {
-    str: "string",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    list: "array",
-    dict: "object",
-}
+from cxrfmkd.study.settings import Configuration, DatasetSection, Settings, TeacherSource, sections
+from cxrfmkd.study.settings.base import meaning
 
+INTRODUCTION = """# Settings
 
-def _type(entry: Field, hint: object) -> dict:
-    """JSON type of a field: a section, the named datasets, or a plain value that may be null."""
-    if is_dataclass(hint):
-        return section_schema(hint)
-    if entry.name == "datasets" and hint is not list:
-        names = {"type": "object", "propertyNames": {"pattern": "^[a-z0-9][a-z0-9-]*$"}}
-        return names | {"additionalProperties": section_schema(Dataset)}
-    options = [TYPES[kind] for kind in TYPES if kind in getattr(hint, "__args__", (hint,))]
-    if type(None) in getattr(hint, "__args__", ()):
-        options.append("null")
-    return {"type": options[0] if len(options) == 1 else options}
+This page is made from `src/cxrfmkd/study/settings/` by `python -m cxrfmkd.study.schema`; a test keeps the two in step.
+A study is `config/config.yaml`, over which `--configfile` lays another file: `thesis.yaml` (the thesis to the letter),
+`demo.yaml` (synthetic data) or `nih.yaml` (NIH ChestX-ray14). Datasets that no stage names are ignored.
+"""
 
 
-def _default(entry: Field) -> object:
-    if entry.default_factory is not MISSING:
-        return entry.default_factory()
-    return entry.default
+class _Untitled(GenerateJsonSchema):
+    """JSON schema without titles, which would only repeat the names."""
 
+    schema_dialect = "https://json-schema.org/draft/2020-12/schema"
 
-def section_schema(section: type) -> dict:
-    """JSON schema (draft 2020-12) of one settings class; unknown keys are refused."""
-    hints = get_type_hints(section)
-    properties = {}
-    for entry in fields(section):
-        about = entry.metadata
-        schema = {"description": about["doc"]} | _type(entry, hints[entry.name])
-        if about["choices"]:
-            if "array" in schema["type"]:
-                schema["items"] = {"enum": about["choices"]}
-            else:
-                schema["enum"] = about["choices"] + ([None] if "null" in schema["type"] else [])
-        for word in ("minimum", "maximum"):
-            if about[word] is not None:
-                schema[word] = about[word]
-        default = _default(entry)
-        if default is not MISSING and not is_dataclass(default):
-            schema["default"] = default
-        properties[entry.name] = schema
-    required = [e.name for e in fields(section) if _default(e) is MISSING]
-    return {
-        "type": "object",
-        "description": section.__doc__.splitlines()[0],
-        "properties": properties,
-        "additionalProperties": False,
-        **({"required": required} if required else {}),
-    }
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
 
 def schema() -> dict:
     """JSON schema of a whole configuration file."""
-    about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "cxr-fmkd study"}
-    return about | section_schema(Configuration)
-
-
-def check(config: dict) -> None:
-    """Raise InputError at the first setting of `config` that the schema refuses, with its full name."""
-    from jsonschema import Draft202012Validator
-
-    errors = sorted(Draft202012Validator(schema()).iter_errors(config), key=lambda e: list(e.path))
-    if not errors:
-        return
-    error = errors[0]
-    where = ".".join(map(str, error.path)) or "top level"
-    if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
-        wrong = sorted(set(error.instance) - set(known))[0]
-        close = difflib.get_close_matches(wrong, known, 1)
-        hint = (
-            f"Did you mean `{close[0]}`?" if close else f"Known settings there: {', '.join(known)}."
-        )
-        raise InputError(f"config, {where}: there is no setting `{wrong}`. {hint}")
-    if error.validator in ("enum", "required"):
-        raise InputError(f"config, {where}: {error.message}.")
-    raise InputError(
-        f"config, {where}: {error.message}. It means: {error.schema.get('description', '')}"
-    )
+    document = Configuration.model_json_schema(schema_generator=_Untitled)
+    for section in (document, *document["$defs"].values()):
+        section.pop("title", None)
+        for field in section["properties"].values():
+            field["description"] = " ".join(field["description"].split())
+            if "$ref" in field:
+                field.pop("default", None)
+    return {"$schema": _Untitled.schema_dialect, "title": "cxr-fmkd study"} | document
 
 
 def reference() -> str:
-    """`config/README.md`: every setting with its default, allowed values and meaning, as Markdown tables."""
-    lines = [
-        "# Settings",
-        "",
-        "This page is made from `src/cxrfmkd/study/settings.py` by `python -m "
-        "cxrfmkd.study.schema`; a test keeps the two in step.",
-        "A study is `config/config.yaml`, over which `--configfile` lays another file: "
-        "`thesis.yaml` (the thesis to the letter),",
-        "`demo.yaml` (synthetic data) or `nih.yaml` (NIH ChestX-ray14). Datasets that no stage "
-        "names are ignored.",
-        "",
+    """`config/README.md`: every setting with its default and meaning, as Markdown tables."""
+    kinds = sections()
+    top = {n: field for n, field in Configuration.model_fields.items() if n not in kinds}
+    tables = [
+        _table("The file", "Settings of the study as a whole.", top),
+        _section("datasets.\\<name\\>", DatasetSection),
+        _section("datasets.\\<name\\>.teacher", TeacherSource),
+        *(_section(name, kind) for name, kind in kinds.items()),
     ]
-    hints = get_type_hints(Configuration)
-    top = [e for e in fields(Configuration) if not is_dataclass(hints[e.name])]
-    lines += _table("The file", "Settings of the study as a whole.", top, hints)
-    lines += _table(
-        "datasets.\\<name\\>", Dataset.__doc__, fields(Dataset), get_type_hints(Dataset)
-    )
-    for entry in fields(Configuration):
-        kind = hints[entry.name]
-        if is_dataclass(kind):
-            lines += _table(entry.name, kind.__doc__, fields(kind), get_type_hints(kind))
-    return "\n".join(lines)
+    return "\n".join([INTRODUCTION, *tables])
 
 
-def _table(name: str, doc: str, entries, hints: dict) -> list[str]:
+def _section(name: str, kind: type[Settings]) -> str:
+    return _table(name, (kind.__doc__ or "").splitlines()[0], kind.model_fields)
+
+
+def _table(name: str, doc: str, fields: dict[str, FieldInfo]) -> str:
     rows = [
-        f"## {name}",
-        "",
-        doc.splitlines()[0],
-        "",
-        "| setting | default | meaning |",
-        "| --- | --- | --- |",
+        f"| `{name}` | {'required' if field.is_required() else f'`{field.default}`'} "
+        f"| {meaning(field)} |"
+        for name, field in fields.items()
     ]
-    for entry in entries:
-        default = _default(entry)
-        shown = "required" if default is MISSING else f"`{default}`"
-        rows.append(f"| `{entry.name}` | {shown} | {entry.metadata['doc']} |")
-    return [*rows, ""]
+    head = [f"## {name}", "", doc, "", "| setting | default | meaning |", "| --- | --- | --- |"]
+    return "\n".join([*head, *rows, ""])
 
 
 def main() -> None:
     """Write the schema and the reference page."""
-    from pathlib import Path
-
     import yaml
 
     text = yaml.safe_dump(schema(), sort_keys=False, allow_unicode=True, width=110)
     Path("workflow/schemas/config.schema.yaml").write_text(text)
-    Path("config/README.md").write_text(reference() + "\n")
+    Path("config/README.md").write_text(reference())
 
 
 if __name__ == "__main__":

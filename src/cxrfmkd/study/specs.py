@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cxrfmkd.study.grid import Run, Study
+from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import assets
+from cxrfmkd.study.runs import Run
 
 
 def synthesize_chexpert(study: Study, w) -> dict:
@@ -17,8 +18,7 @@ def synthesize_mimic(study: Study, w) -> dict:
 
 
 def sample_records(study: Study, w) -> dict:
-    later = {"teacher": {}, "attributes": None, "resampling": None}
-    return {"name": w.dataset, "dataset": study.dataset(w.dataset) | later}
+    return {"name": w.dataset, "dataset": study.dataset(w.dataset)}
 
 
 def resample_test(study: Study, w) -> dict:
@@ -48,11 +48,10 @@ def build_demo_teacher(study: Study, w) -> dict:
 
 
 def embed(study: Study, w) -> dict:
-    dataset = study.dataset(w.dataset)
     return {
         "dataset": w.dataset,
-        "teacher": dataset["teacher"],
-        "images": dataset["images"],
+        "teacher": study.teacher_source(w.dataset).model_dump(),
+        "images": study.dataset(w.dataset)["images"],
         "common": study.section("teacher"),
     }
 
@@ -122,16 +121,7 @@ def select_model(study: Study, w) -> dict:
 
 def transfer(study: Study, w) -> dict:
     """What every transfer has in common."""
-    chosen = study.settings.transfer
-    return {
-        "source": w.source,
-        "target": w.target,
-        "transfer": {
-            "start": chosen.start,
-            "projection": chosen.projection,
-            "probed_source": chosen.probed_source,
-        },
-    }
+    return {"source": w.source, "target": w.target, "transfer": study.section("transfer")}
 
 
 def transfer_direct(study: Study, w) -> dict:

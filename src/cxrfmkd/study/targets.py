@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from cxrfmkd.study.grid import Run, Study
+from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import TABLES
+from cxrfmkd.study.runs import Run
 from cxrfmkd.vocabulary.models import MODELS, split_model
 
 SELECTED, WEIGHTS = "selected.json", "weights.safetensors"
@@ -47,7 +48,7 @@ def raw_images(study: Study, dataset: str) -> list[str]:
 
 def demo_teacher(study: Study, dataset: str) -> list[str]:
     """The stand-in teacher, below the resources, where the dataset's embeddings come from it."""
-    is_demo = study.dataset(dataset)["teacher"]["variant"] == "demo"
+    is_demo = study.settings.datasets[dataset].teacher.variant == "demo"
     return ["teacher/saved_model.pb"] if is_demo else []
 
 

@@ -13,13 +13,13 @@ import pandas as pd
 
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import atomic_write, write_json, write_table
-from cxrfmkd.study.settings import Teacher
-from cxrfmkd.study.teachers import VARIANTS, Settings
+from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.checks import BLOCK, Exclusions, check_repeats, summary, unusable_reason
 from cxrfmkd.teacher.extraction import extract
-from cxrfmkd.teacher.keys import match_keys
+from cxrfmkd.teacher.keys import key_rule, match_keys
 from cxrfmkd.teacher.rows import EmbeddingRow
 from cxrfmkd.teacher.sources import open_source
+from cxrfmkd.vocabulary.teachers import VARIANTS
 
 log = logging.getLogger(__name__)
 IMAGE_FACTS = ["height", "width", "bits"]
@@ -42,7 +42,7 @@ def embed(
     `excluded.csv` and in meta's `excluded`. Raises InputError for settings or a source that cannot
     be right, and if more than the share teacher.failed of the images have no vector.
     """
-    source_settings = Settings.read(settings)
+    source_settings = TeacherSource.read(settings, "teacher.")
     variant = VARIANTS[source_settings.variant]
     location = ", ".join(map(str, source_settings.path)) or source_settings.source
     exclusions = Exclusions(len(records), teacher.failed, location, Path(out) / "excluded.csv")
@@ -52,7 +52,7 @@ def embed(
             counts: dict = {}
             rows = extract(source, images, Path(images_root), Path(shards), teacher, exclusions)
         else:
-            rule = source_settings.rule
+            rule = key_rule(source_settings)
             images, missing, counts = match_keys(records, rule, source.stored_keys, location)
             log.info(
                 "teacher: %(matched)d images matched, %(missing)d without a vector; "

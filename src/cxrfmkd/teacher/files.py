@@ -17,16 +17,16 @@ import pandas as pd
 
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.study.settings import Teacher
-from cxrfmkd.study.teachers import FILE_SUFFIXES, VARIANTS, Settings
+from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.checks import check_variants
 from cxrfmkd.teacher.examples import read_vector
-from cxrfmkd.teacher.keys import stored_key
+from cxrfmkd.teacher.keys import key_rule, stored_key
 from cxrfmkd.teacher.pooling import pool
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
+from cxrfmkd.vocabulary.teachers import FILE_SUFFIXES, VARIANTS
 
 
-def find_files(settings: Settings) -> list[tuple[str, Path]]:
+def find_files(settings: TeacherSource) -> list[tuple[str, Path]]:
     """Find the files of a source: (path relative to its root, path), sorted below each root.
 
     Raises InputError for a root that is not there, or holds no file of this kind.
@@ -62,14 +62,14 @@ class StoredVectors(EmbeddingSource):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: TeacherSource,
         names: list[str],
         locations: list,
         read: Callable[[Any], np.ndarray],
         provenance: dict | None = None,
     ) -> None:
         self.settings, self._read = settings, read
-        self.stored_keys = [stored_key(settings.rule, name) for name in names]
+        self.stored_keys = [stored_key(key_rule(settings), name) for name in names]
         self._locations = dict(zip(self.stored_keys, locations, strict=True))
         self.provenance = {"path": settings.path} | (provenance or {"files": len(names)})
 
@@ -87,13 +87,13 @@ class StoredVectors(EmbeddingSource):
                 yield EmbeddingRow(image_id, vector)
 
 
-def file_vectors(settings: Settings, read: Callable[[Path], np.ndarray]) -> StoredVectors:
+def file_vectors(settings: TeacherSource, read: Callable[[Path], np.ndarray]) -> StoredVectors:
     """One vector a file, found by the file's path."""
     names, paths = zip(*find_files(settings), strict=True)
     return StoredVectors(settings, list(names), list(paths), read)
 
 
-def dat_files(settings: Settings, teacher: Teacher) -> StoredVectors:
+def dat_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
     """Files of headerless numbers, whose type only the size tells: float32 or float64, not both.
 
     The same converter has written both, depending on the version of protobuf beside it.
@@ -119,7 +119,7 @@ def dat_files(settings: Settings, teacher: Teacher) -> StoredVectors:
     return file_vectors(settings, read)
 
 
-def npy_files(settings: Settings, teacher: Teacher) -> StoredVectors:
+def npy_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
     """Files of one array each, or a keyed array that an earlier extraction wrote."""
     if len(settings.path) > 1 or not Path(settings.path[0], "index.parquet").exists():
         return file_vectors(settings, lambda path: np.load(path, allow_pickle=False))
@@ -129,7 +129,7 @@ def npy_files(settings: Settings, teacher: Teacher) -> StoredVectors:
     return StoredVectors(settings, names, positions, array.data.__getitem__, {"made": array.meta})
 
 
-def npz_files(settings: Settings, teacher: Teacher) -> StoredVectors:
+def npz_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
     """Folders of archives with one named array each, or archives with an array an image."""
     if not all(Path(path).is_file() for path in settings.path):
 
@@ -156,7 +156,7 @@ def npz_files(settings: Settings, teacher: Teacher) -> StoredVectors:
     )
 
 
-def tfrecord_files(settings: Settings, teacher: Teacher) -> StoredVectors:
+def tfrecord_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
     """Files of one Example each, as Google's client and PhysioNet have them.
 
     The key is the file's path: `image/id`, where it is there, is an artifact, its authors say.

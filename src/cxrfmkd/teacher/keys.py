@@ -12,7 +12,8 @@ import pandas as pd
 
 from cxrfmkd.datasets.decoding import IMAGE_SUFFIXES
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.study.teachers import FILE_SUFFIXES
+from cxrfmkd.study.settings import TeacherSource
+from cxrfmkd.vocabulary.teachers import FILE_SUFFIXES
 
 SUFFIXES = {*IMAGE_SUFFIXES, *chain(*FILE_SUFFIXES.values())}
 CHEXPERT = re.compile(r"(?:.*/)?(patient\d+)/(study\d+)/(view\d+_[a-z]+)")
@@ -52,6 +53,11 @@ def record_key(rule: str, image_id: str, path: str) -> str:
     if rule == "mimic-dicom" and not DICOM_ID.fullmatch(name):
         raise ValueError(f"its file {masked(name)} is no MIMIC DICOM id")
     return name
+
+
+def key_rule(settings: TeacherSource) -> str:
+    """How the records of a dataset and the vectors of its source find each other."""
+    return settings.key or ("image-id" if settings.source == "parquet" else "path")
 
 
 def stored_key(rule: str, name: str) -> str:

@@ -53,7 +53,7 @@ def canary_images() -> list[np.ndarray]:
 class Model:
     """ELIXR-C or its like, on serialized Examples; with a Q-Former, on through it.
 
-    folder, qformer: SavedModels. variant, pooling: as in `study.teachers.Settings`.
+    folder, qformer: SavedModels. variant, pooling: as in `study.settings.TeacherSource`.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cxrfmkd.study.teachers import VARIANTS
+from cxrfmkd.vocabulary.teachers import VARIANTS
 
 
 def pool(answer: np.ndarray, variant: str, pooling: str = "mean") -> np.ndarray:

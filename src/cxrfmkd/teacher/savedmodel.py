@@ -12,8 +12,7 @@ import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.provenance import fingerprint, sha256
-from cxrfmkd.study.settings import Teacher
-from cxrfmkd.study.teachers import Settings
+from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.examples import serialize_example
 from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource
 from cxrfmkd.teacher.model import TOKENS, Model, model_folder
@@ -39,7 +38,7 @@ def folder_fingerprint(folder: Path) -> str:
 class SavedModel(ImageSource):
     """Embeddings from a local SavedModel. TensorFlow is loaded when the first image comes."""
 
-    def __init__(self, settings: Settings, teacher: Teacher, images_root: Path) -> None:
+    def __init__(self, settings: TeacherSource, teacher: Teacher, images_root: Path) -> None:
         if settings.variant == "cxrfm-v1":
             raise InputError(
                 "teacher.variant is cxrfm-v1, but its weights were never released, so no "

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxrfmkd.study.settings import Teacher
-from cxrfmkd.study.teachers import Settings
+from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.files import FILE_READERS
 from cxrfmkd.teacher.rows import EmbeddingSource
 from cxrfmkd.teacher.savedmodel import SavedModel
@@ -16,7 +15,7 @@ STORED_SOURCES = FILE_READERS | {"parquet": EmbeddingTables}
 MODEL_SOURCES = {"savedmodel": SavedModel, "vertex": Endpoint}
 
 
-def open_source(settings: Settings, teacher: Teacher, images_root: Path) -> EmbeddingSource:
+def open_source(settings: TeacherSource, teacher: Teacher, images_root: Path) -> EmbeddingSource:
     """Open the source that `settings` name; raises InputError where it cannot be used."""
     settings.check_dimension(teacher)
     if settings.source in MODEL_SOURCES:

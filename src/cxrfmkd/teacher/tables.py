@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.study.settings import Teacher
-from cxrfmkd.study.teachers import Settings
+from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.checks import check_variants
 from cxrfmkd.teacher.files import find_files
-from cxrfmkd.teacher.keys import stored_key
+from cxrfmkd.teacher.keys import key_rule, stored_key
 from cxrfmkd.teacher.pooling import pool
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
 
@@ -30,7 +29,7 @@ class EmbeddingTables(EmbeddingSource):
     that must be the one of the config.
     """
 
-    def __init__(self, settings: Settings, teacher: Teacher) -> None:
+    def __init__(self, settings: TeacherSource, teacher: Teacher) -> None:
         self.settings = settings
         self.parts = [self._open(path) for _, path in find_files(settings)]
         check_variants(self._variants(), settings.variant)
@@ -76,7 +75,7 @@ class EmbeddingTables(EmbeddingSource):
 
     def _keys(self, table: pa.Table | pa.RecordBatch) -> list[str]:
         names = table[self.settings.column].to_pylist()
-        return [stored_key(self.settings.rule, name) for name in names]
+        return [stored_key(key_rule(self.settings), name) for name in names]
 
     def rows(self, images: pd.DataFrame) -> Iterator[EmbeddingRow]:
         """Yield one row for every image, in the tables' order, a batch of rows in memory."""

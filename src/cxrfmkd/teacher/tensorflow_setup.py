@@ -10,7 +10,7 @@ import os
 from types import ModuleType
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.study.teachers import FILE_SUFFIXES
+from cxrfmkd.vocabulary.teachers import FILE_SUFFIXES
 
 
 @functools.cache

@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.study.settings import Teacher
-from cxrfmkd.study.teachers import Settings
+from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.examples import serialize_example
 from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource
 from cxrfmkd.teacher.pooling import pool
@@ -54,7 +53,7 @@ class Endpoint(ImageSource):
     Garden deployment takes image files as they are.
     """
 
-    def __init__(self, settings: Settings, teacher: Teacher, images_root: Path) -> None:
+    def __init__(self, settings: TeacherSource, teacher: Teacher, images_root: Path) -> None:
         if settings.variant not in ("cxrfm-v1", *FIELDS):
             raise InputError(
                 f"teacher.variant is {settings.variant}, which no endpoint gives: the 8 x 8 map is "

@@ -53,7 +53,7 @@ def distill(
     validation: records. scales: plateau values for the weighted losses where the settings have none
     (see `measure_scales`).
     """
-    device = pick_device(job.compute.device)
+    device = pick_device()
     val_records, test_records = split_validation(validation, settings.split, job.seed)
     records = {"train": training, "val": val_records, "test": test_records}
     targets = {split: embeddings(teacher, part.image_id) for split, part in records.items()}

@@ -109,14 +109,8 @@ def transferred_network(
 
 def as_thesis_probe(probe: Probe, finetuning: Finetuning) -> Finetuning:
     """Settings of a probe through a live network: its own length and rate, else the fine-tune's."""
-    return replace(
-        finetuning,
-        epochs=probe.epochs,
-        batch_size=probe.batch_size,
-        learning_rate=probe.learning_rate,
-        schedule="constant",
-        patience=None,
-    )
+    rates = {name: getattr(probe, name) for name in ("epochs", "batch_size", "learning_rate")}
+    return finetuning.model_copy(update=rates | {"schedule": "constant", "patience": None})
 
 
 def finetune(
@@ -133,7 +127,7 @@ def finetune(
     network: from `initial_network` or `transferred_network`. images: packed images, uint8
     (n, h, w). records: those of `train`, `val` and `test`.
     """
-    device = pick_device(job.compute.device)
+    device = pick_device()
     loaders = {"test": BatchLoader(images, records["test"].image_id, None, device)}
     for split in ("train", "val"):
         split_targets = targets(records[split], labels.uncertain)
@@ -155,7 +149,7 @@ def finetune_run(args: Namespace, network: Network, settings: Finetuning) -> Non
     spec = args.spec
     records = {split: present(getattr(args, split), args.images) for split in SPLITS}
     with open_job(args) as job:
-        labels = Labels(**spec["labels"])
+        labels = Labels.from_spec(spec["labels"])
         result = finetune(network, args.images, records, labels=labels, settings=settings, job=job)
         about = {"model": spec["model"], "seed": str(spec["seed"])}
         write_table(args.predictions, result.predictions)

@@ -95,7 +95,7 @@ def open_job(args: Namespace) -> Iterator[Job]:
     again; the checkpoint is deleted when the block ends well.
     """
     with Checkpoints(args.checkpoints, args.time_budget) as checkpoints:
-        compute = Compute(**args.spec["network"])
+        compute = Compute.from_spec(args.spec["network"])
         events = events_folder(args.run.parent)
         yield Job(args.spec["seed"], compute, checkpoints, args.code, events)
 

@@ -1,5 +1,12 @@
 """Groups of patients and images: the values of sex, race, disease, view and age."""
 
+from typing import Literal, get_args
+
+Attribute = Literal["sex", "race", "age", "view"]
+ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
+# What the resampled test set needs to know of every patient.
+BALANCED: tuple[Attribute, ...] = ("race", "age")
+
 SEXES = ("Male", "Female")
 RACES = ("White", "Asian", "Black")
 VIEWS = ("AP", "PA")

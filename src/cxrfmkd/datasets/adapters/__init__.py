@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from cxrfmkd.datasets.adapters import biomedia, chexpert, mimic, nih, table
 from cxrfmkd.datasets.raw import Raw, Reading
-from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Dataset
 
 ADAPTERS = {
@@ -25,10 +24,6 @@ def read(name: str, settings: Dataset) -> Reading:
 
     Raises InputError where a raw table is missing or is not what its adapter expects.
     """
-    if settings.adapter not in ADAPTERS:
-        raise InputError(
-            f"datasets.{name}.adapter is {settings.adapter!r}; choose one of {', '.join(ADAPTERS)}."
-        )
     adapter = ADAPTERS[settings.adapter]
     raw = Raw(name, settings)
     raw.require(adapter.NEEDED, (*adapter.OPTIONAL, "exclude"))

@@ -1,0 +1,107 @@
+"""What the settings of a study must fulfil together; each setting alone is checked by its type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.runs import Runs
+from cxrfmkd.vocabulary.groups import BALANCED
+from cxrfmkd.vocabulary.models import MODELS
+
+
+def check(runs: Runs) -> None:
+    """Raise InputError with the first problem of `runs`."""
+    for problems in CHECKS:
+        for problem in problems(runs):
+            raise InputError(f"config, {problem}")
+
+
+def unknown_datasets(runs: Runs) -> Iterator[str]:
+    """Stages name datasets that the configuration describes."""
+    s = runs.settings
+    for setting, names in [
+        ("distillation.datasets", s.distillation.datasets),
+        ("classification.datasets", s.classification.datasets),
+        ("transfer.pairs", [name for pair in s.transfer.pairs for name in pair]),
+    ]:
+        for name in names:
+            if name not in s.datasets:
+                known = ", ".join(s.datasets)
+                yield f"{setting}: there is no dataset `{name}`. `datasets` has {known}."
+
+
+def unbalanced_attributes(runs: Runs) -> Iterator[str]:
+    """A resampled test set needs race and age."""
+    for name in runs.datasets:
+        attributes = runs.settings.datasets[name].attributes
+        absent = set() if attributes is None else set(BALANCED) - set(attributes)
+        if absent and runs.balanced(name):
+            yield (
+                f"datasets.{name}.attributes: the resampled test set needs "
+                f"{' and '.join(sorted(absent))}, which the dataset does not have. "
+                f"Set datasets.{name}.resampling: none."
+            )
+
+
+def untransferable_pairs(runs: Runs) -> Iterator[str]:
+    """A transfer's source is trained on, in the embedding space of its target."""
+    s = runs.settings
+    for source, target in runs.pairs:
+        variants = [s.datasets[name].teacher.variant for name in (source, target)]
+        if variants[0] != variants[1]:
+            yield (
+                f"transfer.pairs: {source} has embeddings of {variants[0]}, {target} of "
+                f"{variants[1]}. What is learnt on one variant means nothing on another: "
+                "use one for both."
+            )
+        if s.transfer.strategies and source not in s.classification.datasets:
+            yield (
+                f"transfer.pairs: nothing is trained on the source `{source}`. "
+                "Add it to classification.datasets."
+            )
+
+
+def missing_students(runs: Runs) -> Iterator[str]:
+    """Distilled models have students to start from."""
+    s = runs.settings
+    if any(MODELS[name].student for name in s.classification.models):
+        for dataset in s.classification.datasets:
+            if dataset not in s.distillation.datasets:
+                yield (
+                    f"classification.models: distilled models on `{dataset}` need its students. "
+                    "Add it to distillation.datasets, or leave those models out."
+                )
+
+
+def missing_plateaus(runs: Runs) -> Iterator[str]:
+    """Weighted losses are scaled by students of mse and cosine."""
+    losses = runs.settings.distillation.losses
+    absent = [loss for loss in ("cosine", "mse") if loss not in losses]
+    for loss in losses:
+        if absent and runs.scales_needed(loss):
+            yield (
+                f"distillation.losses: {loss} is scaled by the plateaus of mse and cosine, but "
+                f"{' and '.join(absent)} is not among the losses. Add it, or set "
+                "distillation.loss_scales."
+            )
+
+
+def untrained_models(runs: Runs) -> Iterator[str]:
+    """What is transferred is trained on the source."""
+    untrained = [model for model in runs.transferred if model not in runs.models]
+    if untrained and runs.pairs:
+        yield (
+            f"transfer: {some(untrained, 3)} is transferred but never trained. Add its model to "
+            "classification.models and its loss to distillation.losses, or do not transfer it."
+        )
+
+
+CHECKS: list[Callable[[Runs], Iterator[str]]] = [
+    unknown_datasets,
+    unbalanced_attributes,
+    untransferable_pairs,
+    missing_students,
+    missing_plateaus,
+    untrained_models,
+]

@@ -1,0 +1,204 @@
+"""The runs that a configuration asks for, and the settings that matter to one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+from cxrfmkd.study.settings import Bias, Configuration, Distillation, Network, Transfer
+from cxrfmkd.vocabulary.models import MODELS, join_model, loss_share, split_model
+
+# Settings without effect on results: how fast they come, and who watches.
+WITHOUT_EFFECT = {"teacher": ("workers",), "network": ("device", "tensorboard")}
+# Sections of which one job needs no more than a base class; the rest says which jobs there are.
+OF_ONE_JOB = {
+    "distillation": Distillation,
+    "network": Network,
+    "transfer": Transfer,
+    "bias": Bias,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained or transferred classifier. `model` carries its loss: `cxr-fmkd-lp.mse`."""
+
+    source: str
+    target: str
+    strategy: str
+    model: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Its folder below the results."""
+        if self.strategy == "own":
+            return f"{self.target}/models/{self.model}/seed{self.seed}"
+        return f"{self.source}-to-{self.target}/{self.strategy}/{self.model}/seed{self.seed}"
+
+    def describe(self) -> dict:
+        """The run as columns of the evaluation's tables."""
+        model, loss = split_model(self.model)
+        return {
+            "source": self.source,
+            "strategy": self.strategy,
+            "model": model,
+            "loss": loss,
+            "seed": self.seed,
+        }
+
+
+def on_dataset(section: str, values: dict, dataset: dict) -> dict:
+    """The settings `values` of a section as they hold on the dataset with the settings `dataset`.
+
+    Only the attributes that the dataset has are asked for; its own resampling goes before the
+    common one.
+    """
+    if section in ("evaluation", "bias") and dataset["attributes"] is not None:
+        attributes = [name for name in values["attributes"] if name in dataset["attributes"]]
+        return values | {"attributes": attributes}
+    if section == "resampling" and dataset["resampling"] is not None:
+        return values | {"method": dataset["resampling"]}
+    return values
+
+
+class Runs:
+    """A configuration, each of its settings checked, and what it asks for."""
+
+    def __init__(self, config: dict) -> None:
+        self.settings = Configuration.read(config)
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """Datasets that some stage names; the others in the configuration are ignored."""
+        stages = self.settings.distillation.datasets + self.settings.classification.datasets
+        named = [*stages, *(name for pair in self.pairs for name in pair)]
+        return list(dict.fromkeys(named))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(source, target) of every transfer."""
+        return [tuple(pair) for pair in self.settings.transfer.pairs]
+
+    @cached_property
+    def students(self) -> list[tuple[str, str, int]]:
+        """(dataset, loss, seed) of every distillation."""
+        section = self.settings.distillation
+        return list(product(section.datasets, section.losses, section.seeds))
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Every classifier, the distilled ones once per loss."""
+        return self._with_losses(
+            self.settings.classification.models, self.settings.distillation.losses
+        )
+
+    @cached_property
+    def transferred(self) -> list[str]:
+        """Every classifier that is transferred."""
+        return self._with_losses(self.settings.transfer.models, self.settings.transfer.losses)
+
+    @staticmethod
+    def _with_losses(models: list[str], losses: list[str]) -> list[str]:
+        return [
+            join_model(model, loss)
+            for model in models
+            for loss in (losses if MODELS[model].student else [""])
+        ]
+
+    def strategies(self, model: str) -> list[str]:
+        """Transfer strategies that mean something for `model`: a probe on the teacher has no network to train."""
+        kept = self.settings.transfer.strategies
+        return [
+            s for s in kept if s == "direct" or MODELS[split_model(model)[0]].backbone != "teacher"
+        ]
+
+    @cached_property
+    def own_runs(self) -> list[Run]:
+        """Classifiers trained on the dataset that they are tested on."""
+        chosen = self.settings.classification
+        return [
+            Run(dataset, dataset, "own", model, seed)
+            for dataset in chosen.datasets
+            for model in self.models
+            for seed in chosen.seeds
+        ]
+
+    @cached_property
+    def transfer_runs(self) -> list[Run]:
+        """Classifiers of a source on a target, by every strategy."""
+        return [
+            Run(source, target, strategy, model, seed)
+            for source, target in self.pairs
+            for model in self.transferred
+            for strategy in self.strategies(model)
+            for seed in self.settings.classification.seeds
+        ]
+
+    def runs_on(self, dataset: str) -> list[Run]:
+        """Every classifier that is evaluated on `dataset`."""
+        return [run for run in self.own_runs + self.transfer_runs if run.target == dataset]
+
+    @cached_property
+    def evaluated(self) -> list[str]:
+        """Datasets on which some classifier is tested."""
+        return [dataset for dataset in self.datasets if self.runs_on(dataset)]
+
+    @cached_property
+    def analysed(self) -> list[str]:
+        """Models whose embeddings the bias analysis looks at."""
+        losses = self.settings.bias.losses or self.settings.distillation.losses
+        return [m for m in self.models if split_model(m)[1] in ("", *losses)]
+
+    @property
+    def drifting(self) -> bool:
+        """Whether batch-norm statistics move while the head of a probe on images is trained."""
+        return self.settings.probe.batch_norm == "drifting"
+
+    def drifts(self, model: str) -> bool:
+        """Whether `model` is such a probe."""
+        kind = MODELS[split_model(model)[0]]
+        return self.drifting and kind.backbone != "teacher" and not kind.finetuned
+
+    def owns_backbone(self, model: str) -> bool:
+        """Whether each run of `model` has an image network of its own, trained or with drifting statistics."""
+        return MODELS[split_model(model)[0]].finetuned or self.drifts(model)
+
+    @property
+    def like_thesis(self) -> bool:
+        """Whether the study has datasets of the thesis, so that its numbers can stand beside ours."""
+        return bool({"chexpert", "mimic"} & set(self.evaluated))
+
+    @cached_property
+    def _settings(self) -> dict:
+        return self.settings.model_dump()
+
+    def section(self, name: str, dataset: str | None = None) -> dict:
+        """What one job needs to know of a section, as it holds on `dataset`."""
+        fields = OF_ONE_JOB.get(name, type(getattr(self.settings, name))).model_fields
+        dropped = WITHOUT_EFFECT.get(name, ())
+        values = {k: v for k, v in self._settings[name].items() if k in fields and k not in dropped}
+        if dataset is None:
+            return values
+        return on_dataset(name, values, self._settings["datasets"][dataset])
+
+    def balanced(self, dataset: str) -> bool:
+        """Whether a dataset has a resampled test set beside the natural one."""
+        return self.section("resampling", dataset)["method"] != "none"
+
+    def described(self) -> dict:
+        """Every setting that a reader may want to know: all but those without effect."""
+        return self.settings.model_dump(
+            exclude={section: set(names) for section, names in WITHOUT_EFFECT.items()}
+        )
+
+    def distillation(self, loss: str) -> dict:
+        """Settings of a student's training with `loss`, its own differences applied."""
+        differences = self._settings["distillation"]["per_loss"].get(loss, {})
+        values = self.section("distillation") | differences
+        return values if loss_share(loss) is not None else values | {"loss_scales": {}}
+
+    def scales_needed(self, loss: str) -> bool:
+        """Whether `loss` divides its parts by plateau values that must be measured first."""
+        return loss_share(loss) is not None and not self.distillation(loss)["loss_scales"]

@@ -1,0 +1,78 @@
+"""Settings of the evaluation and of the bias analysis."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from cxrfmkd.study.settings.base import Settings
+from cxrfmkd.study.settings.distillation import LossName
+from cxrfmkd.vocabulary.groups import ATTRIBUTES, Attribute
+
+
+class Evaluation(Settings):
+    """Metrics and their intervals."""
+
+    replicates: int = Field(2000, ge=0)
+    """bootstrap replicates; 0 for none"""
+    unit: Literal["patient", "row"] = "patient"
+    """what a replicate draws: `patient`, or `row` within label strata as the thesis"""
+    confidence: float = Field(0.95, ge=0.5, le=0.999)
+    """coverage of the intervals"""
+    target_fpr: float = Field(0.2, ge=0, le=1)
+    """false-positive rate of the operating point"""
+    attributes: list[Attribute] = list(ATTRIBUTES)
+    """patient attributes for subgroups; what a dataset lacks, `datasets.<name>.attributes` leaves
+    out"""
+    comparisons: list[Literal["teacher", "baseline", "loss"]] = ["teacher", "baseline", "loss"]
+    """what each model is compared with, every kind a family of tests: `teacher` (the probe on the
+    teacher's embeddings), `baseline` (the same network without distillation), `loss` (the loss that
+    does best on validation)"""
+    adjustment: Literal["fdr_by", "fdr_bh", "holm", "none"] = "fdr_by"
+    """adjustment of p-values within a family: Benjamini-Yekutieli, as the thesis's bias tests,
+    Benjamini-Hochberg, Holm or none"""
+    minimum_cell: int = Field(10, ge=1)
+    """smaller groups are suppressed"""
+    seed: int = 42
+    """seed of the replicates"""
+
+
+class Bias(Settings):
+    """What the embeddings of one model reveal about sex, race and age."""
+
+    attributes: list[Attribute] = ["sex", "race", "age"]
+    """attributes to test; what a dataset lacks, `datasets.<name>.attributes` leaves out"""
+    seeds: Literal["all", "selected"] = "all"
+    """`all` seeds of a fine-tuned model, or only the one `selected` on validation, as the thesis"""
+    variant: Literal["v1", "v2"] = "v2"
+    """`v2`: unique images, race samples matched by sex, disease and age (the thesis's final
+    analysis); `v1`: every resampled row"""
+    sample_per_group: int = Field(1000, ge=2)
+    """images per race in the main sample"""
+    shortage: Literal["reduce", "error"] = "reduce"
+    """where a race has fewer images: `reduce` all to the largest equal number, or stop with an
+    `error`, as the thesis"""
+    fit: Literal["test", "validation"] = "test"
+    """images on which PCA is fitted: `test`, as the thesis, or `validation`"""
+    simulations: int = Field(5000, ge=0)
+    """repeated samples with seeds 1, 2, …; 0 for none"""
+    permutations: int = Field(1000, ge=0)
+    """patient permutations for the null of the score; 0 for none"""
+    replicates: int = Field(1000, ge=0)
+    """patient bootstrap replicates of the effect sizes; 0 for none"""
+    variance: float = Field(0.99, ge=0.1, le=1)
+    """share of variance that PCA keeps"""
+    modes: int = Field(4, ge=1)
+    """PCA modes that are tested"""
+    tsne_points: int = Field(3000, ge=0)
+    """images in the t-SNE picture; 0 for none"""
+    seed: int = 42
+    """seed of samples, permutations and t-SNE"""
+
+
+class BiasSection(Bias):
+    """What the embeddings reveal about sex, race and age."""
+
+    losses: list[LossName] = []
+    """losses of the distilled models that are analysed; empty for all"""

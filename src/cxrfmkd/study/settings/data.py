@@ -1,0 +1,82 @@
+"""Settings of the data: raw tables, packed images, labels and the resampled test set."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cxrfmkd.study.settings.base import AsWritten, Settings
+from cxrfmkd.study.settings.teacher import TeacherSource
+from cxrfmkd.vocabulary.datasets import AdapterName
+from cxrfmkd.vocabulary.groups import Attribute
+
+Method = Literal["draws", "weights", "none"]
+
+
+class Dataset(Settings):
+    """How one dataset's raw files become records."""
+
+    adapter: AdapterName
+    """reader of the raw layout"""
+    tables: dict[str, str]
+    """raw tables, by the adapter's names for them (see docs/data.md)"""
+    images: str
+    """root folder of the image files that the tables name"""
+    columns: dict[str, str] = {}
+    """adapter table: our column name -> the file's column name"""
+    values: dict[str, dict] = {}
+    """adapter table: our column -> {the file's value: our value}, for sex, race and view"""
+    keep: dict[str, list] = {}
+    """keep only records whose column has one of these values, such as {view: [PA]}"""
+    split: dict[str, float | int] = {"train": 0.6, "val": 0.1, "seed": 42}
+    """own patient split, where the adapter brings none: shares of train and val, and the seed"""
+    inconsistent_race: Literal["strict", "informative"] = "informative"
+    """MIMIC: `strict` drops every patient with two race values, as the thesis; `informative` lets
+    unknown and unable-to-obtain not count as a second value"""
+    limit: int | None = Field(None, ge=1)
+    """use this many patients at the most, drawn with the split's seed before `keep`"""
+
+
+class DatasetSection(Dataset):
+    """One source of images and records, under a name of your choice."""
+
+    teacher: Annotated[TeacherSource, AsWritten]
+    """where the teacher's embeddings come from (see below, and docs/teacher.md)"""
+    attributes: list[Attribute] | None = None
+    """patient attributes that the dataset has; `evaluation.attributes` and `bias.attributes` are
+    asked of it as far as it has them. null: all of them"""
+    resampling: Method | None = None
+    """`resampling.method` of this dataset, where it differs from the others': `none` without race.
+    null: as there"""
+
+
+class Images(Settings):
+    """How raw images become the packed array."""
+
+    size: int = Field(224, ge=32)
+    """height and width in pixels"""
+    aspect: Literal["squash", "pad"] = "squash"
+    """`squash` to a square, as the thesis, or `pad` with black"""
+    unreadable: float = Field(0.001, ge=0, le=1)
+    """share of unreadable images above which the study stops; below it they are listed and
+    excluded"""
+
+
+class Labels(Settings):
+    """How a raw label (1, 0, -1 or blank) becomes a target."""
+
+    uncertain: Literal["zeros", "ones", "ignore"] = "zeros"
+    """what -1 means: `zeros`, `ones`, or `ignore` (left out of loss and metrics)"""
+
+
+class Resampling(Settings):
+    """The test set with equal race shares, disease prevalence and age distribution."""
+
+    method: Method = "weights"
+    """`draws`: three nested weighted draws with replacement, as the thesis, kept as counts;
+    `weights`: exact weights with the same targets; `none`: the natural test set alone"""
+    factor: int = Field(3, ge=1)
+    """draws: rows drawn per row of the test set"""
+    seed: int = 42
+    """draws: seed of torch's generator"""

@@ -1,0 +1,65 @@
+"""Settings of the students: which there are, and how one is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from cxrfmkd.study.settings.base import AsWritten, Seeds, Settings
+from cxrfmkd.vocabulary.models import LOSS_TITLES, known_loss
+
+
+def _loss(name: str) -> str:
+    if not known_loss(name):
+        raise ValueError(
+            f"there is no loss `{name}`. The losses are {', '.join(LOSS_TITLES)} and mse-cosine-A "
+            "with a share of MSE such as 0.6."
+        )
+    return name
+
+
+LossName = Annotated[str, AfterValidator(_loss)]
+
+
+class Distillation(Settings):
+    """Training one student on the teacher's embeddings."""
+
+    epochs: int = Field(40, ge=1)
+    """passes over the training images"""
+    batch_size: int = Field(128, ge=1)
+    """images per step"""
+    learning_rate: float = Field(0.01, ge=0)
+    """peak of the one-cycle schedule (the thesis: 10 x 0.001)"""
+    flip: bool = False
+    """mirror half of the images; the teacher saw them unmirrored, so the thesis's `true` asks the
+    student to be blind to the heart's side"""
+    affine: bool = True
+    """rotate and scale half of the images"""
+    standardise_teacher: Literal["none", "per-dimension", "phi-s"] = "none"
+    """`none`; `per-dimension` or `phi-s` standardise the targets on the training images"""
+    split: Literal["patient", "image-by-seed"] = "patient"
+    """how the validation images are divided into the distillation's own validation and test parts,
+    70 : 30: `patient` (fixed, by patient) or `image-by-seed` (by image, anew for every seed, as the
+    thesis)"""
+    loss_scales: dict[str, float] = {}
+    """weighted losses: the plateau values that divide MSE and cosine; empty to measure them on the
+    dataset's own mse and cosine students"""
+    relational_weight: float = Field(0.0, ge=0)
+    """weight of the relational term (pairwise cosines within the batch) added to any loss; 0 for
+    none"""
+
+
+class DistillationSection(Distillation):
+    """Training students on the teacher's embeddings."""
+
+    datasets: list[str] = ["chexpert", "mimic"]
+    """datasets whose teacher is distilled"""
+    losses: list[LossName] = ["mse", "cosine", "mse-cosine-learned"]
+    """losses, from the vocabulary of docs/training.md"""
+    seeds: Seeds = [41, 42, 43, 44, 45]
+    """one student per loss and seed"""
+    select_on: Literal["val", "test"] = "val"
+    """part on which the best seed is chosen: `val`, or `test` as the thesis did"""
+    per_loss: dict[LossName, Annotated[Distillation, AsWritten]] = {}
+    """settings of one training that differ for single losses, such as {cosine: {epochs: 60}}"""

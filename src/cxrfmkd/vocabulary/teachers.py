@@ -1,0 +1,57 @@
+"""Where a teacher's embeddings may come from, and what each embedding space is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SourceName = Literal["savedmodel", "dat", "npy", "npz", "tfrecord", "parquet", "vertex"]
+# Of the sources of ready embeddings.
+FILE_SUFFIXES: dict[SourceName, tuple[str, ...]] = {
+    "dat": (".dat",),
+    "npy": (".npy",),
+    "npz": (".npz",),
+    "tfrecord": (".tfrecord", ".tfrecords"),
+    "parquet": (".parquet", ".arrow", ".feather"),
+}
+
+# How a record names its vector.
+KeyRule = Literal["image-id", "path", "basename", "chexpert-flat", "mimic-dicom"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One embedding space; two may have equally long vectors and have nothing else in common.
+
+    shape: of one image's output before pooling; empty where any length is right.
+    licence: tag kept beside every embedding.
+    """
+
+    title: str
+    shape: tuple[int, ...]
+    licence: str
+
+    def dimension(self, pooling: str) -> int | None:
+        """Length of a vector after `pooling` (mean or flatten); None where any is right."""
+        if not self.shape:
+            return None
+        flat = len(self.shape) == 2 and pooling == "flatten"
+        return self.shape[0] * self.shape[1] if flat else self.shape[-1]
+
+
+VariantName = Literal["cxrfm-v1", "elixr-c-v2-gap", "elixr-b-img", "elixr-b-contrastive", "demo"]
+HAI_DEF = "Health AI Developer Foundations terms of use"
+VARIANTS: dict[VariantName, Variant] = {
+    "cxrfm-v1": Variant(
+        "CXR Foundation 1.0 (2022), supervised contrastive",
+        (1376,),
+        "Google APIs terms and CXR Foundation additional terms (2022); from PhysioNet: "
+        "credentialed health data licence",
+    ),
+    "elixr-c-v2-gap": Variant("ELIXR-C v2, mean of the 8 x 8 map", (1376,), HAI_DEF),
+    "elixr-b-img": Variant("ELIXR-B image tokens (general)", (32, 768), HAI_DEF),
+    "elixr-b-contrastive": Variant("ELIXR-B image tokens (contrastive)", (32, 128), HAI_DEF),
+    "demo": Variant(
+        "stand-in with fixed filters, for demonstration alone", (), "none: no model of anybody"
+    ),
+}
