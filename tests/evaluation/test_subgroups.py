@@ -30,12 +30,10 @@ def measured(table, attributes, replicates=0, minimum=1, scores=None, weights=No
     weights = np.ones(len(table)) if weights is None else weights
     patients = table.patient_id.to_numpy()
     groups = subgroups.patient_groups(table, attributes)
-    cells = subgroups.count_cells(targets, patients, weights, groups.codes, minimum)
-    sample = Sample(
-        targets, patients, weights, groups.codes, replicates, detail=cells.detail(groups)
-    )
+    cells = subgroups.count_cells(targets, patients, weights, groups, minimum)
+    sample = Sample(targets, patients, weights, groups.codes, replicates, detail=cells.detail())
     found = sample.measure(scores, np.full((14, 2), CUT))
-    return subgroups.group_measures(found), groups, cells
+    return subgroups.group_measures(found), cells
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +43,8 @@ def study():
 
 
 def test_groups_are_the_attributes_and_their_crossings(study):
-    _, (_, groups, _) = study
-    assert groups.divisions == [
+    _, (_, cells) = study
+    assert cells.groups.divisions == [
         "sex",
         "race",
         "age",
@@ -55,10 +53,10 @@ def test_groups_are_the_attributes_and_their_crossings(study):
         "sex x view",
         "race x view",
     ]
-    assert [groups.names[i] for i in groups.of("race")] == ["Asian", "Black", "White"]
-    assert len(groups.of("sex x race")) == 6
-    assert "Female, Black" in groups.names
-    assert [groups.names[i] for i in groups.of("age")] == [
+    assert [cells.groups.names[i] for i in cells.groups.of("race")] == ["Asian", "Black", "White"]
+    assert len(cells.groups.of("sex x race")) == 6
+    assert "Female, Black" in cells.groups.names
+    assert [cells.groups.names[i] for i in cells.groups.of("age")] == [
         "to 20",
         "21-30",
         "31-40",
@@ -71,7 +69,7 @@ def test_groups_are_the_attributes_and_their_crossings(study):
 
 
 def test_rates_at_the_threshold_of_everyone_are_those_of_fairlearn(study):
-    table, (rates, groups, _) = study
+    table, (rates, cells) = study
     called = logits(table, 1.5, 3) >= CUT
     for attribute in ("sex", "race", "view"):
         for k in (EFFUSION, NO_FINDING):
@@ -83,15 +81,15 @@ def test_rates_at_the_threshold_of_everyone_are_those_of_fairlearn(study):
                     y_pred=called[:, k],
                     sensitive_features=table[attribute],
                 )
-                for i in groups.of(attribute):
-                    expected = frame.by_group[groups.names[i]]
+                for i in cells.groups.of(attribute):
+                    expected = frame.by_group[cells.groups.names[i]]
                     assert rates[name][0, k, i] == pytest.approx(expected, abs=1e-12)
 
 
 def test_equalised_odds_gap_is_that_of_fairlearn(study):
-    table, (rates, groups, cells) = study
+    table, (rates, cells) = study
     called = logits(table, 1.5, 3) >= CUT
-    found = gaps.ranges(rates, groups, cells)
+    found = gaps.ranges(rates, cells)
     for attribute in ("sex", "race", "view"):
         for k in (EFFUSION, NO_FINDING):
             expected = equalized_odds_difference(
@@ -101,24 +99,24 @@ def test_equalised_odds_gap_is_that_of_fairlearn(study):
 
 
 def test_area_of_a_crossed_group_is_that_of_its_images(study):
-    table, (rates, groups, _) = study
+    table, (rates, cells) = study
     member = ((table.sex == "Female") & (table.race == "Black")).to_numpy()
     targets, scores = table[FINDINGS[EFFUSION]][member], logits(table, 1.5, 3)[member, EFFUSION]
-    found = rates["auc_roc"][0, EFFUSION, groups.names.index("Female, Black")]
+    found = rates["auc_roc"][0, EFFUSION, cells.groups.names.index("Female, Black")]
     assert found == pytest.approx(roc_auc_score(targets, scores), abs=1e-12)
 
 
 def test_underdiagnosis_is_the_gap_in_false_alarms_of_no_finding(study):
-    _, (rates, groups, cells) = study
-    found = gaps.ranges(rates, groups, cells)["race", "underdiagnosis"][0]
-    fpr = rates["fpr"][0, NO_FINDING, groups.of("race")]
+    _, (rates, cells) = study
+    found = gaps.ranges(rates, cells)["race", "underdiagnosis"][0]
+    fpr = rates["fpr"][0, NO_FINDING, cells.groups.of("race")]
     assert found[NO_FINDING] == pytest.approx(fpr.max() - fpr.min())
     assert np.isnan(np.delete(found, NO_FINDING)).all()
 
 
 def test_relative_differences_refer_to_the_mean_over_sexes_and_races(study):
-    _, (rates, groups, cells) = study
-    table = subgroups.subgroup_table(rates, groups, cells, 0.95)
+    _, (rates, cells) = study
+    table = subgroups.subgroup_table(rates, cells, 0.95)
     rows = table[(table.finding == "Pleural Effusion") & (table.metric == "auc_roc")].set_index(
         "group"
     )
@@ -136,8 +134,8 @@ def test_numbers_resting_on_few_patients_are_blank_and_listed():
     table.loc[table.race == "Black", "Edema"] = 0.0
     first = table.index[(table.race == "Black")][0]
     table.loc[table.patient_id == table.patient_id[first], "Edema"] = 1.0
-    rates, groups, cells = measured(table, ["race", "age"], 20, minimum=10)
-    rows = subgroups.subgroup_table(rates, groups, cells, 0.95)
+    rates, cells = measured(table, ["race", "age"], 20, minimum=10)
+    rows = subgroups.subgroup_table(rates, cells, 0.95)
     black = rows[(rows.group == "Black") & (rows.finding == "Edema")].set_index("metric")
     numbers = ["estimate", "low", "high", "positives", "prevalence"]
     assert black.loc["tpr", numbers].isna().all()
@@ -153,7 +151,7 @@ def test_numbers_resting_on_few_patients_are_blank_and_listed():
     assert len(small)
     assert small.suppressed.all()
     assert small.n.isna().all()
-    found = gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95)
+    found = gaps.range_table(gaps.ranges(rates, cells), rates, cells, 0.95)
     edema = found[
         (found.attribute == "race") & (found.finding == "Edema") & (found.metric == "tpr")
     ]
@@ -165,9 +163,9 @@ def test_images_without_a_weight_or_an_attribute_belong_to_no_group():
     table.loc[table.index[:30], "race"] = None
     weights = np.ones(len(table))
     weights[20:40] = 0
-    _, groups, cells = measured(table, ["race"], weights=weights)
+    _, cells = measured(table, ["race"], weights=weights)
     assert cells.images[0, 0] == len(table) - 20
-    assert cells.images[0, groups.of("race")].sum() == len(table) - 40
+    assert cells.images[0, cells.groups.of("race")].sum() == len(table) - 40
 
 
 def test_attribute_that_no_record_has_is_an_error():
@@ -176,12 +174,12 @@ def test_attribute_that_no_record_has_is_an_error():
 
 
 def test_without_attributes_there_is_everyone():
-    rates, groups, cells = measured(records(40), [], 5)
-    table = subgroups.subgroup_table(rates, groups, cells, 0.95)
+    rates, cells = measured(records(40), [], 5)
+    table = subgroups.subgroup_table(rates, cells, 0.95)
     assert set(table.attribute) == {"all"}
     assert len(table) == 14 * len(subgroups.GROUP_MEASURES)
-    assert gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95).empty
-    assert gaps.pair_table(rates, rates, groups, cells, 0.95).empty
+    assert gaps.range_table(gaps.ranges(rates, cells), rates, cells, 0.95).empty
+    assert gaps.pair_table(rates, rates, cells, 0.95).empty
     assert gaps.versus_table({}, {}, 0.95).empty
 
 
@@ -190,15 +188,15 @@ def test_planted_gap_is_found_and_its_groups_named():
     scores = logits(table, 2.0, 8)
     noise = np.random.default_rng(9).normal(size=scores.shape) * 4
     scores = np.where((table.sex == "Female").to_numpy()[:, None], noise, scores)
-    rates, groups, cells = measured(table, ["sex"], 300, 10, scores)
-    found = gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95)
+    rates, cells = measured(table, ["sex"], 300, 10, scores)
+    found = gaps.range_table(gaps.ranges(rates, cells), rates, cells, 0.95)
     row = found[(found.metric == "auc_roc") & (found.finding == "Pleural Effusion")].iloc[0]
     assert (row.a, row.b) == ("Male", "Female")
     assert row.low > 0.1
     assert row.p < 0.01
     assert row.expected < row.corrected <= row.estimate
     assert row.estimate - row.corrected < 0.03
-    pairs = gaps.pair_table(rates, {k: v[:1] for k, v in rates.items()}, groups, cells, 0.95)
+    pairs = gaps.pair_table(rates, {k: v[:1] for k, v in rates.items()}, cells, 0.95)
     pair = pairs[(pairs.metric == "auc_roc") & (pairs.finding == "Pleural Effusion")].iloc[0]
     assert (pair.a, pair.b) == ("Female", "Male")
     assert pair.high < 0
@@ -211,8 +209,8 @@ def test_gap_by_chance_alone_is_mostly_taken_off():
     raw, corrected, ps = [], [], []
     for seed in range(12):
         table = records(300, 100 + seed)
-        rates, groups, cells = measured(table, ["race"], 100, 10, logits(table, 1.5, seed))
-        found = gaps.range_table(gaps.ranges(rates, groups, cells), rates, groups, cells, 0.95)
+        rates, cells = measured(table, ["race"], 100, 10, logits(table, 1.5, seed))
+        found = gaps.range_table(gaps.ranges(rates, cells), rates, cells, 0.95)
         found = found[found.metric == "tpr"].dropna(subset="estimate")
         raw.append(found.estimate.mean())
         corrected.append(found.corrected.mean())
@@ -222,11 +220,11 @@ def test_gap_by_chance_alone_is_mostly_taken_off():
 
 
 def test_difference_of_gaps_between_two_models_is_paired(study):
-    table, (rates, groups, cells) = study
-    found = gaps.ranges(rates, groups, cells)
+    table, (rates, cells) = study
+    found = gaps.ranges(rates, cells)
     assert (gaps.versus_table(found, found, 0.95)[["estimate", "low", "high"]] == 0).all(axis=None)
     other, *_ = measured(table, ["sex", "race", "age", "view"], 60, scores=logits(table, 0.2, 4))
-    there = gaps.ranges(other, groups, cells)
+    there = gaps.ranges(other, cells)
     rows = gaps.versus_table(found, there, 0.95)
     row = rows[(rows.attribute == "race") & (rows.metric == "auc_roc")].iloc[EFFUSION]
     expected = found["race", "auc_roc"][0] - there["race", "auc_roc"][0]
@@ -239,8 +237,8 @@ def test_no_hidden_count_follows_from_the_shown_ones():
     table = records(90, 5)
     table.loc[table.race == "Black", "race"] = "White"
     table.loc[table.patient_id.isin(table.patient_id.unique()[:6]), "race"] = "Black"
-    rates, groups, cells = measured(table, ["sex", "race", "age", "view"], minimum=10)
-    rows = subgroups.subgroup_table(rates, groups, cells, 0.95)
+    rates, cells = measured(table, ["sex", "race", "age", "view"], minimum=10)
+    rows = subgroups.subgroup_table(rates, cells, 0.95)
     assert rows.set_index("group").n["Black"].isna().all()
     hidden = []
     for (attribute, _, finding), part in rows.groupby(["attribute", "metric", "finding"]):

@@ -72,7 +72,7 @@ def differences(images: ScoredImages, args: argparse.Namespace) -> pd.DataFrame:
         p = delong.p_value(of_a - of_b, images.targets, images.clusters)
         analytic[:, METRICS.index("auc_roc")] = images.per_row(p)[:, 0]
     table = long(
-        {"finding": images.rows, "metric": list(METRICS)},
+        {"finding": images.rows, "metric": METRICS},
         estimate_a=a[0],
         estimate_b=b[0],
         **difference_columns(a - b, args.confidence),

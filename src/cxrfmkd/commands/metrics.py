@@ -32,5 +32,5 @@ def main(args: argparse.Namespace) -> None:
     """Write one row per finding and metric; averages follow if all 14 findings are there."""
     images = read_scored(args, [args.scores])
     columns = estimate_columns(images.measure(args)[0], args.confidence)
-    axes = {"finding": images.rows, "metric": list(METRICS)}
+    axes = {"finding": images.rows, "metric": METRICS}
     write_table(args.out, long(axes, **columns, **images.counts()))

@@ -10,7 +10,7 @@ compared with.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,30 +18,21 @@ import pandas as pd
 
 from cxrfmkd.datasets import halves, records
 from cxrfmkd.datasets.resampled import weights_in_order
-from cxrfmkd.evaluation import (
-    calibration,
-    comparisons,
-    curves,
-    gaps,
-    measurement,
-    operating_points,
-    subgroups,
-)
+from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, measurement, subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.comparisons import FamilySummary
 from cxrfmkd.evaluation.families import Family, references
-from cxrfmkd.evaluation.measurement import FamilyResult, everyones_metrics
+from cxrfmkd.evaluation.operating_points import threshold_table
 from cxrfmkd.evaluation.predictions import read_logits
 from cxrfmkd.evaluation.runs import LabelledImages, Run, Validation, validate
-from cxrfmkd.evaluation.subgroups import Cells, PatientGroups
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 log = logging.getLogger(__name__)
 
-Tables = dict[str, list[pd.DataFrame]]  # parts of each of TABLE_COLUMNS
+NamedTables = Iterator[tuple[str, pd.DataFrame]]  # rows of tables, names as in TABLE_COLUMNS
 Comparison = tuple[str, Family, Family]  # kind, family, reference
 
 
@@ -52,9 +43,9 @@ class Population:
     name: str
     image_ids: pd.Series
     half: np.ndarray
-    groups: PatientGroups
-    cells: Cells
+    cells: subgroups.Cells
     sample: Sample
+    settings: Evaluation
 
 
 def evaluate(
@@ -83,49 +74,46 @@ def evaluate(
         families.setdefault(run.family, []).append(run)
     source_images = {name: labelled(table) for name, table in (sources or {}).items()}
     validated = {
-        family: validate(own, labelled(val), source_images, settings.target_fpr)
-        for family, own in families.items()
+        family: validate(members, labelled(val), source_images, settings.target_fpr)
+        for family, members in families.items()
     }
     macro = {family: validation.macro for family, validation in validated.items()}
     pairs = references(families, dataset, macro, settings.comparisons)
-    parts: Tables = {name: [] for name in TABLE_COLUMNS}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLE_COLUMNS}
     for population in _populations(test, labelled(test).targets, weights, settings):
         log.info("%s, %s test set: %d families", dataset, population.name, len(families))
-        for name, table in _measure(population, families, validated, pairs, settings).items():
-            parts[name].append(table.assign(dataset=dataset))
+        rows = _joined(_measure(population, families, validated, pairs))
+        for name, table in rows.items():
+            tables[name].append(_adjusted(name, table, population).assign(dataset=dataset))
     return {
-        name: (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()).reindex(
+        name: (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()).reindex(
             columns=TABLE_COLUMNS[name]
         )
-        for name, tables in parts.items()
+        for name, parts in tables.items()
     }
+
+
+def _joined(named: Iterable[tuple[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """Tables of one name joined, in order."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for name, table in named:
+        tables.setdefault(name, []).append(table)
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
 
 
 def _populations(
     test: pd.DataFrame, targets: np.ndarray, weights: pd.DataFrame, settings: Evaluation
-) -> Iterable[Population]:
+) -> Iterator[Population]:
     """The natural test set, and the resampled one if it differs."""
-    patients = test.patient_id.to_numpy()
+    patients, half = test.patient_id.to_numpy(), halves.half(test.patient_id)
     groups = subgroups.patient_groups(test, settings.attributes)
-    half = halves.half(test.patient_id)
     resampled = weights_in_order(weights, test.image_id)
     for name, weight in (("natural", np.ones(len(test))), ("resampled", resampled)):
-        if name == "resampled" and (weight == 1).all():
-            continue
-        cells = subgroups.count_cells(
-            targets, patients, weight, groups.codes, settings.minimum_cell
-        )
-        sample = Sample(
-            targets,
-            patients,
-            weight,
-            groups.codes,
-            settings.replicates,
-            settings.unit,
-            settings.seed,
-            cells.detail(groups),
-        )
-        yield Population(name, test.image_id, half, groups, cells, sample)
+        if name == "natural" or (weight != 1).any():
+            cells = subgroups.count_cells(targets, patients, weight, groups, settings.minimum_cell)
+            bootstrap = settings.replicates, settings.unit, settings.seed
+            sample = Sample(targets, patients, weight, groups.codes, *bootstrap, cells.detail())
+            yield Population(name, test.image_id, half, cells, sample, settings)
 
 
 def _measure(
@@ -133,12 +121,10 @@ def _measure(
     families: dict[Family, list[Run]],
     validated: dict[Family, Validation],
     pairs: list[Comparison],
-    settings: Evaluation,
-) -> dict[str, pd.DataFrame]:
-    """All tables of a population. References come first; their summaries are kept."""
-    parts: Tables = {name: [] for name in TABLE_COLUMNS}
+) -> NamedTables:
+    """Rows of all tables. Families that others are compared with come first, and are kept."""
     compared_with = {reference for _, _, reference in pairs}
-    summaries: dict[Family, FamilySummary] = {}
+    kept: dict[Family, FamilySummary] = {}
     for family in sorted(families, key=lambda family: family not in compared_with):
         log.info("measuring %s", family.name)
         runs = families[family]
@@ -149,111 +135,81 @@ def _measure(
             validated[family].cuts,
             population.sample,
             population.half,
-            settings,
+            population.settings,
         )
-        summary = _add_family(
-            parts, family, [run.seed for run in runs], result, population, settings
-        )
+        ranges = gaps.ranges(subgroups.group_measures(result.measures), population.cells)
+        constants = {**family._asdict(), "n_seeds": len(runs)}
+        for name, table in _family_tables([run.seed for run in runs], result, ranges, population):
+            yield name, table.assign(**constants)
+        summary = measurement.summarise(result, ranges)
         if family in compared_with:
-            summaries[family] = summary
+            kept[family] = summary
         else:
-            _add_comparisons(parts, family, summary, summaries, pairs, population, settings)
-    for family, summary in summaries.items():
-        _add_comparisons(parts, family, summary, summaries, pairs, population, settings)
-    return {
-        name: _adjusted(name, pd.concat(tables, ignore_index=True), population.name, settings)
-        for name, tables in parts.items()
-        if tables
-    }
+            yield from _comparisons(family, summary, kept, pairs, population)
+    for family, summary in kept.items():
+        yield from _comparisons(family, summary, kept, pairs, population)
 
 
-def _add_family(
-    parts: Tables,
-    family: Family,
+def _family_tables(
     seeds: list[int],
-    result: FamilyResult,
+    result: measurement.FamilyResult,
+    ranges: gaps.Ranges,
     population: Population,
-    settings: Evaluation,
-) -> FamilySummary:
-    """Add a family's own rows to the tables, and return what comparisons need of it."""
-    level, groups, cells = settings.confidence, population.groups, population.cells
+) -> NamedTables:
+    """A family's own rows of the tables."""
+    level, cells = population.settings.confidence, population.cells
     measures = subgroups.group_measures(result.measures)
     by_seed = subgroups.group_measures(result.seeds.measures)
-    ranges = gaps.ranges(measures, groups, cells)
     counts = measurement.everyones_counts(result, cells)
-    hidden_points = _hidden_points(cells)
+    # Curves of findings that few patients have or lack would show single images.
+    few = cells.images[:, 0] < calibration.BINS * cells.minimum
+    without_points = np.array(FINDINGS)[cells.hidden("prevalence")[:, 0] | few]
 
     def counted(table: pd.DataFrame) -> pd.DataFrame:
         finding = pd.Index(FINDINGS).get_indexer(table.finding)
         return table.assign(**{name: count[finding] for name, count in counts.items()})
 
-    def without_points(table: pd.DataFrame, points: pd.Series) -> pd.DataFrame:
-        return table[~(points & table.finding.isin(hidden_points))]
-
-    calibrated = calibration.calibration_table(result.calibration, level)
-    curve_points = curves.curve_table(result.seeds.curves)
-    tables = {
-        "metrics": [measurement.metrics_table(result, seeds, cells)],
-        "summary": [measurement.summary_table(result, cells, level)],
-        "thresholds": [
-            counted(operating_points.threshold_table(result.worth, result.seeds.cuts, level))
-        ],
-        "calibration": [counted(without_points(calibrated, calibrated.metric == "observed"))],
-        "halves": [measurement.halves_table(result)],
-        "curves": [without_points(curve_points, curve_points.curve.notna())],
-        "subgroups": [subgroups.subgroup_table(measures, groups, cells, level)],
-        "gaps": [
-            gaps.range_table(ranges, measures, groups, cells, level),
-            gaps.pair_table(measures, by_seed, groups, cells, level),
-        ],
-    }
-    for name, own in tables.items():
-        parts[name] += [table.assign(**family._asdict(), n_seeds=len(seeds)) for table in own]
-    return FamilySummary(
-        everyones_metrics(result.measures),
-        everyones_metrics(result.seeds.measures),
-        ranges,
-        result.influence,
-    )
+    yield "metrics", measurement.metrics_table(result, seeds, cells)
+    yield "summary", measurement.summary_table(result, cells, level)
+    yield "thresholds", counted(threshold_table(result.worth, result.seeds.cuts, level))
+    table = calibration.calibration_table(result.calibration, level)
+    points = (table.metric == "observed") & table.finding.isin(without_points)
+    yield "calibration", counted(table[~points])
+    yield "halves", measurement.halves_table(result)
+    table = curves.curve_table(result.seeds.curves)
+    yield "curves", table[~table.finding.isin(without_points)]
+    yield "subgroups", subgroups.subgroup_table(measures, cells, level)
+    yield "gaps", gaps.range_table(ranges, measures, cells, level)
+    yield "gaps", gaps.pair_table(measures, by_seed, cells, level)
 
 
-def _hidden_points(cells: Cells) -> list[str]:
-    """Findings that few patients have or lack, whose curves would show single images."""
-    few = cells.images[:, 0] < calibration.BINS * cells.minimum
-    return list(np.array(FINDINGS)[cells.hidden("prevalence")[:, 0] | few])
-
-
-def _add_comparisons(
-    parts: Tables,
+def _comparisons(
     family: Family,
     summary: FamilySummary,
-    summaries: dict[Family, FamilySummary],
+    references: dict[Family, FamilySummary],
     pairs: list[Comparison],
     population: Population,
-    settings: Evaluation,
-) -> None:
-    """Add a family's differences from its references, whose `summaries` are there."""
-    sample, level = population.sample, settings.confidence
+) -> NamedTables:
+    """A family's differences from its references."""
+    sample, level = population.sample, population.settings.confidence
     for kind, reference in [(kind, b) for kind, a, b in pairs if a == family]:
-        other = summaries[reference]
+        other = references[reference]
         table = comparisons.comparison_table(summary, other, sample.targets, sample.patients, level)
         names = {"model_a": family.name, "model_b": reference.name, "family": kind}
-        parts["comparisons"].append(table.assign(**names))
+        yield "comparisons", table.assign(**names)
         if kind != "loss":
             table = gaps.versus_table(summary.ranges, other.ranges, level)
-            table = table.assign(a=family.name, b=reference.name, **family._asdict())
-            parts["gaps"].append(table)
+            yield "gaps", table.assign(a=family.name, b=reference.name, **family._asdict())
 
 
-def _adjusted(
-    name: str, table: pd.DataFrame, population: str, settings: Evaluation
-) -> pd.DataFrame:
+def _adjusted(name: str, table: pd.DataFrame, population: Population) -> pd.DataFrame:
     """One table of a population, with p-values adjusted within their families of tests."""
+    method = population.settings.adjustment
     if name == "comparisons":
         table["family"] = table.family + ": " + table.metric
-        table = adjust_by_family(table, ["family"], settings.adjustment)
+        table = adjust_by_family(table, ["family"], method)
     if name == "gaps" and "p" in table:
         table["family"] = table.kind + ": " + table.attribute + ", " + table.metric
-        table = adjust_by_family(table, [*Family._fields, "family"], settings.adjustment)
+        table = adjust_by_family(table, [*Family._fields, "family"], method)
     half = " " + table.half if name == "halves" else ""
-    return table.assign(population=population + half)
+    return table.assign(population=population.name + half)

@@ -136,9 +136,9 @@ def calibration_table(calibration: Calibration, confidence: float) -> pd.DataFra
     positive = [CALIBRATION_MEASURES.index(name) for name in ("ece", "rmsce_debiased")]
     bounds = basic_interval(calibration.measures[..., positive], confidence)
     columns["low"][:, positive], columns["high"][:, positive] = bounds
-    measured = long({"finding": list(FINDINGS), "metric": list(CALIBRATION_MEASURES)}, **columns)
+    measured = long({"finding": FINDINGS, "metric": CALIBRATION_MEASURES}, **columns)
     points = long(
-        {"finding": list(FINDINGS), "bin": list(range(1, BINS + 1))},
+        {"finding": FINDINGS, "bin": list(range(1, BINS + 1))},
         metric=np.array("observed"),
         predicted=calibration.predicted[0],
         **estimate_columns(calibration.observed, confidence),

@@ -65,5 +65,5 @@ def comparison_table(
         p = delong.p_value(a.influence - b.influence, targets, patients)
         analytic[1:, METRICS.index("auc_roc")] = p[rows[1:]]
     columns = difference_columns(difference, confidence, a.by_seed[:, rows], b.by_seed[:, rows])
-    axes = {"finding": list(COMPARED_FINDINGS), "metric": list(METRICS)}
+    axes = {"finding": COMPARED_FINDINGS, "metric": METRICS}
     return long(axes, **columns, p_delong=analytic)

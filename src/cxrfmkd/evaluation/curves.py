@@ -7,6 +7,7 @@ import pandas as pd
 
 from cxrfmkd.evaluation.metrics import curve
 from cxrfmkd.runtime.longform import long
+from cxrfmkd.statistics.intervals import deviation
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 GRID = np.linspace(0, 1, 51)
@@ -41,10 +42,9 @@ def _on_grid(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np
 
 def curve_table(values: np.ndarray) -> pd.DataFrame:
     """Mean and SD over seeds, without findings of one class only. values: (seeds, 14, 2, 51)."""
-    sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
     table = long(
-        {"finding": list(FINDINGS), "curve": list(CURVES), "x": GRID.round(2).tolist()},
+        {"finding": FINDINGS, "curve": CURVES, "x": GRID.round(2).tolist()},
         y=values.mean(axis=0).round(5),
-        sd=sd.round(5),
+        sd=deviation(values).round(5),
     )
     return table[table.y.notna()]

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation.subgroups import Cells, PatientGroups, measures_of
+from cxrfmkd.evaluation.subgroups import Cells, measures_of
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.intervals import basic_interval, estimate_columns
 from cxrfmkd.statistics.multiple import standard_error, wald
@@ -30,9 +30,7 @@ Ranges = dict[tuple[str, str], np.ndarray]  # by attribute and measure, shape (r
 GroupMeasures = dict[str, np.ndarray]  # as from `subgroups.group_measures`
 
 
-def ranges(
-    measures: GroupMeasures, groups: PatientGroups, cells: Cells, centre: bool = False
-) -> Ranges:
+def ranges(measures: GroupMeasures, cells: Cells, centre: bool = False) -> Ranges:
     """Largest minus smallest value over the groups of each attribute.
 
     centre: take each group's value in the first replicate off its others, so that the groups differ
@@ -42,8 +40,8 @@ def ranges(
     """
     result: Ranges = {}
     no_finding = np.array(FINDINGS) == "No Finding"
-    for attribute in groups.divisions:
-        members = groups.of(attribute)
+    for attribute in cells.groups.divisions:
+        members = cells.groups.of(attribute)
         for name in RANGE_MEASURES:
             if name in measures_of(attribute):
                 values = shown(measures, name, cells, members)
@@ -71,7 +69,6 @@ def _range(values: np.ndarray) -> np.ndarray:
 def range_table(
     gaps: Ranges,
     measures: GroupMeasures,
-    groups: PatientGroups,
     cells: Cells,
     confidence: float,
 ) -> pd.DataFrame:
@@ -82,7 +79,7 @@ def range_table(
     """
     if not gaps:
         return pd.DataFrame()
-    noise = ranges(measures, groups, cells, centre=True)
+    noise = ranges(measures, cells, centre=True)
     values = np.stack(list(gaps.values()), axis=1)
     centred = np.stack(list(noise.values()), axis=1)[1:]
     estimate, (low, high) = values[0], basic_interval(values, confidence)
@@ -90,9 +87,9 @@ def range_table(
     with np.errstate(divide="ignore", invalid="ignore"):
         expected, square = (np.nansum(centred**k, axis=0) / count for k in (1, 2))
         p = (1 + (centred >= estimate).sum(axis=0)) / (1 + count)
-    extremes = [_extremes(measures, *key, groups, cells) for key in gaps]
+    extremes = [_extremes(measures, *key, cells) for key in gaps]
     table = long(
-        {"attribute,metric": list(gaps), "finding": list(FINDINGS)},
+        {"attribute,metric": list(gaps), "finding": FINDINGS},
         kind=np.array("range"),
         estimate=estimate,
         low=low,
@@ -106,18 +103,16 @@ def range_table(
     return _without_other_underdiagnosis(table)
 
 
-def _extremes(
-    measures: GroupMeasures, attribute: str, name: str, groups: PatientGroups, cells: Cells
-) -> list[list]:
+def _extremes(measures: GroupMeasures, attribute: str, name: str, cells: Cells) -> list[list]:
     """Names of the groups with the largest and smallest value, two lists of length f.
 
     Blank for gaps that combine measures.
     """
     if name not in measures:
         return [[None] * len(FINDINGS)] * 2
-    members = groups.of(attribute)
+    members = cells.groups.of(attribute)
     values = shown(measures, name, cells, members)[0]
-    names = np.array([groups.names[i] for i in members], object)
+    names = np.array([cells.groups.names[i] for i in members], object)
     extremes = []
     for sign in (1, -1):
         extreme = names[np.where(np.isnan(values), -np.inf, sign * values).argmax(axis=1)]
@@ -134,7 +129,6 @@ def _without_other_underdiagnosis(table: pd.DataFrame) -> pd.DataFrame:
 def pair_table(
     measures: GroupMeasures,
     by_seed: GroupMeasures,
-    groups: PatientGroups,
     cells: Cells,
     confidence: float,
 ) -> pd.DataFrame:
@@ -143,7 +137,7 @@ def pair_table(
     by_seed: the measures of each seed's model on the sample itself, each of shape (seeds, f,
     groups).
     """
-    pairs = [pair for attribute in groups.divisions for pair in _pairs(attribute, groups, cells)]
+    pairs = [pair for attribute in cells.groups.divisions for pair in _pairs(attribute, cells)]
     if not pairs:
         return pd.DataFrame()
     a, b = map(list, zip(*pairs, strict=True))
@@ -154,17 +148,19 @@ def pair_table(
         )
         for part in (measures, by_seed)
     )
-    about = [(groups.attributes[i], groups.names[i], groups.names[j]) for i, j in pairs]
+    about = [
+        (cells.groups.attributes[i], cells.groups.names[i], cells.groups.names[j]) for i, j in pairs
+    ]
     return long(
-        {"metric": list(PAIR_MEASURES), "finding": list(FINDINGS), "attribute,a,b": about},
+        {"metric": PAIR_MEASURES, "finding": FINDINGS, "attribute,a,b": about},
         kind=np.array("difference"),
         **estimate_columns(difference, confidence),
         p=wald(difference[0], standard_error(difference[1:]), seeds),
     )
 
 
-def _pairs(attribute: str, groups: PatientGroups, cells: Cells) -> list[tuple[int, int]]:
-    members = groups.of(attribute)
+def _pairs(attribute: str, cells: Cells) -> list[tuple[int, int]]:
+    members = cells.groups.of(attribute)
     if len(members) <= ALL_PAIRS_UP_TO:
         return list(combinations(members, 2))
     size = cells.patients.max(axis=0)
@@ -181,6 +177,6 @@ def versus_table(gaps: Ranges, reference: Ranges, confidence: float) -> pd.DataF
     if not keys:
         return pd.DataFrame()
     difference = np.stack([gaps[key] - reference[key] for key in keys], axis=1)
-    axes: dict[str, list] = {"attribute,metric": keys, "finding": list(FINDINGS)}
+    axes = {"attribute,metric": keys, "finding": FINDINGS}
     columns = estimate_columns(difference, confidence)
     return _without_other_underdiagnosis(long(axes, kind=np.array("versus"), **columns))

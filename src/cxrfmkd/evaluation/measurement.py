@@ -12,6 +12,8 @@ import pandas as pd
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.evaluation import calibration, curves, operating_points
 from cxrfmkd.evaluation.bootstrap import Sample, seed_shares
+from cxrfmkd.evaluation.comparisons import FamilySummary
+from cxrfmkd.evaluation.gaps import Ranges
 from cxrfmkd.evaluation.metrics import (
     FINDINGS_AND_AVERAGES,
     metrics_of,
@@ -21,7 +23,7 @@ from cxrfmkd.evaluation.metrics import (
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
-from cxrfmkd.statistics.intervals import estimate_columns, percentile_interval
+from cxrfmkd.statistics.intervals import deviation, estimate_columns, percentile_interval
 from cxrfmkd.statistics.ranking import Measures
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
@@ -133,6 +135,12 @@ def everyones_metrics(measures: Measures) -> np.ndarray:
     return with_averages(np.moveaxis(measures.metrics[..., 0], -2, -1))
 
 
+def summarise(result: FamilyResult, ranges: Ranges) -> FamilySummary:
+    """What comparisons need of a family; ranges: from `gaps.ranges`."""
+    metrics, by_seed = map(everyones_metrics, (result.measures, result.seeds.measures))
+    return FamilySummary(metrics, by_seed, ranges, result.influence)
+
+
 def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.DataFrame:
     """Metrics of every seed, of findings and their averages, with intervals over patients."""
     own = result.seeds
@@ -143,17 +151,14 @@ def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.Da
 def summary_table(result: FamilyResult, cells: Cells, confidence: float) -> pd.DataFrame:
     """Mean and SD over seeds, with intervals over patients and seeds."""
     columns = estimate_columns(everyones_metrics(result.measures), confidence)
-    seeds = everyones_metrics(result.seeds.measures)
-    columns["sd"] = seeds.std(axis=0, ddof=1) if len(seeds) > 1 else columns["estimate"] * np.nan
+    columns["sd"] = deviation(everyones_metrics(result.seeds.measures))
     return _with_counts(result, cells, {}, columns).rename(columns={"estimate": "mean"})
 
 
 def halves_table(result: FamilyResult) -> pd.DataFrame:
     """Mean over seeds of the averages over findings, in each of HALVES (column `half`)."""
     means = with_averages(result.seeds.halves.mean(axis=0))[:, len(FINDINGS) :]
-    return long(
-        {"half": list(HALVES), "finding": list(GROUPS), "metric": list(METRICS)}, mean=means
-    )
+    return long({"half": HALVES, "finding": list(GROUPS), "metric": METRICS}, mean=means)
 
 
 def _with_counts(
@@ -172,7 +177,7 @@ def _with_counts(
         "prevalence": np.r_[counts["prevalence"], blank],
         "undefined": np.r_[undefined, n_undefined].astype(int),
     }
-    rows = axes | {"finding": list(FINDINGS_AND_AVERAGES), "metric": list(METRICS)}
+    rows = axes | {"finding": FINDINGS_AND_AVERAGES, "metric": METRICS}
     return long(rows, **columns, **{name: number[:, None] for name, number in numbers.items()})
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import estimate_columns
+from cxrfmkd.statistics.intervals import deviation, estimate_columns
 from cxrfmkd.statistics.ranking import Measures
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -48,13 +48,11 @@ def threshold_table(values: np.ndarray, cuts: np.ndarray, confidence: float) -> 
     shape (seeds, 14, rules), logits; shown as probabilities, their mean and SD over seeds. Rules
     without a threshold are left out.
     """
-    called, seeds = probabilities(cuts), len(cuts)
-    sd = called.std(axis=0, ddof=1) if seeds > 1 else called[0] * np.nan
-    axes = {"finding": FINDINGS, "rule": THRESHOLD_RULES, "metric": THRESHOLD_MEASURES}
+    called = probabilities(cuts)
     table = long(
-        {name: list(values) for name, values in axes.items()},
+        {"finding": FINDINGS, "rule": THRESHOLD_RULES, "metric": THRESHOLD_MEASURES},
         threshold=called.mean(axis=0)[..., None],
-        threshold_sd=sd[..., None],
+        threshold_sd=deviation(called)[..., None],
         **estimate_columns(values, confidence),
     )
     return table[table.threshold.notna()]

@@ -111,6 +111,7 @@ class Cells:
     without_finding: of those images with target 1 or 0. minimum: fewer patients are a small cell.
     """
 
+    groups: PatientGroups
     images: np.ndarray
     positives: np.ndarray
     patients: np.ndarray
@@ -127,30 +128,28 @@ class Cells:
             counts.append(self.without_finding)
         return np.any([count < self.minimum for count in counts], axis=0)
 
-    def hidden_counts(self, groups: PatientGroups) -> tuple[np.ndarray, np.ndarray]:
+    def hidden_counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Whether the number of images and patients, and that of positives, is left blank.
 
         Small ones are, and the next smallest of an attribute where one would follow from the total.
         """
         fewest = np.minimum(self.with_finding, self.without_finding)
-        images = small(self.patients, self.minimum)
-        positives = small(self.with_finding, self.minimum) | small(
-            self.without_finding, self.minimum
+        images, positives, negatives = (
+            small(count, self.minimum)
+            for count in (self.patients, self.with_finding, self.without_finding)
         )
-        for attribute in groups.divisions:
-            members, totals = groups.of(attribute), groups.totals(attribute)
-            for k in range(len(images)):
-                images[k, members] = with_complements(
-                    images[k, members], self.patients[k, members], *totals
-                )
-                positives[k, members] = with_complements(
-                    positives[k, members] | images[k, members], fewest[k, members], *totals
-                )
+        positives |= negatives
+        for attribute in self.groups.divisions:
+            own, totals = self.groups.of(attribute), self.groups.totals(attribute)
+            for k in range(len(FINDINGS)):
+                images[k, own] = with_complements(images[k, own], self.patients[k, own], *totals)
+                positives[k, own] |= images[k, own]
+                positives[k, own] = with_complements(positives[k, own], fewest[k, own], *totals)
         return images | (self.patients < self.minimum), positives | self.hidden("prevalence")
 
-    def detail(self, groups: PatientGroups) -> np.ndarray:
+    def detail(self) -> np.ndarray:
         """How much of each group must be measured, for `bootstrap.Sample`; (f, groups)."""
-        crossed = np.array([CROSSING in attribute for attribute in groups.attributes])
+        crossed = [CROSSING in attribute for attribute in self.groups.attributes]
         detail = np.where(crossed, AREAS, EVERYTHING)
         detail = np.where(self.hidden("auc_roc"), RATES, detail)
         detail = np.where(self.hidden("tpr") & self.hidden("fpr"), NOTHING, detail)
@@ -159,22 +158,25 @@ class Cells:
 
 
 def count_cells(
-    targets: np.ndarray, patients: np.ndarray, weights: np.ndarray, codes: np.ndarray, minimum: int
+    targets: np.ndarray,
+    patients: np.ndarray,
+    weights: np.ndarray,
+    groups: PatientGroups,
+    minimum: int,
 ) -> Cells:
-    """Count. targets: (n, f); patients, weights: (n,); codes: as of `PatientGroups`."""
-    n_groups, patient = int(codes.max()) + 1, pd.factorize(patients)[0]
-    images = np.zeros((3, targets.shape[1], n_groups), np.int64)
-    people = np.zeros_like(images)
+    """Count. targets: (n, 14); patients, weights: (n,)."""
+    n_groups, patient = len(groups.names), pd.factorize(patients)[0]
+    n_images = np.zeros((3, targets.shape[1], n_groups), np.int64)
+    n_patients = np.zeros_like(n_images)
     for k, labels in enumerate(targets.T):
         known = (weights > 0) & ~np.isnan(labels)
         for i, counted in enumerate((known, known & (labels > 0), known & (labels == 0))):
-            for division in codes.T:
+            for division in groups.codes.T:
                 cell = np.where(counted, division, -1)
-                images[i, k] += np.bincount(cell[cell >= 0], minlength=n_groups)
-                people[i, k] += patients_per_cell(cell, patient, n_groups)
-    all_images, positives, _ = images
-    all_patients, with_finding, without = people
-    return Cells(all_images, positives, all_patients, with_finding, without, minimum)
+                n_images[i, k] += np.bincount(cell[cell >= 0], minlength=n_groups)
+                n_patients[i, k] += patients_per_cell(cell, patient, n_groups)
+    every, with_finding, without_finding = n_patients
+    return Cells(groups, n_images[0], n_images[1], every, with_finding, without_finding, minimum)
 
 
 def group_measures(measures: Measures) -> dict[str, np.ndarray]:
@@ -215,13 +217,13 @@ def relative(values: np.ndarray, groups: PatientGroups) -> np.ndarray:
 
 
 def subgroup_table(
-    measures: dict[str, np.ndarray], groups: PatientGroups, cells: Cells, confidence: float
+    measures: dict[str, np.ndarray], cells: Cells, confidence: float
 ) -> pd.DataFrame:
     """Every measure of every finding and group, with intervals and relative differences.
 
     measures: as from `group_measures`, the sample itself first.
     """
-    counts = _counts(measures["prevalence"][0], groups, cells)
+    groups, counts = cells.groups, _counts(measures["prevalence"][0], cells)
     members: dict[tuple[str, ...], list[int]] = {}
     for i, attribute in enumerate(groups.attributes):
         members.setdefault(measures_of(attribute), []).append(i)
@@ -237,7 +239,7 @@ def subgroup_table(
                 percent[:, k] = list(columns.values())
         about = [(groups.attributes[i], groups.names[i]) for i in own]
         table = long(
-            {"metric": list(names), "finding": list(FINDINGS), "attribute,group": about},
+            {"metric": names, "finding": FINDINGS, "attribute,group": about},
             **estimate_columns(values[..., own], confidence),
             **dict(zip(RELATIVE_COLUMNS, percent[..., own], strict=True)),
             suppressed=hidden[..., own],
@@ -247,9 +249,9 @@ def subgroup_table(
     return pd.concat(tables, ignore_index=True)
 
 
-def _counts(prevalence: np.ndarray, groups: PatientGroups, cells: Cells) -> dict[str, np.ndarray]:
+def _counts(prevalence: np.ndarray, cells: Cells) -> dict[str, np.ndarray]:
     """What the numbers rest on, (f, groups); blank where small or telling a small one."""
-    images, positives = cells.hidden_counts(groups)
+    images, positives = cells.hidden_counts()
     return {
         "n": np.where(images, np.nan, cells.images),
         "patients": np.where(images, np.nan, cells.patients),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
 
-def long(axes: dict[str, list], **columns: np.ndarray) -> pd.DataFrame:
+def long(axes: Mapping[str, Sequence], **columns: np.ndarray) -> pd.DataFrame:
     """One row per combination of the axes' names, in order, with one column per array.
 
     axes: name of each axis -> names along it; tuples make as many columns, named by the axis's
@@ -23,8 +25,3 @@ def long(axes: dict[str, list], **columns: np.ndarray) -> pd.DataFrame:
             filled[part] = np.broadcast_to(along, shape).ravel()
     filled |= {name: np.broadcast_to(values, shape).ravel() for name, values in columns.items()}
     return pd.DataFrame(filled)
-
-
-def stamped(table: pd.DataFrame, **constants: object) -> pd.DataFrame:
-    """`table` with further columns that have one value each."""
-    return table.assign(**constants)

@@ -33,6 +33,11 @@ def estimate_columns(values: np.ndarray, confidence: float) -> dict[str, np.ndar
     return {"estimate": values[0], "low": low, "high": high}
 
 
+def deviation(values: np.ndarray) -> np.ndarray:
+    """Standard deviation over the first axis, such as seeds; NaN for one alone."""
+    return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
+
+
 def basic_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Basic bootstrap interval of a quantity that cannot be negative; values[0] is the estimate.
 
