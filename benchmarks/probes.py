@@ -20,7 +20,8 @@ from sklearn.linear_model import LogisticRegression
 
 from cxrfmkd.networks.devices import pick_device
 from cxrfmkd.networks.network import Network
-from cxrfmkd.probing.probes import Sample, patient_counts, train_heads
+from cxrfmkd.probing.heads import LabelledInputs
+from cxrfmkd.probing.probes import patient_counts, train_heads
 from cxrfmkd.study.settings import Probe
 
 SIZES = {"train": 76, "val": 13, "test": 38}
@@ -51,7 +52,7 @@ def family(device: torch.device) -> dict:
 
     def heads(epochs: int, features: dict) -> list:
         samples = [
-            Sample(features[name], targets[name], np.arange(len(targets[name])))
+            LabelledInputs(features[name], targets[name], np.arange(len(targets[name])))
             for name in ("train", "val")
         ]
         return train_heads(*samples, SEEDS, Probe(protocol="thesis", epochs=epochs), device)
@@ -99,7 +100,7 @@ def converged(device: torch.device, n: int = 1500, width: int = 200) -> dict:
     inputs = random.normal(size=(n, width)) @ random.normal(size=(width, width)) / width**0.5
     scores = inputs @ random.normal(size=(width, 14)) * 0.3 - 1
     targets = (scores + random.logistic(size=scores.shape) > 0).astype("f4")
-    sample = Sample(inputs.astype("f4"), targets, np.arange(n))
+    sample = LabelledInputs(inputs.astype("f4"), targets, np.arange(n))
     heads, ours = timed(
         lambda: train_heads(sample, sample, SEEDS, Probe(l2=L2, bootstrap=True), device), device
     )

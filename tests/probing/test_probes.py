@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 
 from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.probing.logistic import principal_axes, solve
-from cxrfmkd.probing.probes import Sample, patient_counts, train_heads
+from cxrfmkd.probing.heads import LabelledInputs
+from cxrfmkd.probing.probes import patient_counts, train_heads
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Labels, Probe
@@ -33,15 +34,15 @@ def made(n: int, width: int, findings: int = 14, seed: int = 0, noise: float = 1
     scores = inputs @ truth - np.linspace(0, 2, findings)
     targets = scores + noise * random.logistic(size=scores.shape) > 0
     scales = np.geomspace(0.1, 10, width)
-    return Sample(
+    return LabelledInputs(
         (inputs * scales + 5 * scales).astype(np.float32),
         targets.astype(np.float32),
         np.array([f"p{i // 2}" for i in range(n)]),
     )
 
 
-def part(sample: Sample, rows) -> Sample:
-    return Sample(sample.inputs[rows], sample.targets[rows], sample.patients[rows])
+def part(sample: LabelledInputs, rows) -> LabelledInputs:
+    return LabelledInputs(sample.inputs[rows], sample.targets[rows], sample.patients[rows])
 
 
 def relative(found: np.ndarray, expected: np.ndarray) -> float:
@@ -156,7 +157,7 @@ def test_without_bootstrap_every_seed_has_the_one_optimum_on_all_patients():
     np.testing.assert_allclose(heads[0].head(train.inputs)[:, 3], expected, atol=2e-3)
 
 
-def plain_loop(train: Sample, val: Sample, seed: int, settings: Probe):
+def plain_loop(train: LabelledInputs, val: LabelledInputs, seed: int, settings: Probe):
     """The thesis's probe of one seed as anyone would write it: the oracle of the batched one."""
     torch.manual_seed(seed)
     head = torch.nn.Linear(train.inputs.shape[1], 14).double()
@@ -268,7 +269,7 @@ def test_validation_without_any_label_is_refused():
         train_heads(part(train, slice(0)), made(10, 3), [1], Probe(), "cpu")
 
 
-def table(sample: Sample, split: str) -> tuple[pd.DataFrame, KeyedArray]:
+def table(sample: LabelledInputs, split: str) -> tuple[pd.DataFrame, KeyedArray]:
     records = pd.DataFrame(sample.targets, columns=list(FINDINGS))
     ids = [f"{split}{i}" for i in range(len(records))]
     records.insert(0, "image_id", ids)
@@ -281,7 +282,9 @@ def test_shuffled_feature_array_gives_the_same_head_bit_for_bit():
     order = np.random.default_rng(0).permutation(90)
     index = features.index.iloc[order].reset_index(drop=True)
     shuffled = KeyedArray(features.data[order], index, name="shuffled")
-    samples = [Sample.of(records, HeadInput(array), Labels()) for array in (features, shuffled)]
+    samples = [
+        LabelledInputs.of(records, HeadInput(array), Labels()) for array in (features, shuffled)
+    ]
     first, second = (train_heads(s, made(40, 7), [1], Probe(), "cpu")[0] for s in samples)
     np.testing.assert_array_equal(first.head.weight, second.head.weight)
     np.testing.assert_array_equal(first.head.bias, second.head.bias)
@@ -291,10 +294,10 @@ def test_missing_image_and_broken_feature_are_errors():
     records, features = table(made(30, 4), "train")
     lacking = KeyedArray(features.data[1:], features.index.iloc[1:], name="features")
     with pytest.raises(InputError, match="1 of 30 images are not in it"):
-        Sample.of(records, HeadInput(lacking), Labels())
+        LabelledInputs.of(records, HeadInput(lacking), Labels())
     features.data[3, 2] = np.inf
     with pytest.raises(InputError, match=r"1 images have features that are not finite \(rows 3"):
-        Sample.of(records, HeadInput(features), Labels())
+        LabelledInputs.of(records, HeadInput(features), Labels())
 
 
 def test_view_through_a_projection_is_the_projection_of_the_features():

@@ -2,21 +2,29 @@
 
 Every column of the problem is one regression (a seed's weights, a penalty, a finding). All of them
 share the two products with the feature matrix that an iteration costs, so 280 cost little more than
-a few. The features
-are first rotated to their principal axes, where the Hessian at the start is nearly diagonal: L-BFGS
-with that diagonal as its first metric (Nocedal & Wright 2006, algorithm 7.4) then needs some tens
-of iterations.
+a few. The features are first rotated to their principal axes, where the Hessian at the start is
+nearly diagonal: L-BFGS with that diagonal as its first metric (Nocedal & Wright 2006, algorithm
+7.4) then needs some tens of iterations.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 MEMORY = 10
 TOLERANCE = {torch.float32: 1e-8, torch.float64: 1e-14}
+
+
+class Step(NamedTuple):
+    """A step of L-BFGS, (r + 1, columns), the gradient's change, and 1 / their product or 0."""
+
+    move: Tensor
+    change: Tensor
+    inverse: Tensor
 
 
 @dataclass(frozen=True)
@@ -39,8 +47,7 @@ class Solution:
 def solve(
     features: Tensor, targets: Tensor, weights: Tensor, penalties: Tensor, limit: int = 300
 ) -> Solution:
-    """Minimise, for each column k, sum_i w_ik bce(x_i . a_k + b_k, y_ik) / sum_i w_ik + penalty_k /
-    2 |a_k|^2.
+    """Minimise sum_i w_ik bce(x_i . a_k + b_k, y_ik) / sum_i w_ik + penalty_k / 2 |a_k|^2 for each k.
 
     features: (n, F) float32 or float64, centred (standardised, as a rule); targets: (n, columns), 0
     or 1, anything where the weight is 0; weights: (n, columns), >= 0; penalties: (columns,), > 0.
@@ -49,12 +56,9 @@ def solve(
     scikit-learn's LogisticRegression has C = 1 / (penalty * sum_i w_ik).
     """
     columns = targets.shape[1]
-    total = weights.sum(0)
-    positive = (weights * targets).sum(0)
-    prior = (positive + 0.5) / (total + 1)
-    constant = (positive <= 0) | (positive >= total)
+    total, positive = weights.sum(0), (weights * targets).sum(0)
+    constant, bias = class_priors(total, positive)
     weight = features.new_zeros(columns, features.shape[1])
-    bias = torch.logit(prior)
     iterations = torch.zeros(columns, dtype=torch.int64)
     converged = torch.ones(columns, dtype=torch.bool)
     solvable = torch.nonzero(~constant).flatten()
@@ -72,13 +76,21 @@ def solve(
     return Solution(weight, bias, iterations, converged, constant)
 
 
-def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotate centred features to their principal axes: (scores (n, r), basis (F, r)), features =
-    scores @ basis.T.
+def class_priors(total: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether each column has one class only, and the log-odds of its smoothed prior, (columns,).
 
-    The basis is orthonormal, so an L2 penalty means the same before and after. With fewer rows than
-    features only the r <= n directions that the rows span are kept, since the penalised solution
-    lies in them.
+    total, positive: weight of all rows, and of those of class 1.
+    """
+    constant = (positive <= 0) | (positive >= total)
+    return constant, torch.logit((positive + 0.5) / (total + 1))
+
+
+def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (n, r) of centred features (n, F) on their principal axes, the basis (F, r).
+
+    The features are scores @ basis.T. The basis is orthonormal, so an L2 penalty means the same
+    before and after. With fewer rows than features only the r <= n directions that the rows span
+    are kept, since the penalised solution lies in them.
     """
     n, width = features.shape
     if n >= width:
@@ -91,8 +103,19 @@ def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
     return (left * scale).to(features.dtype), (wide.T @ left / scale).to(features.dtype)
 
 
-def _lbfgs(scores, targets, weights, penalties, share, limit) -> tuple[Tensor, Tensor, Tensor]:
-    """Coefficients (r + 1, columns), the bias last; iterations and whether each column converged."""
+def _lbfgs(
+    scores: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    penalties: Tensor,
+    share: Tensor,
+    limit: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Coefficients (r + 1, columns), the bias last; iterations and whether each column converged.
+
+    weights: of each column, with sum 1; share: of the weight that is of class 1. Columns that have
+    converged are taken out, so that the others cost less.
+    """
     scores = torch.cat([scores, scores.new_ones(len(scores), 1)], 1)
     columns = targets.shape[1]
     penalty = penalties.expand(scores.shape[1], columns).clone()
@@ -101,11 +124,11 @@ def _lbfgs(scores, targets, weights, penalties, share, limit) -> tuple[Tensor, T
     theta = torch.zeros_like(metric)
     theta[-1] = torch.logit(share)
     result, iterations = theta.clone(), torch.full((columns,), limit)
-    reached = torch.zeros(columns, dtype=torch.bool)
+    converged = torch.zeros(columns, dtype=torch.bool)
     logits = theta[-1].expand(len(scores), -1)
     gradient = scores.T @ (weights * (torch.sigmoid(logits) - targets)) + penalty * theta
     active = torch.arange(columns, device=scores.device)
-    steps: list[tuple[Tensor, Tensor, Tensor]] = []
+    steps: list[Step] = []
     for iteration in range(limit):
         direction = -_inverse_hessian(gradient, steps, metric)
         left_to_gain = -(gradient * direction).sum(0) / 2
@@ -114,60 +137,61 @@ def _lbfgs(scores, targets, weights, penalties, share, limit) -> tuple[Tensor, T
             done = active[~going]
             result[:, done] = theta[:, ~going]
             iterations[done.cpu()] = iteration
-            reached[done.cpu()] = True
+            converged[done.cpu()] = True
             if not going.any():
-                return result, iterations, reached
+                return result, iterations, converged
+            state = active, theta, gradient, direction, penalty, metric, logits, targets, weights
             active, theta, gradient, direction, penalty, metric, logits, targets, weights = (
-                tensor[..., going]
-                for tensor in (
-                    active,
-                    theta,
-                    gradient,
-                    direction,
-                    penalty,
-                    metric,
-                    logits,
-                    targets,
-                    weights,
-                )
+                tensor[..., going] for tensor in state
             )
-            steps = [tuple(part[..., going] for part in step) for step in steps]
-        length, logits, residual = _search(
+            steps = [Step(*(tensor[..., going] for tensor in step)) for step in steps]
+        length, logits, residual = _line_search(
             logits, scores @ direction, theta, direction, targets, weights, penalty
         )
-        step = length * direction
-        theta = theta + step
-        fresh = scores.T @ residual + penalty * theta
-        change = fresh - gradient
-        bend = (step * change).sum(0)
-        steps = [*steps[1 - MEMORY :], (step, change, torch.where(bend > 0, 1 / bend, 0))]
-        gradient = fresh
+        move = length * direction
+        theta = theta + move
+        new_gradient = scores.T @ residual + penalty * theta
+        change = new_gradient - gradient
+        curvature = (move * change).sum(0)
+        inverse = torch.where(curvature > 0, 1 / curvature, 0)
+        steps = [*steps[1 - MEMORY :], Step(move, change, inverse)]
+        gradient = new_gradient
     result[:, active] = theta
-    return result, iterations, reached
+    return result, iterations, converged
 
 
-def _inverse_hessian(gradient: Tensor, steps: list, metric: Tensor) -> Tensor:
+def _inverse_hessian(gradient: Tensor, steps: list[Step], metric: Tensor) -> Tensor:
     """L-BFGS's two-loop product of the inverse Hessian with the gradient, for all columns."""
-    product, shares = gradient.clone(), []
-    for step, change, inverse in reversed(steps):
-        share = inverse * (step * product).sum(0)
-        product -= share * change
-        shares.append(share)
+    product, factors = gradient.clone(), []
+    for step in reversed(steps):
+        factor = step.inverse * (step.move * product).sum(0)
+        product -= factor * step.change
+        factors.append(factor)
     if steps:
-        step, change, inverse = steps[-1]
-        stretch = (step * change).sum(0) / (change * metric * change).sum(0)
+        move, change, inverse = steps[-1]
+        stretch = (move * change).sum(0) / (change * metric * change).sum(0)
         product *= torch.where(inverse > 0, stretch, 1)
     product *= metric
-    for (step, change, inverse), share in zip(steps, reversed(shares), strict=True):
-        product += step * (share - inverse * (change * product).sum(0))
+    for step, factor in zip(steps, reversed(factors), strict=True):
+        product += step.move * (factor - step.inverse * (step.change * product).sum(0))
     return product
 
 
-def _search(logits, slope, theta, direction, targets, weights, penalty, tries: int = 12):
+def _line_search(
+    logits: Tensor,
+    slope: Tensor,
+    theta: Tensor,
+    direction: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    penalty: Tensor,
+    tries: int = 12,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Step length at which each column's derivative along the direction has fallen to a tenth.
 
-    Newton's method on the (convex) line, kept between the ends of the bracket found so far.
-    Returns the lengths (columns,), the logits there and the weighted residuals there, (n, columns).
+    Newton's method on the (convex) line, kept within the bracket so far. slope: (n, columns), how
+    the logits change along the direction. Returns the lengths (columns,), and the logits and the
+    weighted residuals at their ends, (n, columns).
     """
     stretch = (penalty * direction * direction).sum(0)
     pull = (penalty * theta * direction).sum(0)
@@ -175,8 +199,8 @@ def _search(logits, slope, theta, direction, targets, weights, penalty, tries: i
     length = torch.ones_like(start)
     low, high = torch.zeros_like(start), torch.full_like(start, torch.inf)
     for attempt in range(tries):
-        there = logits + length * slope
-        chance = torch.sigmoid(there)
+        end = logits + length * slope
+        chance = torch.sigmoid(end)
         residual = weights * (chance - targets)
         first = (residual * slope).sum(0) + pull + length * stretch
         enough = first.abs() <= 0.1 * start.abs()
@@ -185,8 +209,8 @@ def _search(logits, slope, theta, direction, targets, weights, penalty, tries: i
         second = (weights * chance * (1 - chance) * slope.square()).sum(0) + stretch
         low = torch.where(first < 0, length, low)
         high = torch.where(first < 0, high, length)
-        better = length - first / second
-        inside = (better > low) & (better < high)
+        newton = length - first / second
+        inside = (newton > low) & (newton < high)
         halfway = torch.where(high.isinf(), 2 * length, (low + high) / 2)
-        length = torch.where(enough, length, torch.where(inside, better, halfway))
-    return length, there, residual
+        length = torch.where(enough, length, torch.where(inside, newton, halfway))
+    return length, end, residual

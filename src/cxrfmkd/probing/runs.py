@@ -12,11 +12,10 @@ from cxrfmkd.datasets import records
 from cxrfmkd.datasets.records import read_records
 from cxrfmkd.networks.devices import device_name, pick_device
 from cxrfmkd.networks.layers import HeadInput, Linear
-from cxrfmkd.probing.heads import one_each, predictions, write_run
-from cxrfmkd.probing.probes import Probed, Sample, train_heads
+from cxrfmkd.probing.heads import LabelledInputs, check_runs, one_per_run, write_run
+from cxrfmkd.probing.probes import train_heads
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Labels, Probe
 
 log = logging.getLogger(__name__)
@@ -43,55 +42,38 @@ def train_runs(
 
     spec: `model`, `seeds`, `labels`, `probe`, and whatever else identifies the runs; features,
     projection: keyed arrays and files of weights (or none), one for all seeds or one for each;
-    tables: records of `train`,
-    `val` and `test`; runs: a folder per seed. The test records are looked at when every head is
-    final.
+    tables: records of `train`, `val` and `test`; runs: a folder per seed. Test records are not
+    looked at before the heads are final.
     """
-    settings, labels, seeds = (
-        Probe.from_spec(spec["probe"]),
-        Labels.from_spec(spec["labels"]),
-        spec["seeds"],
-    )
-    if len(runs) != len(seeds):
-        raise InputError(f"{len(runs)} run folders for {len(seeds)} seeds. Name one for each.")
+    settings, labels = Probe.from_spec(spec["probe"]), Labels.from_spec(spec["labels"])
+    seeds = spec["seeds"]
+    check_runs(runs, seeds)
     tables = {name: records.present(table, *features) for name, table in tables.items()}
-    arrays = one_each("feature arrays", features, runs)
-    layers = one_each("projections", projection or [None], runs)
-    pairs = [(array.name, layer) for array, layer in zip(arrays, layers, strict=True)]
+    arrays = one_per_run("feature arrays", features, runs)
+    layers = one_per_run("projections", projection or [None], runs)
+    inputs = [(array.name, layer) for array, layer in zip(arrays, layers, strict=True)]
     device = pick_device()
-    for pair in dict.fromkeys(pairs):
+    for distinct in dict.fromkeys(inputs):
         started = provenance.now()
-        members = [number for number, other in enumerate(pairs) if other == pair]
-        layer = Linear.load(pair[1], "projection") if pair[1] else None
+        members = [number for number, other in enumerate(inputs) if other == distinct]
+        layer = Linear.load(distinct[1], "projection") if distinct[1] else None
         head_input = HeadInput(arrays[members[0]], layer)
-        samples = [Sample.of(tables[name], head_input, labels) for name in ("train", "val")]
-        heads = train_heads(*samples, [seeds[number] for number in members], settings, device)
-        for number, probed in zip(members, heads, strict=True):
-            facts = {"spec": spec, "started": started, "device": device_name(device)}
-            _write(runs[number], probed, head_input, tables, facts)
-
-
-def _write(
-    folder: Path,
-    probed: Probed,
-    head_input: HeadInput,
-    tables: dict[str, pd.DataFrame],
-    facts: dict,
-) -> None:
-    for note in ("constant", "not_converged"):
-        if probed.notes.get(note):
-            log.warning("seed %d, %s: %s", probed.seed, note, ", ".join(probed.notes[note]))
-    trained = probed.head.weight.size + probed.head.bias.size
-    layer = head_input.projection
-    fixed = layer.weight.size + layer.bias.size if layer else 0
-    run = facts | {
-        "seed": probed.seed,
-        "finished": provenance.now(),
-        "versions": provenance.versions(),
-        "best": probed.best,
-        "parameters": {"trainable": trained, "total": trained + fixed},
-        **probed.notes,
-    }
-    predicted = predictions(probed.head, head_input, val=tables["val"], test=tables["test"])
-    about = {"architecture": "linear", "seed": str(probed.seed)}
-    write_run(folder, probed.head, probed.history, predicted, run, about)
+        train, val = (LabelledInputs.of(tables[n], head_input, labels) for n in ("train", "val"))
+        heads = train_heads(train, val, [seeds[number] for number in members], settings, device)
+        for number, trained in zip(members, heads, strict=True):
+            for note in ("constant", "not_converged"):
+                if findings := trained.notes.get(note):
+                    log.warning("seed %d, %s: %s", trained.seed, note, ", ".join(findings))
+            write_run(
+                runs[number],
+                trained.head,
+                head_input,
+                tables,
+                trained.history,
+                spec=spec,
+                seed=trained.seed,
+                started=started,
+                device=device_name(device),
+                best=trained.best,
+                **trained.notes,
+            )
