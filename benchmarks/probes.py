@@ -1,5 +1,4 @@
-"""Linear probes: the thesis's way (the network runs over every image in every epoch of every seed)
-and ours.
+"""Linear probes: the thesis's way (the network runs over every image in every epoch) and ours.
 
 Both see the same slice of images, a thousandth of CheXpert's sizes. The thesis's way is run for one
 epoch of one seed and multiplied by 20 epochs and 5 seeds, plus one prediction of the test part a
@@ -44,10 +43,10 @@ def family(device: torch.device) -> dict:
         for name, n in SIZES.items()
     }
     targets = {name: (random.random((n, 14)) < 0.3).astype("f4") for name, n in SIZES.items()}
-    seen(network, images["val"], device)  # warm up
+    extract(network, images["val"], device)  # warm up
 
     plain, epoch = timed(lambda: one_epoch(network, images, targets, SEEDS[0], device), device)
-    _, test = timed(lambda: seen(network, images["test"], device), device)
+    _, test = timed(lambda: extract(network, images["test"], device), device)
     baseline = len(SEEDS) * (EPOCHS * epoch + test)
 
     def heads(epochs: int, features: dict) -> list:
@@ -57,15 +56,16 @@ def family(device: torch.device) -> dict:
         ]
         return train_heads(*samples, SEEDS, Probe(protocol="thesis", epochs=epochs), device)
 
-    def whole_family() -> dict:
+    def all_seeds() -> dict:
         features = {
-            name: seen(network, part, device).cpu().numpy() for name, part in images.items()
+            name: extract(network, images_of_part, device).cpu().numpy()
+            for name, images_of_part in images.items()
         }
-        for probed in heads(EPOCHS, features):
-            probed.head(features["test"])
+        for trained in heads(EPOCHS, features):
+            trained.head(features["test"])
         return features
 
-    features, ours = timed(whole_family, device)
+    features, ours = timed(all_seeds, device)
     np.testing.assert_allclose(heads(1, features)[0].head.weight, plain, atol=1e-4)
     return row(
         f"linear probe on images, {len(SEEDS)} seeds", baseline, ours, 50, SIZES["train"], device
@@ -77,20 +77,22 @@ def one_epoch(network, images, targets, seed, device) -> np.ndarray:
     torch.manual_seed(seed)
     head = torch.nn.Linear(network.width, 14).to(device)
     adam = torch.optim.Adam(head.parameters(), lr=1e-3)
-    truth = torch.as_tensor(targets["train"]).to(device)
-    order = torch.randperm(len(truth), generator=torch.Generator().manual_seed(seed))
+    train_targets = torch.as_tensor(targets["train"]).to(device)
+    order = torch.randperm(len(train_targets), generator=torch.Generator().manual_seed(seed))
     for batch in order.split(128):
         logits = head(network(images["train"][batch].to(device)))
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, truth[batch.to(device)])
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, train_targets[batch.to(device)]
+        )
         adam.zero_grad()
         loss.backward()
         adam.step()
-    head(seen(network, images["val"], device))
+    head(extract(network, images["val"], device))
     return head.weight.detach().cpu().numpy()
 
 
 @torch.no_grad()
-def seen(network, images: torch.Tensor, device) -> torch.Tensor:
+def extract(network, images: torch.Tensor, device) -> torch.Tensor:
     return torch.cat([network(batch.to(device)) for batch in images.split(128)])
 
 
@@ -118,9 +120,9 @@ def converged(device: torch.device, n: int = 1500, width: int = 200) -> dict:
         }
 
     plain, baseline = timed(one_by_one, device)
-    for s, probed in enumerate(heads):
-        logits = probed.head(sample.inputs)
-        for k, l2 in enumerate(probed.notes["l2"].values()):
+    for s, trained in enumerate(heads):
+        logits = trained.head(sample.inputs)
+        for k, l2 in enumerate(trained.notes["l2"].values()):
             np.testing.assert_allclose(logits[:, k], plain[s, l2, k], atol=0.02)
     return row(f"converged heads, {len(plain)} regressions", baseline, ours, 10, n, device)
 

@@ -30,12 +30,7 @@ RATIOS = np.array([0.4, 0.2, 0.1, 0.1])
 def test_score_by_hand():
     """Points of modes 1-4 for disease, White-Asian, White-Black, Asian-Black, Male-Female."""
     points = np.array(
-        [
-            [150, 0, 100, 150, 150],
-            [150, 100, 0, 0, 0],
-            [0, 0, 0, 150, 100],
-            [0, 0, 0, 0, 150],
-        ],
+        [[150, 0, 100, 150, 150], [150, 100, 0, 0, 0], [0, 0, 0, 150, 100], [0, 0, 0, 0, 150]],
         float,
     )
     normalised = score.comparison_scores(points, score.mode_weights(RATIOS, "normalised"))

@@ -17,7 +17,8 @@ from cxrfmkd.assessment.measures import measure
 from cxrfmkd.datasets import records
 from cxrfmkd.evaluation.metrics import metrics_of
 from cxrfmkd.networks.layers import HeadInput, Linear
-from cxrfmkd.probing.probes import Sample, train_heads
+from cxrfmkd.probing.heads import LabelledInputs
+from cxrfmkd.probing.probes import train_heads
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
@@ -68,7 +69,7 @@ def assess(
     patients = [table.patient_id.to_numpy() for table in (train, val)]
 
     def probe(pair: Pair) -> Linear:
-        samples = [Sample(*sample) for sample in zip(pair, targets, patients, strict=True)]
+        samples = [LabelledInputs(*sample) for sample in zip(pair, targets, patients, strict=True)]
         return train_heads(*samples, [SEED], Probe())[0].head
 
     teachers_head = probe(truth)

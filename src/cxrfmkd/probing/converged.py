@@ -99,7 +99,7 @@ def converged_heads(
 def _solve_grid(
     data: StandardisedInputs, counts: np.ndarray, penalties: Sequence[float]
 ) -> tuple[Solution, Tensor]:
-    """Regressions of every seed, penalty and finding, as columns in this order, and their losses."""
+    """Regressions of every seed, penalty and finding, columns in this order, and their losses."""
     seeds, findings = counts.shape[1], data.train_targets.shape[1]
     grid = (seeds, len(penalties), findings)
     weight_of_row = torch.as_tensor(counts).to(data.train)[:, :, None, None]

@@ -47,7 +47,7 @@ class Solution:
 def solve(
     features: Tensor, targets: Tensor, weights: Tensor, penalties: Tensor, limit: int = 300
 ) -> Solution:
-    """Minimise sum_i w_ik bce(x_i . a_k + b_k, y_ik) / sum_i w_ik + penalty_k / 2 |a_k|^2 for each k.
+    """Minimise sum_i w_ik bce(x_i a_k + b_k, y_ik) / sum_i w_ik + penalty_k / 2 |a_k|^2 for each k.
 
     features: (n, F) float32 or float64, centred (standardised, as a rule); targets: (n, columns), 0
     or 1, anything where the weight is 0; weights: (n, columns), >= 0; penalties: (columns,), > 0.
@@ -104,12 +104,7 @@ def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _lbfgs(
-    scores: Tensor,
-    targets: Tensor,
-    weights: Tensor,
-    penalties: Tensor,
-    share: Tensor,
-    limit: int,
+    scores: Tensor, targets: Tensor, weights: Tensor, penalties: Tensor, share: Tensor, limit: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Coefficients (r + 1, columns), the bias last; iterations and whether each column converged.
 

@@ -72,7 +72,7 @@ def train_heads(
 
 @contextmanager
 def _threads(elements: int) -> Iterator[None]:
-    """One thread for a small problem: several would wait for each other longer than they compute."""
+    """One thread for a small problem: several would wait for each other longer than they work."""
     before = torch.get_num_threads()
     torch.set_num_threads(before if elements > SMALL else 1)
     try:

@@ -77,7 +77,7 @@ def thesis_heads(
 
 
 def _initial_weights(seeds: Sequence[int], width: int, findings: int) -> tuple[Tensor, Tensor]:
-    """(seeds, findings, width) and (seeds, findings): those of `torch.nn.Linear` under each seed."""
+    """Those of `torch.nn.Linear` under each seed, (seeds, findings, width) and (seeds, findings)."""
     layers = []
     with torch.random.fork_rng(devices=[]):
         for seed in seeds:
