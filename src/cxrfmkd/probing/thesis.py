@@ -77,7 +77,7 @@ def thesis_heads(
 
 
 def _initial_weights(seeds: Sequence[int], width: int, findings: int) -> tuple[Tensor, Tensor]:
-    """Those of `torch.nn.Linear` under each seed, (seeds, findings, width) and (seeds, findings)."""
+    """Weights (seeds, findings, width) and biases (seeds, findings) of a new `torch.nn.Linear`."""
     layers = []
     with torch.random.fork_rng(devices=[]):
         for seed in seeds:
