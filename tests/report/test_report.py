@@ -1,4 +1,4 @@
-"""The report: every section, numbers that are computed, nobody named, and HTML that a strict reader accepts."""
+"""The report: every section, computed numbers, nobody named, and HTML that a strict reader accepts."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from locations import ROOT
 from cxrfmkd.figures.drawing import draw_figure, save_figure
 from cxrfmkd.report import headlines, markup, prose
 from cxrfmkd.report.data import ReportData
-from cxrfmkd.report.page import facts, findings, page
+from cxrfmkd.report.page import facts, page
 from cxrfmkd.report.switches import compare
 from cxrfmkd.study.settings import sections
+from cxrfmkd.tables.selecting import ranked_models
 
 SCRIPT = ROOT / "workflow/scripts/write_report.py"
 THESIS = yaml.safe_load((ROOT / "config/thesis.yaml").read_text())
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 TITLES = [
-    "Findings",
+    "Main results",
     "What was run",
     "Data",
     "Distillation",
@@ -75,7 +76,7 @@ class Strict(HTMLParser):
             self.open.pop()
 
     def handle_endtag(self, tag):
-        assert self.open and self.open[-1] == tag, f"</{tag}> closes <{self.open[-1:]}>"
+        assert self.open[-1:] == [tag], f"</{tag}> closes <{self.open[-1:]}>"
         self.open.pop()
 
     def handle_data(self, data):
@@ -160,9 +161,9 @@ def test_the_header_counts_patients_by_dataset_since_two_may_have_the_same(small
     assert facts(alone)[0] == ("900", "images of 450 patients")
 
 
-def test_findings_are_computed_from_the_tables(small):
-    found = {f.subject: f.text for f in findings(small)}
-    assert list(found) == [
+def test_headlines_are_computed_from_the_tables(small):
+    texts = {h.subject: h.text for h in headlines.headlines(small)}
+    assert list(texts) == [
         "Distillation",
         "Performance",
         "Losses",
@@ -175,23 +176,23 @@ def test_findings_are_computed_from_the_tables(small):
     summary = made.summary(
         made.metrics("chexpert", made_results.LOSSES, made_results.SEEDS, transfer=False)
     )
-    best = headlines.macro(summary, "chexpert").iloc[0]
+    best = ranked_models(summary, "chexpert").iloc[0]
     expected = f"{best['mean']:.3f} (95 % interval {best.low:.3f} to {best.high:.3f})"
-    assert expected in found["Performance"]
-    assert "highest macro AUC-ROC of 7 models" in found["Performance"]
+    assert expected in texts["Performance"]
+    assert "highest macro AUC-ROC of 7 models" in texts["Performance"]
     assert (
         "differs by +0.012 (+0.004 to +0.020) from CXR-Model-FFT (the same network without"
-        in found["Performance"]
+        in texts["Performance"]
     )
-    assert "centred cosine 0.73" in found["Distillation"]
-    assert "mean vector alone has 0.970" in found["Distillation"]
-    assert "6 of 7 embeddings have a bias score for race and sex beyond" in found["Bias"]
-    assert "lowest for CXR-Model-FFT (30 of 150, by chance 2 to 41)" in found["Bias"]
-    assert "+0.31 (−0.42 to +0.78): no relation can be claimed" in found["Performance vs. bias"]
-    assert "median difference is +0.010" in found["Against the thesis"]
+    assert "centred cosine 0.73" in texts["Distillation"]
+    assert "mean vector alone reaches 0.970" in texts["Distillation"]
+    assert "6 of 7 embeddings have a bias score for race and sex above" in texts["Bias"]
+    assert "lowest for CXR-Model-FFT (30 of 150, by chance 2 to 41)" in texts["Bias"]
+    assert "+0.31 (−0.42 to +0.78): no relation can be claimed" in texts["Performance vs. bias"]
+    assert "median difference is +0.010" in texts["Against the thesis"]
 
 
-def test_findings_follow_the_numbers_when_these_change(small):
+def test_headlines_follow_the_numbers_when_these_change(small):
     correlation = small.table("correlation").assign(spearman=-0.7, low=-0.9, high=-0.2)
     assert "better models reveal less" in headlines.tradeoff(correlation, "chexpert").text
     assert (
@@ -201,7 +202,7 @@ def test_findings_follow_the_numbers_when_these_change(small):
     assert headlines.tradeoff(correlation.assign(spearman=float("nan")), "chexpert") is None
     unsure = small.table("comparisons").assign(p_adjusted=0.6)
     assert (
-        "do not tell from 0"
+        "not significant"
         in headlines.performance(small.table("summary"), unsure, "chexpert", 0.95).text
     )
     scores = small.table("scores").assign(p=0.5)
@@ -248,7 +249,7 @@ def test_the_same_study_gives_the_same_page(small, html):
 
 def test_figures_are_inlined_with_their_own_ids_and_the_colours_of_the_page(small):
     path = next(path for path in small.figures if path.stem == "performance")
-    svg = str(markup.inline(path, "figure-7", "A < label"))
+    svg = str(markup.inline_svg(path, "figure-7", "A < label"))
     assert svg.startswith("<svg viewBox=")
     assert "A &lt; label" in svg
     assert 'id="figure_1"' not in svg
@@ -322,7 +323,7 @@ def test_a_row_bootstrap_is_called_what_it_is(small):
     assert "Intervals resample rows within label strata" in page(changed, "")
 
 
-def test_a_study_with_nothing_but_numbers_that_are_missing_has_no_findings(small):
+def test_a_study_with_nothing_but_numbers_that_are_missing_has_no_headlines(small):
     summary = small.table("summary").assign(mean=float("nan"))
     assert (
         headlines.performance(summary, pd.DataFrame(columns=["dataset"]), "chexpert", 0.95) is None

@@ -1,20 +1,28 @@
-"""Tables and pictures as HTML that stands on its own: escaped, accessible, and readable on dark paper."""
+"""Tables and figures as HTML that stands on its own: escaped, accessible, and themed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from cxrfmkd.figures import style
 from cxrfmkd.report.prose import number
 from cxrfmkd.vocabulary.models import MODELS
 
-# Neutral colours of the figures, which the page replaces by its own, so that they follow a reader's
-# dark mode.
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+# Neutral colours of the figures; the page has its own, which follow a reader's dark mode.
 THEMED = {
     style.INK: "ink",
     style.MUTED: "muted",
@@ -24,41 +32,39 @@ THEMED = {
     "#8a9199": "axis",
     "#c9ced5": "null",
 }
-Format = Callable[[object], str]
+Format = Callable[[Any], str]
 
 
-def themed(svg: str) -> str:
-    """`svg` with its neutral colours as the page's variables."""
-    for colour, name in THEMED.items():
-        svg = re.sub(rf"(fill|stroke): {colour}\b", rf"\1: var(--{name})", svg)
-    return svg
+def inline_svg(path: str | Path, name: str, label: str) -> Markup:
+    """An SVG file as an element of the page, scaled to the column and labelled for screen readers.
 
+    Its ids begin with `name`, so that those of several figures differ.
+    """
+    svg = Path(path).read_text()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    ids: set[str] = set()
 
-def inline(path: str | Path, name: str, label: str) -> Markup:
-    """An SVG file as an element of the page: ids made unique by `name`, scaled to the column, with a text label."""
-    text = Path(path).read_text()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    seen: set[str] = set()
-
-    def own(match: re.Match) -> str:
-        """The first of equal ids; Matplotlib names equal shapes alike, so the others need none."""
-        if match[1] in seen:
+    def unique_id(match: re.Match[str]) -> str:
+        """Ties: the first keeps its id, since Matplotlib gives equal shapes equal ids."""
+        if match[1] in ids:
             return ""
-        seen.add(match[1])
+        ids.add(match[1])
         return f' id="{name}-{match[1]}"'
 
-    text = re.sub(r'\sid="([^"]+)"', own, text)
-    text = re.sub(r'(href=")#', rf"\1#{name}-", text)
-    text = re.sub(r"url\(#", f"url(#{name}-", text)
-    width = float(re.search(r'\bwidth="([\d.]+)pt"', text)[1]) * 4 / 3
-    head, _, rest = text.partition(">")
-    box = re.search(r'viewBox="[^"]+"', head)[0]
-    opening = (
-        f'<svg {box} role="img" aria-labelledby="{name}-title" style="max-width:{width * 1.15:.0f}px" '
-        f'xmlns:xlink="http://www.w3.org/1999/xlink"><title id="{name}-title">{escape(label)}</title>'
+    svg = re.sub(r'\sid="([^"]+)"', unique_id, svg)
+    svg = re.sub(r'(href="|url\()#', rf"\1#{name}-", svg)
+    for colour, variable in THEMED.items():
+        svg = re.sub(rf"(fill|stroke): {colour}\b", rf"\1: var(--{variable})", svg)
+    head, _, rest = svg.partition(">")
+    attributes = dict(re.findall(r'\b(width|viewBox)="([^"]+)"', head))
+    width = float(attributes["width"].removesuffix("pt")) * 4 / 3
+    return Markup(
+        '<svg viewBox="{box}" role="img" aria-labelledby="{name}-title" '
+        'style="max-width:{width:.0f}px" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        '<title id="{name}-title">{label}</title>{rest}'
+    ).format(
+        box=attributes["viewBox"], name=name, width=width * 1.15, label=label, rest=Markup(rest)
     )
-    return Markup(themed(opening + rest))
 
 
 def coded(text: str) -> Markup:
@@ -66,16 +72,19 @@ def coded(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def key(model: str) -> Markup:
-    """A dot in the model's colour, hollow for a linear probe, as in the figures."""
-    colour = style.COLOURS[model]
-    shown = "var(--ink)" if colour == style.INK else colour
-    hollow = "" if MODELS[model].finetuned else " hollow"
-    return Markup('<span class="key{}" style="--c:{}"></span>').format(hollow, shown)
+def mark(word: str) -> Markup:
+    """A verdict with a dot in its colour: of a check, or of a setting."""
+    return Markup('<span class="mark {}">{}</span>').format(word.split()[0], word)
 
 
 def model_cell(model: str) -> Markup:
-    return key(model) + escape(MODELS[model].title)
+    """A model's name after a dot in its colour, hollow for a linear probe, as in the figures."""
+    colour = style.COLOURS[model]
+    return Markup('<span class="key{}" style="--c:{}"></span>{}').format(
+        "" if MODELS[model].finetuned else " hollow",
+        "var(--ink)" if colour == style.INK else colour,
+        MODELS[model].title,
+    )
 
 
 def decimals(digits: int, sign: bool = False) -> Format:
@@ -83,8 +92,9 @@ def decimals(digits: int, sign: bool = False) -> Format:
     return lambda value: number(None if pd.isna(value) else float(value), digits, sign)
 
 
-def whole(value: object) -> str:
-    return "–" if pd.isna(value) else f"{float(value):,.0f}"
+def plain(value: object) -> str:
+    """A text, or an en dash where there is no value."""
+    return "–" if pd.isna(value) else str(value)
 
 
 def table(
@@ -102,36 +112,17 @@ def table(
     """
     formats = dict(formats or {})
 
-    def cell(column: str, value: object) -> Markup:
-        text = value if isinstance(value, Markup) else escape(formats.get(column, _plain)(value))
-        if column not in formats:
-            return Markup("<td>{}</td>").format(text)
-        exact = isinstance(value, int | float) and not pd.isna(value)
-        raw = Markup(' data-v="{}"').format(f"{float(value):.8g}") if exact else ""
-        return Markup('<td class="n"{}>{}</td>').format(raw, text)
+    def cell(column: str, value: object) -> tuple[str, bool, str]:
+        """Text, whether it is flush right, and the exact number to sort by."""
+        text = value if isinstance(value, Markup) else formats.get(column, plain)(value)
+        sortable = column in formats and isinstance(value, int | float) and not pd.isna(value)
+        return text, column in formats, f"{value:.8g}" if sortable else ""
 
-    heads = [
-        Markup('<th scope="col"{}>{}</th>').format(
-            Markup(' class="n"') if column in formats else "", column
-        )
-        for column in columns
-    ]
     rows = [
-        Markup("<tr>{}</tr>").format(
-            Markup("").join(cell(c, v) for c, v in zip(columns, values, strict=True))
-        )
+        [cell(*item) for item in zip(columns, values, strict=True)]
         for values in zip(*columns.values(), strict=True)
     ]
-    kind = "sortable" if sort and len(rows) > 1 else "fixed"
-    return Markup(
-        '<div class="table" role="region" aria-label="{}" tabindex="0"><table id="{}" class="{}">'
-        "<caption>{}</caption><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
-    ).format(caption, name, kind, caption, Markup("").join(heads), Markup("").join(rows))
-
-
-def _plain(value: object) -> str:
-    return (
-        "–"
-        if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value))
-        else str(value)
+    html = TEMPLATES.get_template("table.html").render(
+        name=name, caption=caption, columns=columns, formats=formats, rows=rows, sort=sort
     )
+    return Markup(html)

@@ -2,80 +2,149 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import yaml
 from markupsafe import Markup
 
-from cxrfmkd.report import headlines
+from cxrfmkd.report import prose, tables
 from cxrfmkd.report.data import ReportData
-from cxrfmkd.report.headlines import Finding
-from cxrfmkd.report.prose import count, dataset_title, listing
-from cxrfmkd.report.sections import all_sections
+from cxrfmkd.report.headlines import TRANSFERRED, headlines
+from cxrfmkd.report.markup import TEMPLATES, inline_svg
+from cxrfmkd.study.outputs import KINDS
+from cxrfmkd.tables.selecting import where
+from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.titles import dataset_title
 
 HERE = Path(__file__).parent
+# Headings by the id of their section; `page.html` has the sections.
+SECTIONS = {
+    "results": "Main results",
+    "study": "What was run",
+    "data": "Data",
+    "distillation": "Distillation",
+    "performance": "Performance",
+    "transfer": "Transfer",
+    "subgroups": "Subgroups",
+    "bias": "Bias of the embeddings",
+    "tradeoff": "Performance against bias",
+    "thesis": "Against the thesis",
+    "methods": "Methods and switches",
+    "provenance": "Provenance and cost",
+    "caveats": "Caveats",
+}
+# Figures that a reader opens when the first ones raise a question.
+FOLDED = {"training", "auc-pr", "youden", "calibration", "relative", "pca-3-4", "tsne"}
 
 
-def findings(m: ReportData) -> list[Finding]:
-    """The headline findings, those that the study has something to say about."""
-    summary, comparisons = m.table("summary"), m.table("comparisons")
-    qualities, confidence = m.documents("quality"), m.settings["evaluation"]["confidence"]
-    found: list[Finding | None] = []
-    for name in m.settings["distillation"]["datasets"]:
-        found.append(headlines.distillation(qualities, name))
-    for name in m.trained:
-        found.append(headlines.performance(summary, comparisons, name, confidence))
-        found.append(headlines.losses(summary, comparisons, name))
-    for source, target in m.settings["transfer"]["pairs"]:
-        found.append(headlines.transfer(summary, source, target))
-    for name in m.trained:
-        if len(m.table("gaps")):
-            found.append(headlines.subgroups(m.table("gaps"), summary, name))
-        if len(m.table("scores")):
-            found.append(headlines.bias(m.table("scores"), name))
-        if len(m.table("correlation")):
-            found.append(headlines.tradeoff(m.table("correlation"), name))
-    if len(m.table("against_thesis")):
-        found.append(headlines.thesis(m.table("against_thesis")))
-    return [finding for finding in found if finding]
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its number on the page; subject: a dataset, a transfer or `study`."""
+
+    number: int
+    subject: str
+    kind: str
+    path: Path
+
+    @property
+    def title(self) -> str:
+        """What it shows, and of which dataset or transfer."""
+        subject = "" if self.subject == "study" else f", {prose.subject_title(self.subject)}"
+        return f"{KINDS[self.kind].title}{subject}"
+
+    @property
+    def about(self) -> str:
+        """One sentence on what it shows."""
+        return KINDS[self.kind].about
+
+    @property
+    def folded(self) -> bool:
+        """Whether it stands behind a fold."""
+        return self.kind in FOLDED
+
+    @property
+    def svg(self) -> Markup:
+        """The picture, labelled for screen readers."""
+        return inline_svg(self.path, f"figure-{self.number}", f"{self.title}. {self.about}")
 
 
-def facts(m: ReportData) -> list[tuple[str, str]]:
-    """The study in a few numbers. Patients are not summed over datasets, which may be of the same people."""
-    runs = [d for d in m.documents("run")]
-    hours = m.table("costs")
-    spent = hours[hours.what.isin(["student", "classifier"])].hours.sum() if len(hours) else 0.0
-    given = [
+def numbered_figures(data: ReportData) -> dict[str, list[Figure]]:
+    """The figures of every section, numbered through the page."""
+    figures: dict[str, list[Figure]] = {}
+    number = 0
+    for section in SECTIONS:
+        figures[section] = []
+        for subject, kind, path in data.figures_of(section):
+            number += 1
+            figures[section].append(Figure(number, subject, kind, path))
+    return figures
+
+
+def facts(data: ReportData) -> list[tuple[str, str]]:
+    """The study in a few numbers; patients by dataset, since two may be of the same people."""
+    several = len(data.sizes) > 1
+    sizes = [
         (
             f"{images:,}",
-            f"images of {count(patients, 'patient')}"
-            + (f", {dataset_title(name)}" if len(m.sizes) > 1 else ""),
+            f"images of {prose.count(patients, 'patient')}"
+            + (f", {dataset_title(name)}" if several else ""),
         )
-        for name, (images, patients) in m.sizes.items()
+        for name, (images, patients) in data.sizes.items()
     ]
-    given.append((f"{len(runs):,}", "runs"))
-    return given + ([(f"{spent:,.1f}", "hours of training")] if spent else [])
+    costs = data.table("costs")
+    hours = where(costs, what=["student", "classifier"]).hours.sum() if len(costs) else 0.0
+    runs = [(f"{len(data.documents('run')):,}", "runs")]
+    return sizes + runs + ([(f"{hours:,.1f}", "hours of training")] if hours else [])
 
 
-def page(m: ReportData, code: str) -> str:
-    """The whole page; deterministic for the same material."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    s = m.settings
-    names = listing([dataset_title(name) for name in m.datasets])
-    return environment.get_template("page.html").render(
-        title=s["title"],
-        subtitle=f"{s['teacher']['name']} distilled into DenseNet-169: {names}; {count(len(s['distillation']['losses']), 'loss', 'losses')}, "
-        f"{count(len(s['classification']['seeds']), 'seed')}.",
-        synthetic=bool(s["synthetic"]),
-        facts=facts(m),
-        findings=findings(m),
-        sections=all_sections(m, code),
+def settings_yaml(settings: dict) -> str:
+    """The settings as YAML, without the paths of somebody's data."""
+    shown = {key: value for key, value in settings.items() if key not in ("folders", "pathvars")}
+    shown["datasets"] = {
+        name: {key: value for key, value in dataset.items() if key not in ("tables", "images")}
+        | {"teacher": {key: value for key, value in dataset["teacher"].items() if key != "path"}}
+        for name, dataset in settings["datasets"].items()
+    }
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
+
+
+def page(data: ReportData, code: str) -> str:
+    """The whole page; deterministic for the same data. code: hash of the code that writes it."""
+
+    def without_race(stage: str) -> list[str]:
+        return [name for name in data.trained if "race" not in data.attributes[name][stage]]
+
+    def scope(names: list[str]) -> str:
+        """Datasets by name, or `this study` for all that classifiers were trained on."""
+        return "this study" if names == list(data.trained) else prose.dataset_names(names)
+
+    stand_ins = [
+        name
+        for name in data.datasets
+        if data.settings["datasets"][name]["teacher"].get("variant") == "demo"
+    ]
+    documents = (*data.documents("run"), *data.documents("quality"))
+    classifiers = [MODELS[name].title for name in data.settings["classification"]["models"]]
+    return TEMPLATES.get_template("page.html").render(
+        data=data,
+        settings=data.settings,
+        headings=SECTIONS,
+        facts=facts(data),
+        headlines=headlines(data),
+        figures=numbered_figures(data),
+        tables=tables,
+        prose=prose,
+        classifiers=classifiers,
+        strategies=[TRANSFERRED[name] for name in data.settings["transfer"]["strategies"]],
+        distilled=set(data.table("students").get("dataset", [])),
+        with_subgroups=any(data.attributes[name]["evaluation"] for name in data.trained),
+        stand_ins=stand_ins,
+        without_race=without_race,
+        scope=scope,
+        finished=max((document.get("finished", "") for document in documents), default=""),
+        settings_yaml=settings_yaml(data.settings),
+        code=code,
         style=Markup((HERE / "page.css").read_text()),
         script=Markup((HERE / "page.js").read_text()),
     )

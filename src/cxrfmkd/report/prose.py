@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cxrfmkd.tables.selecting import losses_of
 from cxrfmkd.vocabulary.models import MODELS, join_model, loss_title, title
 from cxrfmkd.vocabulary.titles import dataset_title
-
-__all__ = ["dataset_title"]
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
     """A number with a true minus; an en dash where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-    return text.replace("-", "−")
+    return f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
 
 
 def interval(low: float, high: float, digits: int = 3, sign: bool = False) -> str:
@@ -29,8 +26,8 @@ def interval(low: float, high: float, digits: int = 3, sign: bool = False) -> st
 
 def estimate(value: float, low: float, high: float, digits: int = 3, sign: bool = False) -> str:
     """`0.830 (0.815 to 0.845)`."""
-    around = interval(low, high, digits, sign)
-    return number(value, digits, sign) + (f" ({around})" if around else "")
+    bounds = interval(low, high, digits, sign)
+    return number(value, digits, sign) + (f" ({bounds})" if bounds else "")
 
 
 def p_value(p: float | None) -> str:
@@ -45,18 +42,27 @@ def count(n: float, one: str, many: str = "") -> str:
     return f"{n:,.0f} {one if n == 1 else many or one + 's'}"
 
 
-def listing(items: Sequence[str], last: str = "and") -> str:
+def listing(items: Iterable[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
-    items = list(items)
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} {last} {items[-1]}"
+    *first, last = list(items) or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def dataset_names(names: Iterable[str]) -> str:
+    """Datasets by their titles, as a listing."""
+    return listing(dataset_title(name) for name in names)
+
+
+def loss_names(losses: Iterable[str]) -> str:
+    """Losses by their titles, as a listing."""
+    return listing(loss_title(loss) for loss in losses)
+
+
+def subject_title(subject: str) -> str:
+    """A dataset, or a transfer `source-to-target`, as people write it."""
+    return " to ".join(dataset_title(name) for name in subject.split("-to-"))
 
 
 def model_name(model: str, loss: str, pairs: Sequence[tuple[str, str]]) -> str:
     """A model as the study needs to call it: with its loss where there is more than one."""
     return title(join_model(model, loss)) if loss and losses_of(pairs) else MODELS[model].title
-
-
-def losses(names: Sequence[str]) -> str:
-    return listing([loss_title(name) for name in names])

@@ -1,0 +1,285 @@
+"""The report's tables: the study's results cut down to what a reader compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from markupsafe import Markup
+
+from cxrfmkd.report.data import ReportData
+from cxrfmkd.report.markup import Format, coded, decimals, mark, model_cell, table
+from cxrfmkd.report.prose import estimate, interval, listing, number, p_value, subject_title
+from cxrfmkd.report.switches import compare
+from cxrfmkd.tables.selecting import (
+    HEADLINE_METRIC,
+    in_main_population,
+    in_order,
+    main_population,
+    native,
+    transferred,
+    where,
+)
+from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, FINDINGS, MACRO
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.vocabulary.models import loss_title
+from cxrfmkd.vocabulary.titles import CONTROL_TITLES, STRATEGY_TITLES, dataset_title
+
+WHOLE = decimals(0)
+ATTRIBUTE_TITLES = {
+    "images": "Images",
+    "patients": "Patients",
+    "studies": "Studies",
+    "age": "Age",
+    "sex": "Sex",
+    "race": "Race",
+    "view": "View",
+    "age_bin": "Age group",
+    "disease": "Class",
+}
+AGREEMENT_TITLES = {
+    "cosine": "raw cosine",
+    "centred_cosine": "centred cosine",
+    "r2_overall": "R²",
+    "cka_debiased": "CKA",
+    "neighbour_overlap": "shared neighbours",
+    "retrieval_top1": "found first",
+    "probe_auc": "probe AUC-ROC",
+    "teacher_probe_auc": "teacher’s probe",
+}
+BIAS_TITLES = {
+    "score_race": "race",
+    "score_sex": "sex",
+    "score_age": "age",
+    "d_combined": "mean D",
+    "auc_race": "AUC race",
+    "auc_sex": "AUC sex",
+    "auc_age": "AUC age",
+}
+
+
+def _models(frame: pd.DataFrame) -> dict[str, list]:
+    """The columns that say which model a row is about."""
+    columns: dict[str, list] = {"model": [model_cell(model) for model in frame.model]}
+    if (frame.loss != "").any():
+        columns["loss"] = [loss_title(loss) if loss else "" for loss in frame.loss]
+    return columns
+
+
+def _estimate(value: float, low: float, high: float, digits: int = 3, sign: bool = False) -> Markup:
+    """An estimate with its interval in a second line."""
+    head, _, bounds = estimate(value, low, high, digits, sign).partition(" ")
+    return Markup('{} <span class="ci">{}</span>' if bounds else "{}").format(
+        head, bounds.strip("()")
+    )
+
+
+def _p(p: float) -> str:
+    return "–" if pd.isna(p) else p_value(p).removeprefix("p ").removeprefix("= ")
+
+
+def _estimates(frame: pd.DataFrame, column: str, titles: Mapping[str, str]) -> dict[str, list]:
+    """A row per model and a column per value of `column`: the mean with its interval."""
+    cells = {
+        (row.model, row.loss, getattr(row, column)): _estimate(row.mean, row.low, row.high)
+        for row in frame.itertuples()
+    }
+    models = in_order(frame[["model", "loss"]].drop_duplicates(), ["model", "loss"])
+    pairs = list(models.itertuples(index=False, name=None))
+    return _models(models) | {
+        title: [cells.get((*pair, value), "–") for pair in pairs] for value, title in titles.items()
+    }
+
+
+def datasets(data: ReportData) -> Markup:
+    """What each dataset was read by, whose embeddings it has, and how large it is."""
+    teachers = {
+        document["about"].get("dataset"): document for document in data.documents("teacher")
+    }
+    rows = []
+    for name in data.datasets:
+        settings, teacher = data.settings["datasets"][name], teachers.get(name, {})
+        images, patients = data.sizes.get(name, (None, None))
+        row = {"dataset": dataset_title(name), "reader": settings["adapter"]}
+        row["teacher’s variant"] = teacher.get("variant", settings["teacher"].get("variant"))
+        row |= {"licence": teacher.get("licence"), "images": images, "patients": patients}
+        rows.append(row)
+    columns = {head: [row[head] for row in rows] for head in rows[0]}
+    formats = {"images": WHOLE, "patients": WHOLE}
+    return table(columns, "Datasets", formats, name="datasets", sort=False)
+
+
+def gates(data: ReportData) -> Markup:
+    """A row per check, a column per dataset or transfer."""
+    checks = list(dict.fromkeys(data.gates["name"]))
+    columns: dict[str, list] = {"check": checks}
+    for subject, rows in data.gates.groupby("dataset", sort=False):
+        cells = {
+            row.name: Markup('{} <span class="ci">{}</span>').format(mark(row.status), row.found)
+            for row in rows[::-1].itertuples(index=False)
+        }
+        columns[subject_title(str(subject))] = [cells.get(check, "–") for check in checks]
+    caption = "Checks before any training; the study would have stopped at a failed one"
+    return table(columns, caption, name="gates", sort=False)
+
+
+def cohort(data: ReportData) -> Markup:
+    """Everyone in the study by attribute: a column per dataset and split."""
+    frame = data.table("cohort")
+    frame = frame[~frame.attribute.isin(FINDINGS) | (frame.level == "positive")]
+    groups = list(dict.fromkeys(zip(frame.attribute, frame.level, strict=True)))
+    order = list(ATTRIBUTE_TITLES)
+    groups.sort(key=lambda group: order.index(group[0]) if group[0] in order else len(order))
+    columns: dict[str, list] = {"": [], "group": []}
+    for i, (attribute, level) in enumerate(groups):
+        repeated = i and groups[i - 1][0] == attribute
+        columns[""].append("" if repeated else ATTRIBUTE_TITLES.get(attribute, attribute))
+        columns["group"].append("" if level in ("all", "mean") else level)
+    for dataset in data.datasets:
+        rows = where(frame, dataset=dataset).set_index(["attribute", "level"])
+        for split, title in {"train": "training", "val": "validation", "test": "test"}.items():
+            head = Markup("{}<br>{}").format(dataset_title(dataset), title)
+            columns[head] = [_images(rows, group, split) for group in groups]
+    caption = (
+        "Images by group and split. Hidden: groups of fewer than "
+        f"{data.minimum_cell} patients, and the next smallest where the total would give one away"
+    )
+    formats = dict.fromkeys(list(columns)[2:], str)
+    return table(columns, caption, formats, name="cohort", sort=False)
+
+
+def _images(rows: pd.DataFrame, group: tuple[str, str], split: str) -> str:
+    if group not in rows.index:
+        return "–"
+    row = rows.loc[group]
+    if split in row.suppressed.split(", "):
+        return "hidden"
+    return number(row[split], 1 if group[0] == "age" else 0)
+
+
+def students(data: ReportData, dataset: str) -> Markup:
+    """Agreement with the teacher: the selected student of each loss, and the controls."""
+    frame = where(data.table("students"), dataset=dataset)
+    selected = where(frame, what="student")
+    selected = selected[selected.chosen.astype(str) == "True"]
+    controls = frame[frame.what != "student"].groupby("what", sort=False)
+    controls = controls.mean(numeric_only=True).reset_index()
+    names = [loss_title(loss) for loss in selected.loss] + [
+        CONTROL_TITLES.get(what.replace(" ", "_"), "The teacher itself") for what in controls.what
+    ]
+    rows = pd.concat([selected, controls], ignore_index=True)
+    columns = {title: rows[column].tolist() for column, title in AGREEMENT_TITLES.items()}
+    caption = (
+        f"Agreement with the teacher on validation images of {dataset_title(dataset)}: the "
+        "selected seed of each loss, and controls (mean over losses)"
+    )
+    formats = dict.fromkeys(columns, decimals(3))
+    return table({"distilled with": names} | columns, caption, formats, name=f"students-{dataset}")
+
+
+def performance(data: ReportData, dataset: str) -> Markup:
+    """Macro averages of the dataset's own models, a column per metric."""
+    frame = where(in_main_population(native(data.table("summary"), dataset)), finding=MACRO)
+    titles = {m: title for m, title in METRIC_TITLES.items() if (frame.metric == m).any()}
+    caption = (
+        f"Macro averages on the {main_population(frame)} test set of {dataset_title(dataset)}: "
+        "mean over seeds, with its interval over patients and seeds"
+    )
+    formats = dict.fromkeys(titles.values(), str)
+    columns = _estimates(frame, "metric", titles)
+    return table(columns, caption, formats, name=f"performance-{dataset}")
+
+
+def transfer(data: ReportData, source: str, target: str) -> Markup:
+    """Macro AUC-ROC on the target, a column per strategy."""
+    frame = where(transferred(data.table("summary"), source, target), metric=HEADLINE_METRIC)
+    titles = {s: title for s, title in STRATEGY_TITLES.items() if (frame.strategy == s).any()}
+    caption = (
+        f"Macro AUC-ROC of models from {dataset_title(source)} on the {main_population(frame)} "
+        f"test set of {dataset_title(target)}"
+    )
+    formats = dict.fromkeys(titles.values(), str)
+    columns = _estimates(frame, "strategy", titles)
+    return table(columns, caption, formats, name=f"transfer-{source}-{target}")
+
+
+def bias(data: ReportData, dataset: str) -> Markup:
+    """The thesis's score of every embedding, its range by chance, distances, and probes."""
+    frame = in_order(where(data.table("scores"), dataset=dataset), ["model", "loss"])
+    by_chance = [
+        interval(*bounds, 0) or "–" for bounds in zip(frame.null_low, frame.null_high, strict=True)
+    ]
+    columns = _models(frame) | {
+        "score": frame.score.tolist(),
+        "by chance": by_chance,
+        "p": [_p(p) for p in frame.p],
+    }
+    formats: dict[str, Format] = {"score": WHOLE, "by chance": str, "p": str}
+    for column, title in BIAS_TITLES.items():
+        if column in frame and frame[column].notna().any():
+            columns[title] = frame[column].tolist()
+            formats[title] = WHOLE if column.startswith("score") else decimals(3)
+    caption = (
+        f"Bias of the embeddings of {dataset_title(dataset)}: the thesis’s score (0 to 150) with "
+        "its range under permuted attributes, distances, and what a linear probe can read"
+    )
+    return table(columns, caption, formats, name=f"bias-{dataset}")
+
+
+def correlation(data: ReportData) -> Markup:
+    """Rank correlations of performance and bias in the main population of each dataset."""
+    frame = where(data.table("correlation"), finding=AVERAGE_OF_SEVEN)
+    frame = in_main_population(frame[frame.spearman.notna()])
+    measures = {"score": "bias score", "D": "mean distance D"}
+    numbers = zip(frame.spearman, frame.low, frame.high, strict=True)
+    columns = {
+        "dataset": [dataset_title(name) for name in frame.dataset],
+        "bias by": [measures.get(name, name) for name in frame.measure],
+        "performance by": [METRIC_TITLES[name] for name in frame.metric],
+        "rank correlation": [_estimate(*values, 2, True) for values in numbers],
+        "p": [_p(p) for p in frame.p],
+        "models": frame.models.tolist(),
+        "families": frame.families.tolist(),
+    }
+    formats: dict[str, Format] = {"rank correlation": str, "p": str}
+    formats |= {"models": WHOLE, "families": WHOLE}
+    caption = "Rank correlation of performance and bias over models"
+    return table(columns, caption, formats, name="correlation")
+
+
+def switches(data: ReportData) -> Markup:
+    """Settings for which thesis and sound practice differ, and which this study follows."""
+    columns = {
+        str(name): column.tolist() for name, column in compare(data.settings, data.thesis).items()
+    }
+    columns["follows"] = [mark(word) for word in columns["follows"]]
+    columns["meaning"] = [coded(text) for text in columns["meaning"]]
+    caption = "Settings for which the thesis and sound practice differ"
+    return table(columns, caption, name="switches")
+
+
+def versions(data: ReportData) -> Markup:
+    """Versions of the software that trained and measured, as the runs recorded them."""
+    packages: dict[str, set[str]] = {}
+    for document in (*data.documents("run"), *data.documents("quality")):
+        for package, version in document.get("versions", {}).items():
+            packages.setdefault(package, set()).add(version)
+    columns = {
+        "software": sorted(packages),
+        "version": [listing(sorted(packages[name])) for name in sorted(packages)],
+    }
+    return table(columns, "Software that the runs recorded", name="versions", sort=False)
+
+
+def costs(data: ReportData) -> Markup:
+    """Runs and hours of training by dataset, strategy and device."""
+    whats = {"student": "students", "classifier": "classifiers"}
+    keys = ["what", "dataset", "strategy", "device"]
+    runs = where(data.table("costs"), what=[*whats])
+    frame = runs.groupby(keys, sort=False, dropna=False)[["jobs", "hours"]].sum().reset_index()
+    frame["what"] = frame.what.map(whats)
+    frame["dataset"] = frame.dataset.map(dataset_title)
+    frame = frame.rename(columns={"jobs": "runs"})
+    caption = "Hours of training, as the runs recorded them"
+    columns = {str(name): column.tolist() for name, column in frame.items()}
+    return table(columns, caption, {"runs": WHOLE, "hours": decimals(2)}, name="costs")
