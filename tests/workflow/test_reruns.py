@@ -90,10 +90,12 @@ TABLE = [
     ("tradeoff/correlation", code, "performance_vs_bias"),
     ("tables/against_thesis", code, "compare_with_thesis"),
     ("tables/wide", code, "make_tables"),
+    ("tables/cohort", code, "make_tables"),
+    ("tables/selecting", code, "compare_with_thesis draw make_tables write_report"),
     ("tables/gathering", code, "draw make_tables write_report"),
     ("figures/ks", code, "draw"),
     ("figures/style", code, "draw write_report"),
-    ("report/sections", code, "write_report"),
+    ("report/headlines", code, "write_report"),
 ]
 
 
