@@ -22,7 +22,7 @@ SKILL = {
 }
 
 
-# A few of the zoo, so that tests stay quick.
+# A few of the models, so that tests stay quick.
 CHOSEN = ["cxr-fm-lp", "cxr-model-lp", "cxr-model-fft", "cxr-fmkd-lp", "cxr-fmkd-direct-fft"]
 
 

@@ -23,7 +23,7 @@ from cxrfmkd.networks.network import (
     load_student,
 )
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.vocabulary import models as zoo
+from cxrfmkd.vocabulary.models import MODELS, WIDTHS
 
 add_tiny_backbone()
 
@@ -57,7 +57,7 @@ def repeated(images, scaled=True):
     return ((grey / 255 - 0.449) / 0.226 if scaled else grey).expand(-1, 3, -1, -1)
 
 
-@pytest.mark.parametrize("name", sorted(zoo.WIDTHS))
+@pytest.mark.parametrize("name", sorted(WIDTHS))
 def test_one_channel_gives_the_same_features_as_three_equal_channels(name, images, tmp_path):
     torch.manual_seed(0)
     theirs = randomised(getattr(torchvision.models, name)())
@@ -70,7 +70,7 @@ def test_one_channel_gives_the_same_features_as_three_equal_channels(name, image
         ours = create(name, str(tmp_path), None, None, mode).eval().double()
         with torch.no_grad():
             expected, found = theirs(repeated(images, scaled)), ours(images)
-        assert found.shape == (2, zoo.WIDTHS[name]) == (2, ours.width)
+        assert found.shape == (2, WIDTHS[name]) == (2, ours.width)
         assert_close(found, expected)
 
 
@@ -128,7 +128,7 @@ def test_adam_moves_one_channel_as_it_moves_three_equal_ones(images):
     ],
 )
 def test_parameters_are_as_many_as_in_the_thesis(model, trainable, three_channels):
-    kind = zoo.MODELS[model]
+    kind = MODELS[model]
     with torch.device("meta"):
         network = Network(kind.backbone, 1376 if kind.projection else None, 14)
     if kind.finetuned:

@@ -7,22 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from configurations import configuration
 from locations import ROOT
-from snakemake.utils import update_config
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study import schema
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.specs import SPECS
-from cxrfmkd.vocabulary import models as zoo
-
-
-def configuration(name: str | None = None, **changes) -> dict:
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    if name:
-        update_config(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
-    update_config(config, changes)
-    return config
+from cxrfmkd.vocabulary.models import split_model
+from cxrfmkd.vocabulary.titles import model_title
 
 
 @pytest.mark.parametrize("name", [None, "thesis", "demo", "nih", "nih-distillation"])
@@ -38,7 +31,7 @@ def test_the_thesis_grid_names_all_of_its_815_runs():
     study = Study(configuration("thesis"))
     own = Counter(run.model for run in study.own_runs)
     strategies = Counter(run.strategy for run in study.transfer_runs)
-    distilled = sum(n for model, n in own.items() if zoo.split_model(model)[1])
+    distilled = sum(n for model, n in own.items() if split_model(model)[1])
     assert len(study.students) == 110
     assert (len(study.own_runs) - distilled, distilled) == (50, 440)
     assert strategies == {"direct": 75, "linear-probe": 70, "full-finetune": 70}
@@ -239,8 +232,8 @@ def test_planning_imports_no_heavy_library():
 
 
 def test_losses_have_the_names_that_people_read():
-    assert zoo.title("cxr-fmkd-lp.mse-cosine-0.6") == "CXR-FMKD-LP (MSE + cosine, 0.6 : 0.4)"
-    assert zoo.title("cxr-fm-lp") == "CXR-FM-LP"
+    assert model_title("cxr-fmkd-lp.mse-cosine-0.6") == "CXR-FMKD-LP (MSE + cosine, 0.6 : 0.4)"
+    assert model_title("cxr-fm-lp") == "CXR-FM-LP"
 
 
 def test_equal_patient_ids_mean_the_same_person_only_in_the_same_tables():

@@ -1,21 +1,14 @@
 """The files that jobs need, by study and wildcard values."""
 
 import pytest
-import yaml
-from locations import ROOT
-from snakemake.utils import update_config
+from configurations import configuration
 
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
 
 
 def study(*names: str, **changes) -> Study:
-    """The study of config.yaml, with the configurations `names` and `changes` on top."""
-    config: dict = {}
-    for name in ("config", *names):
-        update_config(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
-    update_config(config, changes)
-    return Study(config)
+    return Study(configuration(*names, **changes))
 
 
 SOUND, THESIS, DEMO = study(), study("thesis"), study("demo")

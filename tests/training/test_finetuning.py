@@ -31,8 +31,8 @@ from cxrfmkd.training.finetuning import (
     transferred_network,
 )
 from cxrfmkd.training.jobs import Job
-from cxrfmkd.vocabulary import models as zoo
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.models import MODELS, Model
 
 made_images.add_tiny_backbone()
 TABLES = made_images.records()
@@ -42,13 +42,13 @@ KEEP = {"projection": "keep", "probed_source": "finetune"}
 
 
 @pytest.fixture(autouse=True)
-def tiny_zoo(monkeypatch):
-    """The zoo's models on the tiny backbone."""
+def tiny_models(monkeypatch):
+    """The study's models on the tiny backbone."""
     small = {
-        name: zoo.Model(
+        name: Model(
             "tiny" if kind.backbone != "teacher" else "teacher", *list(vars(kind).values())[1:]
         )
-        for name, kind in zoo.MODELS.items()
+        for name, kind in MODELS.items()
     }
     monkeypatch.setattr(finetuning, "MODELS", small)
 
@@ -85,9 +85,9 @@ def run(
 # ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", [m for m, kind in zoo.MODELS.items() if kind.finetuned])
+@pytest.mark.parametrize("model", [m for m, kind in MODELS.items() if kind.finetuned])
 def test_every_fine_tuned_model_trains_every_weight(model, student):
-    kind = zoo.MODELS[model]
+    kind = MODELS[model]
     network = initial_network(
         f"{model}.mse" if kind.student else model, 1, COMPUTE, student if kind.student else None
     )

@@ -3,12 +3,12 @@
 import re
 
 import pytest
-import yaml
+from configurations import configuration
 from locations import ROOT
-from snakemake.utils import update_config
 
 from cxrfmkd.study.grid import Study
-from cxrfmkd.vocabulary import models as zoo
+from cxrfmkd.study.losses import loss_names
+from cxrfmkd.vocabulary.losses import loss_share
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +20,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def study():
-    config: dict = {}
-    for name in ("config", "thesis"):
-        update_config(config, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
-    return Study(config)
+    return Study(configuration("thesis"))
 
 
 def test_all_thirty_six_scripts_are_there(rows):
@@ -57,4 +54,4 @@ def test_every_loss_of_the_vocabulary_is_explained():
     explained = re.findall(
         r"^\| `([a-z0-9.-]+)`", page.split("## Losses")[1].split("## Students")[0], re.M
     )
-    assert {name for name in explained if zoo.loss_share(name) is None} == set(zoo.LOSS_TITLES)
+    assert {name for name in explained if loss_share(name) is None} == set(loss_names())

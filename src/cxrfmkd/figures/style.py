@@ -16,7 +16,8 @@ from matplotlib import rcParams
 from matplotlib.font_manager import fontManager
 
 from cxrfmkd.vocabulary.findings import MACRO
-from cxrfmkd.vocabulary.models import LOSS_TITLES, MODELS, loss_title
+from cxrfmkd.vocabulary.losses import LOSS_TITLES, loss_title
+from cxrfmkd.vocabulary.models import MODELS
 
 HERE = Path(__file__).parent
 for font in sorted((HERE / "fonts").glob("*.ttf")):

@@ -24,8 +24,9 @@ from cxrfmkd.tables.selecting import (
     where,
 )
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, BY_RELEVANCE, MACRO
-from cxrfmkd.vocabulary.models import MODELS, STRATEGIES, loss_title, title
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.losses import loss_title
+from cxrfmkd.vocabulary.models import MODELS, STRATEGIES
+from cxrfmkd.vocabulary.titles import dataset_title, model_title
 
 HEADLINED = {"finding": MACRO, "metric": HEADLINE_METRIC}
 TRANSFERRED = dict(
@@ -109,7 +110,7 @@ def performance(
             note = f" ({note})" if MODELS[best.model].student else ""
             differences.append(
                 f"{estimate(row.difference, row.low, row.high, sign=True)} from "
-                f"{title(row.reference)}{note}, adjusted {p_value(row.p_adjusted)}{significant}"
+                f"{model_title(row.reference)}{note}, adjusted {p_value(row.p_adjusted)}{significant}"
             )
     if differences:
         text += f" It differs by {'; and by '.join(differences)}."

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 
 from cxrfmkd.tables.selecting import losses_of
-from cxrfmkd.vocabulary.models import MODELS, join_model, loss_title, title
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.losses import loss_title
+from cxrfmkd.vocabulary.models import MODELS, join_model
+from cxrfmkd.vocabulary.titles import dataset_title, model_title
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
@@ -65,4 +66,4 @@ def subject_title(subject: str) -> str:
 
 def model_name(model: str, loss: str, pairs: Sequence[tuple[str, str]]) -> str:
     """A model as the study needs to call it: with its loss where there is more than one."""
-    return title(join_model(model, loss)) if loss and losses_of(pairs) else MODELS[model].title
+    return model_title(join_model(model, loss)) if loss and losses_of(pairs) else MODELS[model].title

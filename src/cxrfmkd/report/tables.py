@@ -21,8 +21,8 @@ from cxrfmkd.tables.selecting import (
     where,
 )
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, FINDINGS, MACRO
+from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
-from cxrfmkd.vocabulary.models import loss_title
 from cxrfmkd.vocabulary.titles import CONTROL_TITLES, STRATEGY_TITLES, dataset_title
 
 WHOLE = decimals(0)

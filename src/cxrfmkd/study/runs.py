@@ -7,7 +7,8 @@ from functools import cached_property
 from itertools import product
 
 from cxrfmkd.study.settings import Bias, Configuration, Distillation, Network, Transfer
-from cxrfmkd.vocabulary.models import MODELS, join_model, loss_share, split_model
+from cxrfmkd.vocabulary.losses import loss_share
+from cxrfmkd.vocabulary.models import MODELS, join_model, split_model
 
 # Settings without effect on results: how fast they come, and who watches.
 WITHOUT_EFFECT = {"teacher": ("workers",), "network": ("device", "tensorboard")}

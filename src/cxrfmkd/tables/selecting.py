@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE, GROUPS, MACRO
+from cxrfmkd.vocabulary.losses import LOSS_TITLES
 from cxrfmkd.vocabulary.metrics import METRICS
-from cxrfmkd.vocabulary.models import LOSS_TITLES, MODELS, STRATEGIES, split_model
+from cxrfmkd.vocabulary.models import MODELS, STRATEGIES, split_model
 
 HEADLINE_METRIC = "auc_roc"
 SIGNIFICANCE = 0.05  # adjusted p-values below it are called significant

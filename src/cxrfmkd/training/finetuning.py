@@ -59,7 +59,7 @@ def initial_network(
 ) -> Network:
     """The network of `model` before its training on a dataset, with a new head.
 
-    model: a name of the zoo, with or without its loss. student: weights or `selected.json`, for
+    model: a name of `vocabulary.models.MODELS`, with or without its loss. student: weights or `selected.json`, for
     models that have one; the others start from initial weights.
     """
     zoo_model = _model_with_backbone(model)

@@ -1,7 +1,7 @@
 """The losses of distillation and classification, by name.
 
-A new loss is one function of (student, teacher) with `@loss("its-name")` above it, its title in
-`zoo.LOSS_TITLES`, and its name in `distillation.losses`. Source: thesis method, section 2.1.
+A new loss is one function of (student, teacher) with `@loss("its-name")` above it, and its name in
+`distillation.losses`. Source: thesis method, section 2.1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from cxrfmkd.networks.cross_entropy import masked_cross_entropy
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.vocabulary.models import loss_share
+from cxrfmkd.vocabulary.losses import loss_share
 
 # student, teacher: (n, d) float; a loss is a scalar, or a dict of what is minimised (`loss`) and of
 # the terms that make it up.

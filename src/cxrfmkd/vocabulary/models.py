@@ -5,7 +5,6 @@ Source: thesis method, sections 1.2 and 5.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 
@@ -49,15 +48,6 @@ STRATEGIES = ("direct", "linear-probe", "full-finetune")
 # Columns of a result table that name a run family: one model's runs over all seeds.
 FAMILY = ["dataset", "source", "strategy", "model", "loss"]
 
-LOSS_TITLES = {
-    "mse": "MSE",
-    "mae": "MAE",
-    "huber": "Huber",
-    "cosine": "Cosine",
-    "mse-cosine": "MSE + cosine",
-    "mse-cosine-learned": "MSE + cosine, learned weights",
-}
-
 
 def split_model(name: str) -> tuple[str, str]:
     """A model's wildcard into (model, loss): `cxr-fmkd-lp.mse` -> ("cxr-fmkd-lp", "mse").
@@ -71,28 +61,3 @@ def split_model(name: str) -> tuple[str, str]:
 def join_model(model: str, loss: str = "") -> str:
     """The wildcard of a model: its name, and after a dot its loss where it has one."""
     return f"{model}.{loss}" if loss else model
-
-
-def title(name: str) -> str:
-    """A model's wildcard as people read it: `cxr-fmkd-lp.mse` -> `CXR-FMKD-LP (MSE)`."""
-    model, loss = split_model(name)
-    return MODELS[model].title + (f" ({loss_title(loss)})" if loss else "")
-
-
-def loss_title(loss: str) -> str:
-    """A loss as people read it; the weighted ones say their share of MSE."""
-    share = loss_share(loss)
-    return (
-        LOSS_TITLES[loss] if share is None else f"MSE + cosine, {share:g} : {round(1 - share, 3):g}"
-    )
-
-
-def loss_share(loss: str) -> float | None:
-    """The share of MSE in a weighted loss, `mse-cosine-0.6` -> 0.6; None for every other name."""
-    found = re.fullmatch(r"mse-cosine-(0\.\d*[1-9])", loss)
-    return float(found[1]) if found else None
-
-
-def known_loss(loss: str) -> bool:
-    """Whether `loss` is in the study's vocabulary."""
-    return loss in LOSS_TITLES or loss_share(loss) is not None

@@ -1,6 +1,9 @@
-"""Datasets, controls and transfer strategies as people read them; others stay."""
+"""Models, datasets, controls and transfer strategies as people read them; others stay."""
 
 from __future__ import annotations
+
+from cxrfmkd.vocabulary.losses import loss_title
+from cxrfmkd.vocabulary.models import MODELS, split_model
 
 DATASET_TITLES = {"chexpert": "CheXpert", "mimic": "MIMIC-CXR", "nih": "NIH ChestX-ray14"}
 
@@ -24,3 +27,9 @@ CONTROL_TITLES = {
 def dataset_title(name: str) -> str:
     """A dataset as people write it; a name of the user's own stays as it is."""
     return DATASET_TITLES.get(name, name)
+
+
+def model_title(name: str) -> str:
+    """A model with its loss: `cxr-fmkd-lp.mse` -> `CXR-FMKD-LP (MSE)`."""
+    model, loss = split_model(name)
+    return MODELS[model].title + (f" ({loss_title(loss)})" if loss else "")

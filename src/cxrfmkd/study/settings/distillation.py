@@ -6,14 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from cxrfmkd.study.losses import loss_names
 from cxrfmkd.study.settings.base import AsWritten, Seeds, Settings
-from cxrfmkd.vocabulary.models import LOSS_TITLES, known_loss
+from cxrfmkd.vocabulary.losses import loss_share
 
 
 def _loss(name: str) -> str:
-    if not known_loss(name):
+    if name not in loss_names() and loss_share(name) is None:
         raise ValueError(
-            f"there is no loss `{name}`. The losses are {', '.join(LOSS_TITLES)} and mse-cosine-A "
+            f"there is no loss `{name}`. The losses are {', '.join(loss_names())} and mse-cosine-A "
             "with a share of MSE such as 0.6."
         )
     return name
