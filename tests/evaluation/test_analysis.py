@@ -377,12 +377,12 @@ def broken(path: Path, change, tmp_path: Path) -> Path:
     [
         (lambda t: t.drop(columns="Edema"), "columns Edema are missing"),
         (lambda t: t.drop(index=t.index[t.split == "test"][0]), "test images 1 are missing"),
-        (lambda t: pd.concat([t, t[t.split == "test"][:2]]), "test images 2 stand twice"),
+        (lambda t: pd.concat([t, t[t.split == "test"][:2]]), "test images 2 have duplicate rows"),
         (
             lambda t: pd.concat([t, t[:1].assign(image_id="?", split="val")]),
             "1 are not among the records",
         ),
-        (lambda t: t.assign(Edema=t.Edema.where(t.split == "val", np.inf)), "not a finite number"),
+        (lambda t: t.assign(Edema=t.Edema.where(t.split == "val", np.inf)), "a logit that is not finite"),
     ],
 )
 def test_predictions_that_do_not_fit_the_records_are_an_error(study, tmp_path, change, said):

@@ -117,7 +117,7 @@ class Sample:
         result = Measures(*(np.full((1 + self.replicates, *axis, *cells), np.nan) for axis in axes))
 
         def measure(replicate: int, weights: np.ndarray) -> None:
-            out = Measures(*(part[replicate] for part in result))
+            out = Measures(*(array[replicate] for array in result))
             measure_rankings(out, weights, rankings, cuts, target_fpr, detail.astype(np.int8))
 
         self.for_each_replicate(measure)

@@ -111,9 +111,9 @@ def calibrate(sample: Sample, probabilities: np.ndarray, n_bins: int = BINS) -> 
     for k in range(findings):
         labelled = np.flatnonzero(targets[k] >= 0)
         weights = sample.weights[labelled]
-        own = bins[k, labelled] = equal_weight_bins(chances[k, labelled], weights, n_bins)
-        total = np.bincount(own, weights, n_bins)
-        weighted = np.bincount(own, weights * chances[k, labelled], n_bins)
+        bin_ = bins[k, labelled] = equal_weight_bins(chances[k, labelled], weights, n_bins)
+        total = np.bincount(bin_, weights, n_bins)
+        weighted = np.bincount(bin_, weights * chances[k, labelled], n_bins)
         np.divide(weighted, total, out=predicted[0, k], where=total > 0)
     observed, measures = (
         np.full((1 + sample.replicates, findings, size), np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 from typing import NamedTuple
 
 from cxrfmkd.vocabulary.models import MODELS, join_model
@@ -34,17 +35,16 @@ def references(
     such, else those trained on `dataset` itself.
     """
     families = list(families)
-    found = []
-    for kind in kinds:
-        for family in families:
-            if kind == "loss":
-                alike = [f for f in families if f.loss and f[:3] == family[:3]]
-                reference = max(alike, key=lambda f: validated[f], default=None)
-            else:
-                probe = "cxr-model-fft" if MODELS[family.model].finetuned else "cxr-model-lp"
-                model = "cxr-fm-lp" if kind == "teacher" else probe
-                wanted = [family._replace(model=model, loss=""), Family(dataset, "own", model, "")]
-                reference = next((f for f in wanted if f in families), None)
-            if reference is not None and reference != family:
-                found.append((kind, family, reference))
-    return found
+    pairs = []
+    for kind, family in product(kinds, families):
+        if kind == "loss":
+            alike = [other for other in families if other.loss and other[:3] == family[:3]]
+            reference = max(alike, key=lambda other: validated[other], default=None)
+        else:
+            probe = "cxr-model-fft" if MODELS[family.model].finetuned else "cxr-model-lp"
+            model = "cxr-fm-lp" if kind == "teacher" else probe
+            candidates = [family._replace(model=model, loss=""), Family(dataset, "own", model, "")]
+            reference = next((other for other in candidates if other in families), None)
+        if reference not in (None, family):
+            pairs.append((kind, family, reference))
+    return pairs

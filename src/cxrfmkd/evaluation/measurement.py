@@ -87,12 +87,12 @@ def measure_family(
             influences.append(delong.influence(sample.targets, logits, sample.patients))
         worth = operating_points.worth_of_rules(measures)
         calibrated = calibration.calibrate(sample, operating_points.probabilities(logits))
-        parts = [*measures, worth, *calibrated]
-        for part in parts:  # in place: these are the largest arrays
-            part *= share[: len(part)].reshape(-1, *[1] * (part.ndim - 1))
+        arrays = [*measures, worth, *calibrated]
+        for array in arrays:  # in place: these are large
+            array *= share[: len(array)].reshape(-1, *[1] * (array.ndim - 1))
         if totals:
-            parts = [np.add(a, b, out=b) for a, b in zip(totals, parts, strict=True)]
-        totals = parts
+            arrays = [np.add(a, b, out=b) for a, b in zip(totals, arrays, strict=True)]
+        totals = arrays
     return FamilyResult(
         Measures(*totals[:4]),
         totals[4],
@@ -115,7 +115,7 @@ def _seed_result(
     low, high = percentile_interval(everyones_metrics(measures)[1:], settings.confidence)
     halves = [metrics_of(targets[i], logits[i], weights[i], fpr) for i in (half == 0, half == 1)]
     return SeedResult(
-        Measures(*(part[0].copy() for part in measures)),
+        Measures(*(array[0].copy() for array in measures)),
         low,
         high,
         np.column_stack([cuts, thresholds_at_fpr(targets, logits, weights, fpr)]),
@@ -143,8 +143,8 @@ def summarise(result: FamilyResult, ranges: Ranges) -> FamilySummary:
 
 def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.DataFrame:
     """Metrics of every seed, of findings and their averages, with intervals over patients."""
-    own = result.seeds
-    columns = {"estimate": everyones_metrics(own.measures), "low": own.low, "high": own.high}
+    estimate = everyones_metrics(result.seeds.measures)
+    columns = {"estimate": estimate, "low": result.seeds.low, "high": result.seeds.high}
     return _with_counts(result, cells, {"seed": seeds}, columns)
 
 

@@ -103,8 +103,8 @@ def curve(
     targets, scores, weights = checked(targets, scores, weights)
     ranking = rank(np.where(weights > 0, targets[:, 0], np.nan), scores[:, 0])
     positive, last = ranking.flags & POSITIVE > 0, np.flatnonzero(ranking.flags & TIED == 0)
-    own = weights[ranking.rows]
-    tp, fp = (np.cumsum(own * label)[last] for label in (positive, ~positive))
+    ranked = weights[ranking.rows]
+    tp, fp = (np.cumsum(ranked * label)[last] for label in (positive, ~positive))
     return np.r_[np.inf, ranking.scores[last]], np.r_[0.0, tp], np.r_[0.0, fp]
 
 
@@ -117,8 +117,8 @@ def with_averages(values: np.ndarray) -> np.ndarray:
     """
     means = []
     for members in GROUPS.values():
-        own = values[..., [FINDINGS.index(name) for name in members], :]
-        defined = (~np.isnan(own)).sum(axis=-2)
-        total = np.nansum(own, axis=-2)
+        member_values = values[..., [FINDINGS.index(name) for name in members], :]
+        defined = (~np.isnan(member_values)).sum(axis=-2)
+        total = np.nansum(member_values, axis=-2)
         means.append(np.divide(total, defined, out=np.full(total.shape, np.nan), where=defined > 0))
     return np.concatenate([values, np.stack(means, axis=-2)], axis=-2)

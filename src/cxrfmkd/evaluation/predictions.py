@@ -24,31 +24,22 @@ def read_logits(path: Path, split: str, image_ids: pd.Series) -> np.ndarray:
     table = read_table(path)
     if missing := [c for c in ("image_id", "split", *FINDINGS) if c not in table]:
         raise InputError(f"{path}: columns {', '.join(missing)} are missing.")
-    table = table[table.split == split]
-    found, wanted = pd.Index(table.image_id), pd.Index(image_ids)
-    places = found.get_indexer(wanted) if found.is_unique else np.array([-1])
-    if len(found) != len(wanted) or (places < 0).any():
-        raise InputError(_misfit(path, split, found, wanted))
-    logits = table[list(FINDINGS)].to_numpy(np.float32)[places]
+    table = table[table.split == split].set_index("image_id")
+    misfits = {
+        "have duplicate rows": table.index.duplicated().sum(),
+        "are missing": (~image_ids.isin(table.index)).sum(),
+        "are not among the records": (~table.index.isin(image_ids)).sum(),
+    }
+    if any(misfits.values()):
+        listed = ", ".join(f"{number} {what}" for what, number in misfits.items() if number)
+        raise InputError(
+            f"{path}: of the {len(image_ids)} {split} images {listed}. The run was made from other "
+            "records, or an excluded image was not declared; make it again."
+        )
+    logits = table.loc[image_ids, list(FINDINGS)].to_numpy(np.float32)
     if bad := int((~np.isfinite(logits)).any(axis=1).sum()):
         raise InputError(
-            f"{path}: {bad} {split} images have a logit that is not a finite number. The training "
-            "diverged; "
+            f"{path}: {bad} {split} images have a logit that is not finite. The training diverged; "
             "run it again with a smaller learning rate."
         )
     return logits
-
-
-def _misfit(path: Path, split: str, found: pd.Index, wanted: pd.Index) -> str:
-    """How the images of a predictions file differ from those of the records."""
-    counts = {
-        "stand twice": found.duplicated().sum(),
-        "are missing": (~wanted.isin(found)).sum(),
-        "are not among the records": (~found.isin(wanted)).sum(),
-    }
-    wrong = [f"{number} {what}" for what, number in counts.items() if number]
-    return (
-        f"{path}: of the {len(wanted)} {split} images {', '.join(wrong)}. The run was made from "
-        "other records, "
-        "or an excluded image was not declared; make it again."
-    )

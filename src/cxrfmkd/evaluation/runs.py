@@ -89,13 +89,13 @@ def validate(
     cuts, macros = [], []
     for run in runs:
         logits = read_logits(run.predictions, "val", val.image_ids)
-        own = thresholds_at_fpr(val.targets, logits, None, target_fpr)
+        cut = thresholds_at_fpr(val.targets, logits, None, target_fpr)
         carried = np.full(len(FINDINGS), np.nan)
         if run.source_predictions is not None:
             source = sources[run.family.source]
             source_logits = read_logits(run.source_predictions, "val", source.image_ids)
             carried = thresholds_at_fpr(source.targets, source_logits, None, target_fpr)
-        cuts.append(np.stack([own, carried], axis=1))
+        cuts.append(np.stack([cut, carried], axis=1))
         metrics = with_averages(metrics_of(val.targets, logits))
         macros.append(metrics[FINDINGS_AND_AVERAGES.index(MACRO), METRICS.index("auc_roc")])
     return Validation(np.array(cuts), float(np.mean(macros)))

@@ -140,11 +140,11 @@ class Cells:
         )
         positives |= negatives
         for attribute in self.groups.divisions:
-            own, totals = self.groups.of(attribute), self.groups.totals(attribute)
+            cols, totals = self.groups.of(attribute), self.groups.totals(attribute)
             for k in range(len(FINDINGS)):
-                images[k, own] = with_complements(images[k, own], self.patients[k, own], *totals)
-                positives[k, own] |= images[k, own]
-                positives[k, own] = with_complements(positives[k, own], fewest[k, own], *totals)
+                images[k, cols] = with_complements(images[k, cols], self.patients[k, cols], *totals)
+                positives[k, cols] |= images[k, cols]
+                positives[k, cols] = with_complements(positives[k, cols], fewest[k, cols], *totals)
         return images | (self.patients < self.minimum), positives | self.hidden("prevalence")
 
     def detail(self) -> np.ndarray:
@@ -169,14 +169,15 @@ def count_cells(
     n_images = np.zeros((3, targets.shape[1], n_groups), np.int64)
     n_patients = np.zeros_like(n_images)
     for k, labels in enumerate(targets.T):
-        known = (weights > 0) & ~np.isnan(labels)
-        for i, counted in enumerate((known, known & (labels > 0), known & (labels == 0))):
+        used = weights > 0
+        masks = used & ~np.isnan(labels), used & (labels > 0), used & (labels == 0)
+        for i, counted in enumerate(masks):
             for division in groups.codes.T:
                 cell = np.where(counted, division, -1)
                 n_images[i, k] += np.bincount(cell[cell >= 0], minlength=n_groups)
                 n_patients[i, k] += patients_per_cell(cell, patient, n_groups)
-    every, with_finding, without_finding = n_patients
-    return Cells(groups, n_images[0], n_images[1], every, with_finding, without_finding, minimum)
+    labelled, with_finding, without = n_patients
+    return Cells(groups, n_images[0], n_images[1], labelled, with_finding, without, minimum)
 
 
 def group_measures(measures: Measures) -> dict[str, np.ndarray]:
@@ -208,11 +209,11 @@ def relative(values: np.ndarray, groups: PatientGroups) -> np.ndarray:
             peers.setdefault(AVERAGED if attribute in AVERAGED else attribute, []).append(i)
     result = np.full(values.shape, np.nan)
     for members in peers.values():
-        own = values[..., members]
-        defined = (~np.isnan(own)).sum(axis=-1, keepdims=True)
+        peer_values = values[..., members]
+        defined = (~np.isnan(peer_values)).sum(axis=-1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
-            mean = np.nansum(own, axis=-1, keepdims=True) / defined
-            result[..., members] = np.where(mean == 0, np.nan, 100 * (own / mean - 1))
+            mean = np.nansum(peer_values, axis=-1, keepdims=True) / defined
+            result[..., members] = np.where(mean == 0, np.nan, 100 * (peer_values / mean - 1))
     return result
 
 
@@ -228,22 +229,22 @@ def subgroup_table(
     for i, attribute in enumerate(groups.attributes):
         members.setdefault(measures_of(attribute), []).append(i)
     tables = []
-    for names, own in members.items():
+    for names, columns in members.items():
         hidden = np.stack([cells.hidden(name) for name in names])
         values = np.stack([measures[name] for name in names], axis=1)
         values[:, hidden] = np.nan
         percent = np.full((3, *hidden.shape), np.nan)
         for k, name in enumerate(names):
             if name in RELATIVE_MEASURES:
-                columns = estimate_columns(relative(values[:, k], groups), confidence)
-                percent[:, k] = list(columns.values())
-        about = [(groups.attributes[i], groups.names[i]) for i in own]
+                estimates = estimate_columns(relative(values[:, k], groups), confidence)
+                percent[:, k] = list(estimates.values())
+        about = [(groups.attributes[i], groups.names[i]) for i in columns]
         table = long(
             {"metric": names, "finding": FINDINGS, "attribute,group": about},
-            **estimate_columns(values[..., own], confidence),
-            **dict(zip(RELATIVE_COLUMNS, percent[..., own], strict=True)),
-            suppressed=hidden[..., own],
-            **{name: numbers[:, own] for name, numbers in counts.items()},
+            **estimate_columns(values[..., columns], confidence),
+            **dict(zip(RELATIVE_COLUMNS, percent[..., columns], strict=True)),
+            suppressed=hidden[..., columns],
+            **{name: numbers[:, columns] for name, numbers in counts.items()},
         )
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -37,7 +37,7 @@ def influence(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> 
     codes = np.unique(patients, return_inverse=True)[1]
     size = codes.max(initial=-1) + 1
     area = np.full(targets.shape[1], np.nan)
-    parts = np.full((2, size, targets.shape[1]), np.nan)
+    influences = np.full((2, size, targets.shape[1]), np.nan)
     for k in range(targets.shape[1]):
         labelled = ~np.isnan(targets[:, k])
         positive, negative = targets[:, k] > 0, targets[:, k] == 0
@@ -49,9 +49,9 @@ def influence(targets: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> 
         above = (ranks[positive] - rankdata(scores[positive, k])) / n
         below = 1 - (ranks[negative] - rankdata(scores[negative, k])) / m
         area[k] = above.mean()
-        parts[0, :, k] = np.bincount(codes[positive], (above - area[k]) / m, size)
-        parts[1, :, k] = np.bincount(codes[negative], (below - area[k]) / n, size)
-    return Influence(area, *parts)
+        influences[0, :, k] = np.bincount(codes[positive], (above - area[k]) / m, size)
+        influences[1, :, k] = np.bincount(codes[negative], (below - area[k]) / n, size)
+    return Influence(area, *influences)
 
 
 def mean(influences: list[Influence]) -> Influence:
@@ -67,16 +67,16 @@ def variance(influence: Influence, targets: np.ndarray, patients: np.ndarray) ->
     codes = np.unique(patients, return_inverse=True)[1]
     result = np.full(targets.shape[1], np.nan)
     for k in range(targets.shape[1]):
-        with_ = len(np.unique(codes[targets[:, k] > 0]))
-        without = len(np.unique(codes[targets[:, k] == 0]))
-        every = len(np.unique(codes[~np.isnan(targets[:, k])]))
-        if min(with_, without) < 2:
+        labels = targets[:, k]
+        masks = labels > 0, labels == 0, ~np.isnan(labels)
+        n_positive, n_negative, n_all = (len(np.unique(codes[mask])) for mask in masks)
+        if min(n_positive, n_negative) < 2:
             continue
         positive, negative = influence.positive[:, k], influence.negative[:, k]
         result[k] = (
-            with_ / (with_ - 1) * (positive**2).sum()
-            + without / (without - 1) * (negative**2).sum()
-            + 2 * every / (every - 1) * (positive * negative).sum()
+            n_positive / (n_positive - 1) * (positive**2).sum()
+            + n_negative / (n_negative - 1) * (negative**2).sum()
+            + 2 * n_all / (n_all - 1) * (positive * negative).sum()
         )
     return result
 

@@ -86,7 +86,7 @@ def ranking_of(order: np.ndarray, targets: np.ndarray, scores: np.ndarray) -> Ra
     with_hit = np.diff(above, prepend=0) > 0
     flags = positive.astype(np.uint8) * np.uint8(POSITIVE) | np.uint8(TIED)
     flags[end - 1] &= POSITIVE
-    ties = (part[with_hit].astype(np.int32) for part in (begin, end, above))
+    ties = (array[with_hit].astype(np.int32) for array in (begin, end, above))
     rows = order.astype(np.int32)
     return Ranking(rows, flags, sorted_scores, rows[positive], *ties)
 
@@ -277,14 +277,14 @@ def measure_rankings(out, weights, rankings, cuts, target, detail):
     n_cuts = cuts.shape[1]
     scratch = np.empty((2, weights.shape[1] + 1))
     for finding in range(n_findings):
-        own = weights[min(finding, len(weights) - 1)]
+        image_weights = weights[min(finding, len(weights) - 1)]
         nearest_cut = np.nan
         for group in range(n_groups):
             level = detail[finding, group]
             if level == NOTHING:
                 continue
             ranking = _one_ranking(rankings, finding, group)
-            sums = running_sums(ranking, own, scratch[0], scratch[1])
+            sums = running_sums(ranking, image_weights, scratch[0], scratch[1])
             positives, negatives = sums.positives, sums.negatives
             metrics = out.metrics[:, finding, group]
             if positives > 0 and negatives > 0:
@@ -293,7 +293,7 @@ def measure_rankings(out, weights, rankings, cuts, target, detail):
                     metrics[AVERAGE_PRECISION] = precision
                     metrics[ROC_AREA], metrics[MAX_J] = area, largest_j
                 if level == EVERYTHING:
-                    metrics[J_AT_TARGET], cut = nearest_vertex(ranking, own, sums, target)
+                    metrics[J_AT_TARGET], cut = nearest_vertex(ranking, image_weights, sums, target)
                     if group == 0:
                         nearest_cut = cut
             if positives + negatives > 0:
