@@ -380,6 +380,10 @@ SETTINGS = {
         {"source": "dat", "variant": "cxrfm", "path": "x"},
         "teacher.variant: 'cxrfm' should be 'cxrfm-v1', 'elixr-c",
     ),
+    "unknown device": (
+        {"source": "savedmodel", "variant": "demo", "path": "x", "device": "tpu"},
+        "teacher.device: 'tpu' should be 'cpu' or 'gpu'",
+    ),
     "no path": (
         {"source": "dat", "variant": "demo"},
         "teacher: `path` is missing; source dat needs it",

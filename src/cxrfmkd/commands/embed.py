@@ -32,50 +32,39 @@ from cxrfmkd.study.settings.base import choices, meaning
 from cxrfmkd.teacher.embedding import embed
 from cxrfmkd.vocabulary.teachers import VARIANTS
 
+COMMON_SETTINGS = ("dimension", "workers", "shard", "failed")
 ROW_GROUP = 2048
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`: its own, and a setting's name for every setting."""
-    parser.add_argument("images", type=Path, help="folder of images, or table of image_id and path")
+    parser.add_argument(
+        "images", metavar="IMAGES", type=Path, help="folder of images, or table of image_id, path"
+    )
     parser.add_argument(
         "--images",
         dest="root",
+        metavar="FOLDER",
         type=Path,
         help="folder that the table's paths start from; its own if not given",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder, or file named .parquet, to write"
     )
-    for name, field in TeacherSource.model_fields.items():
-        default = None if field.is_required() else field.default
+    common = {name: Teacher.model_fields[name] for name in COMMON_SETTINGS}
+    defaults = {"dimension": "the variant's", "workers": min(4, os.cpu_count() or 1)}
+    numbers: dict[object, type] = {int: int, float: float}
+    for name, field in (TeacherSource.model_fields | common).items():
+        default = defaults.get(name, None if field.is_required() else field.default)
         parser.add_argument(
             f"--{name}",
             help=meaning(field) + (f" (default {default})" if default else ""),
             required=field.is_required(),
             choices=list(filter(None, choices(field))) or None,
             nargs="+" if name == "path" else None,
-            type=int if isinstance(default, int) else str,
-            default=default,
+            type=numbers.get(field.annotation, str),
+            default=None if name == "dimension" else default,
         )
-    parser.add_argument(
-        "--dimension", type=int, help="length of a vector; the variant's own if not given"
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=min(4, os.cpu_count() or 1),
-        help="processes that read images",
-    )
-    parser.add_argument(
-        "--shard", type=int, default=Teacher().shard, help="images per resumable shard"
-    )
-    parser.add_argument(
-        "--failed",
-        type=float,
-        default=Teacher().failed,
-        help="share of images that may have no vector",
-    )
 
 
 def main(args: argparse.Namespace) -> None:
@@ -84,13 +73,11 @@ def main(args: argparse.Namespace) -> None:
     records, root = find_images(args.images, args.root)
     settings = {name: getattr(args, name) for name in TeacherSource.model_fields}
     source = TeacherSource.read(settings, "teacher.")
-    dimension = args.dimension or VARIANTS[source.variant].dimension(source.pooling)
-    teacher = Teacher(
-        dimension=dimension or Teacher().dimension,
-        workers=args.workers,
-        shard=args.shard,
-        failed=args.failed,
+    common = {name: getattr(args, name) for name in COMMON_SETTINGS}
+    common["dimension"] = (
+        args.dimension or VARIANTS[source.variant].dimension(source.pooling) or Teacher().dimension
     )
+    teacher = Teacher.read(common, "teacher.")
     shards = args.out.with_name(f".{args.out.name}.shards")
     if args.out.suffix == ".parquet":
         folder = args.out.with_name(f".{args.out.name}.array")

@@ -19,6 +19,7 @@ from cxrfmkd.teacher.examples import serialize_example
 from cxrfmkd.teacher.images import encode_png
 from cxrfmkd.teacher.pooling import pool
 from cxrfmkd.teacher.tensorflow_setup import load_tensorflow
+from cxrfmkd.vocabulary.teachers import VariantName
 
 INPUT, OUTPUT = "input_example", "feature_maps_0"
 QFORMER_INPUTS = ["image_feature", "ids", "paddings"]
@@ -57,7 +58,7 @@ class Model:
     """
 
     def __init__(
-        self, folder: Path, variant: str, pooling: str = "mean", qformer: Path | None = None
+        self, folder: Path, variant: VariantName, pooling: str = "mean", qformer: Path | None = None
     ) -> None:
         self.tf = load_tensorflow()
         self.folder, self.variant, self.pooling = folder, variant, pooling

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cxrfmkd.vocabulary.teachers import VARIANTS
+from cxrfmkd.vocabulary.teachers import VARIANTS, VariantName
 
 
-def pool(answer: np.ndarray, variant: str, pooling: str = "mean") -> np.ndarray:
+def pool(answer: np.ndarray, variant: VariantName, pooling: str = "mean") -> np.ndarray:
     """Reduce one image's answer to its embedding: shape (dimension,), float32.
 
     answer: any float, axes of length 1 anywhere (Google's endpoint nests a vector twice). A map
