@@ -382,7 +382,10 @@ def broken(path: Path, change, tmp_path: Path) -> Path:
             lambda t: pd.concat([t, t[:1].assign(image_id="?", split="val")]),
             "1 are not among the records",
         ),
-        (lambda t: t.assign(Edema=t.Edema.where(t.split == "val", np.inf)), "a logit that is not finite"),
+        (
+            lambda t: t.assign(Edema=t.Edema.where(t.split == "val", np.inf)),
+            "a logit that is not finite",
+        ),
     ],
 )
 def test_predictions_that_do_not_fit_the_records_are_an_error(study, tmp_path, change, said):

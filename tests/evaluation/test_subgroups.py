@@ -33,7 +33,11 @@ def measured(table, attributes, replicates=0, minimum=1, scores=None, weights=No
     cells = subgroups.count_cells(targets, patients, weights, groups, minimum)
     sample = Sample(targets, patients, weights, groups.codes, replicates, detail=cells.detail())
     found = sample.measure(scores, np.full((14, 2), CUT))
-    return subgroups.group_measures(found), cells
+    return subgroups.group_measures(found, cells), cells
+
+
+def prevalence(cells: subgroups.Cells) -> np.ndarray:
+    return cells.positives / np.maximum(cells.images, 1)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,7 @@ def test_rates_at_the_threshold_of_everyone_are_those_of_fairlearn(study):
 def test_equalised_odds_gap_is_that_of_fairlearn(study):
     table, (rates, cells) = study
     called = logits(table, 1.5, 3) >= CUT
-    found = gaps.ranges(rates, cells)
+    found = gaps.ranges(rates, cells.groups)
     for attribute in ("sex", "race", "view"):
         for k in (EFFUSION, NO_FINDING):
             expected = equalized_odds_difference(
@@ -108,7 +112,7 @@ def test_area_of_a_crossed_group_is_that_of_its_images(study):
 
 def test_underdiagnosis_is_the_gap_in_false_alarms_of_no_finding(study):
     _, (rates, cells) = study
-    found = gaps.ranges(rates, cells)["race", "underdiagnosis"][0]
+    found = gaps.ranges(rates, cells.groups)["race", "underdiagnosis"][0]
     fpr = rates["fpr"][0, NO_FINDING, cells.groups.of("race")]
     assert found[NO_FINDING] == pytest.approx(fpr.max() - fpr.min())
     assert np.isnan(np.delete(found, NO_FINDING)).all()
@@ -116,7 +120,7 @@ def test_underdiagnosis_is_the_gap_in_false_alarms_of_no_finding(study):
 
 def test_relative_differences_refer_to_the_mean_over_sexes_and_races(study):
     _, (rates, cells) = study
-    table = subgroups.subgroup_table(rates, cells, 0.95)
+    table = subgroups.subgroup_table(rates, prevalence(cells), cells, 0.95)
     rows = table[(table.finding == "Pleural Effusion") & (table.metric == "auc_roc")].set_index(
         "group"
     )
@@ -135,7 +139,7 @@ def test_numbers_resting_on_few_patients_are_blank_and_listed():
     first = table.index[(table.race == "Black")][0]
     table.loc[table.patient_id == table.patient_id[first], "Edema"] = 1.0
     rates, cells = measured(table, ["race", "age"], 20, minimum=10)
-    rows = subgroups.subgroup_table(rates, cells, 0.95)
+    rows = subgroups.subgroup_table(rates, prevalence(cells), cells, 0.95)
     black = rows[(rows.group == "Black") & (rows.finding == "Edema")].set_index("metric")
     numbers = ["estimate", "low", "high", "positives", "prevalence"]
     assert black.loc["tpr", numbers].isna().all()
@@ -151,7 +155,7 @@ def test_numbers_resting_on_few_patients_are_blank_and_listed():
     assert len(small)
     assert small.suppressed.all()
     assert small.n.isna().all()
-    found = gaps.range_table(gaps.ranges(rates, cells), rates, cells, 0.95)
+    found = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
     edema = found[
         (found.attribute == "race") & (found.finding == "Edema") & (found.metric == "tpr")
     ]
@@ -175,10 +179,10 @@ def test_attribute_that_no_record_has_is_an_error():
 
 def test_without_attributes_there_is_everyone():
     rates, cells = measured(records(40), [], 5)
-    table = subgroups.subgroup_table(rates, cells, 0.95)
+    table = subgroups.subgroup_table(rates, prevalence(cells), cells, 0.95)
     assert set(table.attribute) == {"all"}
     assert len(table) == 14 * len(subgroups.GROUP_MEASURES)
-    assert gaps.range_table(gaps.ranges(rates, cells), rates, cells, 0.95).empty
+    assert gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95).empty
     assert gaps.pair_table(rates, rates, cells, 0.95).empty
     assert gaps.versus_table({}, {}, 0.95).empty
 
@@ -189,7 +193,7 @@ def test_planted_gap_is_found_and_its_groups_named():
     noise = np.random.default_rng(9).normal(size=scores.shape) * 4
     scores = np.where((table.sex == "Female").to_numpy()[:, None], noise, scores)
     rates, cells = measured(table, ["sex"], 300, 10, scores)
-    found = gaps.range_table(gaps.ranges(rates, cells), rates, cells, 0.95)
+    found = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
     row = found[(found.metric == "auc_roc") & (found.finding == "Pleural Effusion")].iloc[0]
     assert (row.a, row.b) == ("Male", "Female")
     assert row.low > 0.1
@@ -210,7 +214,7 @@ def test_gap_by_chance_alone_is_mostly_taken_off():
     for seed in range(12):
         table = records(300, 100 + seed)
         rates, cells = measured(table, ["race"], 100, 10, logits(table, 1.5, seed))
-        found = gaps.range_table(gaps.ranges(rates, cells), rates, cells, 0.95)
+        found = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
         found = found[found.metric == "tpr"].dropna(subset="estimate")
         raw.append(found.estimate.mean())
         corrected.append(found.corrected.mean())
@@ -221,10 +225,10 @@ def test_gap_by_chance_alone_is_mostly_taken_off():
 
 def test_difference_of_gaps_between_two_models_is_paired(study):
     table, (rates, cells) = study
-    found = gaps.ranges(rates, cells)
+    found = gaps.ranges(rates, cells.groups)
     assert (gaps.versus_table(found, found, 0.95)[["estimate", "low", "high"]] == 0).all(axis=None)
     other, *_ = measured(table, ["sex", "race", "age", "view"], 60, scores=logits(table, 0.2, 4))
-    there = gaps.ranges(other, cells)
+    there = gaps.ranges(other, cells.groups)
     rows = gaps.versus_table(found, there, 0.95)
     row = rows[(rows.attribute == "race") & (rows.metric == "auc_roc")].iloc[EFFUSION]
     expected = found["race", "auc_roc"][0] - there["race", "auc_roc"][0]
@@ -238,7 +242,7 @@ def test_no_hidden_count_follows_from_the_shown_ones():
     table.loc[table.race == "Black", "race"] = "White"
     table.loc[table.patient_id.isin(table.patient_id.unique()[:6]), "race"] = "Black"
     rates, cells = measured(table, ["sex", "race", "age", "view"], minimum=10)
-    rows = subgroups.subgroup_table(rates, cells, 0.95)
+    rows = subgroups.subgroup_table(rates, prevalence(cells), cells, 0.95)
     assert rows.set_index("group").n["Black"].isna().all()
     hidden = []
     for (attribute, _, finding), part in rows.groupby(["attribute", "metric", "finding"]):

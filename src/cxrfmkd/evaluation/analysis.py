@@ -137,10 +137,11 @@ def _measure(
             population.half,
             population.settings,
         )
-        ranges = gaps.ranges(subgroups.group_measures(result.measures), population.cells)
-        constants = {**family._asdict(), "n_seeds": len(runs)}
-        for name, table in _family_tables([run.seed for run in runs], result, ranges, population):
-            yield name, table.assign(**constants)
+        measures = subgroups.group_measures(result.measures, population.cells)
+        ranges = gaps.ranges(measures, population.cells.groups)
+        seeds = [run.seed for run in runs]
+        for name, table in _family_tables(seeds, result, measures, ranges, population):
+            yield name, table.assign(**family._asdict(), n_seeds=len(runs))
         summary = measurement.summarise(result, ranges)
         if family in compared_with:
             kept[family] = summary
@@ -153,13 +154,14 @@ def _measure(
 def _family_tables(
     seeds: list[int],
     result: measurement.FamilyResult,
+    measures: subgroups.GroupMeasures,
     ranges: gaps.Ranges,
     population: Population,
 ) -> NamedTables:
     """A family's own rows of the tables."""
     level, cells = population.settings.confidence, population.cells
-    measures = subgroups.group_measures(result.measures)
-    by_seed = subgroups.group_measures(result.seeds.measures)
+    by_seed = subgroups.group_measures(result.seeds.measures, cells)
+    prevalence = result.measures.prevalence[0]
     counts = measurement.everyones_counts(result, cells)
     # Curves of findings that few patients have or lack would show single images.
     few = cells.images[:, 0] < calibration.BINS * cells.minimum
@@ -178,8 +180,8 @@ def _family_tables(
     yield "halves", measurement.halves_table(result)
     table = curves.curve_table(result.seeds.curves)
     yield "curves", table[~table.finding.isin(without_points)]
-    yield "subgroups", subgroups.subgroup_table(measures, cells, level)
-    yield "gaps", gaps.range_table(ranges, measures, cells, level)
+    yield "subgroups", subgroups.subgroup_table(measures, prevalence, cells, level)
+    yield "gaps", gaps.range_table(ranges, measures, cells.groups, level)
     yield "gaps", gaps.pair_table(measures, by_seed, cells, level)
 
 

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation.subgroups import Cells, measures_of
+from cxrfmkd.evaluation.subgroups import Cells, GroupMeasures, PatientGroups, measures_of
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.intervals import basic_interval, estimate_columns
 from cxrfmkd.statistics.multiple import standard_error, wald
@@ -27,10 +27,9 @@ VERSUS_MEASURES = ("auc_roc", "equalised_odds", "underdiagnosis")
 ALL_PAIRS_UP_TO = 3
 
 Ranges = dict[tuple[str, str], np.ndarray]  # by attribute and measure, shape (replicates, f)
-GroupMeasures = dict[str, np.ndarray]  # as from `subgroups.group_measures`
 
 
-def ranges(measures: GroupMeasures, cells: Cells, centre: bool = False) -> Ranges:
+def ranges(measures: GroupMeasures, groups: PatientGroups, centre: bool = False) -> Ranges:
     """Largest minus smallest value over the groups of each attribute.
 
     centre: take each group's value in the first replicate off its others, so that the groups differ
@@ -40,23 +39,16 @@ def ranges(measures: GroupMeasures, cells: Cells, centre: bool = False) -> Range
     """
     result: Ranges = {}
     no_finding = np.array(FINDINGS) == "No Finding"
-    for attribute in cells.groups.divisions:
-        members = cells.groups.of(attribute)
+    for attribute in groups.divisions:
+        members = groups.of(attribute)
         for name in RANGE_MEASURES:
             if name in measures_of(attribute):
-                values = shown(measures, name, cells, members)
+                values = measures[name][..., members]
                 result[attribute, name] = _range(values - values[:1] if centre else values)
         tpr, fpr = result[attribute, "tpr"], result[attribute, "fpr"]
         result[attribute, "equalised_odds"] = np.maximum(tpr, fpr)
         result[attribute, "underdiagnosis"] = np.where(no_finding, fpr, np.nan)
     return result
-
-
-def shown(measures: GroupMeasures, name: str, cells: Cells, members: list[int]) -> np.ndarray:
-    """A measure of some groups, (replicates, f, members), NaN where small numbers hide it."""
-    values = measures[name][..., members]
-    values[:, cells.hidden(name)[:, members]] = np.nan
-    return values
 
 
 def _range(values: np.ndarray) -> np.ndarray:
@@ -67,10 +59,7 @@ def _range(values: np.ndarray) -> np.ndarray:
 
 
 def range_table(
-    gaps: Ranges,
-    measures: GroupMeasures,
-    cells: Cells,
-    confidence: float,
+    gaps: Ranges, measures: GroupMeasures, groups: PatientGroups, confidence: float
 ) -> pd.DataFrame:
     """The ranges with intervals, their expectation by noise alone, and the gap corrected for it.
 
@@ -79,7 +68,7 @@ def range_table(
     """
     if not gaps:
         return pd.DataFrame()
-    noise = ranges(measures, cells, centre=True)
+    noise = ranges(measures, groups, centre=True)
     values = np.stack(list(gaps.values()), axis=1)
     centred = np.stack(list(noise.values()), axis=1)[1:]
     estimate, (low, high) = values[0], basic_interval(values, confidence)
@@ -87,7 +76,7 @@ def range_table(
     with np.errstate(divide="ignore", invalid="ignore"):
         expected, square = (np.nansum(centred**k, axis=0) / count for k in (1, 2))
         p = (1 + (centred >= estimate).sum(axis=0)) / (1 + count)
-    extremes = [_extremes(measures, *key, cells) for key in gaps]
+    extremes = [_extremes(measures, *key, groups) for key in gaps]
     table = long(
         {"attribute,metric": list(gaps), "finding": FINDINGS},
         kind=np.array("range"),
@@ -103,16 +92,18 @@ def range_table(
     return _without_other_underdiagnosis(table)
 
 
-def _extremes(measures: GroupMeasures, attribute: str, name: str, cells: Cells) -> list[list]:
+def _extremes(
+    measures: GroupMeasures, attribute: str, name: str, groups: PatientGroups
+) -> list[list]:
     """Names of the groups with the largest and smallest value, two lists of length f.
 
     Blank for gaps that combine measures.
     """
     if name not in measures:
         return [[None] * len(FINDINGS)] * 2
-    members = cells.groups.of(attribute)
-    values = shown(measures, name, cells, members)[0]
-    names = np.array([cells.groups.names[i] for i in members], object)
+    members = groups.of(attribute)
+    values = measures[name][0][:, members]
+    names = np.array([groups.names[i] for i in members], object)
     extremes = []
     for sign in (1, -1):
         extreme = names[np.where(np.isnan(values), -np.inf, sign * values).argmax(axis=1)]
@@ -127,30 +118,23 @@ def _without_other_underdiagnosis(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def pair_table(
-    measures: GroupMeasures,
-    by_seed: GroupMeasures,
-    cells: Cells,
-    confidence: float,
+    measures: GroupMeasures, by_seed: GroupMeasures, cells: Cells, confidence: float
 ) -> pd.DataFrame:
     """Paired differences between two groups of an attribute, a minus b.
 
     by_seed: the measures of each seed's model on the sample itself, each of shape (seeds, f,
     groups).
     """
-    pairs = [pair for attribute in cells.groups.divisions for pair in _pairs(attribute, cells)]
+    groups = cells.groups
+    pairs = [pair for attribute in groups.divisions for pair in _pairs(attribute, cells)]
     if not pairs:
         return pd.DataFrame()
     a, b = map(list, zip(*pairs, strict=True))
     difference, seeds = (
-        np.stack(
-            [shown(part, name, cells, a) - shown(part, name, cells, b) for name in PAIR_MEASURES],
-            axis=1,
-        )
-        for part in (measures, by_seed)
+        np.stack([named[name][..., a] - named[name][..., b] for name in PAIR_MEASURES], axis=1)
+        for named in (measures, by_seed)
     )
-    about = [
-        (cells.groups.attributes[i], cells.groups.names[i], cells.groups.names[j]) for i, j in pairs
-    ]
+    about = [(groups.attributes[i], groups.names[i], groups.names[j]) for i, j in pairs]
     return long(
         {"metric": PAIR_MEASURES, "finding": FINDINGS, "attribute,a,b": about},
         kind=np.array("difference"),

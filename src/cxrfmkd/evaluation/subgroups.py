@@ -39,6 +39,9 @@ RELATIVE_MEASURES = ("auc_roc", "youden_j", "youden_j_test")
 RELATIVE_COLUMNS = ("relative", "relative_low", "relative_high")
 
 
+GroupMeasures = dict[str, np.ndarray]  # by name, shape (replicates, f, groups)
+
+
 @dataclass(frozen=True)
 class PatientGroups:
     """Divisions of images by patient attributes.
@@ -122,7 +125,7 @@ class Cells:
     def hidden(self, measure: str) -> np.ndarray:
         """Whether a measure is left blank."""
         counts = [self.patients]
-        if not (measure.startswith("fpr") or measure == "underdiagnosis"):
+        if not measure.startswith("fpr"):
             counts.append(self.with_finding)
         if not measure.startswith("tpr"):
             counts.append(self.without_finding)
@@ -180,15 +183,15 @@ def count_cells(
     return Cells(groups, n_images[0], n_images[1], labelled, with_finding, without, minimum)
 
 
-def group_measures(measures: Measures) -> dict[str, np.ndarray]:
-    """GROUP_MEASURES and prevalence by name, each of shape (replicates, f, groups)."""
+def group_measures(measures: Measures, cells: Cells) -> GroupMeasures:
+    """GROUP_MEASURES by name; NaN where small numbers hide them."""
     named = {name: measures.metrics[:, k] for k, name in enumerate(METRICS)}
     for rule, suffix in (("validation", ""), ("test", "_test")):
         cut = THRESHOLD_RULES.index(rule)
         tpr, fpr = measures.tpr[:, cut], measures.fpr[:, cut]
         rates = zip(RATE_MEASURES, (tpr, fpr, tpr - fpr), strict=True)
         named |= {f"{name}{suffix}": values for name, values in rates}
-    return named | {"prevalence": measures.prevalence}
+    return {name: np.where(cells.hidden(name), np.nan, numbers) for name, numbers in named.items()}
 
 
 def measures_of(attribute: str) -> tuple[str, ...]:
@@ -218,13 +221,13 @@ def relative(values: np.ndarray, groups: PatientGroups) -> np.ndarray:
 
 
 def subgroup_table(
-    measures: dict[str, np.ndarray], cells: Cells, confidence: float
+    measures: GroupMeasures, prevalence: np.ndarray, cells: Cells, confidence: float
 ) -> pd.DataFrame:
     """Every measure of every finding and group, with intervals and relative differences.
 
-    measures: as from `group_measures`, the sample itself first.
+    measures: the sample itself first. prevalence: of the sample itself, (f, groups).
     """
-    groups, counts = cells.groups, _counts(measures["prevalence"][0], cells)
+    groups, counts = cells.groups, _counts(prevalence, cells)
     members: dict[tuple[str, ...], list[int]] = {}
     for i, attribute in enumerate(groups.attributes):
         members.setdefault(measures_of(attribute), []).append(i)
@@ -232,7 +235,6 @@ def subgroup_table(
     for names, columns in members.items():
         hidden = np.stack([cells.hidden(name) for name in names])
         values = np.stack([measures[name] for name in names], axis=1)
-        values[:, hidden] = np.nan
         percent = np.full((3, *hidden.shape), np.nan)
         for k, name in enumerate(names):
             if name in RELATIVE_MEASURES:
