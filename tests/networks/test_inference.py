@@ -68,7 +68,7 @@ def test_features_come_back_from_disk(tmp_path):
 
 
 def test_an_image_that_is_not_packed_is_an_error():
-    with pytest.raises(InputError, match="1 of 1 images are not in it"):
+    with pytest.raises(InputError, match="1 of 1 requested images are not in it"):
         extract_features(Network("tiny"), IMAGES, ["elsewhere"], COMPUTE)
 
 

@@ -340,7 +340,7 @@ def test_shuffled_feature_array_gives_the_same_head_bit_for_bit():
 def test_missing_image_and_broken_feature_are_errors():
     records, features = table(made(30, 4), "train")
     lacking = KeyedArray(features.data[1:], features.index.iloc[1:], name="features")
-    with pytest.raises(InputError, match="1 of 30 images are not in it"):
+    with pytest.raises(InputError, match="1 of 30 requested images are not in it"):
         LabelledInputs.of(records, HeadInput(lacking), Labels())
     features.data[3, 2] = np.inf
     with pytest.raises(InputError, match=r"1 images have features that are not finite \(rows 3"):

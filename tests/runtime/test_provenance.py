@@ -50,7 +50,8 @@ def test_comments_docstrings_layout_and_messages_do_not_count(package):
     source, script = package
     before = fresh_hash(script)
     (source / "inner.py").write_text(
-        '"""Doc."""\nfrom cxrfmkd.runtime import errors\n\n\ndef f():\n    """Doc."""\n    return (1)  # one\n'
+        '"""Doc."""\nfrom cxrfmkd.runtime import errors\n\n\n'
+        'def f():\n    """Doc."""\n    return (1)  # one\n'
     )
     (source / "runtime" / "errors.py").write_text("MESSAGE = 2\n")
     assert fresh_hash(script) == before
@@ -106,5 +107,5 @@ def test_equal_settings_have_one_canonical_text():
         {"a": None, "b": [1, 2]}
     )
     assert provenance.canonical({"lr": 1, "wd": 2}) != provenance.canonical({"lr": 2, "wd": 1})
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         provenance.canonical({"x": float("nan")})

@@ -2,8 +2,7 @@
 
 A keyed array is a folder of three files: `data.npy` (memory-mapped, one row an image),
 `index.parquet` (`image_id` and facts about each row) and `meta.json` (what it is and how it was
-made). Rows are found by
-`image_id`, never by position.
+made). Rows are found by `image_id`, never by position.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import atomic_write, read_json, write_json, write_table
 from cxrfmkd.runtime.provenance import sha256
 
-PARTS = ("data.npy", "index.parquet", "meta.json")
+FILES = ("data.npy", "index.parquet", "meta.json")
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,19 @@ class KeyedArray:
     def __post_init__(self) -> None:
         if "image_id" not in self.index:
             raise InputError(
-                f"{self.name}: its index has no column image_id, only {some(self.index.columns)}."
+                f"{self.name}: index.parquet has no column image_id, only "
+                f"{some(self.index.columns)}."
             )
         if len(self.data) != len(self.index):
             raise InputError(
-                f"{self.name}: {len(self.data)} rows of data but {len(self.index)} keys. "
+                f"{self.name}: {len(self.data)} rows of data but {len(self.index)} rows of index. "
                 "Delete the folder and make it again."
             )
-        twice = self.index.image_id[self.index.image_id.duplicated()]
-        if len(twice):
+        duplicates = np.flatnonzero(self.index.image_id.duplicated())
+        if len(duplicates):
             raise InputError(
-                f"{self.name}: {len(twice)} keys stand twice in its index, at rows "
-                f"{some(twice.index)}."
+                f"{self.name}: {len(duplicates)} duplicate image_id in index.parquet, rows "
+                f"{some(duplicates)}."
             )
 
     def __len__(self) -> int:
@@ -57,12 +57,12 @@ class KeyedArray:
 
     @classmethod
     def open(cls, path: str | Path) -> KeyedArray:
-        """Open the folder that `save` wrote, or its `meta.json`; the data stays on disk until it is read."""
+        """Open the folder that `save` wrote, or its `meta.json`; data stay on disk until read."""
         path = Path(path)
         folder = path.parent if path.name == "meta.json" else path
-        for part in PARTS:
-            if not (folder / part).exists():
-                raise InputError(f"{folder}: {part} is missing, so this is no keyed array.")
+        for name in FILES:
+            if not (folder / name).exists():
+                raise InputError(f"{folder}: {name} is missing, so this is no keyed array.")
         return cls(
             np.load(folder / "data.npy", mmap_mode="r", allow_pickle=False),
             pd.read_parquet(folder / "index.parquet"),
@@ -71,7 +71,7 @@ class KeyedArray:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the three files; each appears whole or not at all, `meta.json` last (see `write_meta`)."""
+        """Write the three files, each atomically, `meta.json` last (see `write_meta`)."""
         folder = Path(folder)
         with atomic_write(folder / "data.npy") as partial:
             np.save(partial, self.data, allow_pickle=False)
@@ -81,17 +81,16 @@ class KeyedArray:
     def rows(self, image_ids) -> np.ndarray:
         """Positions of `image_ids` in `data`, shape (len(image_ids),), int64.
 
-        Raises InputError that counts the ids that are not there and says where in `image_ids` they
-        stand; the ids themselves stay out of logs.
+        Raises InputError with the number of absent ids and their positions in `image_ids`; the ids
+        themselves stay out of logs.
         """
-        wanted = pd.Index(image_ids)
-        positions = pd.Index(self.index.image_id).get_indexer(wanted)
+        requested = pd.Index(image_ids)
+        positions = pd.Index(self.index.image_id).get_indexer(requested)
         absent = np.flatnonzero(positions < 0)
         if len(absent):
             raise InputError(
-                f"{self.name}: {len(absent)} of {len(wanted)} images are not in it: rows "
-                f"{some(absent)} of what was "
-                "asked for. It was made from other records; make it again."
+                f"{self.name}: {len(absent)} of {len(requested)} requested images are not in it, "
+                f"at positions {some(absent)}. It was made from other records; make it again."
             )
         return positions
 
@@ -107,5 +106,5 @@ def write_meta(folder: str | Path, meta: dict) -> None:
     content of the array has changed.
     """
     folder = Path(folder)
-    hashes = {part: sha256(folder / part) for part in PARTS[:2]}
+    hashes = {name: sha256(folder / name) for name in FILES[:2]}
     write_json(folder / "meta.json", meta | {"sha256": hashes})

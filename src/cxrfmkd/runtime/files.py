@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+    """Yield a temporary path that replaces `path` when the block ends without an error.
 
-    The temporary name keeps the suffix of `path`, since many writers choose the format by it.
-    Works for files; the data is flushed to disk before the rename.
+    It lies beside `path` and has its suffix, since many writers choose the format by it. Works for
+    files; the data is flushed to disk before the rename.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder that replaces `path` when the block ends without an error."""
+    """Yield a temporary folder that replaces `path` when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{os.getpid()}.{path.name}")
@@ -53,11 +53,12 @@ def write_json(path: str | Path, content: object) -> None:
 
 
 def read_json(path: str | Path) -> dict:
+    """Read a JSON file."""
     return json.loads(Path(path).read_text())
 
 
 def write_table(path: str | Path, table) -> None:
-    """Write a pandas DataFrame as CSV or Parquet, by the suffix of `path`, without its row index."""
+    """Write a pandas DataFrame without its row index, as CSV or Parquet by the suffix of `path`."""
     with atomic_write(path) as partial:
         if partial.suffix == ".parquet":
             table.to_parquet(partial, index=False)
@@ -69,9 +70,5 @@ def read_table(path: str | Path, **options):
     """Read a CSV or Parquet file, by its suffix, as a pandas DataFrame."""
     import pandas as pd
 
-    path = Path(path)
-    return (
-        pd.read_parquet(path, **options)
-        if path.suffix == ".parquet"
-        else pd.read_csv(path, **options)
-    )
+    read = pd.read_parquet if Path(path).suffix == ".parquet" else pd.read_csv
+    return read(path, **options)

@@ -14,14 +14,12 @@ def long(axes: Mapping[str, Sequence], **columns: np.ndarray) -> pd.DataFrame:
     axes: name of each axis -> names along it; tuples make as many columns, named by the axis's
     comma-separated parts. columns: arrays whose shapes broadcast to the axes.
     """
-    shape = tuple(map(len, axes.values()))
-    filled: dict[str, np.ndarray] = {}
-    for k, (name, values) in enumerate(axes.items()):
-        parts = name.split(",")
-        for part, one in zip(
-            parts, zip(*values, strict=True) if len(parts) > 1 else [values], strict=True
-        ):
-            along = np.asarray(one).reshape(-1, *[1] * (len(shape) - k - 1))
-            filled[part] = np.broadcast_to(along, shape).ravel()
-    filled |= {name: np.broadcast_to(values, shape).ravel() for name, values in columns.items()}
-    return pd.DataFrame(filled)
+    positions = np.indices([len(values) for values in axes.values()])
+    table: dict[str, np.ndarray] = {}
+    for (names, values), along in zip(axes.items(), positions, strict=True):
+        parts = zip(*values, strict=True) if "," in names else [values]
+        for name, part in zip(names.split(","), parts, strict=True):
+            table[name] = np.asarray(part)[along.ravel()]
+    shape = positions.shape[1:]
+    table |= {name: np.broadcast_to(values, shape).ravel() for name, values in columns.items()}
+    return pd.DataFrame(table)

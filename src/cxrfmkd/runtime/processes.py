@@ -1,4 +1,4 @@
-"""Work spread over processes that never outlive the one that started them."""
+"""A parallel map over processes that never outlive the one that started them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ Result = TypeVar("Result")
 def parallel_map(
     function: Callable[[Job], Result], jobs: Iterable[Job], workers: int
 ) -> Iterator[Result]:
-    """`function(job)` of every job, in the order in which they finish; in this process where
-    `workers` is 1.
+    """Yield `function(job)` of every job in the order in which they finish.
 
     The function must be importable or a `functools.partial` of one. The first error ends the work:
     jobs that have not begun are dropped. Workers are fresh interpreters (no fork of a process with
-    threads), and leave when this process dies, even by SIGKILL.
+    threads), and end when this process dies, even by SIGKILL; `workers` of 1 means this process.
     """
     if workers == 1:
         yield from map(function, jobs)
         return
     context = get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=leave_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
     try:
         for done in as_completed([pool.submit(function, job) for job in jobs]):
             yield done.result()
@@ -35,11 +34,13 @@ def parallel_map(
         pool.shutdown(cancel_futures=True)
 
 
-def leave_with_parent() -> None:
+def end_with_parent() -> None:
     """Initializer of a pool's workers: end when the parent has ended, in whatever way."""
+    parent = parent_process()
+    assert parent is not None, "only a worker has a parent"
 
     def wait() -> None:
-        parent_process().join()
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

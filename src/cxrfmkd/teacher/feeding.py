@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.runtime.processes import leave_with_parent
+from cxrfmkd.runtime.processes import end_with_parent
 from cxrfmkd.teacher.images import encode_png, read_image
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
 
@@ -61,7 +61,7 @@ class Feeder:
         self._pool: ProcessPoolExecutor | None = None
         if workers > 1:
             spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(workers, spawn, initializer=leave_with_parent)
+            self._pool = ProcessPoolExecutor(workers, spawn, initializer=end_with_parent)
 
     def close(self) -> None:
         """End the pool; what is not begun is dropped."""
