@@ -1,197 +1,52 @@
-"""The settings that matter to each rule, and nothing else: what a change of the configuration must rerun."""
+"""The settings that matter to each rule, and no others: a change of them reruns the rule's jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import assets
-from cxrfmkd.study.runs import Run
 
 
-def synthesize_chexpert(study: Study, w) -> dict:
-    return study.settings.synthetic[w.dataset]
+def _sections(study: Study, *names: str) -> dict:
+    return {name: study.section(name) for name in names}
 
 
-def synthesize_mimic(study: Study, w) -> dict:
-    return study.settings.synthetic[w.dataset]
-
-
-def sample_records(study: Study, w) -> dict:
-    return {"name": w.dataset, "dataset": study.dataset(w.dataset)}
-
-
-def resample_test(study: Study, w) -> dict:
-    return {
-        "dataset": w.dataset,
-        "resampling": study.section("resampling", w.dataset),
-        "minimum_cell": study.settings.evaluation.minimum_cell,
-    }
-
-
-def pack_images(study: Study, w) -> dict:
-    root = study.dataset(w.dataset)["images"]
-    return {"images": study.section("images"), "root": root, "dataset": w.dataset}
-
-
-def check_pixels(study: Study, w) -> dict:
-    return {"dataset": w.dataset}
-
-
-def check_patients(study: Study, w) -> dict:
-    same = study.same_people(w.source, w.target)
-    return {"source": w.source, "target": w.target, "same_people": same}
-
-
-def build_demo_teacher(study: Study, w) -> dict:
-    return {"seed": 42, "dimension": study.settings.teacher.dimension}
-
-
-def embed(study: Study, w) -> dict:
-    return {
-        "dataset": w.dataset,
-        "teacher": study.teacher_source(w.dataset).model_dump(),
-        "images": study.dataset(w.dataset)["images"],
-        "common": study.section("teacher"),
-    }
-
-
-def distill(study: Study, w) -> dict:
-    return {
-        "loss": w.loss,
-        "seed": int(w.seed),
-        "distillation": study.distillation(w.loss),
-        "network": study.section("network"),
-    }
-
-
-def measure_scales(study: Study, w) -> dict:
-    return {}
-
-
-def select_student(study: Study, w) -> dict:
-    return {"select_on": study.settings.distillation.select_on, "loss": w.loss}
-
-
-def select_loss(study: Study, w) -> dict:
-    return {"losses": study.settings.distillation.losses}
-
-
-def assess_student(study: Study, w) -> dict:
-    return {"loss": w.loss, "labels": study.section("labels")}
-
-
-def extract_features(study: Study, w) -> dict:
-    return {"backbone": w.backbone, "network": study.section("network")}
-
-
-def probe(study: Study, w) -> dict:
-    return {
-        "model": w.model,
-        "seeds": study.settings.classification.seeds,
-        "labels": study.section("labels"),
-        "probe": study.section("probe"),
-    }
-
-
-def drifting_probe(study: Study, w) -> dict:
-    return {
-        "model": w.model,
-        "seed": int(w.seed),
-        "labels": study.section("labels"),
-        "probe": study.section("probe"),
-        "network": study.section("network"),
-        "finetuning": study.section("finetuning"),
-    }
-
-
-def finetune(study: Study, w) -> dict:
-    return {
-        "model": w.model,
-        "seed": int(w.seed),
-        "labels": study.section("labels"),
-        "network": study.section("network"),
-        "finetuning": study.section("finetuning"),
-    }
-
-
-def select_model(study: Study, w) -> dict:
-    return {"model": w.model}
-
-
-def transfer(study: Study, w) -> dict:
-    """What every transfer has in common."""
-    return {"source": w.source, "target": w.target, "transfer": study.section("transfer")}
-
-
-def transfer_direct(study: Study, w) -> dict:
-    seeds = study.settings.classification.seeds
-    return transfer(study, w) | {"model": w.model, "seeds": seeds}
-
-
-def transfer_probe(study: Study, w) -> dict:
-    return probe(study, w) | transfer(study, w)
-
-
-def transfer_drifting(study: Study, w) -> dict:
-    return drifting_probe(study, w) | transfer(study, w)
-
-
-def transfer_finetune(study: Study, w) -> dict:
-    return finetune(study, w) | transfer(study, w)
-
-
-def _described(runs: list[Run]) -> list[dict]:
-    return [run.describe() for run in runs]
-
-
-def evaluate(study: Study, w) -> dict:
-    return {
-        "dataset": w.dataset,
-        "evaluation": study.section("evaluation", w.dataset),
-        "labels": study.section("labels"),
-        "runs": _described(study.runs_on(w.dataset)),
-    }
-
-
-def compare_with_thesis(study: Study, w) -> dict:
-    return {"datasets": study.evaluated}
-
-
-def analyse_bias(study: Study, w) -> dict:
-    return {
-        "dataset": w.dataset,
-        "model": w.model,
-        "seeds": study.settings.classification.seeds,
-        "bias": study.section("bias", w.dataset),
-        "evaluation": {"minimum_cell": study.settings.evaluation.minimum_cell},
-    }
-
-
-def combine_bias(study: Study, w) -> dict:
-    return {"dataset": w.dataset, "models": study.analysed}
-
-
-def performance_vs_bias(study: Study, w) -> dict:
-    return {"datasets": study.settings.classification.datasets}
-
-
-def make_tables(study: Study, w) -> dict:
+def _minimum_cell(study: Study) -> dict:
     return {"minimum_cell": study.settings.evaluation.minimum_cell}
 
 
-def draw(study: Study, w) -> dict:
+def _classifier_seeds(study: Study, w: Any) -> dict:
+    """All seeds of a classifier whose heads are made by one job."""
+    return {"model": w.model, "seeds": study.settings.classification.seeds}
+
+
+def _classifier(study: Study, w: Any) -> dict:
+    """One seed of a classifier that is trained through its network."""
+    settings = _sections(study, "labels", "network", "finetuning")
+    return {"model": w.model, "seed": int(w.seed)} | settings
+
+
+def _probe(study: Study, w: Any) -> dict:
+    return _classifier_seeds(study, w) | _sections(study, "labels", "probe")
+
+
+def _drifting_probe(study: Study, w: Any) -> dict:
+    return _classifier(study, w) | _sections(study, "probe")
+
+
+def _transfer(study: Study, w: Any) -> dict:
+    return {"source": w.source, "target": w.target} | _sections(study, "transfer")
+
+
+def _figure(study: Study, w: Any) -> dict:
     subject, _, kind = w.figure.rpartition("/")
     method = study.section("resampling", subject)["method"] if kind == "resampling" else None
-    return {
-        "figure": w.figure,
-        "method": method,
-        "minimum_cell": study.settings.evaluation.minimum_cell,
-        "assets": assets(),
-    }
+    return {"figure": w.figure, "method": method, "assets": assets()} | _minimum_cell(study)
 
 
-def write_report(study: Study, w) -> dict:
+def _report(study: Study) -> dict:
     return {
         "settings": study.described(),
         "datasets": study.shape.datasets,
@@ -207,39 +62,75 @@ def write_report(study: Study, w) -> dict:
     }
 
 
-SPECS: dict[str, Callable[[Study, object], dict]] = {
-    function.__name__: function
-    for function in (
-        synthesize_chexpert,
-        synthesize_mimic,
-        sample_records,
-        resample_test,
-        pack_images,
-        check_pixels,
-        check_patients,
-        build_demo_teacher,
-        embed,
-        distill,
-        measure_scales,
-        select_student,
-        select_loss,
-        assess_student,
-        extract_features,
-        probe,
-        drifting_probe,
-        finetune,
-        select_model,
-        transfer_direct,
-        transfer_probe,
-        transfer_drifting,
-        transfer_finetune,
-        evaluate,
-        compare_with_thesis,
-        analyse_bias,
-        combine_bias,
-        performance_vs_bias,
-        make_tables,
-        draw,
-        write_report,
-    )
+# Rule -> its settings, from the study and the values of the wildcards.
+SPECS: dict[str, Callable[[Study, Any], dict]] = {
+    "synthesize_chexpert": lambda study, w: study.settings.synthetic[w.dataset],
+    "synthesize_mimic": lambda study, w: study.settings.synthetic[w.dataset],
+    "sample_records": lambda study, w: {"name": w.dataset, "dataset": study.dataset(w.dataset)},
+    "resample_test": lambda study, w: {
+        "dataset": w.dataset,
+        "resampling": study.section("resampling", w.dataset),
+        **_minimum_cell(study),
+    },
+    "pack_images": lambda study, w: {
+        "dataset": w.dataset,
+        "root": study.dataset(w.dataset)["images"],
+        **_sections(study, "images"),
+    },
+    "check_pixels": lambda study, w: {"dataset": w.dataset},
+    "check_patients": lambda study, w: {
+        "source": w.source,
+        "target": w.target,
+        "same_people": study.same_people(w.source, w.target),
+    },
+    "build_demo_teacher": lambda study, w: {
+        "seed": 42,
+        "dimension": study.settings.teacher.dimension,
+    },
+    "embed": lambda study, w: {
+        "dataset": w.dataset,
+        "teacher": study.teacher_source(w.dataset).model_dump(),
+        "images": study.dataset(w.dataset)["images"],
+        "common": study.section("teacher"),
+    },
+    "distill": lambda study, w: {
+        "loss": w.loss,
+        "seed": int(w.seed),
+        "distillation": study.distillation(w.loss),
+        **_sections(study, "network"),
+    },
+    "measure_scales": lambda study, w: {},
+    "select_student": lambda study, w: {
+        "loss": w.loss,
+        "select_on": study.settings.distillation.select_on,
+    },
+    "select_loss": lambda study, w: {"losses": study.settings.distillation.losses},
+    "assess_student": lambda study, w: {"loss": w.loss, **_sections(study, "labels")},
+    "extract_features": lambda study, w: {"backbone": w.backbone, **_sections(study, "network")},
+    "probe": _probe,
+    "drifting_probe": _drifting_probe,
+    "finetune": _classifier,
+    "select_model": lambda study, w: {"model": w.model},
+    "transfer_direct": lambda study, w: _classifier_seeds(study, w) | _transfer(study, w),
+    "transfer_probe": lambda study, w: _probe(study, w) | _transfer(study, w),
+    "transfer_drifting": lambda study, w: _drifting_probe(study, w) | _transfer(study, w),
+    "transfer_finetune": lambda study, w: _classifier(study, w) | _transfer(study, w),
+    "evaluate": lambda study, w: {
+        "dataset": w.dataset,
+        "evaluation": study.section("evaluation", w.dataset),
+        "runs": [run.describe() for run in study.runs_on(w.dataset)],
+        **_sections(study, "labels"),
+    },
+    "compare_with_thesis": lambda study, w: {"datasets": study.evaluated},
+    "analyse_bias": lambda study, w: {
+        "dataset": w.dataset,
+        "bias": study.section("bias", w.dataset),
+        "evaluation": _minimum_cell(study),
+        **_classifier_seeds(study, w),
+    },
+    "combine_bias": lambda study, w: {"dataset": w.dataset, "models": study.analysed},
+    "performance_vs_bias": lambda study, w: {"datasets": study.settings.classification.datasets},
+    "make_tables": lambda study, w: _minimum_cell(study),
+    "draw": _figure,
+    "write_report": lambda study, w: _report(study),
 }
