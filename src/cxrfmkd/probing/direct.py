@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import records
 from cxrfmkd.networks.layers import HeadInput, Linear
-from cxrfmkd.probing.heads import check_runs, one_per_run, write_run
+from cxrfmkd.probing.run_files import check_runs, one_per_run, write_run
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 

@@ -12,8 +12,9 @@ from cxrfmkd.datasets import records
 from cxrfmkd.datasets.records import read_records
 from cxrfmkd.networks.devices import device_name, pick_device
 from cxrfmkd.networks.layers import HeadInput, Linear
-from cxrfmkd.probing.heads import LabelledInputs, check_runs, one_per_run, write_run
+from cxrfmkd.probing.heads import LabelledInputs
 from cxrfmkd.probing.probes import train_heads
+from cxrfmkd.probing.run_files import check_runs, one_per_run, write_run
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.study.settings import Labels, Probe
