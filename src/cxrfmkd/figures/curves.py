@@ -42,7 +42,7 @@ def _curve_panel(panel: Axes, rows: pd.DataFrame, curve: str, models: Models) ->
         colour = style.COLOURS[model]
         width = 1.0 if len(models) <= 12 else 0.7
         panel.plot(line.x, line.y, color=colour, linewidth=width, alpha=0.9, zorder=2)
-        look = {"c": style.face(model), "edgecolors": colour, "linewidths": 0.9}
+        look: style.Look = {"c": style.face(model), "edgecolors": colour, "linewidths": 0.9}
         panel.scatter(point.x, point.y, s=12, zorder=3, **look)
     panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     panel.set_xticklabels(["0", "0.5", "1"])
@@ -92,7 +92,11 @@ def draw_calibration(table: pd.DataFrame, dataset: str) -> Figure:
         panel.plot([0, top], [0, top], color=style.AXIS, linewidth=0.8, zorder=1)
         for model, loss in models:
             bins = where(rows, model=model, loss=loss)
-            look = {"markerfacecolor": style.face(model), "markeredgewidth": 0.7, "alpha": 0.9}
+            look: style.Look = {
+                "markerfacecolor": style.face(model),
+                "markeredgewidth": 0.7,
+                "alpha": 0.9,
+            }
             look |= {"color": style.COLOURS[model], "marker": "o", "markersize": 2.4}
             panel.plot(bins.predicted, bins.estimate, linewidth=0.8, **look)
         plane(panel)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, label_rows, note_row, plane
@@ -71,7 +71,7 @@ def draw_distillation(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel a measure; students above, controls in grey below, the teacher itself as a line."""
     losses = sorted(set(table.name[table.kind == "student"]), key=loss_order)
     controls = [name for name in CONTROL_TITLES if name in set(table.name[table.kind == "control"])]
-    labels = [*map(style.short_loss, losses), *map(CONTROL_TITLES.get, controls)]
+    labels = [*map(style.short_loss, losses), *(CONTROL_TITLES[name] for name in controls)]
     measures = [measure for measure in MEASURES if measure in set(table.measure)]
     size = (0.93, max(1.0, 0.165 * (len(labels) + 0.6)))
     figure = PanelFigure(len(measures), len(measures), size, sharey=True)
@@ -81,7 +81,7 @@ def draw_distillation(table: pd.DataFrame, dataset: str) -> Figure:
         _draw_measure(panel, measure, values[measure].reindex(rows), len(losses))
         teacher = values[measure].get(("teacher", ""), np.nan)
         if np.isfinite(teacher):
-            look = {"color": style.INK, "linewidth": 0.9, "linestyle": style.DASHED}
+            look: style.Look = {"color": style.INK, "linewidth": 0.9, "linestyle": style.DASHED}
             panel.axvline(teacher, zorder=1, **look)
     label_rows(figure.used[0], labels)
     return figure.finish(
@@ -101,7 +101,8 @@ def draw_training(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel a loss; validation solid, training dashed, a dot at each seed's best epoch."""
     losses = sorted(set(table.loss), key=loss_order)
     figure = PanelFigure(len(losses), min(4, len(losses)), (1.65, 1.15))
-    train, val = {"color": style.AXIS, "linestyle": style.DASHED}, {"color": style.BLUE}
+    train: style.Look = {"color": style.AXIS, "linestyle": style.DASHED}
+    val: style.Look = {"color": style.BLUE}
     for panel, loss in zip(figure.used, losses, strict=True):
         rows = where(table, loss=loss)
         plane(panel)
@@ -116,7 +117,7 @@ def draw_training(table: pd.DataFrame, dataset: str) -> Figure:
             panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set_title(style.short_loss(loss), fontsize=7.5)
-        panel.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+        panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.panels[-1, 0].set_xlabel("epoch", loc="left", color=style.MUTED)
     figure.panels[0, 0].set_ylabel("loss", loc="top", color=style.MUTED)
     validation = Line2D([], [], label="validation, best epoch dotted", **val)

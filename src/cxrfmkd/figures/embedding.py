@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy import ndimage
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, text_width, write_left
@@ -41,7 +42,7 @@ SPACES = {
 EDGE_SHARE = 0.24  # share of a panel that the distributions along its two edges take
 MOST = 3000
 PIXELS = 120
-DOT = {(0, 0): 1.0, (0, 1): 0.6, (1, 0): 0.6, (0, -1): 0.6, (-1, 0): 0.6}
+DOT = np.array([[0, 0.6, 0], [0.6, 1, 0.6], [0, 0.6, 0]])  # a dot's pixels
 
 
 def select_points(
@@ -125,11 +126,8 @@ def dots(
     edges = [np.linspace(*bound, PIXELS + 1) for bound in bounds]
     total, mixed = np.zeros((PIXELS, PIXELS)), np.zeros((PIXELS, PIXELS, 3))
     for group, colour in zip(groups, colours, strict=True):
-        padded = np.pad(np.histogram2d(y[group], x[group], bins=edges[::-1])[0], 1)
-        blurred = sum(
-            weight * padded[1 + dy : PIXELS + 1 + dy, 1 + dx : PIXELS + 1 + dx]
-            for (dy, dx), weight in DOT.items()
-        )
+        counts = np.histogram2d(y[group], x[group], bins=edges[::-1])[0]
+        blurred = ndimage.correlate(counts, DOT, mode="constant")
         total += blurred
         mixed += blurred[..., None] * to_rgb(colour)
     image = np.zeros((PIXELS, PIXELS, 4))
@@ -146,7 +144,9 @@ def _draw_points(panel: Axes, table: pd.DataFrame, attribute: str, axes: Sequenc
     colours = [COLOURS[attribute][group] for group in members]
     bounds = limits(x), limits(y)
     image = dots(x, y, list(members.values()), colours, bounds)
-    panel.imshow(image, extent=sum(bounds, ()), origin="lower", aspect="auto", interpolation="none")
+    panel.imshow(
+        image, extent=(*bounds[0], *bounds[1]), origin="lower", aspect="auto", interpolation="none"
+    )
     for values, (start, end), (edge, top), fill in (
         (x, bounds[0], bounds[1], panel.fill_between),
         (y, bounds[1], bounds[0], panel.fill_betweenx),
@@ -169,15 +169,16 @@ def _draw_points(panel: Axes, table: pd.DataFrame, attribute: str, axes: Sequenc
 
 def _add_group_legend(panel: Axes, attribute: str, table: pd.DataFrame) -> None:
     """The groups between a column's title and its first panel."""
-    look = {"linestyle": "none", "marker": "o", "markersize": 3.5}
+    look: style.Look = {"linestyle": "none", "marker": "o", "markersize": 3.5}
     handles = [
         Line2D([], [], color=colour, label=style.short_group(group), **look)
         for group, colour in COLOURS[attribute].items()
         if (table[attribute] == group).any()
     ]
     tight = {"handletextpad": 0.05, "columnspacing": 0.6, "handlelength": 1.0, "borderpad": 0}
-    where_ = {"loc": "lower left", "bbox_to_anchor": (0, 1.01)}
-    panel.legend(handles=handles, ncols=3, fontsize=6.3, **where_, **tight)
+    panel.legend(
+        handles=handles, ncols=3, fontsize=6.3, loc="lower left", bbox_to_anchor=(0, 1.01), **tight
+    )
     panel.set_title(attribute.capitalize(), pad=16)
 
 

@@ -58,12 +58,12 @@ def _box(panel: Axes, x: float, y: float, width: float, lines: list[str], grey: 
     """A box of centred lines, the first one bold; `x`, `y`: its upper left corner in inches."""
     height = _tall(lines)
     corner = (x, y - height)
-    look = {"facecolor": style.BAND if grey else style.PAPER, "linewidth": 0.8}
+    look: style.Look = {"facecolor": style.BAND if grey else style.PAPER, "linewidth": 0.8}
     look |= {"edgecolor": style.BAND if grey else style.AXIS}
     panel.add_patch(FancyBboxPatch(corner, width, height, "round,pad=0,rounding_size=0.05", **look))
     for i, line in enumerate(lines):
-        look = {"color": style.MUTED if grey and i else style.INK, "size": 7.5 if i == 0 else 7}
-        look |= {"weight": "bold" if i == 0 else "normal", "ha": "center", "va": "center_baseline"}
+        look = {"color": style.MUTED if grey and i else style.INK, "size": 7 if i else 7.5}
+        look |= {"weight": "normal" if i else "bold", "ha": "center", "va": "center_baseline"}
         panel.text(x + width / 2, y - (PAD + LINE) / 2 - LINE * i, line, **look)
 
 
@@ -79,7 +79,7 @@ def _size(images: float, patients: float) -> str:
 
 def _steps(table: pd.DataFrame) -> list[tuple[list[str], list[str]]]:
     """Lines of (what is left out, what remains) of every step that leaves something out."""
-    steps = []
+    steps: list[tuple[list[str], list[str]]] = []
     for i, row in enumerate(table.itertuples()):
         reason = textwrap.wrap(row.reason[:1].upper() + row.reason[1:], 72)
         remaining = _size(row.kept, row.patients)

@@ -28,7 +28,7 @@ EDGE = 0.1  # inches around every panel with its labels, and around the figure
 class PanelFigure(Figure):
     """A figure of equal panels, laid out by Matplotlib's constrained layout.
 
-    panels: axes, shape (rows, columns); those after the first `count` are removed. `size` of a
+    panels: axes, shape (rows, columns); `used`: the first `count`, the others are removed. `size` of a
     panel is (width, height) in inches: the figure grows around its panels by what titles and labels
     need.
     """
@@ -42,7 +42,7 @@ class PanelFigure(Figure):
         self.engine, self.panel_size = engine, size
         self.panels = self.subplots(rows, columns, squeeze=False, **shared)
         self.used: list[Axes] = list(self.panels.flat)[:count]
-        for panel in self.panels.flat[count:]:
+        for panel in self.panels.flat[max(count, 1) :]:
             panel.remove()
 
     def finish(self, title: str, about: str = "") -> Self:
@@ -52,7 +52,7 @@ class PanelFigure(Figure):
         legends = [legend.get_window_extent().width / self.dpi for legend in self.legends]
         least = max([text_width([title], 10, "bold"), *legends]) + 2 * EDGE
         letters_per_inch = len(about) / max(text_width([about], 7.5), 1e-9)
-        grid = self.used[0].get_gridspec()
+        rows, columns = self.panels.shape
         for last in (False, False, True):  # the width decides on the lines, and these on the height
             width, height = self.get_size_inches()
             letters = int(letters_per_inch * (width - 2 * EDGE))
@@ -61,9 +61,9 @@ class PanelFigure(Figure):
             self.engine.set(rect=(0, 0, 1, 1 - top / height))
             self.engine.execute(self)
             if not last:
-                box = self.used[0].get_position()
-                width += grid.ncols * (self.panel_size[0] - box.width * width)
-                height += grid.nrows * (self.panel_size[1] - box.height * height)
+                box = self.panels[0, 0].get_position()
+                width += columns * (self.panel_size[0] - box.width * width)
+                height += rows * (self.panel_size[1] - box.height * height)
                 self.set_size_inches(max(width, least), height)
         heading.set_position((EDGE / width, 1 - EDGE / height))
         lines.set_position((EDGE / width, 1 - (EDGE + 0.21) / height))
@@ -173,9 +173,9 @@ def note(panel: Axes, text: str, at: tuple[float, float], **look) -> None:
     panel.text(*at, text, transform=transform, **look)
 
 
-def note_row(panel: Axes, row: float, text: str, x: float = 0.03, **look) -> None:
+def note_row(panel: Axes, row: int | np.integer, text: str, x: float = 0.03, **look) -> None:
     """A small grey remark in a row, at a share of the panel's width."""
-    note(panel, text, (x, row), transform=panel.get_yaxis_transform(), **look)
+    note(panel, text, (x, float(row)), transform=panel.get_yaxis_transform(), **look)
 
 
 def subtitle(panel: Axes, text: str, points: float = 4, size: float = 6.5) -> None:

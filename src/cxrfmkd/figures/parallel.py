@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -23,7 +25,7 @@ from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, FOCUSED, OTHERS
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES, METRICS
 from cxrfmkd.vocabulary.titles import dataset_title
 
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 CROWD = 20  # models above which the thesis drew fainter bands (method, section 6.4)
 AVERAGES = {AVERAGE_OF_SEVEN: "Average of\nthese 7", OTHERS: "Average of\nthe other 7"}
 
@@ -77,12 +79,13 @@ def draw_focused(table: pd.DataFrame, dataset: str) -> Figure:
         bounds = axis_bounds(rows).loc[findings]
         low, length = bounds.low.to_numpy(), (bounds.high - bounds.low).to_numpy()
         for i, name in enumerate(findings):
-            _draw_axis(panel, i, *bounds.loc[name], width=1.1 if name in AVERAGES else 0.6)
+            width = 1.1 if name in AVERAGES else 0.6
+            _draw_axis(panel, i, bounds.low[name], bounds.high[name], width)
         for model, loss in models:
             numbers = where(rows, model=model, loss=loss).set_index("finding").reindex(findings)
             height = (numbers["mean"].to_numpy() - low) / length
             sd = numbers.sd.fillna(0).to_numpy() / length
-            look = {"color": style.COLOURS[model]}
+            look: style.Look = {"color": style.COLOURS[model]}
             alpha = 0.13 if len(models) <= CROWD else 0.05
             panel.fill_between(x, height - sd, height + sd, alpha=alpha, lw=0, zorder=2, **look)
             look |= {"marker": "o", "markerfacecolor": style.face(model), "markeredgewidth": 0.8}

@@ -82,7 +82,7 @@ def _draw_dumbbells(panel: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> N
             note_row(panel, y, "suppressed")
             continue
         panel.plot([row.before, row.after], [y, y], color=colour, linewidth=1.4, zorder=2)
-        look = {"edgecolors": colour, "linewidths": 1.1, "zorder": 3}
+        look: style.Look = {"edgecolors": colour, "linewidths": 1.1, "zorder": 3}
         panel.scatter([row.before, row.after], [y, y], s=22, c=[style.PAPER, colour], **look)
     label_rows(panel, labels)
     panel.set_xlim(0, 1.1 * _highest(rows))
@@ -93,7 +93,7 @@ def _draw_dumbbells(panel: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> N
 def _draw_ages(panel: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
     """Distributions of age before (dashed) and after."""
     x = np.arange(len(rows))
-    look = {"color": colour, "marker": "o", "markersize": 3}
+    look: style.Look = {"color": colour, "marker": "o", "markersize": 3}
     panel.plot(x, rows.before, lw=1, ls=style.DASHED, markerfacecolor=style.PAPER, **look)
     panel.plot(x, rows.after, lw=1.3, **look)
     panel.grid(True, axis="y")
@@ -120,7 +120,7 @@ def draw_resampling(table: pd.DataFrame, dataset: str, method: str) -> Figure:
         _draw_ages(panel, where(ages, race=race), colour, _highest(ages))
         panel.set_title(f"Age, {race}" if race != "All" else "Age, whole test set")
         panel.tick_params(labelleft=panel is below[0], labelcolor=style.MUTED)
-    look = {"color": style.MUTED, "marker": "o", "markersize": 4}
+    look: style.Look = {"color": style.MUTED, "marker": "o", "markersize": 4}
     before = Line2D([], [], ls=style.DASHED, markerfacecolor=style.PAPER, label="before", **look)
     figure.add_legend([before, Line2D([], [], label="after", **look)])
     return figure.finish(

@@ -10,6 +10,7 @@ probes are drawn hollow.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 from matplotlib import rcParams
@@ -18,6 +19,8 @@ from matplotlib.font_manager import fontManager
 from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.losses import LOSS_TITLES, loss_title
 from cxrfmkd.vocabulary.models import MODELS
+
+Look = dict[str, Any]  # keyword arguments of Matplotlib's functions
 
 HERE = Path(__file__).parent
 for font in sorted((HERE / "fonts").glob("*.ttf")):

@@ -19,7 +19,7 @@ COLUMNS = (
     "dataset source strategy model loss metric finding ours ours_sd thesis thesis_sd difference z"
 ).split()
 # Studies and their marks: distance from the row's middle, marker, size and line width.
-STUDIES = {
+STUDIES: dict[str, tuple[float, style.Look]] = {
     "thesis": (0.17, {"marker": "D", "size": 3.2, "width": 1.0}),
     "ours": (-0.1, {"size": 4.0}),
 }
