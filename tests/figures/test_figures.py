@@ -190,6 +190,34 @@ def test_balance_hides_small_groups_and_the_next_smallest():
     assert table[(table.race == "Black")].before.isna().all()
 
 
+def test_a_cell_of_the_balance_cannot_be_told_from_its_race_nor_from_its_disease():
+    cells = {  # patients with one image each
+        ("White", "Other"): 40,
+        ("White", "No Finding"): 30,
+        ("White", "Pleural Effusion"): 20,
+        ("Asian", "Other"): 30,
+        ("Asian", "No Finding"): 20,
+        ("Asian", "Pleural Effusion"): 4,
+        ("Black", "Other"): 25,
+        ("Black", "No Finding"): 24,
+        ("Black", "Pleural Effusion"): 15,
+    }
+    rows = [cell for cell, patients in cells.items() for _ in range(patients)]
+    records = pd.DataFrame(rows, columns=["race", "disease"]).assign(age_bin=4)
+    records["image_id"] = records["patient_id"] = records.index.astype(str)
+    weights = pd.DataFrame({"image_id": records.image_id, "weight": 1.0})
+    table = resampling.select_resampling(records, weights, 10).set_index(["race", "level"])
+    disease = table[table.attribute == "disease"].images
+    assert disease["All"].tolist() == [39, 74, 95]
+    hidden = set(disease.index[disease.isna()])
+    small, of_its_race, of_its_disease = (
+        ("Asian", "Pleural Effusion"),
+        ("Asian", "No Finding"),
+        ("Black", "Pleural Effusion"),
+    )
+    assert hidden == {small, of_its_race, of_its_disease, ("Black", "No Finding")}
+
+
 def test_balance_is_drawn_where_every_group_is_hidden():
     patients = [str(i) for i in range(24)]
     records = pd.DataFrame(

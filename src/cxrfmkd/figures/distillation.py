@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import PanelFigure, label_rows, note_row, plane
+from cxrfmkd.figures.panels import PanelFigure, handle, label_rows, note, plane
 from cxrfmkd.tables.selecting import loss_order, where
 from cxrfmkd.vocabulary.titles import CONTROL_TITLES, dataset_title
 
@@ -60,9 +59,9 @@ def _draw_measure(panel: Axes, measure: str, values: pd.Series, students: int) -
     panel.axvline(chance, color=style.AXIS, linewidth=0.8, zorder=1)
     colours = [style.BLUE] * students + [style.AXIS] * (len(values) - students)
     panel.scatter(shown, y, s=24, c=colours, linewidths=0, zorder=3)
-    for row in np.flatnonzero(values < FLOOR):
-        text = f"← {values.iloc[row]:.3g}".replace("-", "−")
-        note_row(panel, row, text, 0.25)
+    for row, value in enumerate(values):
+        if value < FLOOR:
+            note(panel, row, f"← {value:.3g}".replace("-", "−"), 0.25)
     panel.set_title(MEASURES[measure], fontsize=7.5)
     panel.locator_params(axis="x", nbins=3)
 
@@ -120,6 +119,6 @@ def draw_training(table: pd.DataFrame, dataset: str) -> Figure:
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.panels[-1, 0].set_xlabel("epoch", loc="left", color=style.MUTED)
     figure.panels[0, 0].set_ylabel("loss", loc="top", color=style.MUTED)
-    validation = Line2D([], [], label="validation, best epoch dotted", **val)
-    figure.add_legend([validation, Line2D([], [], label="training", **train)])
+    validation = handle("validation, best epoch dotted", marker="", **val)
+    figure.add_legend([validation, handle("training", marker="", **train)])
     return figure.finish(f"Training the students of {dataset_title(dataset)}")

@@ -50,10 +50,12 @@ class Sources:
         return self.tables[name]
 
 
-Result = tuple[Figure, pd.DataFrame]
+FigureResult = tuple[Figure, pd.DataFrame]
 
 
-def _figure(data: pd.DataFrame, draw: Callable[..., Figure], subject: str, *options) -> Result:
+def _figure(
+    data: pd.DataFrame, draw: Callable[..., Figure], subject: str, *options
+) -> FigureResult:
     """The picture of `data`, or one that says that there is nothing to draw."""
     empty = blank(dataset_title(subject))
     return draw(data, subject, *options) if len(data) else empty, data
@@ -62,7 +64,7 @@ def _figure(data: pd.DataFrame, draw: Callable[..., Figure], subject: str, *opti
 def _of_dataset(select: Callable, draw: Callable, *tables: str, **options) -> Callable:
     """A figure of one dataset whose numbers are what `select` returns."""
 
-    def figure(sources: Sources) -> Result:
+    def figure(sources: Sources) -> FigureResult:
         data = select(*(sources[name] for name in tables), sources.subject, **options)
         return _figure(data, partial(draw, **options), sources.subject)
 
@@ -72,44 +74,44 @@ def _of_dataset(select: Callable, draw: Callable, *tables: str, **options) -> Ca
 def _of_study(select: Callable, draw: Callable, subject: str, *tables: str) -> Callable:
     """A figure of all datasets together."""
 
-    def figure(sources: Sources) -> Result:
+    def figure(sources: Sources) -> FigureResult:
         data = select(*(sources[name] for name in tables))
         return _figure(data, lambda rows, _: draw(rows), subject)
 
     return figure
 
 
-def _flow(sources: Sources) -> Result:
+def _flow(sources: Sources) -> FigureResult:
     summary = read_documents(sources.files["records"])[0]
     data = flow.select_flow(summary, sources.tables.get("excluded"))
     return _figure(data, flow.draw_flow, sources.subject)
 
 
-def _resampling(sources: Sources) -> Result:
+def _resampling(sources: Sources) -> FigureResult:
     tables = sources["test"], sources["test_resampled"]
     data = resampling.select_resampling(*tables, sources.spec["minimum_cell"])
     return _figure(data, resampling.draw_resampling, sources.subject, sources.spec["method"])
 
 
-def _distillation(sources: Sources) -> Result:
+def _distillation(sources: Sources) -> FigureResult:
     qualities = read_documents(sources.files["quality"])
     data = distillation.select_distillation(qualities, sources.subject)
     return _figure(data, distillation.draw_distillation, sources.subject)
 
 
-def _subgroups(sources: Sources, column: str) -> Result:
+def _subgroups(sources: Sources, column: str) -> FigureResult:
     data = subgroups.select_subgroups(sources["subgroups"], sources.subject)
     return _figure(data, subgroups.draw_subgroups, sources.subject, column)
 
 
-def _embedding(sources: Sources, space: str) -> Result:
+def _embedding(sources: Sources, space: str) -> FigureResult:
     tables = sources["projection"], sources["test"]
     points = embedding.select_points(*tables, space, sources.spec["minimum_cell"])
     figure, _ = _figure(points, embedding.draw_embedding, sources.subject, space)
     return figure, embedding.summarise_points(points, space)
 
 
-FIGURES: dict[str, Callable[[Sources], Result]] = {
+FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
     "flow": _flow,
     "resampling": _resampling,
     "distillation": _distillation,
@@ -155,7 +157,7 @@ FIGURES: dict[str, Callable[[Sources], Result]] = {
 }
 
 
-def draw_figure(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) -> Result:
+def draw_figure(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) -> FigureResult:
     """The figure `<subject>/<kind>` of `cxrfmkd.study.outputs`, and its numbers.
 
     spec: `minimum_cell`, and `method` of resampling; files: those of the catalogue, by name.

@@ -12,11 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from scipy import ndimage
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import PanelFigure, text_width, write_left
+from cxrfmkd.figures.panels import PanelFigure, handle, text_width, write_left
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics import suppression
 from cxrfmkd.tables.selecting import models_in, where
@@ -169,9 +168,8 @@ def _draw_points(panel: Axes, table: pd.DataFrame, attribute: str, axes: Sequenc
 
 def _add_group_legend(panel: Axes, attribute: str, table: pd.DataFrame) -> None:
     """The groups between a column's title and its first panel."""
-    look: style.Look = {"linestyle": "none", "marker": "o", "markersize": 3.5}
     handles = [
-        Line2D([], [], color=colour, label=style.short_group(group), **look)
+        handle(style.short_group(group), color=colour, linestyle="none", markersize=3.5)
         for group, colour in COLOURS[attribute].items()
         if (table[attribute] == group).any()
     ]

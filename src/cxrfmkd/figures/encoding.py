@@ -34,7 +34,7 @@ def draw_encoding(table: pd.DataFrame, dataset: str) -> Figure:
             if given:
                 figure.ticks(panel, rows, "auc", 20)
         figure.intervals(panel, where(numbers, given=""), ("auc", "low", "high"))
-        panel.set_title(f"{attribute.capitalize()}:\n{group}", linespacing=1.25)
+        panel.set_title(f"{attribute.capitalize()}:\n{style.short_group(group)}", linespacing=1.25)
     return figure.finish(
         f"What a linear probe reads from the embeddings of {dataset_title(dataset)}",
         "AUC-ROC, this group against all others; 0.5: nothing is encoded; bars: interval over "

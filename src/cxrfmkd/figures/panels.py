@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Self
 
 import numpy as np
@@ -28,9 +27,9 @@ EDGE = 0.1  # inches around every panel with its labels, and around the figure
 class PanelFigure(Figure):
     """A figure of equal panels, laid out by Matplotlib's constrained layout.
 
-    panels: axes, shape (rows, columns); `used`: the first `count`, the others are removed. `size` of a
-    panel is (width, height) in inches: the figure grows around its panels by what titles and labels
-    need.
+    panels: axes, shape (rows, columns); used: the first `count` of them, the others are removed.
+    size: width and height of a panel in inches; the figure grows around its panels by what titles
+    and labels need.
     """
 
     def __init__(self, count: int, columns: int, size: tuple[float, float], **shared):
@@ -103,13 +102,10 @@ class ModelFigure(PanelFigure):
     ) -> None:
         """Each model's estimate and interval, `columns` of its row in `table`."""
         numbers = aligned(table, self.models)[list(columns)].to_numpy(float)
-        look = {
-            "colours": [style.COLOURS[model] for model, _ in self.models],
-            "faces": [style.face(model) for model, _ in self.models],
-        } | look
+        look = model_look(self.models) | look
         draw_intervals(panel, np.arange(len(numbers)) + offset, numbers, **look)
         if np.isnan(numbers[:, 0]).all():
-            note(panel, "too few patients", (0.5, 0.5), ha="center")
+            note(panel, (len(numbers) - 1) / 2, "too few patients", 0.5, ha="center")
 
     def ticks(self, panel: Axes, table: pd.DataFrame, column: str, size: float = 26) -> None:
         """A second number of each model as a grey tick."""
@@ -117,6 +113,14 @@ class ModelFigure(PanelFigure):
         panel.scatter(
             values, range(len(values)), marker="|", s=size, c=style.AXIS, linewidths=1.1, zorder=2.5
         )
+
+
+def model_look(models: Models) -> style.Look:
+    """Colours and fills of the models' marks, for `draw_intervals`."""
+    return {
+        "colours": [style.COLOURS[model] for model, _ in models],
+        "faces": [style.face(model) for model, _ in models],
+    }
 
 
 def draw_intervals(
@@ -166,16 +170,10 @@ def text_width(texts: Iterable[str], size: float = 7.0, weight: str = "normal") 
     return max(widths, default=0.0) / 72
 
 
-def note(panel: Axes, text: str, at: tuple[float, float], **look) -> None:
-    """A small grey remark at (share of the width, share of the height)."""
-    transform = look.pop("transform", panel.transAxes)
-    look = {"size": 6.2, "color": style.MUTED, "va": "center_baseline"} | look
-    panel.text(*at, text, transform=transform, **look)
-
-
-def note_row(panel: Axes, row: int | np.integer, text: str, x: float = 0.03, **look) -> None:
+def note(panel: Axes, row: float, text: str, x: float = 0.03, ha: str = "left") -> None:
     """A small grey remark in a row, at a share of the panel's width."""
-    note(panel, text, (x, float(row)), transform=panel.get_yaxis_transform(), **look)
+    look: style.Look = {"size": 6.2, "color": style.MUTED, "ha": ha, "va": "center_baseline"}
+    panel.text(x, row, text, transform=panel.get_yaxis_transform(), **look)
 
 
 def subtitle(panel: Axes, text: str, points: float = 4, size: float = 6.5) -> None:
@@ -203,17 +201,15 @@ def plane(panel: Axes, bins: int = 4) -> None:
     panel.locator_params(nbins=bins)
 
 
-def runs(values: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Runs of equal values: (value, first row, row after the last)."""
-    found = [
-        (value, [i for i, _ in rows]) for value, rows in groupby(enumerate(values), lambda r: r[1])
-    ]
-    return [(value, rows[0], rows[-1] + 1) for value, rows in found]
+def runs(values: Sequence[str]) -> list[tuple[int, int]]:
+    """Rows of equal values that follow each other: (the first, the one after the last)."""
+    starts = [row for row, value in enumerate(values) if not row or value != values[row - 1]]
+    return list(zip(starts, [*starts[1:], len(values)], strict=True))
 
 
 def shade_runs(panel: Axes, values: Sequence[str]) -> None:
     """Shade every other run of rows of equal value, so that the eye can follow them."""
-    for _, start, end in runs(values)[1::2]:
+    for start, end in runs(values)[1::2]:
         panel.axhspan(start - 0.5, end - 0.5, color=style.BAND, linewidth=0, zorder=0)
 
 
@@ -236,8 +232,8 @@ def label_nested_rows(
     label_rows(panel, inner, top)
     panel.tick_params(axis="y", labelcolor=style.MUTED)
     left = text_width(outer) + (0.16 + text_width(inner) if any(inner) else 0) + 0.07
-    for label, row, _ in runs(outer):
-        write_left(panel, label, row, left, panel.get_yaxis_transform())
+    for row, _ in runs(outer):
+        write_left(panel, outer[row], row, left, panel.get_yaxis_transform())
 
 
 def label_models(panel: Axes, models: Models, top: float = 0.7) -> None:
@@ -247,17 +243,20 @@ def label_models(panel: Axes, models: Models, top: float = 0.7) -> None:
     label_nested_rows(panel, [MODELS[model].title for model, _ in models], losses, top)
 
 
-def model_handles(models: Models, **look) -> list[Artist]:
+def handle(label: str, **look) -> Line2D:
+    """A line of a legend; a grey dot on a line where `look` says nothing else."""
+    return Line2D(
+        [], [], label=label, **{"color": style.MUTED, "marker": "o", "markersize": 4} | look
+    )
+
+
+def model_handles(models: Models, **look) -> list[Line2D]:
     """Legend of models by colour, of linear probes hollow."""
     return [
-        Line2D(
-            [],
-            [],
+        handle(
+            MODELS[model].title,
             color=style.COLOURS[model],
-            marker="o",
-            markersize=4,
             markerfacecolor=style.face(model),
-            label=MODELS[model].title,
             **look,
         )
         for model in dict.fromkeys(model for model, _ in models)

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import PanelFigure, model_handles
+from cxrfmkd.figures.panels import PanelFigure, handle, model_handles
 from cxrfmkd.figures.performance import SUMMARY_COLUMNS
 from cxrfmkd.tables.selecting import (
     in_main_population,
@@ -99,8 +98,7 @@ def draw_focused(table: pd.DataFrame, dataset: str) -> Figure:
     panel.set_xticks(x, labels)
     panel.tick_params(axis="x", length=0, pad=11, labelcolor=style.INK)
     handles = [
-        Line2D([], [], color=style.MUTED, linestyle=dash, label=style.short_loss(loss))
-        for loss, dash in dashes.items()
+        handle(style.short_loss(loss), linestyle=dash, marker="") for loss, dash in dashes.items()
     ]
     figure.add_legend([*model_handles(models), *handles])
     return figure.finish(

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import PanelFigure, label_rows, note_row
+from cxrfmkd.figures.panels import PanelFigure, handle, label_rows, note
 from cxrfmkd.statistics import suppression
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.groups import AGE_BINS, GROUPS, RACES
@@ -79,7 +78,7 @@ def _draw_dumbbells(panel: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> N
     """From a hollow dot before to a filled one after, one row a race."""
     for y, (row, colour) in enumerate(zip(rows.itertuples(), style.GROUP_COLOURS, strict=True)):
         if np.isnan(row.before):
-            note_row(panel, y, "suppressed")
+            note(panel, y, "suppressed")
             continue
         panel.plot([row.before, row.after], [y, y], color=colour, linewidth=1.4, zorder=2)
         look: style.Look = {"edgecolors": colour, "linewidths": 1.1, "zorder": 3}
@@ -120,9 +119,8 @@ def draw_resampling(table: pd.DataFrame, dataset: str, method: str) -> Figure:
         _draw_ages(panel, where(ages, race=race), colour, _highest(ages))
         panel.set_title(f"Age, {race}" if race != "All" else "Age, whole test set")
         panel.tick_params(labelleft=panel is below[0], labelcolor=style.MUTED)
-    look: style.Look = {"color": style.MUTED, "marker": "o", "markersize": 4}
-    before = Line2D([], [], ls=style.DASHED, markerfacecolor=style.PAPER, label="before", **look)
-    figure.add_legend([before, Line2D([], [], label="after", **look)])
+    before = handle("before", linestyle=style.DASHED, markerfacecolor=style.PAPER)
+    figure.add_legend([before, handle("after")])
     return figure.finish(
         f"Balancing the test set of {dataset_title(dataset)}",
         "Shares of race, of disease within race and of age within race; method: "

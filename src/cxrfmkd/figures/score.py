@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import ModelFigure
+from cxrfmkd.figures.panels import ModelFigure, handle
 from cxrfmkd.tables.selecting import aligned, models_in, where
 from cxrfmkd.vocabulary.titles import dataset_title
 
@@ -49,14 +48,14 @@ def draw_score(table: pd.DataFrame, dataset: str) -> Figure:
         figure.intervals(panel, main, ("score", "least", "most"))
         panel.set(xlim=(-4, 154), xticks=[0, 50, 100, 150])
         panel.set_title(attribute.capitalize())
-    dot = {"marker": "o", "markersize": 4, "color": style.MUTED}
     tick = {"marker": "|", "markersize": 6, "color": style.AXIS, "linestyle": "none"}
-    handles = [
-        Line2D([], [], label="main sample (mean and range over seeds)", **dot),
-        Line2D([], [], label="mean of repeated samples", **tick),
-        Patch(color=style.NULL, label="when the attribute is permuted between patients"),
-    ]
-    figure.add_legend(handles)
+    figure.add_legend(
+        [
+            handle("main sample (mean and range over seeds)"),
+            handle("mean of repeated samples", **tick),
+            Patch(color=style.NULL, label="when the attribute is permuted between patients"),
+        ]
+    )
     return figure.finish(
         f"Bias score of the embeddings of {dataset_title(dataset)}",
         "0: no test of the first four PCA modes is significant; 150: all are, at 0.001. Lower is "

@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import (
     ModelFigure,
+    Models,
     PanelFigure,
     blank,
     draw_intervals,
     label_nested_rows,
     model_handles,
-    note_row,
+    model_look,
+    note,
     row_title,
 )
 from cxrfmkd.study.outputs import representatives
@@ -43,6 +45,10 @@ GAP_COLUMNS = (
     "dataset model loss population attribute finding metric a b estimate low high expected "
     "corrected p"
 ).split()
+INTERVALS = {
+    "estimate": ["estimate", "low", "high"],
+    "relative": ["relative", "relative_low", "relative_high"],
+}
 TITLES = {
     "estimate": "AUC-ROC by group of patients",
     "relative": "AUC-ROC by group, relative to the mean of the groups",
@@ -66,10 +72,6 @@ def draw_subgroups(table: pd.DataFrame, dataset: str, column: str) -> Figure:
 
     column: `estimate` or `relative`. Groups without any number are named and left out.
     """
-    columns = [
-        column,
-        *(("low", "high") if column == "estimate" else (f"{column}_low", f"{column}_high")),
-    ]
     models = models_in(table)
     numbers = table.groupby(["attribute", "group"], sort=False)[column].count()
     groups = list(numbers.index[numbers > 0])
@@ -83,25 +85,14 @@ def draw_subgroups(table: pd.DataFrame, dataset: str, column: str) -> Figure:
         rows = where(table, finding=finding)
         for y, (attribute, group) in enumerate(groups):
             of_group = aligned(where(rows, attribute=attribute, group=group), models)
-            _draw_group(panel, y, of_group[columns].to_numpy(float), models)
+            _draw_group(panel, y, of_group[INTERVALS[column]].to_numpy(float), models)
         if column == "relative":
             panel.axvline(0, color=style.AXIS, linewidth=0.9, zorder=1)
             panel.xaxis.set_major_formatter(lambda value, _: f"{value:+.0f} %".replace("-", "−"))
         panel.set_title(style.short_finding(finding))
         panel.locator_params(axis="x", nbins=4)
-    everyone = [attribute == EVERYONE for attribute, _ in groups]
-    label_nested_rows(
-        figure.used[0],
-        [
-            "All patients" if all_ else a.capitalize()
-            for all_, (a, _) in zip(everyone, groups, strict=True)
-        ],
-        [
-            "" if all_ else style.short_group(g)
-            for all_, (_, g) in zip(everyone, groups, strict=True)
-        ],
-        top=0.5,
-    )
+    outer, inner = zip(*(_row_labels(*group) for group in groups), strict=True)
+    label_nested_rows(figure.panels[0, 0], outer, inner, top=0.5)
     figure.add_legend(model_handles(models))
     losses = {loss for _, loss in models if loss}
     loss = f"; distilled with {style.short_loss(losses.pop())}" if len(losses) == 1 else ""
@@ -113,22 +104,20 @@ def draw_subgroups(table: pd.DataFrame, dataset: str, column: str) -> Figure:
     )
 
 
-def _draw_group(panel: Axes, row: int, numbers: np.ndarray, models: list[tuple[str, str]]) -> None:
+def _row_labels(attribute: str, group: str) -> tuple[str, str]:
+    if attribute == EVERYONE:
+        return "All patients", ""
+    return attribute.capitalize(), style.short_group(group)
+
+
+def _draw_group(panel: Axes, row: int, numbers: np.ndarray, models: Models) -> None:
     """One dot a model, below each other in a row; numbers: estimate, low, high of each model."""
     if row % 2:
         panel.axhspan(row - 0.5, row + 0.5, color=style.BAND, linewidth=0, zorder=0)
     if np.isnan(numbers[:, 0]).all():
-        return note_row(panel, row, "too few patients")
+        note(panel, row, "too few patients")
     spread = np.linspace(-0.38, 0.38, len(models)) if len(models) > 1 else np.zeros(1)
-    draw_intervals(
-        panel,
-        row + spread,
-        numbers,
-        [style.COLOURS[model] for model, _ in models],
-        [style.face(model) for model, _ in models],
-        size=3.2,
-        width=0.9,
-    )
+    draw_intervals(panel, row + spread, numbers, **model_look(models), size=3.2, width=0.9)
 
 
 def select_gaps(gaps: pd.DataFrame, dataset: str) -> pd.DataFrame:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import ModelFigure, row_title
+from cxrfmkd.figures.panels import ModelFigure, handle, row_title
 from cxrfmkd.tables.selecting import models_in, where
 from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
@@ -57,13 +56,9 @@ def draw_against_thesis(table: pd.DataFrame) -> Figure:
                 figure.intervals(panel, rows, (study, "low", "high"), offset, **look)
             panel.set_title(_setting_title(*setting), fontsize=7.5, linespacing=1.25)
         row_title(row[0], f"Macro {METRIC_TITLES[metric]}", lines=2)
-    marks = {"this study": (style.MUTED, "o", 4), "thesis": (style.AXIS, "D", 3.2)}
-    figure.add_legend(
-        [
-            Line2D([], [], color=c, marker=m, markersize=size, label=f"{name}, ± SD over seeds")
-            for name, (c, m, size) in marks.items()
-        ]
-    )
+    ours = handle("this study, ± SD over seeds")
+    theirs = handle("thesis, ± SD over seeds", color=style.AXIS, marker="D", markersize=3.2)
+    figure.add_legend([ours, theirs])
     return figure.finish(
         "Against the thesis",
         "Resampled test sets; differences come from the data’s release, the method’s switches and "

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import PanelFigure, model_handles, plane, subtitle
+from cxrfmkd.figures.panels import PanelFigure, handle, model_handles, plane, subtitle
 from cxrfmkd.tables.selecting import in_main_population, losses_of, models_in, where
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES, METRICS
@@ -67,14 +66,7 @@ def draw_tradeoff(table: pd.DataFrame) -> Figure:
         row[0].set_xlabel(f"{MEASURES[measure]} (lower is less biased)")
         row[0].set_ylabel(dataset_title(dataset), weight="bold", labelpad=8)
     handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="none",
-            color=style.MUTED,
-            marker=style.marker(loss),
-            label=style.short_loss(loss),
-        )
+        handle(style.short_loss(loss), marker=style.marker(loss), linestyle="none")
         for loss in losses_of(models)
     ]
     figure.add_legend([*model_handles(models, linestyle="none"), *handles])

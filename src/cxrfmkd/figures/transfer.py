@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cxrfmkd.figures.panels import ModelFigure, note_row, row_title
+from cxrfmkd.figures.panels import ModelFigure, note, row_title
 from cxrfmkd.figures.performance import SUMMARY_COLUMNS
 from cxrfmkd.tables.selecting import aligned, main_population, models_in, transferred, where
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
@@ -33,20 +33,20 @@ def draw_transfer(table: pd.DataFrame, pair: str) -> Figure:
     models = models_in(table)
     count = len(metrics) * len(strategies)
     figure = ModelFigure(models, count, len(strategies), 1.5, sharex="row")
-    for row, metric in zip(figure.panels, metrics, strict=True):
+    for panels, metric in zip(figure.panels, metrics, strict=True):
         trained = where(table, metric=metric, strategy="own")
-        for panel, strategy in zip(row, strategies, strict=True):
+        for panel, strategy in zip(panels, strategies, strict=True):
             numbers = where(table, metric=metric, strategy=strategy)
-            absent = aligned(numbers, models)["mean"].isna()
             if strategy != "own":
                 moved = numbers.loc[numbers["mean"].notna(), ["model", "loss"]]
                 figure.ticks(panel, trained.merge(moved), "mean")
             figure.intervals(panel, numbers)
             title = STRATEGY_TITLES[strategy].replace("the target", target)
             panel.set_title(title[0].upper() + title[1:])
-            for y in np.flatnonzero(absent):
-                note_row(panel, y, "not applicable", 0.5, ha="center")
-        row_title(row[0], f"Macro {METRIC_TITLES[metric]}")
+            for row, value in enumerate(aligned(numbers, models)["mean"]):
+                if np.isnan(value):
+                    note(panel, row, "not applicable", 0.5, ha="center")
+        row_title(panels[0], f"Macro {METRIC_TITLES[metric]}")
     ticks = "; grey tick: the same model trained on the target" if "own" in strategies else ""
     return figure.finish(
         f"From {source} to {target}",

@@ -29,8 +29,8 @@ THEMED = {
     style.RULE: "rule",
     style.BAND: "band",
     style.PAPER: "paper",
-    "#8a9199": "axis",
-    "#c9ced5": "null",
+    style.AXIS: "axis",
+    style.NULL: "null",
 }
 Format = Callable[[Any], str]
 
