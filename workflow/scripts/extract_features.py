@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.datasets.records import present, read_records
-from cxrfmkd.networks.inference import extract_features
+from cxrfmkd.networks.features import extract_features
 from cxrfmkd.networks.network import frozen_backbone, load
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray

@@ -25,6 +25,7 @@ LEFT_OUT = (
     "runtime.provenance",
     "study.schema",
     "study.settings",
+    "training.divergence",
     "training.events",
 )
 # Calls of methods of these are for people to read.

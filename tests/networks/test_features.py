@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from cxrfmkd.networks.batches import BatchLoader
-from cxrfmkd.networks.inference import extract_features, predict
+from cxrfmkd.networks.features import extract_features
+from cxrfmkd.networks.inference import predict
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
