@@ -1,8 +1,7 @@
-"""A student as one portable file: images in, embeddings out, with torch alone and without this
-package.
+"""A student as one portable file: images in, embeddings out, with torch alone.
 
 STUDENT is the folder of a run (weights.safetensors, run.json), the folder of its loss or
-selected.json (the chosen seed). What is written is a program of torch.export that takes uint8
+selected.json (the selected seed). What is written is a program of torch.export that takes uint8
 images of one size, any number at a time, and scales them itself; before the file appears, it is
 read back and compared with the student on images of noise.
 
@@ -39,6 +38,7 @@ FACTS = ("loss", "seed", "finished", "images", "scales", "best", "versions", "co
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     parser.add_argument("student", type=Path, help="a student's folder, weights or selected.json")
     parser.add_argument("--out", type=Path, required=True, help="file to write, named .pt2")
     parser.add_argument(
@@ -49,6 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    """Export one student."""
     from cxrfmkd.networks.network import load_student
 
     if args.out.suffix != ".pt2":
@@ -58,15 +59,15 @@ def main(args: argparse.Namespace) -> None:
     size = args.size or images_size(weights)
     about = describe(weights, student, size)
     with atomic_write(args.out) as partial:
-        apart = write(partial, student, size, about)
+        difference = write(partial, student, size, about)
     print(
         f"{args.out}: {about['takes']} -> {about['gives']}; largest difference to {weights}: "
-        f"{apart:.1g}"
+        f"{difference:.1g}"
     )
 
 
 def find_weights(student: Path) -> Path:
-    """The weights of a student's run, of a loss's chosen seed, or of either's file."""
+    """The weights of a student's run, of a loss's selected seed, or of either's file."""
     for name in ("weights.safetensors", "selected.json"):
         if (student / name).is_file():
             return selected_weights(student / name)
@@ -81,9 +82,8 @@ def find_weights(student: Path) -> Path:
 def images_size(weights: Path) -> int:
     """Size of the packed images that lie in the same dataset's folder, else SIZE."""
     folders = weights.resolve().parents
-    packed = folders[3] / "images" / "meta.json" if len(folders) > 3 else None
-    found = read_json(packed) if packed is not None and packed.is_file() else {}
-    return found.get("settings", {}).get("size", SIZE)
+    meta = folders[3] / "images" / "meta.json" if len(folders) > 3 else Path()
+    return read_json(meta).get("settings", {}).get("size", SIZE) if meta.is_file() else SIZE
 
 
 def describe(weights: Path, student: Network, size: int) -> dict:
@@ -93,7 +93,7 @@ def describe(weights: Path, student: Network, size: int) -> dict:
     return {
         "what": "a student that reproduces a teacher's embeddings",
         "takes": f"uint8 (n, {size}, {size}), images of 0-255",
-        "gives": f"float32 (n, {student.projection.out_features}), embeddings",
+        "gives": f"float32 (n, {projection(student).out_features}), embeddings",
         "architecture": student.architecture,
         "weights": provenance.sha256(weights),
         "cxrfmkd": __version__,
@@ -101,8 +101,14 @@ def describe(weights: Path, student: Network, size: int) -> dict:
     }
 
 
+def projection(student: Network) -> nn.Linear:
+    """The layer to the teacher's dimension, which every student has."""
+    assert student.projection is not None
+    return student.projection
+
+
 def write(path: Path, student: Network, size: int, about: dict) -> float:
-    """Write the program and return its largest difference to the student; InputError if it gives other numbers."""
+    """Write the program; its largest difference to the student, InputError if that is not small."""
     import torch
 
     example = torch.zeros(2, size, size, dtype=torch.uint8)
@@ -113,25 +119,25 @@ def write(path: Path, student: Network, size: int, about: dict) -> float:
     torch.export.save(program, path, extra_files={"about.json": json.dumps(about, indent=2)})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given buffer is not writable")
-        again = torch.export.load(path).module()
+        exported = torch.export.load(path).module()
     noise = torch.Generator().manual_seed(0)
-    apart = 0.0
+    difference = 0.0
     for n in (1, 3):
         images = torch.randint(0, 256, (n, size, size), dtype=torch.uint8, generator=noise)
         with torch.no_grad():
-            wanted, found = student(images), again(images)
-        apart = max(apart, float((found - wanted).abs().max() / wanted.abs().max()))
-    if not apart <= CLOSE:
+            expected, outputs = student(images), exported(images)
+        relative = (outputs - expected).abs().max() / expected.abs().max()
+        difference = max(difference, float(relative))
+    if not difference <= CLOSE:
         raise InputError(
-            f"{path.name}: the exported program differs from the student by {apart:.3g} of its "
-            "largest number, so it "
-            "is not written. Another version of torch may do better."
+            f"{path.name}: the exported program differs from the student by {difference:.3g} of "
+            "its largest number, so it is not written. Another version of torch may do better."
         )
-    return apart
+    return difference
 
 
 def _portable(student: Network) -> nn.Module:
-    """The student as a module of nothing but layers: autocasting has no place in a program of its own."""
+    """The student as layers alone: autocasting has no place in a program of its own."""
     from torch import nn
 
     class Portable(nn.Module):
@@ -140,6 +146,6 @@ def _portable(student: Network) -> nn.Module:
             self.student = student
 
         def forward(self, images: Tensor) -> Tensor:
-            return self.student.projection(self.student.features(images))
+            return projection(self.student)(self.student.features(images))
 
     return Portable().eval()

@@ -25,8 +25,9 @@ class BatchLoader:
     """The images of some records, with their targets, in batches.
 
     images: packed images, uint8 (n, h, w). image_ids: which of them, by key. targets:
-    (len(image_ids), d) float32 in the same order; without any, d is 0. Images lie on a GPU if they fit there;
-    else a thread reads them ahead into pinned memory. On a CPU they stay in the file's memory map.
+    (len(image_ids), d) float32 in the same order; without any, d is 0.
+    Images lie on a GPU if they fit there, else a thread reads them ahead into pinned memory. On a
+    CPU they stay in the file's memory map.
     """
 
     def __init__(

@@ -64,11 +64,14 @@ class Augmentation:
 
 def move(images: Tensor, moves: Moves) -> Tensor:
     """Images first mirrored, then rotated and scaled; images: (n, h, w) uint8 on any device."""
+    # Two implementations, since neither serves both devices: on one core the loop moves 24,700
+    # images of 224 px a second and the tensor operations 4,200, eight times the thesis's way where
+    # twenty are the goal; and images that lie on a GPU are out of the loop's reach.
     if images.device.type == "cpu":
-        steps = (step.double().numpy() for step in _source_steps(moves.degrees, moves.scales))
+        across, along = (a.double().numpy() for a in _source_steps(moves.degrees, moves.scales))
+        masks = moves.mirrored.numpy(), moves.turned.numpy()
         moved = torch.empty_like(images)
-        arrays = (tensor.numpy() for tensor in (images, moves.mirrored, moves.turned))
-        _move(*arrays, *steps, moved.numpy())
+        _move(images.numpy(), masks[0], masks[1], across, along, moved.numpy())
         return moved
     images = images.clone()
     mirrored, turned = (
@@ -88,7 +91,7 @@ def _source_steps(degrees: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
 
 @njit(nogil=True, cache=True)
 def _move(images, mirrored, turned, across, along, moved):
-    """Mirror, rotate and scale a batch in one pass; degrees and scales as `_source_steps`."""
+    """Mirror, rotate and scale a batch in one pass; across, along: from `_source_steps`."""
     nth = 0
     for i in range(len(images)):
         if turned[i]:
@@ -124,7 +127,8 @@ def _turn(image, mirrored, across, along, turned):
 def affine(images: Tensor, degrees: Tensor, scales: Tensor) -> Tensor:
     """Each image rotated clockwise and scaled about its centre, as torchvision does it.
 
-    Nearest neighbour, black outside. images: (n, h, w) uint8; degrees, scales: (n,) float32 on the CPU.
+    Nearest neighbour, black outside. images: (n, h, w) uint8; degrees, scales: (n,) float32 on the
+    CPU.
     """
     n, height, width = images.shape
     across, along = (

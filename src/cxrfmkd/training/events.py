@@ -15,7 +15,7 @@ VARIABLE = "CXRFMKD_TENSORBOARD"
 
 
 def events_folder(run: Path) -> Path | None:
-    """The folder for a run's events: the run's own path below the folder of all; None without one."""
+    """The folder of a run's events: the run's path below the folder of all; None without one."""
     top = os.environ.get(VARIABLE)
     return Path(top, *run.parts[len(run.anchor) :]) if top else None
 

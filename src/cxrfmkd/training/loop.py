@@ -28,6 +28,8 @@ from cxrfmkd.training.events import Events
 from cxrfmkd.training.jobs import Job, Plan
 from cxrfmkd.training.state import RunningMean, State
 
+Forward = Callable[[Tensor], Tensor]
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -78,7 +80,7 @@ def train(
     network.place(training.device)
     objective.to(training.device)
     fingerprint = training_fingerprint(network, objective, [training, validation], plan, job)
-    state = State(network, objective, plan, math.ceil(len(training) / plan.batch_size), job.seed)
+    state = State(network, objective, plan, job, math.ceil(len(training) / plan.batch_size))
     if saved := job.checkpoints.load(fingerprint):
         state.restore(saved)
     compiled = job.compute.compile and training.device.type == "cuda"
@@ -89,9 +91,9 @@ def train(
         progress.say(f"resuming at epoch {state.epoch}, step {state.batch}")
 
     with job.checkpoints.deferring_sigterm(), algorithms(job.compute):
-        while not state.finished(plan):
-            seconds = train_epoch(state, forward, training, plan, job, progress)
-            row = measure_epoch(state, validation, plan, job, seconds, len(training))
+        while not state.finished:
+            seconds = train_epoch(state, forward, training, progress)
+            row = measure_epoch(state, validation, seconds, len(training))
             state.finish_epoch(row)
             events.add(state.history[-1])
             job.checkpoints.save(state.saved())
@@ -99,7 +101,7 @@ def train(
                 f"epoch {state.epoch - 1}: train {row['train_loss']:.4f}, "
                 f"val {row['val_loss']:.4f}, {row['images_per_second']:.0f} images/s"
             )
-            if job.checkpoints.stop_reason and not state.finished(plan):
+            if job.checkpoints.stop_reason and not state.finished:
                 job.checkpoints.stop()
 
     progress.close()
@@ -109,23 +111,16 @@ def train(
     return TrainingResult(pd.DataFrame(state.history), best, state.resumed, state.earlier_seconds)
 
 
-def train_epoch(
-    state: State,
-    forward: Callable[[Tensor], Tensor],
-    training: BatchLoader,
-    plan: Plan,
-    job: Job,
-    progress: Progress,
-) -> float:
+def train_epoch(state: State, forward: Forward, training: BatchLoader, progress: Progress) -> float:
     """Train from where `state` is to the end of its epoch; the epoch's seconds in all starts."""
-    checkpoints = job.checkpoints
+    checkpoints, seed = state.job.checkpoints, state.job.seed
     begin = time.perf_counter() - state.epoch_seconds
     pending: list[Step] = []
     message = ""
     state.network.train()
-    order = shuffled(len(training), job.seed, state.epoch)
-    for images, targets in training.batches(plan.batch_size, order, start=state.batch):
-        pending.append(train_step(state, forward, images, targets, plan, job.compute))
+    order = shuffled(len(training), seed, state.epoch)
+    for images, targets in training.batches(state.plan.batch_size, order, start=state.batch):
+        pending.append(train_step(state, forward, images, targets))
         last = state.batch == state.steps_per_epoch
         saving = not last and (checkpoints.due or bool(checkpoints.stop_reason))
         if last or saving or check_is_due(training.device, state.batch):
@@ -140,19 +135,12 @@ def train_epoch(
     return time.perf_counter() - begin
 
 
-def train_step(
-    state: State,
-    forward: Callable[[Tensor], Tensor],
-    images: Tensor,
-    targets: Tensor,
-    plan: Plan,
-    compute: Compute,
-) -> Step:
+def train_step(state: State, forward: Forward, images: Tensor, targets: Tensor) -> Step:
     """One step of Adam and of the schedule on one batch."""
-    images = plan.augmentation(images, state.generator)
-    with precision(compute, images.device):
+    images = state.plan.augmentation(images, state.generator)
+    with precision(state.job.compute, images.device):
         # Only full batches run compiled: another size would be compiled anew.
-        full = len(images) == plan.batch_size
+        full = len(images) == state.plan.batch_size
         output = forward(images) if full else state.network(images)
     terms = state.objective(output, targets)
     state.optimizer.zero_grad(set_to_none=True)
@@ -165,16 +153,15 @@ def train_step(
     return step
 
 
-def measure_epoch(
-    state: State, validation: BatchLoader, plan: Plan, job: Job, seconds: float, images: int
-) -> dict[str, float]:
+def measure_epoch(state: State, validation: BatchLoader, seconds: float, images: int) -> dict:
     """The history's row of an epoch that trained on so many images in so many seconds."""
     begin = time.perf_counter()
-    terms = {f"train_{name}": mean for name, mean in state.means.means().items()}
-    losses = evaluate(state.network, state.objective, validation, plan.batch_size, job.compute)
-    terms |= {f"val_{name}": mean for name, mean in losses.items()}
-    check_validation_loss(terms["val_loss"], state.epoch)
-    return terms | {
+    compute, batch_size = state.job.compute, state.plan.batch_size
+    losses = evaluate(state.network, state.objective, validation, batch_size, compute)
+    check_validation_loss(losses["loss"], state.epoch)
+    return {
+        **{f"train_{name}": mean for name, mean in state.means.means().items()},
+        **{f"val_{name}": mean for name, mean in losses.items()},
         "learning_rate": state.learning_rate,
         "images_per_second": round(images / seconds, 1),
         "seconds": round(seconds + time.perf_counter() - begin, 2),

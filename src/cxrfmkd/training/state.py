@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from cxrfmkd.networks.network import Network
-from cxrfmkd.training.jobs import Plan
+from cxrfmkd.training.jobs import Job, Plan
 from cxrfmkd.training.schedules import SCHEDULES
 
 
@@ -38,16 +38,16 @@ class RunningMean:
 
 
 class State:
-    """A training's network, objective, Adam and schedule, and how far it is.
+    """A training by `plan` for `job`: network, objective, Adam and schedule, and how far it is.
 
     epoch, batch: the next to be trained on; resumed: how often it went on after a stop.
     epoch_seconds: time spent on this epoch before the last start; earlier_seconds: on all epochs.
     """
 
     def __init__(
-        self, network: Network, objective: nn.Module, plan: Plan, steps_per_epoch: int, seed: int
+        self, network: Network, objective: nn.Module, plan: Plan, job: Job, steps_per_epoch: int
     ) -> None:
-        self.network, self.objective = network, objective
+        self.network, self.objective, self.plan, self.job = network, objective, plan, job
         groups = network.parameter_groups(plan.learning_rate)
         if trained_weights := list(objective.parameters()):
             groups.append({"params": trained_weights, "lr": plan.learning_rate})
@@ -55,7 +55,7 @@ class State:
         self.schedule: LRScheduler = SCHEDULES[plan.schedule](
             self.optimizer, plan.epochs * steps_per_epoch
         )
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(job.seed)
         self.steps_per_epoch = steps_per_epoch
         self.epoch = self.batch = self.resumed = 0
         self.epoch_seconds = self.earlier_seconds = 0.0
@@ -73,10 +73,11 @@ class State:
         """The rate of the next step."""
         return float(self.schedule.get_last_lr()[0])
 
-    def finished(self, plan: Plan) -> bool:
+    @property
+    def finished(self) -> bool:
         """Whether all epochs are done, or the last `patience` ones brought nothing better."""
-        idle = self.epoch - 1 - self.best["epoch"]
-        return self.epoch >= plan.epochs or (plan.patience is not None and idle >= plan.patience)
+        idle, patience = self.epoch - 1 - self.best["epoch"], self.plan.patience
+        return self.epoch >= self.plan.epochs or (patience is not None and idle >= patience)
 
     def finish_epoch(self, row: dict[str, float]) -> None:
         """Add an epoch to the history, copy its weights if it is the best (ties: the first)."""
