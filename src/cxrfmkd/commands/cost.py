@@ -32,22 +32,22 @@ from cxrfmkd.tables.gathering import about
 from cxrfmkd.vocabulary.models import MODELS, WIDTHS
 
 BASE = Path("config/config.yaml")
-COLUMNS = ("rule", "dataset", "network", "jobs", "runs", "images_trained", "images_seen", "hours")
-RUNS = (
-    "*/students/*/seed*/run.json",
-    "*/models/*/seed*/run.json",
-    "*/full-finetune/*/seed*/run.json",
-)
+COLUMNS = "rule dataset network jobs runs images_trained images_seen hours".split()
+FORMATS = dict.fromkeys(("images_trained", "images_seen"), "{:,.0f}".format) | {
+    "hours": "{:,.2f}".format
+}
+RUNS = [f"*/{stage}/*/seed*/run.json" for stage in ("students", "models", "full-finetune")]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument(
         "--configfile",
         type=Path,
         nargs="+",
         action="extend",
         default=[],
-        help="configurations, each laid over those before it; config/config.yaml lies below them all",
+        help="configurations, each laid over those before it and config/config.yaml",
     )
     parser.add_argument(
         "--images-per-second", type=float, help="images that one GPU trains on in a second"
@@ -73,65 +73,60 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    study = Study(read_configuration(args.configfile))
-    results = Path(study.settings.pathvars.get("results", "results"))
-    images = count_images(study, results, dict(map(_images, args.images)))
+    """Print the costs of a study, and write them as a table if asked for."""
     for flag in ("images_per_second", "teacher_seconds"):
         if (value := getattr(args, flag)) is not None and value <= 0:
             raise InputError(f"--{flag.replace('_', '-')} {value:g}: it must be more than 0.")
+    study = Study(read_configuration(args.configfile))
+    results = Path(study.settings.pathvars.get("results", "results"))
+    images = count_images(study, results, dict(map(_images, args.images)))
     if args.images_per_second:
-        rates, said = dict.fromkeys(WIDTHS, args.images_per_second), ["as stated"]
+        rates, sources = dict.fromkeys(WIDTHS, args.images_per_second), ["as stated"]
     else:
-        rates, said = measured(args.measured or results)
+        rates, sources = measured(args.measured or results)
     if args.teacher_seconds:
         rates["teacher"] = 1 / args.teacher_seconds
-    found = table(works(study, images), rates)
+    costs = cost_table(works(study, images), rates)
     if args.out:
-        write_table(args.out, found)
-    print(found.to_string(index=False, na_rep="?", formatters=FORMATS))
-    total = found[["jobs", "runs", "images_trained", "images_seen", "hours"]].sum()
+        write_table(args.out, costs)
+    print(costs.to_string(index=False, na_rep="?", formatters=FORMATS))
+    total = costs[["jobs", "runs", "images_trained", "images_seen", "hours"]].sum()
     print(
         f"\n{total.runs:,.0f} runs in {total.jobs:,.0f} jobs; {total.images_trained:,.0f} images "
-        "trained on, "
-        f"{total.images_seen:,.0f} seen; {total.hours:,.1f} hours on one device"
+        f"trained on, {total.images_seen:,.0f} seen; {total.hours:,.1f} hours on one device"
     )
-    unknown = sorted(set(found.network[found.hours.isna()]))
-    if unknown:
+    if without_rate := sorted(set(costs.network[costs.hours.isna()])):
         print(
-            f"Not counted, since no rate is known: {', '.join(unknown)}. Give --images-per-second, "
-            "or --measured with a "
-            "finished study (--teacher-seconds for the teacher).",
+            f"Not counted, since no rate is known: {', '.join(without_rate)}. Give "
+            "--images-per-second, or --measured with a finished study (--teacher-seconds for the "
+            "teacher).",
             file=sys.stderr,
         )
-    print("Images a second: " + ("; ".join(said) or "none known"))
+    print("Images a second: " + ("; ".join(sources) or "none known"))
 
 
-FORMATS = dict.fromkeys(("images_trained", "images_seen"), "{:,.0f}".format) | {
-    "hours": "{:,.2f}".format
-}
-
-
-def table(found: list[Work], rates: dict[str, float]) -> pd.DataFrame:
+def cost_table(rows: list[Work], rates: dict[str, float]) -> pd.DataFrame:
     """A row per rule, dataset and network, with COLUMNS; hours are blank where no rate is known."""
-    rows = [
+    values = [
         (w.rule, w.dataset, w.network, w.jobs, w.runs, w.trained, w.seen, w.hours(rates))
-        for w in found
+        for w in rows
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"hours": float})
+    return pd.DataFrame(values, columns=COLUMNS).astype({"hours": float})
 
 
 def read_configuration(paths: list[Path]) -> dict:
-    """config/config.yaml of this folder, if there is one, and each of `paths` laid over what came before."""
+    """config/config.yaml of this folder, if there is one, with each of `paths` laid over it."""
     import yaml
     from snakemake.utils import update_config
 
-    below = [BASE] if BASE.is_file() and BASE.resolve() not in [p.resolve() for p in paths] else []
-    if not below + paths:
+    named = [path.resolve() for path in paths]
+    files = [BASE, *paths] if BASE.is_file() and BASE.resolve() not in named else paths
+    if not files:
         raise InputError(
             f"there is no {BASE} here. Go to the workflow's folder, or name a whole --configfile."
         )
     config: dict = {}
-    for path in below + paths:
+    for path in files:
         if not path.is_file():
             raise InputError(f"{path}: there is no such file.")
         try:
@@ -142,51 +137,57 @@ def read_configuration(paths: list[Path]) -> dict:
 
 
 def _images(text: str) -> tuple[str, Images]:
-    name, equals, counts = text.partition("=")
-    parts = counts.split(",")
-    if not equals or len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
+    name, _, counts = text.partition("=")
+    numbers = counts.split(",")
+    if len(numbers) != 3 or not all(number.strip().isdigit() for number in numbers):
         raise InputError(
             f"--images {text}: write DATASET=TRAIN,VAL,TEST, such as mine=8000,1000,3000."
         )
-    return name, Images(*map(int, parts))
+    return name, Images(*map(int, numbers))
 
 
 def count_images(study: Study, results: Path, stated: dict[str, Images]) -> dict[str, Images]:
-    """Images of every dataset: as stated, else as sampled, else as published. Raises InputError where none is known."""
-    if wrong := set(stated) - set(study.datasets):
+    """Images of every dataset: as stated, else as sampled, else as published.
+
+    Raises InputError where none of these is known.
+    """
+    if unknown := sorted(set(stated) - set(study.datasets)):
         raise InputError(
-            f"--images: the study has no dataset {', '.join(sorted(wrong))}; it has "
+            f"--images: the study has no dataset {', '.join(unknown)}; it has "
             f"{', '.join(study.datasets)}."
         )
-    found = {}
-    for name in study.datasets:
-        summary = results / name / "records" / "summary.json"
-        counted = published(study, name)
-        if summary.is_file():
-            counts = read_json(summary)["counts"]
-            counted = Images(*(counts[split]["images"] for split in Images._fields))
-        found[name] = stated.get(name, counted)
-    if unknown := [name for name, counted in found.items() if counted is None]:
+    counts = {
+        name: stated.get(name) or _sampled(results, name) or published(study, name)
+        for name in study.datasets
+    }
+    if uncounted := [name for name, images in counts.items() if images is None]:
         raise InputError(
-            f"nobody has counted the images of {', '.join(unknown)} yet "
+            f"nobody has counted the images of {', '.join(uncounted)} yet "
             f"({results}/<dataset>/records/summary.json). Give "
-            f"--images {unknown[0]}=TRAIN,VAL,TEST, or sample them: snakemake records."
+            f"--images {uncounted[0]}=TRAIN,VAL,TEST, or sample them: snakemake records."
         )
-    return found
+    return {name: images for name, images in counts.items() if images is not None}
+
+
+def _sampled(results: Path, dataset: str) -> Images | None:
+    summary = results / dataset / "records" / "summary.json"
+    if not summary.is_file():
+        return None
+    counts = read_json(summary)["counts"]
+    return Images(*(counts[split]["images"] for split in Images._fields))
 
 
 def measured(results: Path) -> tuple[dict[str, float], list[str]]:
-    """Median images a second by image network over finished runs that trained every weight, and
-    what they were.
+    """Median images a second by image network over finished runs that trained every weight.
 
-    A network that none of them trained gets the median of all.
+    A network that none of them trained gets the median of all. Second value: which runs they were.
     """
     rates: dict[str, list[float]] = {}
     devices = set()
     for path in sorted(path for pattern in RUNS for path in results.glob(pattern)):
         run = read_json(path)
-        counts = run.get("parameters", {})
-        if "images_per_second" not in run or counts.get("trainable") != counts.get("total"):
+        parameters = run.get("parameters", {})
+        if "images_per_second" not in run or parameters.get("trainable") != parameters.get("total"):
             continue
         model = about(path).get("model")
         network = MODELS[str(model)].backbone if model else STUDENT
@@ -194,9 +195,9 @@ def measured(results: Path) -> tuple[dict[str, float], list[str]]:
         devices.add(run["device"])
     if not rates:
         return {}, []
-    every = median(rate for found in rates.values() for rate in found)
-    said = [f"{n} {median(found):g} ({len(found)} runs)" for n, found in rates.items()]
-    return {n: median(rates.get(n, [every])) for n in WIDTHS}, [
-        *said,
-        f"measured in {results} on {', '.join(sorted(devices))}",
+    sources = [
+        f"{name} {median(of_runs):g} ({len(of_runs)} runs)" for name, of_runs in rates.items()
     ]
+    sources.append(f"measured in {results} on {', '.join(sorted(devices))}")
+    of_all_runs = [rate for of_runs in rates.values() for rate in of_runs]
+    return {name: median(rates.get(name, of_all_runs)) for name in WIDTHS}, sources

@@ -27,8 +27,8 @@ def unknown_datasets(runs: Runs) -> Iterator[str]:
     ]:
         for name in names:
             if name not in s.datasets:
-                known = ", ".join(s.datasets)
-                yield f"{setting}: there is no dataset `{name}`. `datasets` has {known}."
+                names_of_all = ", ".join(s.datasets)
+                yield f"{setting}: there is no dataset `{name}`. `datasets` has {names_of_all}."
 
 
 def unbalanced_attributes(runs: Runs) -> Iterator[str]:

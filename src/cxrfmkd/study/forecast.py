@@ -1,5 +1,4 @@
 """What a study will cost before anything runs: jobs, runs, and how often a network sees an image.
-Standard library only.
 
 Upper bounds where the study itself decides: every epoch of a fine-tune, all validation images in
 every epoch.
@@ -8,7 +7,7 @@ every epoch.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,7 +55,10 @@ class Work:
     seen: int = 0
 
     def hours(self, rates: Mapping[str, float]) -> float | None:
-        """Hours on one device. rates: images trained on in a second by network (for `teacher`, seen); None if unknown."""
+        """Hours on one device; None if the network's rate is unknown.
+
+        rates: images trained on in a second by network; for `teacher`, images seen.
+        """
         if not self.network or not self.trained + self.seen:
             return 0.0
         if self.network not in rates:
@@ -66,14 +68,18 @@ class Work:
 
 
 def published(study: Study, name: str) -> Images | None:
-    """Images of a dataset where its adapter's tables are public and nothing is left out of them; else None."""
+    """Images of a dataset that is all of its adapter's published tables; None for any other."""
     dataset = study.settings.datasets[name]
-    whole = dataset.limit is None and not dataset.keep and name not in study.settings.synthetic
-    return PUBLISHED.get(dataset.adapter) if whole else None
+    if dataset.limit is not None or dataset.keep or name in study.settings.synthetic:
+        return None
+    return PUBLISHED.get(dataset.adapter)
 
 
 def works(study: Study, images: Mapping[str, Images]) -> list[Work]:
-    """All work through networks and on features, in the order in which it is done. images: of every dataset."""
+    """All work through networks and on features, in the order in which it is done.
+
+    images: of every dataset.
+    """
     return [
         *_embeddings(study, images),
         *_students(study, images),
@@ -90,84 +96,97 @@ def _embeddings(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
 
 
 def _students(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
-    settings = study.settings.distillation
-    for name in settings.datasets:
-        epochs = sum(study.distillation(loss)["epochs"] for loss in settings.losses)
-        runs = len(settings.losses) * len(settings.seeds)
-        seen = (epochs * len(settings.seeds) + runs) * images[name].val
-        trained = epochs * len(settings.seeds) * images[name].train
+    section = study.settings.distillation
+    runs = len(section.losses) * len(section.seeds)
+    epochs = sum(study.distillation(loss)["epochs"] for loss in section.losses) * len(section.seeds)
+    for name in section.datasets:
+        trained, seen = epochs * images[name].train, (epochs + runs) * images[name].val
         yield Work("distill", name, STUDENT, runs, runs, trained, seen)
 
 
 def _features(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
-    """Frozen networks through which a dataset is seen: for probes, for direct transfer, and to assess the students."""
-    wanted: set[tuple[str, str | None]] = set()
+    """Frozen networks that a dataset passes through: for students' assessment, probes, transfer."""
+    backbones: set[tuple[str, str | None]] = set()
     for name in study.settings.distillation.datasets:
-        wanted |= {(name, f"{name}.student.{s}") for s in study.settings.distillation.losses}
-        wanted.add((name, STUDENT))
-    for run in study.own_runs:
-        if not study.owns_backbone(run.model):
-            wanted.add((run.target, study.backbone(run.target, run.model, run.seed)))
-    for run in study.transfer_runs:
-        if run.strategy == "direct" or (run.strategy == "linear-probe" and not study.drifting):
-            wanted.add((run.target, study.backbone(run.source, run.model, run.seed)))
-    count = Counter((name, _network(b)) for name, b in wanted if b is not None)
-    for (name, network), jobs in sorted(count.items()):
-        yield Work("extract_features", name, network, jobs, 0, seen=jobs * sum(images[name]))
+        losses = study.settings.distillation.losses
+        backbones |= {(name, STUDENT), *((name, f"{name}.student.{loss}") for loss in losses)}
+    strategies = ("direct",) if study.drifting else ("direct", "linear-probe")
+    backbones |= {
+        (run.target, study.backbone(run.source, run.model, run.seed))
+        for run in study.own_runs + study.transfer_runs
+        if run.strategy in strategies
+        or (run.strategy == "own" and not study.owns_backbone(run.model))
+    }
+    jobs = Counter((name, _network(backbone)) for name, backbone in backbones if backbone)
+    for (name, network), n in sorted(jobs.items()):
+        yield Work("extract_features", name, network, n, 0, seen=n * sum(images[name]))
 
 
 def _network(backbone: str) -> str:
     """The image network of a backbone's name."""
-    model = backbone.split(".")[1] if "." in backbone else ""
-    return MODELS[model].backbone if model in MODELS else STUDENT if model else backbone
+    if "." not in backbone:
+        return backbone
+    model = backbone.split(".")[1]
+    return MODELS[model].backbone if model in MODELS else STUDENT
 
 
 def _classifiers(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
-    seeds = len(study.settings.classification.seeds)
+    finetuned = [name for name in study.models if MODELS[split_model(name)[0]].finetuned]
+    drifting = [name for name in study.models if study.drifts(name)]
+    probed = [name for name in study.models if not study.owns_backbone(name)]
     for name in study.settings.classification.datasets:
-        probes = [m for m in study.models if not study.owns_backbone(m)]
-        if probes:
-            yield Work("probe", name, "", len(probes), len(probes) * seeds)
-        live = [m for m in study.models if study.owns_backbone(m)]
-        for rule, chosen in [
-            ("drifting_probe", [m for m in live if study.drifts(m)]),
-            ("finetune", [m for m in live if not study.drifts(m)]),
-        ]:
-            yield from _live(study, images[name], rule, name, chosen, rule == "finetune")
+        yield from _on_features(study, "probe", name, probed)
+        yield from _through_networks(study, images[name], "drifting_probe", name, drifting)
+        yield from _through_networks(study, images[name], "finetune", name, finetuned)
 
 
 def _transfers(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
-    seeds = len(study.settings.classification.seeds)
-    whole = study.settings.transfer.probed_source == "finetune"
+    by_strategy: dict[str, list[str]] = {"direct": [], "linear-probe": [], "full-finetune": []}
+    for model in study.transferred:
+        for strategy in study.strategies(model):
+            by_strategy[strategy].append(model)
+    direct, probed, finetuned = by_strategy.values()
+    head_only = [
+        name
+        for name in finetuned
+        if study.settings.transfer.probed_source == "head-only"
+        and not MODELS[split_model(name)[0]].finetuned
+    ]
+    whole = [name for name in finetuned if name not in head_only]
     for source, target in study.pairs:
-        place = f"{source}-to-{target}"
-        by_strategy: dict[str, list[str]] = {}
-        for model in study.transferred:
-            for strategy in study.strategies(model):
-                by_strategy.setdefault(strategy, []).append(model)
-        direct, probed = by_strategy.get("direct", []), by_strategy.get("linear-probe", [])
-        if direct:
-            yield Work("transfer_direct", place, "", len(direct), len(direct) * seeds)
-        if probed and study.drifting:
-            yield from _live(study, images[target], "transfer_drifting", place, probed, False)
-        elif probed:
-            yield Work("transfer_probe", place, "", len(probed), len(probed) * seeds)
-        tuned = by_strategy.get("full-finetune", [])
-        for trains in (True, False):
-            chosen = [m for m in tuned if (whole or MODELS[split_model(m)[0]].finetuned) == trains]
-            yield from _live(study, images[target], "transfer_finetune", place, chosen, trains)
+        pair, n = f"{source}-to-{target}", images[target]
+        yield from _on_features(study, "transfer_direct", pair, direct)
+        if study.drifting:
+            yield from _through_networks(study, n, "transfer_drifting", pair, probed)
+        else:
+            yield from _on_features(study, "transfer_probe", pair, probed)
+        yield from _through_networks(study, n, "transfer_finetune", pair, whole)
+        yield from _through_networks(study, n, "transfer_finetune", pair, head_only, frozen=True)
 
 
-def _live(
-    study: Study, images: Images, rule: str, place: str, models: list[str], trains: bool
+def _on_features(study: Study, rule: str, dataset: str, models: Sequence[str]) -> Iterator[Work]:
+    """Heads of `models` on kept features: a job trains those of all seeds."""
+    if models:
+        runs = len(models) * len(study.settings.classification.seeds)
+        yield Work(rule, dataset, "", len(models), runs)
+
+
+def _through_networks(
+    study: Study,
+    images: Images,
+    rule: str,
+    dataset: str,
+    models: Sequence[str],
+    frozen: bool = False,
 ) -> Iterator[Work]:
-    """Runs of `models` through their networks; trains: every weight is trained, else images are only seen."""
-    seeds = len(study.settings.classification.seeds)
-    section = study.settings.probe if "drifting" in rule else study.settings.finetuning
-    for network, n in Counter(MODELS[split_model(m)[0]].backbone for m in models).items():
-        runs = n * seeds
-        trained, seen = runs * section.epochs * images.train, runs * section.epochs * images.val
-        seen += runs * (images.val + images.test)
-        if not trains:
+    """Runs of `models` through their networks; frozen: only a head is trained, images are seen."""
+    drifting = "drifting" in rule
+    epochs = (study.settings.probe if drifting else study.settings.finetuning).epochs
+    networks = Counter(MODELS[split_model(name)[0]].backbone for name in models)
+    for network, n in networks.items():
+        runs = n * len(study.settings.classification.seeds)
+        trained = runs * epochs * images.train
+        seen = runs * (epochs * images.val + images.val + images.test)
+        if drifting or frozen:
             trained, seen = 0, seen + trained
-        yield Work(rule, place, network, runs, runs, trained, seen)
+        yield Work(rule, dataset, network, runs, runs, trained, seen)

@@ -46,13 +46,13 @@ class Study(Runs):
         )
 
     def backbone(self, source: str, model: str, seed: int) -> str | None:
-        """Name of the frozen network that `model` of `source` looks through; None for the teacher itself."""
+        """Name of the frozen network that `model` of `source` is fed by; None for the teacher."""
         name, loss = split_model(model)
         if MODELS[name].backbone == "teacher":
             return None
         if self.owns_backbone(model):
-            chosen = self.settings.transfer.start == "selected-seed"
-            return f"{source}.{model}." + ("selected" if chosen else f"seed{seed}")
+            selected = self.settings.transfer.start == "selected-seed"
+            return f"{source}.{model}.{'selected' if selected else f'seed{seed}'}"
         return f"{source}.student.{loss}" if MODELS[name].student else MODELS[name].backbone
 
     def weights_of(self, backbone: str) -> str | None:
@@ -68,19 +68,20 @@ class Study(Runs):
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that tell every job what changes no result, beside its settings, so that it reruns nothing."""
-        network = self.settings.network
-        logs = self.settings.pathvars.get("logs", "logs")
-        watched = {"CXRFMKD_TENSORBOARD": f"{logs}/tensorboard"} if network.tensorboard else {}
-        return {"CXRFMKD_DEVICE": network.device} | watched
+        """Variables for every job: settings without effect on results, which so rerun nothing."""
+        variables: dict[str, str] = {"CXRFMKD_DEVICE": self.settings.network.device}
+        if self.settings.network.tensorboard:
+            logs = self.settings.pathvars.get("logs", "logs")
+            variables["CXRFMKD_TENSORBOARD"] = f"{logs}/tensorboard"
+        return variables
 
     def path(self, text: str) -> str:
         """A configured path with its folder's short name replaced."""
         try:
             return text.format(**self.settings.folders)
-        except KeyError as missing:
+        except KeyError as folder:
             raise InputError(
-                f"config: the path {text} begins with the folder {missing}, which `folders` does "
+                f"config: the path {text} begins with the folder {folder}, which `folders` does "
                 "not name."
             ) from None
 
@@ -98,13 +99,13 @@ class Study(Runs):
         return source.model_copy(update={"path": paths, "qformer": self.path(source.qformer)})
 
     def same_people(self, source: str, target: str) -> bool:
-        """Whether two datasets are read from the same tables, so that equal patient ids mean the same person."""
+        """Whether equal patient ids of two datasets mean one person: they share raw tables."""
         one, other = self.dataset(source), self.dataset(target)
         common = set(one["tables"].values()) & set(other["tables"].values())
         return one["adapter"] == other["adapter"] and bool(common)
 
     def missing_inputs(self) -> list[str]:
-        """What the configured datasets need and the disk does not have, with the setting to change."""
+        """Raw files that the datasets need and the disk lacks, with the setting to change."""
         paths = [
             (f"datasets.{name}.{setting}", path)
             for name in self.datasets

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
-from cxrfmkd.study.settings import Bias, Configuration, Distillation, Network, Transfer
+from cxrfmkd.study.settings import (
+    Bias,
+    Configuration,
+    Distillation,
+    Network,
+    Settings,
+    Transfer,
+    sections,
+)
 from cxrfmkd.vocabulary.losses import loss_share
 from cxrfmkd.vocabulary.models import MODELS, join_model, split_model
 
 # Settings without effect on results: how fast they come, and who watches.
 WITHOUT_EFFECT = {"teacher": ("workers",), "network": ("device", "tensorboard")}
 # Sections of which one job needs no more than a base class; the rest says which jobs there are.
-OF_ONE_JOB = {
+OF_ONE_JOB: dict[str, type[Settings]] = {
     "distillation": Distillation,
     "network": Network,
     "transfer": Transfer,
@@ -80,7 +88,7 @@ class Runs:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """(source, target) of every transfer."""
-        return [tuple(pair) for pair in self.settings.transfer.pairs]
+        return [(source, target) for source, target in self.settings.transfer.pairs]
 
     @cached_property
     def students(self) -> list[tuple[str, str, int]]:
@@ -109,22 +117,17 @@ class Runs:
         ]
 
     def strategies(self, model: str) -> list[str]:
-        """Transfer strategies that mean something for `model`: a probe on the teacher has no network to train."""
-        kept = self.settings.transfer.strategies
-        return [
-            s for s in kept if s == "direct" or MODELS[split_model(model)[0]].backbone != "teacher"
-        ]
+        """Transfer strategies of `model`: a probe on the teacher has no network to train."""
+        on_teacher = MODELS[split_model(model)[0]].backbone == "teacher"
+        strategies = self.settings.transfer.strategies
+        return [name for name in strategies if name == "direct" or not on_teacher]
 
     @cached_property
     def own_runs(self) -> list[Run]:
         """Classifiers trained on the dataset that they are tested on."""
-        chosen = self.settings.classification
-        return [
-            Run(dataset, dataset, "own", model, seed)
-            for dataset in chosen.datasets
-            for model in self.models
-            for seed in chosen.seeds
-        ]
+        section = self.settings.classification
+        combinations = product(section.datasets, self.models, section.seeds)
+        return [Run(name, name, "own", model, seed) for name, model, seed in combinations]
 
     @cached_property
     def transfer_runs(self) -> list[Run]:
@@ -163,12 +166,12 @@ class Runs:
         return self.drifting and kind.backbone != "teacher" and not kind.finetuned
 
     def owns_backbone(self, model: str) -> bool:
-        """Whether each run of `model` has an image network of its own, trained or with drifting statistics."""
+        """Whether each run of `model` has an image network of its own: trained, or drifting."""
         return MODELS[split_model(model)[0]].finetuned or self.drifts(model)
 
     @property
     def like_thesis(self) -> bool:
-        """Whether the study has datasets of the thesis, so that its numbers can stand beside ours."""
+        """Whether the study has datasets of the thesis, so that its numbers can be compared."""
         return bool({"chexpert", "mimic"} & set(self.evaluated))
 
     @cached_property
@@ -177,9 +180,11 @@ class Runs:
 
     def section(self, name: str, dataset: str | None = None) -> dict:
         """What one job needs to know of a section, as it holds on `dataset`."""
-        fields = OF_ONE_JOB.get(name, type(getattr(self.settings, name))).model_fields
-        dropped = WITHOUT_EFFECT.get(name, ())
-        values = {k: v for k, v in self._settings[name].items() if k in fields and k not in dropped}
+        section: type[Settings] = OF_ONE_JOB.get(name) or sections()[name]
+        fields = [
+            field for field in section.model_fields if field not in WITHOUT_EFFECT.get(name, ())
+        ]
+        values = {field: self._settings[name][field] for field in fields}
         if dataset is None:
             return values
         return on_dataset(name, values, self._settings["datasets"][dataset])

@@ -13,9 +13,10 @@ from cxrfmkd.study.settings.base import meaning
 
 INTRODUCTION = """# Settings
 
-This page is made from `src/cxrfmkd/study/settings/` by `python -m cxrfmkd.study.schema`; a test keeps the two in step.
-A study is `config/config.yaml`, over which `--configfile` lays another file: `thesis.yaml` (the thesis to the letter),
-`demo.yaml` (synthetic data) or `nih.yaml` (NIH ChestX-ray14). Datasets that no stage names are ignored.
+This page is made from `src/cxrfmkd/study/settings/` by `python -m cxrfmkd.study.schema`; a test
+keeps the two in step. A study is `config/config.yaml`, over which `--configfile` lays another file:
+`thesis.yaml` (the thesis to the letter), `demo.yaml` (synthetic data) or `nih.yaml` (NIH
+ChestX-ray14). Datasets that no stage names are ignored.
 """
 
 

@@ -41,7 +41,7 @@ class Variant:
 
 VariantName = Literal["cxrfm-v1", "elixr-c-v2-gap", "elixr-b-img", "elixr-b-contrastive", "demo"]
 HAI_DEF = "Health AI Developer Foundations terms of use"
-VARIANTS: dict[VariantName, Variant] = {
+VARIANTS: dict[str, Variant] = {
     "cxrfm-v1": Variant(
         "CXR Foundation 1.0 (2022), supervised contrastive",
         (1376,),

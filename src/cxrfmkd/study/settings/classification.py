@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
@@ -11,8 +11,9 @@ from cxrfmkd.study.settings.distillation import LossName
 from cxrfmkd.vocabulary.models import MODELS, STRATEGIES
 
 if TYPE_CHECKING:
-    ModelName = StrategyName = str
-else:
+    ModelName: TypeAlias = str
+    StrategyName: TypeAlias = str
+else:  # known when the program runs
     ModelName, StrategyName = Literal[tuple(MODELS)], Literal[STRATEGIES]
 
 

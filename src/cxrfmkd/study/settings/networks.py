@@ -16,7 +16,8 @@ class Network(Settings):
     input: Literal["normalised", "raw"] = "normalised"
     """`normalised`: scaled to 0-1 and standardised; `raw`: 0-255, as the thesis"""
     precision: Literal["auto", "fp32"] = "auto"
-    """`auto`: bf16 autocast where the device has it, else fp32; `fp32`: everywhere, as the thesis"""
+    """`auto`: bf16 autocast where the device has it, else fp32; `fp32`: everywhere, as the
+    thesis"""
     compile: bool = False
     """compile the training step with torch.compile (GPU)"""
     deterministic: bool = False
