@@ -1,4 +1,4 @@
-"""The report: every section, computed numbers, nobody named, and HTML that a strict reader accepts."""
+"""The report: every section, numbers that are computed, nobody named, and strict HTML."""
 
 from __future__ import annotations
 

@@ -291,6 +291,7 @@ def test_the_script_writes_every_table_and_names_nobody(tmp_path, transfer):
     subprocess.run(command, check=True)
     for name in TABLES:
         text = (tmp_path / "tables" / f"{name}.csv").read_text()
-        assert text.strip() and made_results.SECRET not in text, name
+        assert text.strip(), name
+        assert made_results.SECRET not in text, name
     moved = pd.read_csv(tmp_path / "tables/transfer.csv")
     assert len(moved) > 0 if transfer else moved.empty

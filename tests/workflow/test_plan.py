@@ -22,8 +22,8 @@ from locations import ROOT
 from cxrfmkd.commands.cost import read_configuration
 from cxrfmkd.study.forecast import Images, works
 from cxrfmkd.study.grid import Study
-from cxrfmkd.study.outputs import KINDS
 from cxrfmkd.study.specs import SPECS
+from cxrfmkd.vocabulary.figures import KINDS
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 
@@ -198,8 +198,8 @@ def test_snakemake_s_report_shows_every_figure_under_its_caption(finished):
     assert len(drawn) > 20
     assert sorted(kept) == sorted([*drawn, "index.html", "report.html"])
     for kind in KINDS.keys() & {Path(name).stem for name in drawn}:
-        first = (ROOT / f"workflow/report/{kind}.rst").read_text().split(".")[0]
-        assert first.split("'")[0] in page, kind  # an apostrophe is written otherwise in HTML
+        first = KINDS[kind].about.split("’")[0]  # an apostrophe is written otherwise in HTML
+        assert first in page, kind
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.provenance import canonical, code_hash
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
-from cxrfmkd.study.outputs import KINDS, TABLES
+from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.specs import SPECS
+from cxrfmkd.vocabulary.figures import KINDS
 from cxrfmkd.vocabulary.models import MODELS, split_model
 
 ROOT = Path(workflow.current_basedir).parent.parent
@@ -113,4 +114,5 @@ def kind_of(wildcards):
 
 def caption(wildcards):
     """What the workflow's own report says below a figure."""
-    return (ROOT / "workflow" / "report" / f"{Path(wildcards.figure).name}.rst").read_text().strip()
+    kind = kind_of(wildcards)
+    return f"{kind.about} {kind.reading}"

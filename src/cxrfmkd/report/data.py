@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.runtime.files import read_json
-from cxrfmkd.study.outputs import KINDS
-from cxrfmkd.tables.gathering import about, read_documents, read_results
+from cxrfmkd.tables.gathering import about, gather, read_documents
+from cxrfmkd.vocabulary.figures import KINDS
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,11 @@ class ReportData:
 
     @cached_property
     def _tables(self) -> dict[str, pd.DataFrame]:
-        return {}
+        return gather(self.files)
 
     def table(self, name: str) -> pd.DataFrame:
         """The tables of one name, one below the other; empty where the study has none."""
-        if name not in self._tables:
-            self._tables[name] = read_results(self.files.get(name, ()))
-        return self._tables[name]
+        return self._tables.get(name, pd.DataFrame())
 
     def documents(self, name: str) -> list[dict]:
         """The JSON files of one name, each with what its path says under `about`."""

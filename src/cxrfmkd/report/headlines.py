@@ -106,11 +106,13 @@ def performance(
     differences = []
     for kind, note in REFERENCES.items():
         for row in where(table, kind=kind).itertuples():
-            significant = "" if row.p_adjusted < SIGNIFICANCE else ", not significant"
-            note = f" ({note})" if MODELS[best.model].student else ""
+            reference = model_title(row.reference)
+            if MODELS[best.model].student:
+                reference += f" ({note})"
             differences.append(
-                f"{estimate(row.difference, row.low, row.high, sign=True)} from "
-                f"{model_title(row.reference)}{note}, adjusted {p_value(row.p_adjusted)}{significant}"
+                f"{estimate(row.difference, row.low, row.high, sign=True)} from {reference}, "
+                f"adjusted {p_value(row.p_adjusted)}"
+                + ("" if row.p_adjusted < SIGNIFICANCE else ", not significant")
             )
     if differences:
         text += f" It differs by {'; and by '.join(differences)}."

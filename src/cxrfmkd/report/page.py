@@ -12,8 +12,8 @@ from cxrfmkd.report import prose, tables
 from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.headlines import TRANSFERRED, headlines
 from cxrfmkd.report.markup import TEMPLATES, inline_svg
-from cxrfmkd.study.outputs import KINDS
 from cxrfmkd.tables.selecting import where
+from cxrfmkd.vocabulary.figures import KINDS
 from cxrfmkd.vocabulary.models import MODELS
 from cxrfmkd.vocabulary.titles import dataset_title
 

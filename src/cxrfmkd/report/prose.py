@@ -66,4 +66,6 @@ def subject_title(subject: str) -> str:
 
 def model_name(model: str, loss: str, pairs: Sequence[tuple[str, str]]) -> str:
     """A model as the study needs to call it: with its loss where there is more than one."""
-    return model_title(join_model(model, loss)) if loss and losses_of(pairs) else MODELS[model].title
+    return (
+        model_title(join_model(model, loss)) if loss and losses_of(pairs) else MODELS[model].title
+    )

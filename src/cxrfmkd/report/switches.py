@@ -14,41 +14,40 @@ GRID = {"losses", "seeds", "pairs", "datasets", "models", "attributes"}
 
 
 def compare(settings: dict, thesis: dict) -> pd.DataFrame:
-    """The settings for which sound practice and the thesis differ, and whose side this study takes.
+    """The settings for which sound practice and the thesis differ, and which this study follows.
 
     settings: of the study, whole; thesis: content of `config/thesis.yaml`, whose entries beside the
     defaults are the thesis's practice. Columns: setting, this study, thesis, sound practice,
     follows, meaning.
     """
     rows = []
-    for section, kind in sections().items():
-        if isinstance(thesis.get(section), dict):
-            rows += _differing(section, kind, settings[section], thesis[section])
-    for name, theirs in thesis.get("datasets", {}).items():
+    for name, section in sections().items():
+        if isinstance(thesis.get(name), dict):
+            rows += _differences(name, section, settings[name], thesis[name])
+    for name, values in thesis.get("datasets", {}).items():
         if name in settings["datasets"]:
-            rows += _differing(
-                f"datasets.{name}", DatasetSection, settings["datasets"][name], theirs
-            )
-    columns = ["setting", "this study", "thesis", "sound practice", "follows", "meaning"]
-    return pd.DataFrame(rows, columns=columns)
+            dataset = settings["datasets"][name]
+            rows += _differences(f"datasets.{name}", DatasetSection, dataset, values)
+    return pd.DataFrame(rows)
 
 
-def _differing(place: str, section: type[Settings], ours: dict, theirs: dict) -> list[tuple]:
+def _differences(prefix: str, section: type[Settings], study: dict, thesis: dict) -> list[dict]:
     """A row per setting of one section for which the thesis leaves the default."""
     rows = []
-    for name, value in theirs.items():
+    for name, value in thesis.items():
         field = section.model_fields.get(name)
         if name in GRID or field is None or field.is_required() or value == field.default:
             continue
-        mine, default = ours[name], field.default
-        follows = "thesis" if mine == value else "sound practice" if mine == default else "its own"
-        rows.append(
-            (f"{place}.{name}", _said(mine), _said(value), _said(default), follows, meaning(field))
-        )
+        values = {"this study": study[name], "thesis": value, "sound practice": field.default}
+        follows = [
+            practice for practice in ("thesis", "sound practice") if values[practice] == study[name]
+        ]
+        row = {"setting": f"{prefix}.{name}"} | {k: _as_text(v) for k, v in values.items()}
+        rows.append(row | {"follows": (follows or ["its own"])[0], "meaning": meaning(field)})
     return rows
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     if value in (None, [], {}):
         return "none"
     return value if isinstance(value, str) else json.dumps(value)

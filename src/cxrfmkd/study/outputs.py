@@ -13,131 +13,12 @@ from pathlib import Path
 
 # The tables for people: what `workflow/scripts/make_tables.py` writes, always all of them.
 TABLES = (
-    "cohort",
-    "performance_detailed",
-    "performance_focused",
-    "transfer",
-    "students",
-    "subgroups",
-    "bias",
-    "costs",
-)
+    "cohort performance_detailed performance_focused transfer students subgroups bias costs"
+).split()
 TRADEOFF = ("performance_vs_bias", "correlation")
 
 # Files below the results by what they are: the name of the table, or of the kind of document.
 Files = dict[str, list[str]]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of figure: its section of the report, its title, and one sentence about it."""
-
-    section: str
-    title: str
-    about: str
-
-
-KINDS = {
-    "flow": Kind(
-        "data",
-        "Flow of images",
-        "How the raw files became the study’s records, and what was left out.",
-    ),
-    "resampling": Kind(
-        "data", "Balanced test set", "Shares of race, disease and age before and after balancing."
-    ),
-    "distillation": Kind(
-        "distillation",
-        "What the students kept",
-        "Agreement with the teacher on validation data, beside controls that know nothing of the "
-        "single image.",
-    ),
-    "training": Kind(
-        "distillation", "Training of the students", "Loss by epoch, every seed a line."
-    ),
-    "performance": Kind(
-        "performance",
-        "Performance",
-        "Mean of the 14 findings by model, with intervals over patients and seeds.",
-    ),
-    "auc-roc": Kind(
-        "performance", "AUC-ROC by finding", "Area under the ROC curve of every finding and model."
-    ),
-    "auc-pr": Kind(
-        "performance",
-        "AUC-PR by finding",
-        "Average precision of every finding and model; its floor is the finding’s prevalence.",
-    ),
-    "youden": Kind(
-        "performance",
-        "Youden’s J by finding",
-        "Sensitivity + specificity - 1 at the operating point of every finding and model.",
-    ),
-    "focused": Kind(
-        "performance",
-        "Focused comparison",
-        "The thesis’s seven most relevant findings as parallel coordinates.",
-    ),
-    "differences": Kind(
-        "performance",
-        "Paired differences",
-        "Differences from the reference models on the same patients.",
-    ),
-    "curves": Kind(
-        "performance",
-        "ROC and precision-recall curves",
-        "Curves of the findings with the operating point that validation chose.",
-    ),
-    "calibration": Kind("performance", "Calibration", "Predicted against observed frequency."),
-    "transfer": Kind(
-        "transfer",
-        "Transfer",
-        "The transfer strategies side by side, and the same models trained on the target.",
-    ),
-    "subgroups": Kind(
-        "subgroups",
-        "Performance by subgroup",
-        "AUC-ROC of every group of patients, with intervals.",
-    ),
-    "relative": Kind(
-        "subgroups", "Relative differences", "The same, relative to the mean of the groups."
-    ),
-    "gaps": Kind(
-        "subgroups",
-        "Gaps between subgroups",
-        "Difference between the best and the worst served group.",
-    ),
-    "ks": Kind(
-        "bias",
-        "Kolmogorov-Smirnov distances",
-        "Largest distance between two groups’ distributions along each PCA mode.",
-    ),
-    "score": Kind(
-        "bias",
-        "Bias score",
-        "The thesis’s score with the range that it has when nothing is encoded.",
-    ),
-    "encoding": Kind(
-        "bias", "Encoding of attributes", "How well the whole embedding tells a patient’s group."
-    ),
-    "pca": Kind(
-        "bias",
-        "Embeddings, first two PCA modes",
-        "Every dot an image; curves: distribution of each group.",
-    ),
-    "pca-3-4": Kind(
-        "bias",
-        "Embeddings, PCA modes 3 and 4",
-        "Every dot an image; curves: distribution of each group.",
-    ),
-    "tsne": Kind("bias", "Embeddings, t-SNE", "Every dot an image; for looking, not for testing."),
-    "performance-vs-bias": Kind(
-        "tradeoff", "Performance against bias", "One point a model, with the rank correlation."
-    ),
-    "against-thesis": Kind(
-        "thesis", "Against the thesis", "Our means beside the thesis’s logged ones."
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -287,13 +168,13 @@ def representatives(models: Sequence[str]) -> list[str]:
 
 
 def assets() -> str:
-    """Hash of what the pictures and the page are made with besides code: style, fonts, template."""
+    """Hash of what pictures and page are made with besides code: style, fonts, templates, words."""
     package = Path(__file__).parent.parent
     files = [
         path
-        for folder in ("figures", "report")
+        for folder in ("figures", "report", "vocabulary")
         for path in (package / folder).rglob("*")
-        if path.suffix in (".mplstyle", ".ttf", ".html", ".css", ".js")
+        if path.suffix in (".mplstyle", ".ttf", ".html", ".css", ".js", ".toml")
     ]
     digest = hashlib.sha256()
     for path in sorted(files):
