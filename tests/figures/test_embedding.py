@@ -54,6 +54,13 @@ def test_small_groups_are_counted_in_patients_not_in_images():
     assert set(enough.sex) == {"Male", "Female"}
 
 
+def test_a_picture_of_nothing_but_small_groups_says_so():
+    points = made.points().assign(model="cxr-fm-lp", loss="")
+    table = embedding.select_points(points, records_of(points, 40), "pca", 10)
+    figure = embedding.draw_embedding(table, "chexpert", "pca")
+    assert "Nothing to draw of CheXpert" in figure.texts[0].get_text()
+
+
 def test_a_point_without_a_record_is_an_error_that_counts_them():
     points = made.points().assign(model="cxr-fm-lp", loss="")
     with pytest.raises(InputError, match="3 of 240 images of projection"):

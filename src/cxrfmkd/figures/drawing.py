@@ -32,7 +32,6 @@ from cxrfmkd.figures.panels import blank
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.tables.gathering import gather, read_documents
-from cxrfmkd.vocabulary.titles import dataset_title
 
 IDS = {"image_id", "patient_id", "study_id", "path"}
 
@@ -57,8 +56,7 @@ def _figure(
     data: pd.DataFrame, draw: Callable[..., Figure], subject: str, *options
 ) -> FigureResult:
     """The picture of `data`, or one that says that there is nothing to draw."""
-    empty = blank(dataset_title(subject))
-    return draw(data, subject, *options) if len(data) else empty, data
+    return draw(data, subject, *options) if len(data) else blank(subject), data
 
 
 def _of_dataset(select: Callable, draw: Callable, *tables: str, **options) -> Callable:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import PanelFigure, handle, text_width, write_left
+from cxrfmkd.figures.panels import PanelFigure, blank, handle, text_width, write_left
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics import suppression
 from cxrfmkd.tables.selecting import models_in, where
@@ -62,15 +62,16 @@ def select_points(
             f"{patients.isna().sum()} of {len(table)} images of projection.parquet are not in the "
             "test split's records. Analyse the bias again."
         )
-    parts = []
+    samples = []
     for _, images in table.assign(patient_id=patients).groupby(["model", "loss"], sort=False):
-        part = images.iloc[np.random.default_rng(0).permutation(len(images))[:MOST]].copy()
-        for attribute in COLOURS.keys() & set(part):
-            counts = part.groupby(attribute).patient_id.nunique()
-            hidden = counts.index[suppression.suppressed(counts, minimum_cell)]
-            part[attribute] = part[attribute].mask(part[attribute].isin(hidden))
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True) if parts else table
+        sample = images.iloc[np.random.default_rng(0).permutation(len(images))[:MOST]].copy()
+        for attribute in COLOURS.keys() & set(sample):
+            patient_counts = sample.groupby(attribute).patient_id.nunique()
+            hidden = suppression.suppressed(patient_counts, minimum_cell)
+            groups = sample[attribute]
+            sample[attribute] = groups.mask(groups.isin(patient_counts.index[hidden]))
+        samples.append(sample)
+    return pd.concat(samples, ignore_index=True) if samples else table
 
 
 def summarise_points(points: pd.DataFrame, space: str) -> pd.DataFrame:
@@ -185,6 +186,8 @@ def draw_embedding(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     *axes, x_name, y_name, what = SPACES[space]
     models = models_in(table)
     attributes = [name for name in COLOURS if name in table and table[name].nunique() > 1]
+    if not attributes:
+        return blank(dataset)
     figure = PanelFigure(len(models) * len(attributes), len(attributes), (1.42, 1.42))
     titles = {
         (model, loss): MODELS[model].title.replace("-Direct-", "-\nDirect-")

@@ -19,6 +19,7 @@ from matplotlib.textpath import text_to_path
 from cxrfmkd.figures import style
 from cxrfmkd.tables.selecting import aligned, losses_of
 from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.titles import dataset_title
 
 Models = Sequence[tuple[str, str]]  # (model, loss) pairs
 EDGE = 0.1  # inches around every panel with its labels, and around the figure
@@ -266,6 +267,6 @@ def model_handles(models: Models, **look) -> list[Line2D]:
 def blank(subject: str) -> Figure:
     """In place of a figure whose tables hold nothing to draw."""
     figure = Figure(figsize=(7.2, 0.6))
-    text = f"Nothing to draw of {subject}: its tables are empty or suppressed."
+    text = f"Nothing to draw of {dataset_title(subject)}: its tables are empty or suppressed."
     figure.text(0.02, 0.5, text, color=style.MUTED, va="center")
     return figure
