@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from cxrfmkd.evaluation.bootstrap import Sample, seed_shares
-from cxrfmkd.evaluation.metrics import metrics_of, thresholds_at_fpr
+from cxrfmkd.evaluation.metrics import metrics_of
+from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.statistics.draws import strata
 from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.statistics.multiple import standard_error, wald

@@ -12,9 +12,9 @@ from cxrfmkd.evaluation.metrics import (
     FINDINGS_AND_AVERAGES,
     curve,
     metrics_of,
-    thresholds_at_fpr,
     with_averages,
 )
+from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 

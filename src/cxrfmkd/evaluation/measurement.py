@@ -17,7 +17,6 @@ from cxrfmkd.evaluation.gaps import Ranges
 from cxrfmkd.evaluation.metrics import (
     FINDINGS_AND_AVERAGES,
     metrics_of,
-    thresholds_at_fpr,
     with_averages,
 )
 from cxrfmkd.evaluation.subgroups import Cells
@@ -118,7 +117,7 @@ def _seed_result(
         Measures(*(array[0].copy() for array in measures)),
         low,
         high,
-        np.column_stack([cuts, thresholds_at_fpr(targets, logits, weights, fpr)]),
+        np.column_stack([cuts, operating_points.thresholds_at_fpr(targets, logits, weights, fpr)]),
         curves.curves_on_grid(targets, logits, weights),
         np.array(halves),
     )

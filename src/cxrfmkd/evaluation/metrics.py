@@ -59,37 +59,28 @@ def metrics_of(
     weights: shape (n,), not negative; one each by default.
     Returns float64 of shape (f, 4); NaN where a finding has weight in one class only.
     """
-    return _metrics_and_thresholds(targets, scores, weights, target_fpr)[:, :-1]
+    return metrics_and_thresholds(targets, scores, weights, target_fpr)[0]
 
 
-def thresholds_at_fpr(
-    targets: ArrayLike,
-    scores: ArrayLike,
-    weights: ArrayLike | None = None,
-    target_fpr: float = 0.2,
-) -> np.ndarray:
-    """The score of every finding at the ROC vertex nearest to `target_fpr`, shape (f,).
-
-    Arguments as for `metrics_of`. "At least this score" is then the call for a finding (method,
-    section 6.1). Infinity at the origin, NaN with one class only.
-    """
-    return _metrics_and_thresholds(targets, scores, weights, target_fpr)[:, -1]
-
-
-def _metrics_and_thresholds(
+def metrics_and_thresholds(
     targets: ArrayLike, scores: ArrayLike, weights: ArrayLike | None, target_fpr: float
-) -> np.ndarray:
-    """The four metrics of every finding and the threshold of the last of them, shape (f, 5)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """`metrics_of` every finding, and the score at the vertex of the last metric, shape (f,).
+
+    "At least this score" is then the call for a finding (method, section 6.1). Infinity at the
+    origin, NaN with one class only.
+    """
     targets, scores, weights = checked(targets, scores, weights)
-    result = np.full((targets.shape[1], len(METRICS) + 1), np.nan)
+    metrics = np.full((targets.shape[1], len(METRICS)), np.nan)
+    thresholds = np.full(targets.shape[1], np.nan)
     scratch = np.empty((2, len(targets) + 1))
     for k, (labels, score) in enumerate(zip(targets.T, scores.T, strict=True)):
         ranking = rank(labels, score)
         sums = running_sums(ranking, weights, *scratch)
         if sums.positives > 0 and sums.negatives > 0:
-            vertex = nearest_vertex(ranking, weights, sums, target_fpr)
-            result[k] = *areas(ranking, sums), *vertex
-    return result
+            j_at_target, thresholds[k] = nearest_vertex(ranking, weights, sums, target_fpr)
+            metrics[k] = *areas(ranking, sums), j_at_target
+    return metrics, thresholds
 
 
 def curve(

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from cxrfmkd.evaluation.metrics import metrics_and_thresholds
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.intervals import deviation, estimate_columns
 from cxrfmkd.statistics.ranking import Measures
@@ -24,6 +26,19 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     """Probabilities, float64, of logits of any shape."""
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+
+
+def thresholds_at_fpr(
+    targets: ArrayLike,
+    scores: ArrayLike,
+    weights: ArrayLike | None = None,
+    target_fpr: float = 0.2,
+) -> np.ndarray:
+    """The score of every finding at the ROC vertex nearest to `target_fpr`, shape (f,).
+
+    Arguments as for `metrics.metrics_of`. Infinity at the origin, NaN with one class only.
+    """
+    return metrics_and_thresholds(targets, scores, weights, target_fpr)[1]
 
 
 def worth(prevalence: np.ndarray, tpr: np.ndarray, fpr: np.ndarray) -> np.ndarray:

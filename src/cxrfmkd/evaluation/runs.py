@@ -13,9 +13,9 @@ from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.metrics import (
     FINDINGS_AND_AVERAGES,
     metrics_of,
-    thresholds_at_fpr,
     with_averages,
 )
+from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.evaluation.predictions import read_logits
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS, MACRO
