@@ -1,4 +1,4 @@
-"""Selection of seeds and losses: by the written rule, on the named part, with every candidate listed."""
+"""Selection of seeds and losses: by the written rule, on the named part, all candidates listed."""
 
 import json
 import subprocess
@@ -45,7 +45,7 @@ def test_equal_losses_take_the_lowest_seed_whatever_the_order(tmp_path):
 def test_run_without_a_finite_loss_is_an_error_that_names_it(tmp_path, loss):
     runs = made_runs(tmp_path, {41: (0.3, 0.1), 42: (loss, 0.2)})
     with pytest.raises(
-        InputError, match=r"seed42/run\.json: best\.val_loss is missing or no finite"
+        InputError, match=r"seed42/run\.json: best\.val_loss is missing or not finite"
     ):
         select_seed(runs, tmp_path / "selected.json", "val", "rule")
 

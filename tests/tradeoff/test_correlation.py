@@ -1,4 +1,4 @@
-"""Performance against bias: the line of numpy, the rank correlation of scipy, and honest uncertainty."""
+"""Performance against bias: numpy's line, scipy's rank correlation, and their uncertainty."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cxrfmkd.evaluation.runs import Run
 from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias, Evaluation
-from cxrfmkd.tradeoff import correlation as performance
+from cxrfmkd.tradeoff import correlation
 
 MODELS = [("cxr-fm-lp", ""), ("cxr-model-lp", ""), ("cxr-model-fft", "")] + [
     (name, loss)
@@ -47,8 +47,8 @@ def _tables(slope: float = -0.002, noise: float = 0.01, populations=("resampled"
 
 def test_line_is_numpys_and_rank_correlation_scipys():
     summaries, scores = _tables()
-    table = performance.points(summaries, scores)
-    found = performance.correlations(table, scores).query(
+    table = correlation.model_points(summaries, scores)
+    found = correlation.correlations(table, scores).query(
         "metric == 'auc_pr' and measure == 'score'"
     )
     own = table.query("metric == 'auc_pr' and measure == 'score'")
@@ -66,7 +66,7 @@ def test_models_are_joined_by_name_and_transfers_left_out():
     summaries, scores = _tables()
     transferred = summaries.assign(strategy="linear-probe", mean=0.0)
     shuffled = scores.sample(frac=1, random_state=1)
-    table = performance.points(pd.concat([transferred, summaries]), shuffled)
+    table = correlation.model_points(pd.concat([transferred, summaries]), shuffled)
     assert set(table.finding) == {"Average Classes 1 to 7"}
     assert (table.performance > 0).all()
     own = table.query("metric == 'auc_roc' and measure == 'score'").set_index(["model", "loss"])
@@ -75,13 +75,17 @@ def test_models_are_joined_by_name_and_transfers_left_out():
     assert (own.bias == wanted.reindex(own.index)).all()
 
 
-def test_models_that_share_a_body_are_one_family():
-    assert performance.family("cxr-fmkd-lp", "mse") == performance.family(
+def test_models_that_share_a_backbone_are_one_family():
+    assert correlation.backbone_family("cxr-fmkd-lp", "mse") == correlation.backbone_family(
         "cxr-fmkd-direct-fft", "mse"
     )
-    assert performance.family("cxr-fmkd-lp", "mse") != performance.family("cxr-fmkd-lp", "cosine")
-    assert performance.family("cxr-model-lp", "") == performance.family("cxr-model-fft", "")
-    assert performance.family("cxr-fm-lp", "") == "teacher"
+    assert correlation.backbone_family("cxr-fmkd-lp", "mse") != correlation.backbone_family(
+        "cxr-fmkd-lp", "cosine"
+    )
+    assert correlation.backbone_family("cxr-model-lp", "") == correlation.backbone_family(
+        "cxr-model-fft", ""
+    )
+    assert correlation.backbone_family("cxr-fm-lp", "") == "teacher"
 
 
 def test_families_widen_the_interval():
@@ -89,17 +93,17 @@ def test_families_widen_the_interval():
     families = np.repeat(np.arange(6), 5)
     x = rng.normal(size=6)[families] + 0.1 * rng.normal(size=30)
     y = rng.normal(size=6)[families] + 0.1 * rng.normal(size=30)
-    low, high = performance.clustered(x, y, families, 0)
-    alone = performance.clustered(x, y, np.arange(30), 0)
+    low, high = correlation.family_interval(x, y, families, 0)
+    alone = correlation.family_interval(x, y, np.arange(30), 0)
     assert high - low > 1.3 * (alone[1] - alone[0])
 
 
 def test_permutation_p_is_uniform_without_association():
     rng = np.random.default_rng(2)
-    p = [performance.permuted(rng.normal(size=8), rng.normal(size=8), i) for i in range(60)]
+    p = [correlation.permutation_p(rng.normal(size=8), rng.normal(size=8), i) for i in range(60)]
     assert stats.kstest(p, "uniform").pvalue > 0.01
     x = np.arange(7.0)
-    assert performance.permuted(x, x, 0) == pytest.approx(2 / 5040, abs=5e-4)
+    assert correlation.permutation_p(x, x, 0) == pytest.approx(2 / 5040, abs=5e-4)
 
 
 def test_weights_count_pairs_repeatedly():
@@ -107,20 +111,20 @@ def test_weights_count_pairs_repeatedly():
     x, y = rng.normal(size=12).round(1), rng.normal(size=12).round(1)
     counts = rng.integers(0, 4, 12)
     wanted = stats.spearmanr(np.repeat(x, counts), np.repeat(y, counts)).statistic
-    assert performance.spearman(x, y, counts.astype(float)) == pytest.approx(wanted)
+    assert correlation.weighted_spearman(x, y, counts.astype(float)) == pytest.approx(wanted)
 
 
 def test_halves_of_the_patients_are_crossed():
     populations = ("resampled", "resampled half 1", "resampled half 2")
     summaries, scores = _tables(noise=0.0, populations=populations)
-    found = performance.correlations(performance.points(summaries, scores), scores)
+    found = correlation.correlations(correlation.model_points(summaries, scores), scores)
     assert set(found.population) == {"resampled"}
     assert (found.query("measure == 'score'").spearman_split == -1).all()
     assert found.query("measure == 'D'").spearman_split.isna().all()
 
 
 def test_performance_in_one_half_goes_with_bias_in_the_other():
-    """Half 1's performance falls with half 2's bias; half 2's has another, weaker tie to half 1's bias."""
+    """Half 1's performance falls with half 2's bias; half 2's is weakly tied to half 1's bias."""
     rng = np.random.default_rng(4)
     populations = ("resampled", "resampled half 1", "resampled half 2")
     summaries, scores = _tables(populations=populations)
@@ -136,7 +140,7 @@ def test_performance_in_one_half_goes_with_bias_in_the_other():
             summaries.loc[rows.index, "mean"] = values.to_numpy()
     weaker = stats.spearmanr(planted["resampled half 2"], scores.score_half_1).statistic
     assert 0 < weaker < 1
-    found = performance.correlations(performance.points(summaries, scores), scores)
+    found = correlation.correlations(correlation.model_points(summaries, scores), scores)
     split = found.query("measure == 'score'").spearman_split
     np.testing.assert_allclose(split, (-1 + weaker) / 2)
 
@@ -191,19 +195,21 @@ def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlat
 
 def test_two_models_or_equal_scores_have_no_correlation():
     summaries, scores = _tables()
-    few = performance.points(summaries[summaries.model.isin(["cxr-fm-lp", "cxr-model-lp"])], scores)
-    assert performance.correlations(few, scores).spearman.isna().all()
+    few = correlation.model_points(
+        summaries[summaries.model.isin(["cxr-fm-lp", "cxr-model-lp"])], scores
+    )
+    assert correlation.correlations(few, scores).spearman.isna().all()
     flat = scores.assign(score=0.0)
-    found = performance.correlations(performance.points(summaries, flat), flat)
+    found = correlation.correlations(correlation.model_points(summaries, flat), flat)
     assert found.query("measure == 'score'")[["slope", "spearman", "p"]].isna().all(axis=None)
 
 
 def test_tables_without_a_common_model_are_refused():
     summaries, scores = _tables()
     with pytest.raises(InputError, match="no model has both"):
-        performance.points(summaries, scores.assign(dataset="other"))
+        correlation.model_points(summaries, scores.assign(dataset="other"))
     with pytest.raises(InputError, match="there are no tables"):
-        performance.read([])
+        correlation.read_tables([])
 
 
 def test_script_writes_both_tables(tmp_path, monkeypatch):

@@ -4,17 +4,17 @@ from pathlib import Path
 
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
-from cxrfmkd.tradeoff import correlation as performance
+from cxrfmkd.tradeoff.correlation import correlations, is_half, model_points, read_tables
 
 
 def main() -> None:
     args = parse(
         __doc__, summaries=[Path], halves=[Path], scores=[Path], out=Path, correlation=Path
     )
-    scores = performance.read(args.scores)
-    table = performance.points(performance.read([*args.summaries, *args.halves]), scores)
-    write_table(args.out, table[~table.population.map(performance.of_half)])
-    write_table(args.correlation, performance.correlations(table, scores))
+    scores = read_tables(args.scores)
+    points = model_points(read_tables([*args.summaries, *args.halves]), scores)
+    write_table(args.out, points[~points.population.map(is_half)])
+    write_table(args.correlation, correlations(points, scores))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ distillation must beat to have been needed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,12 @@ from cxrfmkd.probing.probes import train_heads
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.statistics.ridge import ridge_slopes
 from cxrfmkd.study.settings import Labels, Probe
 from cxrfmkd.vocabulary.metrics import METRICS
 
 Pair = tuple[np.ndarray, np.ndarray]  # embeddings of training and of validation images
-RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+PENALTIES = np.array([1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0])
 SEED = 0
 
 
@@ -39,8 +41,7 @@ def assess(
     train: pd.DataFrame,
     val: pd.DataFrame,
 ) -> dict:
-    """Everything of `quality.json`: the student's measures and those of its controls, on validation
-    records.
+    """The contents of `quality.json`: measures of a student and its controls on validation records.
 
     spec: `loss` and `labels`; features: the student's, before its projection, which is in
     `weights`; control: those of the undistilled network; train, val: records. Test records are not
@@ -51,96 +52,84 @@ def assess(
     if len(projection.weight) != teacher.data.shape[1]:
         raise InputError(
             f"{weights}: the student's embeddings have {len(projection.weight)} numbers, those of "
-            f"{teacher.name} "
-            f"{teacher.data.shape[1]}. They are of different teachers."
+            f"{teacher.name} {teacher.data.shape[1]}. They are of different teachers."
         )
+    labels = Labels.from_spec(spec["labels"])
+    targets, val_targets = (records.targets(table, labels.uncertain) for table in (train, val))
+    patients, val_patients = (table.patient_id.to_numpy() for table in (train, val))
 
-    def both(head_input: HeadInput) -> Pair:
+    def embeddings(head_input: HeadInput) -> Pair:
         return head_input.take(train.image_id), head_input.take(val.image_id)
 
-    truth, student, untrained = (
-        both(HeadInput(teacher)),
-        both(HeadInput(features, projection)),
-        both(HeadInput(control)),
-    )
-    known = predictors(truth[0], student, untrained)
-    labels = Labels.from_spec(spec["labels"])
-    targets = [records.targets(table, labels.uncertain) for table in (train, val)]
-    patients = [table.patient_id.to_numpy() for table in (train, val)]
-
     def probe(pair: Pair) -> Linear:
-        samples = [LabelledInputs(*sample) for sample in zip(pair, targets, patients, strict=True)]
-        return train_heads(*samples, [SEED], Probe())[0].head
+        data = LabelledInputs(pair[0], targets, patients)
+        val_data = LabelledInputs(pair[1], val_targets, val_patients)
+        return train_heads(data, val_data, [SEED], Probe())[0].head
 
-    teachers_head = probe(truth)
-    report = {
-        name: measure(pair[1], truth[1], truth[0], SEED)
+    reference, truth = of_teacher = embeddings(HeadInput(teacher))
+    teacher_probe = probe(of_teacher)
+    predictors = predict_teacher(
+        reference, embeddings(HeadInput(features, projection)), embeddings(HeadInput(control))
+    )
+    measures = {
+        name: measure(pair[1], truth, reference, SEED)
         | {
-            "probe_auc": macro_auc(targets[1], probe(pair)(pair[1])),
-            "teacher_probe_auc": macro_auc(targets[1], teachers_head(pair[1])),
+            "probe_auc": macro_auc(val_targets, probe(pair)(pair[1])),
+            "teacher_probe_auc": macro_auc(val_targets, teacher_probe(pair[1])),
         }
-        for name, pair in known.items()
+        for name, pair in predictors.items()
     }
     return {
         "spec": spec,
         "versions": provenance.versions(),
         "images": {"train": len(train), "val": len(val)},
-        "teacher": {"probe_auc": macro_auc(targets[1], teachers_head(truth[1]))},
-        "student": report.pop("student"),
-        "controls": report,
+        "teacher": {"probe_auc": macro_auc(val_targets, teacher_probe(truth))},
+        "student": measures.pop("student"),
+        "controls": measures,
     }
 
 
-def predictors(teacher: np.ndarray, student: Pair, untrained: Pair) -> dict[str, Pair]:
-    """The student and its controls as embeddings of (training, validation) images, in the teacher's
-    dimension.
+def predict_teacher(teacher: np.ndarray, student: Pair, untrained: Pair) -> dict[str, Pair]:
+    """The student and its controls as embeddings in the teacher's dimension.
 
-    teacher: (n, D), of training images; student: (n, D) and (m, D); untrained: (n, F) and (m, F),
-    the features of the undistilled network.
+    teacher: (n, D), of training images; student: (n, D) and (m, D), of training and validation
+    images; untrained: (n, F) and (m, F), the features of the undistilled network.
     """
     random = np.random.default_rng(SEED)
     width, dimension = untrained[0].shape[1], teacher.shape[1]
     bound = width**-0.5
-    first = random.uniform(-bound, bound, (width, dimension)).astype(np.float32)
-    linear = ridge(untrained[0], teacher)
+    projection = random.uniform(-bound, bound, (width, dimension)).astype(np.float32)
+    linear = best_linear_map(untrained[0], teacher)
     mean = teacher.mean(0, dtype=np.float64).astype(np.float32)
+
+    def apply(function: Callable[[np.ndarray], np.ndarray], pair: Pair) -> Pair:
+        return function(pair[0]), function(pair[1])
+
     return {
         "student": student,
-        "mean_vector": tuple(np.full(rows.shape, mean) for rows in student),
-        "shuffled": tuple(rows[random.permutation(len(rows))] for rows in student),
-        "untrained": tuple(rows @ first for rows in untrained),
-        "untrained_linear": tuple(linear(rows) for rows in untrained),
+        "mean_vector": apply(lambda rows: np.full(rows.shape, mean), student),
+        "shuffled": apply(lambda rows: rows[random.permutation(len(rows))], student),
+        "untrained": apply(lambda rows: rows @ projection, untrained),
+        "untrained_linear": apply(linear, untrained),
     }
 
 
-def ridge(inputs: np.ndarray, outputs: np.ndarray) -> Linear:
-    """The linear map with the least squared error on standardised inputs, penalty by generalised
-    cross-validation.
+def best_linear_map(inputs: np.ndarray, outputs: np.ndarray) -> Linear:
+    """The ridge regression of outputs (n, D) on standardised inputs (n, F), one penalty for all.
 
-    inputs: (n, F); outputs: (n, D); penalties from `RIDGES`, per image. A feature that does not
-    vary is not used.
-    Source: Golub, Heath & Wahba 1979.
+    The penalty, one of PENALTIES per image, is chosen by generalised cross-validation. A feature
+    that does not vary is not used.
     """
     centre, deviation = inputs.mean(0, dtype=np.float64), inputs.std(0, dtype=np.float64)
     scale = np.divide(1, deviation, where=deviation > 0, out=np.zeros_like(deviation))
     x = ((inputs - centre) * scale).astype(np.float32)
-    middle = outputs.mean(0, dtype=np.float64)
-    y = (outputs - middle).astype(np.float32)
-    spectrum, axes = np.linalg.eigh((x.T @ x / len(x)).astype(np.float64))
-    spectrum = spectrum.clip(min=0)
-    shared = axes.T @ (x.T @ y / len(x))
-    strength = np.square(shared).sum(1)
-
-    def score(penalty: float) -> float:
-        kept = 1 / (spectrum + penalty)
-        residual = np.square(y, dtype=np.float64).sum() / len(x) - strength @ (
-            kept * (2 - spectrum * kept)
-        )
-        return residual / max(1 - spectrum @ kept / len(x), 1e-12) ** 2
-
-    penalty = min(RIDGES, key=score)
-    weight = (axes @ (shared / (spectrum + penalty)[:, None])).T * scale
-    return Linear(weight.astype(np.float32), (middle - weight @ centre).astype(np.float32))
+    mean = outputs.mean(0, dtype=np.float64)
+    y = (outputs - mean).astype(np.float32)
+    gram, products = (x.T @ x / len(x)).astype(np.float64), x.T @ y / len(x)
+    squares = np.square(y, dtype=np.float64).mean(0)
+    slopes = ridge_slopes(gram, products, squares, len(x), PENALTIES, shared=True)
+    weight = slopes.T * scale
+    return Linear(weight.astype(np.float32), (mean - weight @ centre).astype(np.float32))
 
 
 def macro_auc(targets: np.ndarray, logits: np.ndarray) -> float | None:

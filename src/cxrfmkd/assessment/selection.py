@@ -1,5 +1,4 @@
-"""Which seed, and which loss, stands for a family: chosen by a written rule from the runs' own
-files.
+"""Which seed, and which loss, stands for a family: chosen by a written rule from the runs' files.
 
 The result, `selected.json`, names the weights relative to its own folder and lists every candidate,
 so that a choice can be read and questioned. Standard library only.
@@ -16,23 +15,24 @@ from pathlib import Path
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json
 
-PARTS = {"val": "val_loss", "test": "test_loss"}
+LOSS_OF_PART = {"val": "val_loss", "test": "test_loss"}
 STUDENT_RULES = {
     "val": "lowest loss on the distillation's validation part",
-    "test": "lowest loss on the distillation's test part, as in the thesis (biased: that part then tests nothing)",
+    "test": "lowest loss on the distillation's test part, as in the thesis (biased: that part then "
+    "tests nothing)",
 }
 MODEL_RULE = "lowest binary cross-entropy on the validation records"
 
-# What a loss may be chosen by: the place of the number in quality.json, and the rule in words.
+# What a loss may be selected by: a measure of the student in quality.json, and the rule in words.
 LOSS_RULES = {
-    "probe_auc": "highest macro AUC-ROC of a linear probe on the student's embeddings, validation records",
+    "probe_auc": "highest macro AUC-ROC of a linear probe on the student's embeddings, validation "
+    "records",
     "centred_cosine": "highest centred cosine to the teacher, validation records",
 }
 
 
 def select_seed(runs: Sequence[str | Path], out: str | Path, on: str, rule: str) -> dict:
-    """The run with the lowest loss on the part `on` (`val` or `test`); of equal ones the lowest
-    seed.
+    """The run with the lowest loss on the part `on` (`val` or `test`); ties: the lowest seed.
 
     runs: the `run.json` of every seed, in folders `seed<number>`; out: where the choice will be
     written. Returns {seed, weights (relative to `out`'s folder), rule, candidates: [{seed,
@@ -42,26 +42,24 @@ def select_seed(runs: Sequence[str | Path], out: str | Path, on: str, rule: str)
     if not runs:
         raise InputError(f"{out}: there are no runs to choose from.")
     candidates = sorted((_candidate(Path(run)) for run in runs), key=lambda c: c["seed"])
-    for candidate, name in ((c, PARTS[on]) for c in candidates):
-        if candidate[name] is None:
+    loss = LOSS_OF_PART[on]
+    for candidate in candidates:
+        if candidate[loss] is None:
             raise InputError(
-                f"{candidate['run']}: best.{name} is missing or no finite number, so the seeds "
-                "cannot be compared. "
-                "Delete this run's folder and train it again."
+                f"{candidate['run']}: best.{loss} is missing or not finite, so the seeds cannot be "
+                "compared. Delete this run's folder and train it again."
             )
-    best = min(candidates, key=lambda c: c[PARTS[on]])
-    weights = best["run"].parent / "weights.safetensors"
+    best = min(candidates, key=lambda c: c[loss])
     return {
         "seed": best["seed"],
-        "weights": Path(os.path.relpath(weights, Path(out).parent)).as_posix(),
+        "weights": _relative(best["run"].parent / "weights.safetensors", out),
         "rule": rule,
-        "candidates": [{k: c[k] for k in ("seed", "val_loss", "test_loss")} for c in candidates],
+        "candidates": [{k: v for k, v in c.items() if k != "run"} for c in candidates],
     }
 
 
 def select_loss(qualities: Sequence[str | Path], out: str | Path, rule: str = "probe_auc") -> dict:
-    """The loss whose chosen student is best by `rule`, a key of `LOSS_RULES`; of equal ones the
-    first given.
+    """The loss whose selected student is best by `rule`, a key of `LOSS_RULES`; ties: the first.
 
     qualities: the `quality.json` of every loss, each beside its loss's `selected.json`, in a folder
     named by the loss. Distillation losses themselves are not compared: they have different scales
@@ -74,35 +72,40 @@ def select_loss(qualities: Sequence[str | Path], out: str | Path, rule: str = "p
         )
     if not qualities:
         raise InputError(f"{out}: there are no students to choose from.")
-    candidates = []
+    candidates, weights = [], {}
     for path in map(Path, qualities):
-        measured, chosen = read_json(path)["student"], read_json(path.parent / "selected.json")
-        if measured.get(rule) is None:
+        student, selected = read_json(path)["student"], read_json(path.parent / "selected.json")
+        if student.get(rule) is None:
             raise InputError(
                 f"{path}: student.{rule} is missing, so the losses cannot be compared."
             )
-        weights = os.path.relpath(path.parent / chosen["weights"], Path(out).parent)
-        measures = {name: measured.get(name) for name in LOSS_RULES}
-        facts = {"loss": path.parent.name, "seed": chosen["seed"]} | measures
-        candidates.append(facts | {"weights": Path(weights).as_posix()})
+        loss = path.parent.name
+        weights[loss] = _relative(path.parent / selected["weights"], out)
+        measures = {name: student.get(name) for name in LOSS_RULES}
+        candidates.append({"loss": loss, "seed": selected["seed"]} | measures)
     best = max(candidates, key=lambda c: c[rule])
     return {
         "loss": best["loss"],
         "seed": best["seed"],
-        "weights": best["weights"],
+        "weights": weights[best["loss"]],
         "rule": LOSS_RULES[rule],
-        "candidates": [{k: v for k, v in c.items() if k != "weights"} for c in candidates],
+        "candidates": candidates,
     }
 
 
+def _relative(path: Path, out: str | Path) -> str:
+    """`path` as seen from the folder of `out`."""
+    return Path(os.path.relpath(path, Path(out).parent)).as_posix()
+
+
 def _candidate(run: Path) -> dict:
-    """Seed (from the folder's name) and best losses of a run; a loss that is no finite number is None."""
+    """Run, seed (from the folder's name) and best losses; None for one that is not finite."""
     seed = re.fullmatch(r"seed(\d+)", run.parent.name)
     if not seed:
         raise InputError(
             f"{run}: a run lies in a folder named seed<number>, not {run.parent.name}."
         )
     best = read_json(run).get("best", {})
-    losses = {name: best.get(name) for name in PARTS.values()}
+    losses = {name: best.get(name) for name in LOSS_OF_PART.values()}
     finite = {k: v if v is not None and math.isfinite(v) else None for k, v in losses.items()}
     return {"run": run, "seed": int(seed[1])} | finite
