@@ -43,9 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
         )
         module.arguments(command)
         command.set_defaults(run=module.main)
-    chosen = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        chosen.run(chosen)
+        args.run(args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

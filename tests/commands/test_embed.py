@@ -50,12 +50,12 @@ def test_embed_refuses_what_it_cannot_read(tmp_path, images, capsys):
     source = ("--source", "npy", "--path", "x", "--variant", "demo", "--out", tmp_path / "out")
     (tmp_path / "empty").mkdir()
     images.rename(columns={"path": "file"}).to_csv(tmp_path / "columns.csv", index=False)
-    images.iloc[[0, 0]].to_csv(tmp_path / "twice.csv", index=False)
+    images.iloc[[0, 0]].to_csv(tmp_path / "duplicates.csv", index=False)
     for name, message in (
         ("none", "no such folder or file"),
         ("empty", "no image in it"),
         ("columns.csv", "no column path"),
-        ("twice.csv", "1 images have the image_id of another"),
+        ("duplicates.csv", "1 images with a duplicate image_id"),
     ):
         with pytest.raises(SystemExit):
             command("embed", tmp_path / name, *source)

@@ -357,7 +357,7 @@ def test_command_writes_exact_weights_of_records(tmp_path):
         (["race"], [], "neither a column race_label nor race"),
         (["disease"], [], "neither a column disease_label nor disease"),
         (["age"], [], "no column age"),
-        ([], ["--rows", "--method", "weights"], "--rows writes what was drawn"),
+        ([], ["--rows", "--method", "weights"], "--rows writes the drawn rows"),
     ],
 )
 def test_command_says_what_is_missing(tmp_path, drop, words, message):

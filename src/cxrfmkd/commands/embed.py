@@ -23,10 +23,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.datasets.decoding import IMAGE_SUFFIXES
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import atomic_write, read_table
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.study.settings.base import choices, meaning
 from cxrfmkd.teacher.embedding import embed
@@ -106,19 +107,15 @@ def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, P
         )
     elif images.is_file():
         root = root or images.parent
-        records = read_table(images)
-        if missing := [name for name in ("image_id", "path") if name not in records]:
-            raise InputError(
-                f"{images}: no column {' or '.join(missing)}; it has {some(records, 30)}."
-            )
-        records = records[["image_id", "path"]].astype(str)
+        columns = ["image_id", "path"]
+        records = read_user_table(images, columns)[columns].astype(str)
     else:
         raise InputError(f"{images}: there is no such folder or file.")
     if records.empty:
         raise InputError(f"{images}: no image in it ({', '.join(IMAGE_SUFFIXES)}).")
-    if twice := int(records.image_id.duplicated().sum()):
+    if duplicates := int(records.image_id.duplicated().sum()):
         raise InputError(
-            f"{images}: {twice} images have the image_id of another. Rename them, or give a table."
+            f"{images}: {duplicates} images with a duplicate image_id. Rename them, or give a table."
         )
     return records, root
 

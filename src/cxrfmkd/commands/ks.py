@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias.two_sample import TESTS
+from cxrfmkd.commands.user_tables import check_columns, read_user_table
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import read_table, write_table
+from cxrfmkd.runtime.files import write_table
 from cxrfmkd.statistics.multiple import adjusted
 
 COLUMNS = ("mode", "column", "a", "b", "n_a", "n_b", "d", "p", "p_adjusted")
@@ -44,9 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Test the table and write the results."""
-    if not args.table.is_file():
-        raise InputError(f"{args.table}: there is no such file.")
-    table = read_table(args.table)
+    table = read_user_table(args.table)
     write_table(args.out, compare(table, args.modes, args.pairs, args.test, str(args.table)))
 
 
@@ -70,8 +69,7 @@ def compare(
 
 
 def _numbers(table: pd.DataFrame, column: str, source: str) -> np.ndarray:
-    if column not in table:
-        raise InputError(f"{source}: no column {column!r}; it has {some(table, 60)}.")
+    check_columns(table, [column], source)
     values = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
     if wrong := int(np.isnan(values).sum()):
         rows = some(np.flatnonzero(np.isnan(values)) + 1)
@@ -90,8 +88,7 @@ def _pair(table: pd.DataFrame, text: str, source: str) -> tuple:
         raise InputError(
             f"--pairs {text}: write COLUMN=A:B with two different values, such as sex=Female:Male."
         )
-    if column not in table:
-        raise InputError(f"{source}: no column {column!r}; it has {some(table, 60)}.")
+    check_columns(table, [column], source)
     first, second = (_equal(table[column], value) for value in (a, b))
     for value, rows in ((a, first), (b, second)):
         if not rows.any():

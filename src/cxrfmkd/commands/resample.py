@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.datasets.raw import UNNAMED
 from cxrfmkd.datasets.records import age_bin
 from cxrfmkd.datasets.resampling import draw_rows, stratify, weigh
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import read_table, write_table
+from cxrfmkd.runtime.files import write_table
 from cxrfmkd.statistics.suppression import suppressed
 from cxrfmkd.study.settings import Evaluation
 
@@ -53,18 +54,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Resample the table and print what it is worth."""
+    """Write the resampled table, and print how the images of each group were weighted."""
     if args.rows and args.method != "draws":
         raise InputError(
-            "--rows writes what was drawn; exact weights draw nothing. Leave one of them out."
+            "--rows writes the drawn rows, and exact weights draw none. Leave one of them out."
         )
-    if not args.records.is_file():
-        raise InputError(f"{args.records}: there is no such file.")
-    table = read_table(args.records)
+    table = read_user_table(args.records, ["age"])
     table = table[[name for name in table if not UNNAMED.match(str(name))]]
     race, disease = (_column(table, args.records, name) for name in ("race", "disease"))
-    if "age" not in table:
-        raise InputError(f"{args.records}: no column age; it has {some(table, 60)}.")
     strata = stratify(race, disease, age_bin(pd.to_numeric(table.age)))
     rows = np.arange(len(table))
     if args.rows:
@@ -85,6 +82,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _column(table: pd.DataFrame, path: Path, name: str) -> pd.Series:
+    """The labels of `name`: its column in the published tables, else in a study's records."""
     for column in (f"{name}_label", name):
         if column in table:
             return table[column]

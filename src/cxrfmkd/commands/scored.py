@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, checked, with_averages
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import read_table
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 
 
@@ -130,12 +130,9 @@ def read_scored(args: argparse.Namespace, paths: Sequence[Path]) -> ScoredImages
 
 def _read(path: Path, key: str, *columns: str | None) -> pd.DataFrame:
     """A table indexed by its key, which is unique text; `columns` are there without blanks."""
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file.")
     required = [name for name in (key, *columns) if name]
-    table = read_table(path, **({} if path.suffix == ".parquet" else {"dtype": {key: "str"}}))
-    if missing := [name for name in required if name not in table]:
-        raise InputError(f"{path}: no column {', '.join(missing)}; it has {some(table, 20)}.")
+    options = {} if path.suffix == ".parquet" else {"dtype": {key: "str"}}
+    table = read_user_table(path, required, **options)
     if blank := int(table[required].isna().sum().sum()):
         raise InputError(f"{path}: {blank} blanks in {', '.join(required)}. Fill them.")
     table = table.set_index(table.pop(key).astype(str))

@@ -25,14 +25,10 @@ PREPROCESSING = "8 bit as it is, deeper stretched to 16 bit; never resized"
 
 def folder_fingerprint(folder: Path) -> str:
     """Hash every file of a SavedModel but `fingerprint.pb`, which differs at each saving."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return fingerprint(
-        {
-            str(path.relative_to(folder)): sha256(path)
-            for path in files
-            if path.name != "fingerprint.pb"
-        }
-    )
+    files = (file for file in folder.rglob("*") if file.is_file())
+    contents = {str(file.relative_to(folder)): sha256(file) for file in files}
+    contents.pop("fingerprint.pb", None)
+    return fingerprint(contents)
 
 
 class SavedModel(ImageSource):
