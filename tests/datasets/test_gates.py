@@ -160,6 +160,10 @@ def test_a_sample_has_all_columns_three_splits_and_a_summary_of_counts_alone(tmp
         "uncertain": (test.Edema == -1).sum(),
         "blank": test.Edema.isna().sum(),
     }
+    patients = summary["counts"]["test"]["patients_by"]
+    assert patients["race"] == test.groupby("race").patient_id.nunique().to_dict()
+    assert patients["findings"]["Edema"]["positive"] == test[test.Edema == 1].patient_id.nunique()
+    assert patients["findings"]["Edema"]["blank"] == test[test.Edema.isna()].patient_id.nunique()
     text = json.dumps(summary)
     assert not any(key in text for key in [*records.image_id, *records.patient_id])
 

@@ -26,7 +26,6 @@ from cxrfmkd.figures import (
 from cxrfmkd.figures.drawing import FIGURES, IDS, draw_figure, save_figure
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.outputs import representatives
-from cxrfmkd.tables.selecting import comparisons_by_model, family_name_parts
 from cxrfmkd.vocabulary.figures import KINDS
 
 SPEC = {"minimum_cell": 10, "method": "weights"}
@@ -135,22 +134,6 @@ def test_parallel_axes_span_all_means_and_sds_and_five_percent_more():
     bounds = parallel.axis_bounds(table).loc["Edema"]
     assert bounds.low == pytest.approx(0.55 - 0.05 * 0.25)
     assert bounds.high == pytest.approx(0.8 + 0.05 * 0.25)
-
-
-def test_names_of_run_families_are_taken_apart():
-    assert family_name_parts("own/cxr-fmkd-lp.mse-cosine-0.6@mimic") == (
-        "own",
-        "cxr-fmkd-lp",
-        "mse-cosine-0.6",
-        "mimic",
-    )
-    table = comparisons_by_model(made.comparisons())
-    assert set(table.kind) == {"teacher", "baseline"}
-    assert set(table.reference) == {
-        "cxr-fm-lp",
-        "cxr-model-fft",
-        "cxr-model-lp",
-    }
 
 
 def test_bands_of_seeds_are_settled_by_majority_and_ties_go_down():

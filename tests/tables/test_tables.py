@@ -13,12 +13,9 @@ import pytest
 from locations import SCRIPTS
 
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
-from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.tables import wide
 from cxrfmkd.tables.cohort import cohort
-from cxrfmkd.tables.costs import costs, elapsed, hours
-from cxrfmkd.tables.gathering import about, gather, read_documents, read_result
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FINDINGS
 
 SCRIPT = SCRIPTS / "make_tables.py"
@@ -181,88 +178,6 @@ def test_small_groups_of_the_cohort_are_hidden_with_what_would_give_them_away():
     assert table.suppressed["race", "Black"] == "train"
     assert table.suppressed["race", "Asian"] == ""
     assert table.train["Edema", "uncertain"] == 0
-
-
-TEN, ELEVEN = "2025-01-01T10:00:00+00:00", "2025-01-01T11:00:00+00:00"
-TWELVE, HALF_PAST = "2025-01-01T12:00:00+00:00", "2025-01-01T12:30:00+00:00"
-
-
-def test_probes_that_were_trained_side_by_side_cost_their_hours_once():
-    assert elapsed([(TEN, ELEVEN), (TEN, ELEVEN)]) == 1
-    assert elapsed([(ELEVEN, HALF_PAST), (TEN, ELEVEN)]) == 2.5
-    assert elapsed([(TEN, HALF_PAST), (TEN, ELEVEN)]) == 2.5
-    probe = {"started": TEN, "finished": ELEVEN}
-    assert hours([probe, probe]) == 1
-
-
-def test_networks_that_were_trained_at_the_same_time_cost_their_hours_each():
-    trained = {"started": TEN, "finished": ELEVEN, "seconds": 3000.0, "earlier_seconds": 0.0}
-    assert hours([trained, trained]) == 2
-
-
-def test_a_resumed_run_costs_the_hours_of_all_its_starts():
-    # Trained for 40 minutes, stopped, then an hour from the last start to the end.
-    resumed = {"started": TEN, "finished": ELEVEN, "seconds": 5700.0, "earlier_seconds": 2400.0}
-    assert hours([resumed]) == pytest.approx(1 + 40 / 60)
-
-
-def test_costs_come_from_runs_and_from_benchmarks(tmp_path):
-    run = {"started": TEN, "finished": TWELVE, "device": "L40"}
-    runs = [
-        run | {"about": {"dataset": "d", "model": "cxr-fm-lp", "loss": "", "seed": s}}
-        for s in (1, 2)
-    ]
-    for rule, seconds in (("distill/a", 1800), ("distill/b", 5400), ("evaluate", 36)):
-        path = tmp_path / f"{rule}/x.jsonl"
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"s": seconds, "max_rss": 100}) + "\n")
-    folders = [tmp_path / rule for rule in ("distill", "evaluate", "finetune")]
-    table = costs(runs, folders).set_index("what")
-    assert set(table.index) == {"classifier", "distill", "evaluate"}
-    assert table.hours["classifier"] == 2
-    assert table.jobs["classifier"] == 2
-    assert table.hours["distill"] == 2
-    assert table.jobs["distill"] == 2
-    assert table.hours["evaluate"] == pytest.approx(0.01)
-
-
-def test_a_path_says_what_its_table_does_not(tmp_path):
-    assert about("results/bias/chexpert/cxr-fmkd-lp.mse/ks.csv") == {
-        "dataset": "chexpert",
-        "model": "cxr-fmkd-lp",
-        "loss": "mse",
-    }
-    assert about("r/a-to-b/direct/cxr-fm-lp/seed41/run.json") == {
-        "source": "a",
-        "dataset": "b",
-        "strategy": "direct",
-        "model": "cxr-fm-lp",
-        "loss": "",
-        "seed": 41,
-    }
-    assert about("r/demo/x/students/mse/seed7/history.csv") == {
-        "dataset": "x",
-        "loss": "mse",
-        "seed": 7,
-    }
-    path = tmp_path / "bias/chexpert/cxr-fmkd-lp.mse/ks.csv"
-    path.parent.mkdir(parents=True)
-    path.write_text("dataset,model,d\nchexpert,cxr-fmkd-lp.mse,0.1\n")
-    table = read_result(path)
-    assert table.model.tolist() == ["cxr-fmkd-lp"]
-    assert table.loss.tolist() == ["mse"]
-    (tmp_path / "chexpert/students/mse").mkdir(parents=True)
-    (tmp_path / "chexpert/students/mse/quality.json").write_text('{"a": 1}')
-    found = read_documents([tmp_path / "chexpert/students/mse/quality.json"])
-    assert found == [{"about": {"dataset": "chexpert", "loss": "mse"}, "a": 1}]
-
-
-def test_a_table_that_is_missing_or_empty_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.csv"):
-        gather({"nowhere": [tmp_path / "nowhere.csv"]})
-    (tmp_path / "ks.csv").write_text("")
-    with pytest.raises(InputError, match=r"ks\.csv: an empty file"):
-        gather({"ks": [tmp_path / "ks.csv"]})
 
 
 def test_the_made_tables_have_the_columns_that_the_evaluation_writes():

@@ -43,7 +43,7 @@ AGREEMENT_TITLES = {
     "r2_overall": "R²",
     "cka_debiased": "CKA",
     "neighbour_overlap": "shared neighbours",
-    "retrieval_top1": "found first",
+    "retrieval_top1": "retrieved first",
     "probe_auc": "probe AUC-ROC",
     "teacher_probe_auc": "teacher’s probe",
 }

@@ -10,9 +10,9 @@ import pandas as pd
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
-from cxrfmkd.vocabulary.models import FAMILY
+from cxrfmkd.vocabulary.models import RUN_FAMILY
 
-KEYS = [*FAMILY, "finding", "metric"]
+KEYS = [*RUN_FAMILY, "finding", "metric"]
 COLUMNS = [*KEYS, *"ours ours_sd thesis thesis_sd difference z outside".split()]
 REST = "Mean of the other 12"
 APART = ("No Finding", "Pleural Effusion")
@@ -26,7 +26,7 @@ def thesis_results() -> pd.DataFrame:
     data/README.md says where they are from.
     """
     with (files("cxrfmkd") / "data" / "thesis_results.csv").open() as file:
-        table = pd.read_csv(file, dtype=dict.fromkeys(FAMILY, "str")).fillna({"loss": ""})
+        table = pd.read_csv(file, dtype=dict.fromkeys(RUN_FAMILY, "str")).fillna({"loss": ""})
     tables = [
         table.rename(columns={f"{metric}_mean": "thesis", f"{metric}_sd": "thesis_sd"})
         .assign(metric=metric)
@@ -46,7 +46,7 @@ def against_thesis(summary: pd.DataFrame) -> pd.DataFrame:
     ours = where(summary, population="resampled").rename(columns={"mean": "ours", "sd": "ours_sd"})
     ours = ours.assign(loss=ours.loss.astype(object).fillna(""))[[*KEYS, "ours", "ours_sd"]]
     rest = where(ours, finding=[name for name in FINDINGS if name not in APART])
-    rest = rest.groupby([*FAMILY, "metric"], sort=False).ours.agg(
+    rest = rest.groupby([*RUN_FAMILY, "metric"], sort=False).ours.agg(
         lambda ours: ours.mean(skipna=False)
     )
     rest = rest.reset_index().assign(finding=REST, ours_sd=np.nan)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.vocabulary.models import FAMILY
+from cxrfmkd.vocabulary.models import RUN_FAMILY
 
-KEYS = ["what", *FAMILY]
+KEYS = ["what", *RUN_FAMILY]
 COLUMNS = [*KEYS, "jobs", "device", "hours", "max_memory_mb"]
 
 

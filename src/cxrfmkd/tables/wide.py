@@ -13,9 +13,9 @@ import pandas as pd
 
 from cxrfmkd.tables.selecting import in_order, single_attributes, where
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FOCUSED, GROUPS, MACRO
-from cxrfmkd.vocabulary.models import FAMILY, STRATEGIES
+from cxrfmkd.vocabulary.models import RUN_FAMILY, STRATEGIES
 
-ROW = [*FAMILY, "population", "metric", "finding"]
+ROW = [*RUN_FAMILY, "population", "metric", "finding"]
 AGREEMENT = (
     "cosine centred_cosine r2_overall cka_debiased neighbour_overlap retrieval_top1 probe_auc "
     "teacher_probe_auc"

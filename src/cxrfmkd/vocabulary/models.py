@@ -46,7 +46,7 @@ WIDTHS = {"densenet169": 1664, "densenet121": 1024, "resnet50": 2048}
 STRATEGIES = ("direct", "linear-probe", "full-finetune")
 
 # Columns of a result table that name a run family: one model's runs over all seeds.
-FAMILY = ["dataset", "source", "strategy", "model", "loss"]
+RUN_FAMILY = ["dataset", "source", "strategy", "model", "loss"]
 
 
 def split_model(name: str) -> tuple[str, str]:
