@@ -17,8 +17,8 @@ from locations import ROOT
 
 from cxrfmkd.figures import (
     flow,
+    focused,
     ks,
-    parallel,
     performance,
     resampling,
     subgroups,
@@ -131,7 +131,7 @@ def test_the_resampled_test_set_leads_where_there_is_one():
 
 def test_parallel_axes_span_all_means_and_sds_and_five_percent_more():
     table = pd.DataFrame({"finding": ["Edema", "Edema"], "mean": [0.6, 0.8], "sd": [0.05, np.nan]})
-    bounds = parallel.axis_bounds(table).loc["Edema"]
+    bounds = focused.axis_bounds(table).loc["Edema"]
     assert bounds.low == pytest.approx(0.55 - 0.05 * 0.25)
     assert bounds.high == pytest.approx(0.8 + 0.05 * 0.25)
 

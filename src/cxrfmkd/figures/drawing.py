@@ -11,20 +11,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import (
+    against_thesis,
     curves,
     differences,
     distillation,
     embedding,
     encoding,
     flow,
+    focused,
     ks,
-    parallel,
     performance,
     resampling,
     score,
     style,
     subgroups,
-    thesis,
     tradeoff,
     transfer,
 )
@@ -125,7 +125,7 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
             "youden": "youden_j_at_fpr20",
         }.items()
     },
-    "focused": _of_dataset(parallel.select_focused, parallel.draw_focused, "summary"),
+    "focused": _of_dataset(focused.select_focused, focused.draw_focused, "summary"),
     "differences": _of_dataset(
         differences.select_differences, differences.draw_differences, "comparisons"
     ),
@@ -147,8 +147,8 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
         "correlation",
     ),
     "against-thesis": _of_study(
-        thesis.select_against_thesis,
-        thesis.draw_against_thesis,
+        against_thesis.select_against_thesis,
+        against_thesis.draw_against_thesis,
         "the thesis",
         "against_thesis",
     ),

@@ -37,27 +37,30 @@ def _most_frequent_band(bands: pd.Series) -> str:
     return max((band for band in BANDS if band in counts), key=counts.get, default="")
 
 
+def _write_cell(panel: Axes, x: int, y: int, distance: float, stars: str, dark: bool) -> None:
+    look: style.Look = {"ha": "center", "va": "center_baseline"}
+    if np.isnan(distance):
+        panel.text(x, y, "–", size=6, color=style.MUTED, **look)
+        return
+    look |= {"color": style.ON_DARK if dark else style.ON_PALE}
+    look |= {"weight": "bold" if stars else "normal", "size": 5.8}
+    panel.text(x - 0.06 * len(stars), y, f"{distance:.2f}".lstrip("0"), **look)
+    panel.text(x + 0.24, y - 0.06, stars, **look | {"ha": "left", "weight": "normal", "size": 5})
+
+
 def _draw_map(
     panel: Axes, rows: pd.DataFrame, models: Models, modes: Sequence[int], scale: Normalize
 ) -> None:
     """One comparison: a row a model, a column a mode."""
-    for x, mode in enumerate(modes):
-        numbers = aligned(where(rows, mode=mode), models)
-        edges = [x - 0.5, x + 0.5], np.arange(len(models) + 1) - 0.5
-        colours = np.ma.masked_invalid(numbers.d.to_numpy(float)[:, None])
-        look = {"edgecolors": style.PAPER, "linewidth": 0.8}
-        panel.pcolormesh(*edges, colours, cmap=DEPTH, norm=scale, **look)
-        for y, (distance, band) in enumerate(zip(numbers.d, numbers.band, strict=True)):
-            if np.isnan(distance):
-                look = {"ha": "center", "va": "center_baseline", "color": style.MUTED}
-                panel.text(x, y, "–", size=6, **look)
-                continue
-            stars = BANDS.get(band, "")
-            look = {"color": style.ON_DARK if scale(distance) > 0.62 else style.ON_PALE}
-            look |= {"va": "center_baseline"}
-            panel.text(x + 0.24, y - 0.06, stars, size=5, **look)
-            look |= {"ha": "center", "weight": "bold" if stars else "normal"}
-            panel.text(x - 0.06 * len(stars), y, f"{distance:.2f}".lstrip("0"), size=5.8, **look)
+    columns = [aligned(where(rows, mode=mode), models) for mode in modes]
+    distances = np.column_stack([column.d.to_numpy(float) for column in columns])
+    edges = [np.arange(size + 1) - 0.5 for size in (len(modes), len(models))]
+    look: style.Look = {"edgecolors": style.PAPER, "linewidth": 0.8}
+    panel.pcolormesh(*edges, np.ma.masked_invalid(distances), cmap=DEPTH, norm=scale, **look)
+    for x, column in enumerate(columns):
+        for y, (distance, band) in enumerate(zip(column.d, column.band, strict=True)):
+            dark = scale(distance) > 0.62
+            _write_cell(panel, x, y, distance, BANDS.get(band, ""), dark)
     panel.set_xlim(-0.5, len(modes) - 0.5)
     panel.grid(False)
     panel.spines["bottom"].set_visible(False)
