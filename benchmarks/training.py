@@ -1,5 +1,4 @@
-"""Training: feeding it, one step of it, and how much of the step's speed is left when real data are
-fed.
+"""Training: its feeding, one step, and how much of the step's speed is left on real data.
 
 The plain way is the thesis's loop: each image a JPEG and a `.dat` file, read and augmented one by
 one, copied to three channels, fp32 in NCHW, Adam. Ours is what `cxrfmkd.training.loop` does. Both
@@ -27,14 +26,15 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, RandomAffine, RandomApply, RandomHorizontalFlip
 
 from cxrfmkd.networks.batches import BatchLoader, shuffled
-from cxrfmkd.networks.devices import algorithms, device_name, pick_device, precision
+from cxrfmkd.networks.devices import algorithms, device_name, pick_device
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training.augmentation import Augmentation
 from cxrfmkd.training.jobs import Job, Plan
-from cxrfmkd.training.loop import train
+from cxrfmkd.training.loop import train, train_step
 from cxrfmkd.training.losses import Objective
+from cxrfmkd.training.state import State
 
 DIMENSION, BATCH, SIZE = 1376, 128, 224
 AUGMENT = Augmentation(flip=True, affine=True)
@@ -82,7 +82,7 @@ def row(name: str, baseline: float, ours: float, goal: float, n: int, device, **
 
 
 def timed(function: Callable[[], object], device: torch.device) -> float:
-    """Seconds that `function` takes: the device's queue included, or, on a CPU, of its one thread."""
+    """Seconds of `function`, with the device's queue; on a CPU those of its one thread."""
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     wait(device)
     start = clock()
@@ -97,7 +97,7 @@ def wait(device: torch.device) -> None:
 
 
 def images(n: int, size: int) -> tuple[KeyedArray, np.ndarray]:
-    """Smooth random images, (n, size, size) uint8, keyed, and teacher vectors, (n, 1376) float32."""
+    """Smooth random images, uint8 (n, size, size), keyed; teacher vectors, float32 (n, 1376)."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (n, 1, 14, 14), dtype=np.uint8)
     smooth = nn.functional.interpolate(torch.from_numpy(coarse).float(), size=size, mode="bilinear")
@@ -108,7 +108,7 @@ def images(n: int, size: int) -> tuple[KeyedArray, np.ndarray]:
 
 
 class OneByOne(Dataset):
-    """The thesis's data set: a JPEG and a `.dat` file each, augmented and copied to three channels one by one."""
+    """The thesis's data set: a JPEG and a `.dat` file each, augmented and copied one by one."""
 
     def __init__(self, folder: Path, n: int, augment: bool) -> None:
         moved = [RandomHorizontalFlip(0.5), RandomApply([RandomAffine(15, scale=(0.9, 1.1))], 0.5)]
@@ -164,7 +164,7 @@ def feeding(folder: Path, device: torch.device, n: int) -> dict:
 
 
 class Plain(nn.Module):
-    """The thesis's student: three copied channels into torchvision's network with another classifier."""
+    """The thesis's student: torchvision's network for three channels, with another classifier."""
 
     def __init__(self, ours: Network) -> None:
         super().__init__()
@@ -177,15 +177,16 @@ class Plain(nn.Module):
         self.model.load_state_dict(state)
 
     def forward(self, batch: Tensor) -> Tensor:
+        """Embeddings of three-channel images."""
         return self.model(batch)
 
 
 def pair(device: torch.device, batch: int, size: int) -> tuple:
-    """Both students with the same weights, and one batch as each wants it; their losses agree in fp32."""
+    """Both students with the same weights, and a batch for each; their losses agree in fp32."""
     torch.manual_seed(0)
     ours = Network("densenet169", DIMENSION, input="raw")
     plain = Plain(ours).to(device)
-    ours.to(device, memory_format=torch.channels_last)
+    ours.place(device)
     made, vectors = images(batch, size)
     pixels, targets = torch.from_numpy(made.data).to(device), torch.from_numpy(vectors).to(device)
     copied = pixels[:, None].float().repeat(1, 3, 1, 1)
@@ -208,7 +209,7 @@ def step(
         facts["baseline_memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
     del plain, copied
     settings = Compute(compile=compiled)
-    seconds = our_steps(ours, pixels, targets, steps, device, settings)
+    seconds = our_steps(ours, pixels, targets, steps, settings)
     if device.type == "cuda":
         facts["memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
         bound = bandwidth(device) / least_traffic(ours, pixels)
@@ -221,7 +222,7 @@ def step(
 def plain_steps(
     model: nn.Module, batch: Tensor, targets: Tensor, steps: int, device: torch.device
 ) -> float:
-    """Seconds of the thesis's steps: eager, fp32, NCHW, deterministic algorithms, Adam as it comes."""
+    """Seconds of the thesis's steps: eager, fp32, NCHW, deterministic, Adam as it comes."""
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
 
     def go(count: int) -> None:
@@ -234,27 +235,18 @@ def plain_steps(
 
 
 def our_steps(
-    network: Network,
-    pixels: Tensor,
-    targets: Tensor,
-    steps: int,
-    device: torch.device,
-    settings: Compute,
+    network: Network, pixels: Tensor, targets: Tensor, steps: int, settings: Compute
 ) -> float:
-    """Seconds of the same steps as `training.train` makes them."""
-    adam = torch.optim.Adam(network.parameter_groups(1e-4), fused=True)
-    objective = Objective("mse")
+    """Seconds of the same steps as `training.loop.train` makes them."""
+    plan = Plan(epochs=1, batch_size=len(pixels), learning_rate=1e-4, schedule="constant")
+    state = State(network, Objective("mse"), plan, Job(0, settings), steps)
     forward = torch.compile(network, dynamic=False) if settings.compile else network
 
     def go(count: int) -> None:
         for _ in range(count):
-            with precision(settings, device):
-                output = forward(pixels)
-            adam.zero_grad(set_to_none=True)
-            objective(output, targets)["loss"].backward()
-            adam.step()
+            train_step(state, forward, pixels, targets)
 
-    return measure(go, steps, device, settings)
+    return measure(go, steps, pixels.device, settings)
 
 
 def least_traffic(network: Network, pixels: Tensor) -> float:
@@ -304,11 +296,11 @@ def measure(
 
 
 def fed(device: torch.device, resident: bool) -> dict:
-    """An epoch of `training.train` on packed images against the same steps on a batch that never changes."""
+    """An epoch of `training.loop.train` on packed images against steps on a constant batch."""
     n = 40 * BATCH
     _, ours, _, pixels, targets = pair(device, BATCH, SIZE)
     settings = Compute()
-    baseline = our_steps(ours, pixels, targets, 40, device, settings)
+    baseline = our_steps(ours, pixels, targets, 40, settings)
     with tempfile.TemporaryDirectory() as folder:
         made, vectors = images(n, SIZE)
         np.save(Path(folder) / "packed.npy", made.data)
@@ -327,5 +319,5 @@ def fed(device: torch.device, resident: bool) -> dict:
 
 
 if __name__ == "__main__":
-    for found in rows(pick_device()):
-        print(json.dumps(found), flush=True)
+    for measured in rows(pick_device()):
+        print(json.dumps(measured), flush=True)

@@ -59,8 +59,8 @@ def initial_network(
 ) -> Network:
     """The network of `model` before its training on a dataset, with a new head.
 
-    model: a name of `vocabulary.models.MODELS`, with or without its loss. student: weights or `selected.json`, for
-    models that have one; the others start from initial weights.
+    model: a name of `vocabulary.models.MODELS`, with or without its loss. student: weights or
+    `selected.json`, for models that have one; the others start from initial weights.
     """
     zoo_model = _model_with_backbone(model)
     if zoo_model.student != (student is not None):
