@@ -186,7 +186,7 @@ def pair(device: torch.device, batch: int, size: int) -> tuple:
     torch.manual_seed(0)
     ours = Network("densenet169", DIMENSION, input="raw")
     plain = Plain(ours).to(device)
-    ours.place(device)
+    ours.to_device(device)
     made, vectors = images(batch, size)
     pixels, targets = torch.from_numpy(made.data).to(device), torch.from_numpy(vectors).to(device)
     copied = pixels[:, None].float().repeat(1, 3, 1, 1)

@@ -35,18 +35,16 @@ assert not any("cxrfmkd" in name for name in sys.modules)
 def folder(tmp_path):
     """A student of a loss with its selected seed, beside packed images of 48 pixels."""
     torch.manual_seed(0)
-    chosen = tmp_path / "results/chexpert/students/mse/seed41"
+    run = tmp_path / "results/chexpert/students/mse/seed41"
     student = Network("tiny", 6).train()
     student(
         torch.randint(0, 256, (8, 48, 48), dtype=torch.uint8)
     )  # moves the batch-norm statistics
-    student.save(chosen / "weights.safetensors", {"loss": "mse", "seed": "41"})
-    write_json(chosen / "run.json", {"loss": "mse", "seed": 41, "images": {"train": 9}, "spec": {}})
-    write_json(
-        chosen.parent / "selected.json", {"seed": 41, "weights": "seed41/weights.safetensors"}
-    )
+    student.save(run / "weights.safetensors", {"loss": "mse", "seed": "41"})
+    write_json(run / "run.json", {"loss": "mse", "seed": 41, "images": {"train": 9}, "spec": {}})
+    write_json(run.parent / "selected.json", {"seed": 41, "weights": "seed41/weights.safetensors"})
     write_json(tmp_path / "results/chexpert/images/meta.json", {"settings": {"size": 48}})
-    return chosen
+    return run
 
 
 def images(n: int, size: int = 48) -> np.ndarray:
@@ -59,10 +57,10 @@ def test_the_file_gives_the_student_s_numbers_without_this_package(folder, tmp_p
     command = [sys.executable, "-c", OUTSIDE, "student.pt2", "images.npy", "found.npy"]
     subprocess.run(command, check=True, cwd=tmp_path, env={})
     with torch.no_grad():
-        wanted = load_student(folder / "weights.safetensors")(torch.from_numpy(images(5)))
+        expected = load_student(folder / "weights.safetensors")(torch.from_numpy(images(5)))
     # What `export` itself allows of two float32 passes, relative to the largest number.
-    error = export.CLOSE * float(wanted.abs().max())
-    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), wanted, rtol=0, atol=error)
+    error = export.CLOSE * float(expected.abs().max())
+    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, rtol=0, atol=error)
     assert "uint8 (n, 48, 48)" in capsys.readouterr().out
 
 

@@ -55,7 +55,8 @@ def test_a_feeds_identity_changes_with_its_images_and_its_targets():
 
 
 @pytest.mark.parametrize(
-    ("ids", "message"), [([], "records are empty"), (["train/000", "elsewhere"], "1 of 2 images")]
+    ("ids", "message"),
+    [([], "records are empty"), (["train/000", "elsewhere"], "1 of 2 requested")],
 )
 def test_images_that_are_not_there_are_an_error(ids, message):
     with pytest.raises(InputError, match=message):

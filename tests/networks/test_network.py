@@ -44,11 +44,11 @@ def images():
     return torch.randint(0, 256, (2, 64, 64), dtype=torch.uint8, generator=torch.manual_seed(0))
 
 
-def assert_close(found, expected, tolerance=1e-10):
+def assert_close(outputs, expected, tolerance=1e-10):
     """Equal but for float64 rounding, relative to the largest number."""
-    assert found.dtype == expected.dtype == torch.float64
+    assert outputs.dtype == expected.dtype == torch.float64
     torch.testing.assert_close(
-        found, expected, rtol=0, atol=tolerance * float(expected.abs().max())
+        outputs, expected, rtol=0, atol=tolerance * float(expected.abs().max())
     )
 
 
@@ -69,9 +69,9 @@ def test_one_channel_gives_the_same_features_as_three_equal_channels(name, image
     for mode, scaled in [("normalised", True), ("raw", False)]:
         ours = create(name, str(tmp_path), None, None, mode).eval().double()
         with torch.no_grad():
-            expected, found = theirs(repeated(images, scaled)), ours(images)
-        assert found.shape == (2, WIDTHS[name]) == (2, ours.width)
-        assert_close(found, expected)
+            expected, outputs = theirs(repeated(images, scaled)), ours(images)
+        assert outputs.shape == (2, WIDTHS[name]) == (2, ours.width)
+        assert_close(outputs, expected)
 
 
 def assert_same_backbone(network, three_channels):
@@ -198,8 +198,8 @@ def test_embeddings_come_from_the_projection_and_features_from_the_backbone(imag
 
 
 def test_a_new_head_stands_on_the_projection_or_on_the_features():
-    kept = Network("tiny", 6).with_head(14)
-    assert (kept.head.in_features, kept.projection.out_features) == (6, 6)
+    projected = Network("tiny", 6).with_head(14)
+    assert (projected.head.in_features, projected.projection.out_features) == (6, 6)
     dropped = Network("tiny", 6).with_head(14, keep_projection=False)
     assert dropped.projection is None
     assert dropped.head.in_features == dropped.width
@@ -226,10 +226,10 @@ def test_weights_with_torchvisions_old_names_and_no_batch_counts_are_read(tmp_pa
     for name, value in model.state_dict().items():
         if "num_batches" not in name:
             parts = name.split(".")
-            place = [
+            positions = [
                 i for i, part in enumerate(parts) if part in ("norm1", "norm2", "conv1", "conv2")
             ]
-            for i in place:
+            for i in positions:
                 parts[i] = f"{parts[i][:-1]}.{parts[i][-1]}"
             old[".".join(parts)] = value
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
@@ -267,10 +267,10 @@ def test_offline_the_message_says_what_to_fetch_and_where_to_put_it(monkeypatch,
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(InputError) as error:
         create("densenet169", "imagenet", 6, None, "normalised")
-    said = str(error.value)
-    assert "https://download.pytorch.org/models/densenet169-b2777c0a.pth" in said
-    assert str(tmp_path / "checkpoints" / "densenet169-b2777c0a.pth") in said
-    assert "network.weights" in said
+    message = str(error.value)
+    assert "https://download.pytorch.org/models/densenet169-b2777c0a.pth" in message
+    assert str(tmp_path / "checkpoints" / "densenet169-b2777c0a.pth") in message
+    assert "network.weights" in message
 
 
 def test_a_folder_without_the_weights_is_named(tmp_path):

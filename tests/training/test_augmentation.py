@@ -28,12 +28,12 @@ def test_an_image_is_moved_as_torchvision_moves_it(shape):
     scales = 0.9 + 0.2 * torch.rand(20, generator=random)
     images = batch(20, *shape)
     moved = affine(images, degrees, scales)
-    for image, found, degree, scale in zip(images, moved, degrees, scales, strict=True):
+    for image, augmented, degree, scale in zip(images, moved, degrees, scales, strict=True):
         expected = functional.affine(
             image[None], float(degree), [0, 0], float(scale), [0.0, 0.0], fill=0
         )[0]
-        assert (found != expected).float().mean() < TIES
-        assert found.dtype == torch.uint8
+        assert (augmented != expected).float().mean() < TIES
+        assert augmented.dtype == torch.uint8
 
 
 def test_nothing_moves_at_zero_degrees_and_scale_one():
@@ -61,10 +61,10 @@ def test_batches_of_any_size_are_moved_image_by_image():
 
 def test_flips_mirror_half_of_the_images_and_touch_no_other():
     images = batch(2000, 8, 8)
-    found = Augmentation(flip=True)(images, torch.Generator().manual_seed(2))
-    mirrored = (found == images.flip(-1)).all(-1).all(-1)
-    kept = (found == images).all(-1).all(-1)
-    assert (mirrored ^ kept).all()
+    augmented = Augmentation(flip=True)(images, torch.Generator().manual_seed(2))
+    mirrored = (augmented == images.flip(-1)).all(-1).all(-1)
+    unchanged = (augmented == images).all(-1).all(-1)
+    assert (mirrored ^ unchanged).all()
     assert abs(mirrored.float().mean() - 0.5) < 0.04
 
 
@@ -98,9 +98,9 @@ def test_the_compiled_loop_and_the_device_move_images_alike(shape):
     moves = Augmentation(True, True).draw(40, torch.Generator().manual_seed(7))
     expected = torch.where(moves.mirrored[:, None, None], images.flip(-1), images)
     expected[moves.turned] = affine(expected[moves.turned], moves.degrees, moves.scales)
-    found = move(images, moves)
-    assert (found != expected).float().mean() < TIES
-    assert torch.equal(found[~moves.turned], expected[~moves.turned])
+    augmented = move(images, moves)
+    assert (augmented != expected).float().mean() < TIES
+    assert torch.equal(augmented[~moves.turned], expected[~moves.turned])
 
 
 def test_images_that_are_augmented_stay_as_they_were():

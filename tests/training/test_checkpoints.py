@@ -127,14 +127,14 @@ def test_sigterm_saves_leaves_with_75_and_the_next_start_goes_on(tmp_path):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=600)
+    _, log_text = process.communicate(timeout=600)
     assert process.returncode == 75
-    assert "SIGTERM came; the next start goes on from here" in said
+    assert "SIGTERM came; the next start goes on from here" in log_text
     again = run_in_a_process(tmp_path)
-    _, said = again.communicate(timeout=600)
+    _, log_text = again.communicate(timeout=600)
     assert again.returncode == 0
-    assert "epoch 13" in said
-    assert "resuming at epoch" in said
+    assert "epoch 13" in log_text
+    assert "resuming at epoch" in log_text
     assert (tmp_path / "out" / "weights.safetensors").exists()
     assert not (tmp_path / "c").exists()
 
@@ -143,9 +143,9 @@ def test_sigterm_saves_leaves_with_75_and_the_next_start_goes_on(tmp_path):
 def test_killed_twenty_times_a_training_ends_with_the_same_weights(tmp_path):
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["cxrfmkd.training.distillation"])
-    whole = server.Process(target=killed.distilled, args=(None, tmp_path / "whole"))
-    whole.start()
-    whole.join()
+    uninterrupted = server.Process(target=killed.distilled, args=(None, tmp_path / "whole"))
+    uninterrupted.start()
+    uninterrupted.join()
     state, out = tmp_path / "c" / "state.pt", tmp_path / "out"
     chance, kills = random.Random(1), 0
     while not out.exists():
@@ -162,7 +162,7 @@ def test_killed_twenty_times_a_training_ends_with_the_same_weights(tmp_path):
         process.join()
     assert kills >= 20
     folders = [out, tmp_path / "whole"]
-    found, expected = (load(folder / "weights.safetensors").identity() for folder in folders)
-    assert found == expected
+    weights, expected = (load(folder / "weights.safetensors").identity() for folder in folders)
+    assert weights == expected
     histories = [pd.read_csv(folder / "history.csv").drop(columns=CLOCKS) for folder in folders]
     pd.testing.assert_frame_equal(*histories, check_exact=True)

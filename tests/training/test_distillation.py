@@ -69,10 +69,10 @@ def test_a_student_learns_what_the_teacher_says():
         batch_size=6,
         affine=False,
     )
-    _, tested = split_validation(TABLES["val"], "patient", 1)
+    _, test = split_validation(TABLES["val"], "patient", 1)
     with torch.no_grad():
-        outputs = result.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
-    expected = embedded[IMAGES.rows(tested.image_id)]
+        outputs = result.network.eval()(torch.from_numpy(IMAGES.take(test.image_id))).numpy()
+    expected = embedded[IMAGES.rows(test.image_id)]
     mse = np.square(outputs - expected).mean()
     tolerance = mse_tolerance(outputs, outputs - expected)
     assert mse == pytest.approx(result.run["best"]["test_loss"], rel=tolerance)
@@ -82,12 +82,12 @@ def test_a_student_learns_what_the_teacher_says():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_student_of_standardised_targets_still_speaks_the_teachers_language(kind):
     result = student(standardise_teacher=kind, epochs=2)
-    _, tested = split_validation(TABLES["val"], "patient", 1)
+    _, test = split_validation(TABLES["val"], "patient", 1)
     standard = Standardisation.fit(TEACHER.take(TABLES["train"].image_id), kind)
     with torch.no_grad():
-        outputs = result.network.eval()(torch.from_numpy(IMAGES.take(tested.image_id))).numpy()
+        outputs = result.network.eval()(torch.from_numpy(IMAGES.take(test.image_id))).numpy()
     # The reported loss is that of standardised outputs against standardised targets.
-    residuals = standard.apply(outputs) - standard.apply(TEACHER.take(tested.image_id))
+    residuals = standard.apply(outputs) - standard.apply(TEACHER.take(test.image_id))
     scale = np.abs(outputs) @ np.abs(standard.forward.T) if kind != "none" else outputs
     mse = pytest.approx(result.run["best"]["test_loss"], rel=mse_tolerance(scale, residuals))
     assert np.square(residuals).mean() == mse
@@ -169,24 +169,24 @@ def table(images, patients, seed=0):
 @pytest.mark.parametrize("seed", range(5))
 def test_by_patient_no_patient_is_in_both_parts_and_the_seed_does_not_matter(seed):
     records = table(500, 120, seed)
-    chosen, tested = split_validation(records, "patient", seed)
-    assert not set(chosen.patient_id) & set(tested.patient_id)
-    assert sorted([*chosen.image_id, *tested.image_id]) == sorted(records.image_id)
-    assert 0.65 < len(chosen) / 500 <= 0.7
+    val, test = split_validation(records, "patient", seed)
+    assert not set(val.patient_id) & set(test.patient_id)
+    assert sorted([*val.image_id, *test.image_id]) == sorted(records.image_id)
+    assert 0.65 < len(val) / 500 <= 0.7
     again, _ = split_validation(records.sample(frac=1, random_state=1), "patient", seed + 1)
-    assert set(again.image_id) == set(chosen.image_id)
+    assert set(again.image_id) == set(val.image_id)
 
 
 @pytest.mark.parametrize("n", [10, 31, 12_673, 17_665])
 def test_by_image_the_parts_are_those_of_torchs_random_split(n):
     records = table(n, n)
-    chosen, tested = split_validation(records, "image-by-seed", 42)
+    val, test = split_validation(records, "image-by-seed", 42)
     expected, _ = random_split(range(n), [0.7, 0.3], torch.Generator().manual_seed(42))
-    assert set(chosen.image_id) == {f"i{i}" for i in expected.indices}
-    assert len(chosen) + len(tested) == n
+    assert set(val.image_id) == {f"i{i}" for i in expected.indices}
+    assert len(val) + len(test) == n
     sizes = {12_673: (8_872, 3_801), 17_665: (12_366, 5_299)}  # the thesis's, from its logs
-    assert (len(chosen), len(tested)) == sizes.get(n, (len(chosen), len(tested)))
-    assert set(split_validation(records, "image-by-seed", 43)[0].image_id) != set(chosen.image_id)
+    assert (len(val), len(test)) == sizes.get(n, (len(val), len(test)))
+    assert set(split_validation(records, "image-by-seed", 43)[0].image_id) != set(val.image_id)
 
 
 def test_a_validation_set_of_one_patient_cannot_be_divided():
@@ -219,24 +219,24 @@ def targets():
 
 
 def test_per_dimension_every_dimension_has_mean_zero_and_variance_one(targets):
-    found = Standardisation.fit(targets, "per-dimension").apply(targets)
+    standardised = Standardisation.fit(targets, "per-dimension").apply(targets)
     alive = np.arange(20) != 7
-    np.testing.assert_allclose(found.mean(0), 0, atol=1e-11)
-    np.testing.assert_allclose(found[:, alive].var(0), 1, rtol=1e-11)
-    assert not found[:, 7].any()
+    np.testing.assert_allclose(standardised.mean(0), 0, atol=1e-11)
+    np.testing.assert_allclose(standardised[:, alive].var(0), 1, rtol=1e-11)
+    assert not standardised[:, 7].any()
 
 
 def test_phi_s_is_one_scale_and_a_rotation_with_equal_variance_everywhere(targets):
     standard = Standardisation.fit(targets, "phi-s")
-    found = standard.apply(targets)
-    np.testing.assert_allclose(found.var(0), 1, rtol=1e-9)
-    np.testing.assert_allclose(found.mean(0), 0, atol=1e-11)
+    standardised = standard.apply(targets)
+    np.testing.assert_allclose(standardised.var(0), 1, rtol=1e-9)
+    np.testing.assert_allclose(standardised.mean(0), 0, atol=1e-11)
     scale = np.linalg.norm(standard.forward[0])
     np.testing.assert_allclose(
         standard.forward @ standard.forward.T, np.eye(20) * scale**2, atol=1e-9
     )
     before = np.linalg.norm(targets[:, None] - targets[None], axis=-1)
-    after = np.linalg.norm(found[:, None] - found[None], axis=-1)
+    after = np.linalg.norm(standardised[:, None] - standardised[None], axis=-1)
     np.testing.assert_allclose(after, before * scale, rtol=1e-9, atol=1e-9)
 
 
@@ -246,10 +246,10 @@ def test_folding_undoes_the_standardisation(kind, targets):
     layer = nn.Linear(5, 20).double()
     inputs = torch.randn(9, 5, generator=torch.manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
-        there = layer(inputs).numpy()
+        standardised = layer(inputs).numpy()
         standard.fold(layer)
         back = layer(inputs).numpy()
-    np.testing.assert_allclose(standard.apply(back), there, atol=1e-11)
+    np.testing.assert_allclose(standard.apply(back), standardised, atol=1e-11)
 
 
 def test_a_rotation_balances_any_variances():

@@ -21,10 +21,10 @@ def test_tensorboard_shows_the_history_of_all_starts(tmp_path):
         trained(checkpoints, events=tmp_path / "events")
     with Checkpoints(tmp_path / "c") as checkpoints:
         _, result = trained(checkpoints, events=tmp_path / "events")
-    found = EventAccumulator(str(tmp_path / "events")).Reload()
-    assert set(found.Tags()["scalars"]) == set(result.history) - {"epoch"}
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert set(events.Tags()["scalars"]) == set(result.history) - {"epoch"}
     for name in ("train_loss", "val_cosine", "learning_rate", "seconds"):
-        scalars = found.Scalars(name)
+        scalars = events.Scalars(name)
         assert [event.step for event in scalars] == [0, 1, 2]
         expected = result.history[name].astype(np.float32)
         np.testing.assert_array_equal([event.value for event in scalars], expected)

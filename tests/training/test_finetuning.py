@@ -150,14 +150,14 @@ def test_predictions_and_embeddings_are_the_networks_own_by_key():
     # Two float32 passes, in batches of other sizes.
     error = 2 * made_images.FORWARD_ERROR * float(logits.abs().max())
     np.testing.assert_allclose(shuffled[list(FINDINGS)], logits, rtol=0, atol=error)
-    kept = result.embeddings.take(shuffled.image_id)
+    embeddings = result.embeddings.take(shuffled.image_id)
     error = 2 * made_images.FORWARD_ERROR * float(embedded.abs().max())
-    np.testing.assert_allclose(kept, embedded, rtol=0, atol=error)
+    np.testing.assert_allclose(embeddings, embedded, rtol=0, atol=error)
     assert shuffled[list(FINDINGS)].dtypes.eq("float32").all()
     # One product of the same numbers: a rounding of half an ulp for each of its terms.
     weight, bias = (p.detach().double().numpy() for p in result.network.head.parameters())
-    error = kept.shape[1] * 2.0**-23 * (np.abs(kept) @ np.abs(weight.T) + np.abs(bias))
-    assert (np.abs(kept @ weight.T + bias - shuffled[list(FINDINGS)]) <= error).all(axis=None)
+    error = embeddings.shape[1] * 2.0**-23 * (np.abs(embeddings) @ np.abs(weight.T) + np.abs(bias))
+    assert (np.abs(embeddings @ weight.T + bias - shuffled[list(FINDINGS)]) <= error).all(axis=None)
 
 
 @pytest.mark.parametrize("bce", ["logits", "probabilities"])
@@ -166,9 +166,9 @@ def test_the_best_validation_loss_is_the_cross_entropy_of_the_predictions(uncert
     result = run(uncertain=uncertain, bce=bce)
     predicted = result.predictions[result.predictions.split == "val"][list(FINDINGS)].to_numpy()
     truth = targets(TABLES["val"], uncertain)
-    known = ~np.isnan(truth)
+    labelled = ~np.isnan(truth)
     expected = log_loss(
-        truth[known], 1 / (1 + np.exp(-predicted[known].astype(float))), labels=[0, 1]
+        truth[labelled], 1 / (1 + np.exp(-predicted[labelled].astype(float))), labels=[0, 1]
     )
     # A logit's error moves the loss by at most as much; a float32 probability is off by half an
     # ulp, which its logarithm divides by it.
@@ -199,14 +199,14 @@ def test_records_without_a_known_label_are_refused():
 
 
 def test_a_stopped_fine_tune_goes_on_to_the_same_predictions(tmp_path):
-    whole = run()
+    uninterrupted = run()
     with pytest.raises(SystemExit) as left, Checkpoints(tmp_path / "c", minutes=0) as checkpoints:
         run(checkpoints=checkpoints)
     assert left.value.code == 75
     with Checkpoints(tmp_path / "c") as checkpoints:
         again = run(checkpoints=checkpoints)
     assert again.run["resumed"] == 1
-    pd.testing.assert_frame_equal(again.predictions, whole.predictions, check_exact=True)
+    pd.testing.assert_frame_equal(again.predictions, uninterrupted.predictions, check_exact=True)
 
 
 def test_a_probe_with_drifting_statistics_trains_the_head_alone(student):
@@ -284,21 +284,21 @@ def test_a_probed_source_is_fine_tuned_from_what_it_looked_through(probe, studen
     assert first.backbone.features.conv0.weight.requires_grad
 
 
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("whole_network", [False, True])
 def test_head_only_trains_the_head_of_a_probed_source_as_the_thesis_did(
-    whole, probe, student, source
+    whole_network, probe, student, source
 ):
     settings = {"projection": "discard", "probed_source": "head-only"}
-    place = source if whole else probe
+    weights = source if whole_network else probe
     ours = transferred_network(
-        "cxr-fmkd-lp.mse", 1, COMPUTE, settings, place, None if whole else student
+        "cxr-fmkd-lp.mse", 1, COMPUTE, settings, weights, None if whole_network else student
     )
     trained = [name for name, p in ours.named_parameters() if p.requires_grad]
     assert trained == ["head.weight", "head.bias"]
     before = ours.backbone.features.norm0.running_mean.clone()
     run(ours, epochs=1)
     drifted = not torch.equal(before, ours.backbone.features.norm0.running_mean)
-    assert drifted == whole, "statistics drift on where they had drifted in the source"
+    assert drifted == whole_network, "statistics drift on where they had drifted in the source"
 
 
 def test_head_only_does_not_touch_a_source_that_was_fine_tuned(source):
@@ -355,8 +355,8 @@ def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
     script("distill", tmp_path, distil, code=75, time_budget=0, **common)
     assert not (tmp_path / "students").exists()
     assert (tmp_path / "c/1/state.pt").exists()
-    said = script("distill", tmp_path, distil, time_budget=60, **common)
-    assert "resuming at epoch" in said
+    log_text = script("distill", tmp_path, distil, time_budget=60, **common)
+    assert "resuming at epoch" in log_text
     assert not (tmp_path / "c/1").exists()
     assert json.loads((tmp_path / places["run"]).read_text())["resumed"] == 1
     (tmp_path / "students/mse/selected.json").write_text('{"weights": "seed1/weights.safetensors"}')
@@ -383,7 +383,7 @@ def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
     finetuning = Finetuning(epochs=1, batch_size=12).model_dump()
     spec = {"seed": 1, "labels": Labels().model_dump(), "finetuning": finetuning} | network
     probe = Probe(epochs=1, batch_size=12).model_dump()
-    for name, folder, own, options in [
+    for name, folder, model_spec, options in [
         (
             "finetune",
             "fft",
@@ -403,22 +403,22 @@ def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
             {"source": "fft/weights.safetensors"},
         ),
     ]:
-        made = {option: f"{folder}/{file}" for option, file in names.items()}
+        outputs = {option: f"{folder}/{file}" for option, file in names.items()}
         script(
             name,
             tmp_path,
-            spec | own,
+            spec | model_spec,
             checkpoints=f"c/{folder}",
             time_budget=60,
             **both,
             **test,
-            **made,
+            **outputs,
             **options,
         )
-        predictions = read_table(tmp_path / made["predictions"])
-        embeddings = KeyedArray.open(tmp_path / made["embeddings"])
+        predictions = read_table(tmp_path / outputs["predictions"])
+        embeddings = KeyedArray.open(tmp_path / outputs["embeddings"])
         assert predictions.image_id.tolist() == embeddings.index.image_id.tolist()
-        facts = json.loads((tmp_path / made["run"]).read_text())
-        assert facts["spec"]["model"] == own["model"]
+        facts = json.loads((tmp_path / outputs["run"]).read_text())
+        assert facts["spec"]["model"] == model_spec["model"]
         head = 23_310 if folder == "lp" else None
         assert facts["parameters"]["trainable"] == (head or facts["parameters"]["total"])

@@ -31,7 +31,7 @@ JOB = Job(1, COMPUTE)
 
 @pytest.mark.parametrize("steps", [0, 2, 4, 7, 11])
 def test_a_stopped_training_goes_on_to_the_same_weights_and_history(steps, tmp_path):
-    whole, result = trained()
+    uninterrupted, result = trained()
     with (
         pytest.raises(SystemExit) as left,
         StopAfter(tmp_path / "checkpoint", steps) as checkpoints,
@@ -41,7 +41,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights_and_history(steps, tmp_p
     saved = torch.load(tmp_path / "checkpoint" / "state.pt", weights_only=True)["state"]
     with Checkpoints(tmp_path / "checkpoint") as checkpoints:
         again, resumed = trained(checkpoints)
-    assert again.identity() == whole.identity()
+    assert again.identity() == uninterrupted.identity()
     pd.testing.assert_frame_equal(
         resumed.history.drop(columns=CLOCKS), result.history.drop(columns=CLOCKS)
     )
@@ -95,9 +95,9 @@ def test_a_tie_keeps_the_earlier_epoch_and_patience_ends_a_training_that_gets_no
 
 def test_history_tells_every_term_of_the_loss_and_what_the_epoch_cost():
     _, result = trained()
-    wanted = {"epoch", "learning_rate", "images_per_second", "seconds", "memory_mb", "best_so_far"}
+    facts = {"epoch", "learning_rate", "images_per_second", "seconds", "memory_mb", "best_so_far"}
     terms = {"loss", "mse", "cosine", "log_mse", "log_cosine"}
-    assert set(result.history) == wanted | {f"{p}_{t}" for p in ("train", "val") for t in terms}
+    assert set(result.history) == facts | {f"{p}_{t}" for p in ("train", "val") for t in terms}
     assert (result.history[CLOCKS] > 0).all(axis=None)
     assert result.history.epoch.tolist() == [0, 1, 2]
 
@@ -127,9 +127,9 @@ def test_known_labels_weigh_alike_however_they_fall_into_batches():
         def forward(self, output, targets):
             return {"loss": targets[~targets.isnan()].mean()}
 
-    found = evaluate(network(), Known(), loader("val", labels), 5, COMPUTE)["loss"]
+    mean = evaluate(network(), Known(), loader("val", labels), 5, COMPUTE)["loss"]
     # Each batch's mean of zeros and ones is exact but for one division.
-    assert found == pytest.approx(np.nanmean(labels, dtype=float), rel=2.0**-23)
+    assert mean == pytest.approx(np.nanmean(labels, dtype=float), rel=2.0**-23)
 
 
 def test_a_diverging_loss_stops_with_step_terms_and_learning_rate():

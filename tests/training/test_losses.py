@@ -62,10 +62,10 @@ def vectors():
 def test_a_loss_and_its_gradient_equal_the_formula(name, vectors):
     o, t = vectors
     student = torch.tensor(o, requires_grad=True)
-    found = Objective(name, SCALES).double()(student, torch.tensor(t))["loss"]
+    value = Objective(name, SCALES).double()(student, torch.tensor(t))["loss"]
     formula = FORMULAS[name]
-    assert found.item() == pytest.approx(formula(o, t), rel=1e-12)
-    found.backward()
+    assert value.item() == pytest.approx(formula(o, t), rel=1e-12)
+    value.backward()
     # Central differences: rounding costs 2e-16 x the loss / step, curvature step^2 x the loss.
     step = 1e-5
     tolerance = 1e-9 * abs(formula(o, t))
@@ -85,12 +85,12 @@ def test_learned_weights_have_the_formulas_gradients_and_start_at_zero(vectors):
     with torch.no_grad():
         a.fill_(-2.6)
         b.fill_(-4.67)
-    found = objective(o, t)
-    assert found["loss"].item() == pytest.approx(learned(*vectors, -2.6, -4.67), rel=1e-12)
-    found["loss"].backward()
+    terms = objective(o, t)
+    assert terms["loss"].item() == pytest.approx(learned(*vectors, -2.6, -4.67), rel=1e-12)
+    terms["loss"].backward()
     assert a.grad.item() == pytest.approx(1 - np.exp(2.6) * mse(*vectors), rel=1e-12)
     assert b.grad.item() == pytest.approx(1 - np.exp(4.67) * cosine(*vectors), rel=1e-12)
-    assert found["log_mse"].item() == -2.6
+    assert terms["log_mse"].item() == -2.6
 
 
 def test_the_plan_finds_the_losses_that_training_has():
@@ -103,8 +103,8 @@ def test_terms_are_what_the_loss_is_made_of(vectors):
     assert set(Objective("mse")(o, t)) == {"loss", "mse"}
     mixed = Objective("mse-cosine-0.6", SCALES, relational_weight=2.0)(o, t)
     assert set(mixed) == {"loss", "mse", "cosine", "relational"}
-    whole = 0.6 * mixed["mse"] / SCALES["mse"] + 0.4 * mixed["cosine"] / SCALES["cosine"]
-    assert mixed["loss"].item() == pytest.approx((whole + 2 * mixed["relational"]).item())
+    combined = 0.6 * mixed["mse"] / SCALES["mse"] + 0.4 * mixed["cosine"] / SCALES["cosine"]
+    assert mixed["loss"].item() == pytest.approx((combined + 2 * mixed["relational"]).item())
 
 
 def test_the_relational_term_compares_the_centred_cosines_of_all_pairs(vectors):
@@ -115,8 +115,8 @@ def test_the_relational_term_compares_the_centred_cosines_of_all_pairs(vectors):
 
     o, t = vectors
     expected = np.mean((pairs(o) - pairs(t)) ** 2)
-    found = relational(torch.tensor(o), torch.tensor(t)).item()
-    assert found == pytest.approx(expected, rel=1e-12)
+    value = relational(torch.tensor(o), torch.tensor(t)).item()
+    assert value == pytest.approx(expected, rel=1e-12)
     rotated = t @ np.linalg.qr(np.random.default_rng(2).standard_normal((11, 11)))[0] * 3 + 5
     assert relational(torch.tensor(rotated), torch.tensor(t)).item() == pytest.approx(0, abs=1e-12)
 
@@ -129,9 +129,9 @@ def test_the_relational_term_of_a_single_image_costs_nothing():
 
 def test_a_zero_vector_has_no_direction_but_does_not_break_the_cosine():
     student = torch.zeros(2, 3, requires_grad=True)
-    found = Objective("cosine")(student, torch.ones(2, 3))["loss"]
-    found.backward()
-    assert found.item() == 1
+    value = Objective("cosine")(student, torch.ones(2, 3))["loss"]
+    value.backward()
+    assert value.item() == 1
     assert torch.isfinite(student.grad).all()
 
 
@@ -154,8 +154,8 @@ def test_a_new_loss_is_one_function():
         def largest(student, teacher):
             return (student - teacher).abs().max()
 
-        found = Objective("largest")(torch.tensor([[1.0, 5.0]]), torch.tensor([[0.0, 2.0]]))
-        assert {name: value.item() for name, value in found.items()} == {"loss": 3, "largest": 3}
+        terms = Objective("largest")(torch.tensor([[1.0, 5.0]]), torch.tensor([[0.0, 2.0]]))
+        assert {name: value.item() for name, value in terms.items()} == {"loss": 3, "largest": 3}
     finally:
         del LOSSES["largest"]
 
@@ -178,22 +178,22 @@ def test_binary_cross_entropy_equals_the_formula(kind, classified):
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
 def test_ignored_labels_change_neither_loss_nor_gradient(kind, classified):
     z, y = classified
-    known = torch.rand(9, 14, generator=torch.Generator().manual_seed(4)) < 0.7
-    holes = torch.where(known, y, torch.nan)
+    labelled = torch.rand(9, 14, generator=torch.Generator().manual_seed(4)) < 0.7
+    holes = torch.where(labelled, y, torch.nan)
     z.requires_grad_()
-    found = BinaryCrossEntropy(kind)(z, holes)["loss"]
-    expected = functional.binary_cross_entropy_with_logits(z[known], y[known])
-    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
-    (gradient,) = torch.autograd.grad(found, z)
-    assert torch.equal(gradient != 0, known)
+    value = BinaryCrossEntropy(kind)(z, holes)["loss"]
+    expected = functional.binary_cross_entropy_with_logits(z[labelled], y[labelled])
+    assert value.item() == pytest.approx(expected.item(), rel=1e-9)
+    (gradient,) = torch.autograd.grad(value, z)
+    assert torch.equal(gradient != 0, labelled)
     torch.testing.assert_close(gradient, torch.autograd.grad(expected, z)[0])
 
 
 def test_a_batch_of_ignored_labels_alone_costs_nothing():
     logits = torch.ones(2, 14, requires_grad=True)
-    found = BinaryCrossEntropy()(logits, torch.full((2, 14), torch.nan))["loss"]
-    found.backward()
-    assert found.item() == 0
+    value = BinaryCrossEntropy()(logits, torch.full((2, 14), torch.nan))["loss"]
+    value.backward()
+    assert value.item() == 0
     assert logits.grad.abs().sum() == 0
 
 

@@ -13,12 +13,12 @@ from cxrfmkd.training.schedules import SCHEDULES
 def rates(name, steps, rate=0.01):
     adam = torch.optim.Adam([{"params": [nn.Parameter(torch.zeros(1))], "lr": rate}], lr=1)
     schedule = SCHEDULES[name](adam, steps)
-    found = []
+    pairs = []
     for _ in range(steps):
-        found.append((adam.param_groups[0]["lr"], adam.param_groups[0]["betas"][0]))
+        pairs.append((adam.param_groups[0]["lr"], adam.param_groups[0]["betas"][0]))
         adam.step()
         schedule.step()
-    return np.array(found)
+    return np.array(pairs)
 
 
 def test_one_cycle_is_the_thesis_schedule():

@@ -19,7 +19,7 @@ def predict(
     batch_size: int,
 ) -> list[np.ndarray]:
     """Each output of `function` for all of `loader`, float32."""
-    network.eval().place(loader.device)
+    network.eval().to_device(loader.device)
     batches: list[list[Tensor]] = []
     with torch.no_grad():
         for images, _ in loader.batches(batch_size):

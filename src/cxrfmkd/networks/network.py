@@ -121,7 +121,7 @@ class Network(nn.Module):
             self.backbone.eval()
         return self
 
-    def place(self, device: torch.device) -> Network:
+    def to_device(self, device: torch.device) -> Network:
         """Move it to a device, in the memory layout in which convolutions are quickest."""
         # torch's stubs know no memory_format.
         return self.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

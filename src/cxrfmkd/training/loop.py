@@ -77,7 +77,7 @@ def train(
     minimised. Raises DivergedError when the loss is not finite or beyond all bounds.
     """
     check_last_batch(len(training), plan.batch_size, training.shape)
-    network.place(training.device)
+    network.to_device(training.device)
     objective.to(training.device)
     fingerprint = training_fingerprint(network, objective, [training, validation], plan, job)
     state = State(network, objective, plan, job, math.ceil(len(training) / plan.batch_size))
