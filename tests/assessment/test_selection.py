@@ -72,20 +72,22 @@ def test_scripts_write_the_choice(tmp_path, name, seed):
     )
 
 
-def made_qualities(root: Path, measures: dict[str, dict]) -> list[Path]:
-    paths = []
+def made_qualities(root: Path, measures: dict[str, dict]) -> tuple[list[Path], list[Path]]:
+    """The quality.json and the selected.json of every loss."""
+    qualities, selections = [], []
     for loss, measured in measures.items():
         folder = root / loss
         folder.mkdir()
         (folder / "quality.json").write_text(json.dumps({"student": measured}))
         chosen = {"seed": 42, "weights": "seed42/weights.safetensors"}
         (folder / "selected.json").write_text(json.dumps(chosen))
-        paths.append(folder / "quality.json")
-    return paths
+        qualities.append(folder / "quality.json")
+        selections.append(folder / "selected.json")
+    return qualities, selections
 
 
 def test_loss_is_chosen_by_the_declared_measure(tmp_path):
-    qualities = made_qualities(
+    qualities, selections = made_qualities(
         tmp_path,
         {
             "mse": {"probe_auc": 0.7, "centred_cosine": 0.9},
@@ -93,7 +95,7 @@ def test_loss_is_chosen_by_the_declared_measure(tmp_path):
         },
     )
     out = tmp_path / "selected.json"
-    chosen = select_loss(qualities, out)
+    chosen = select_loss(qualities, selections, out)
     assert (chosen["loss"], chosen["seed"]) == ("cosine", 42)
     assert chosen["weights"] == "cosine/seed42/weights.safetensors"
     assert chosen["rule"] == LOSS_RULES["probe_auc"]
@@ -103,16 +105,22 @@ def test_loss_is_chosen_by_the_declared_measure(tmp_path):
         "probe_auc": 0.7,
         "centred_cosine": 0.9,
     }
-    assert select_loss(qualities, out, "centred_cosine")["loss"] == "mse"
+    assert select_loss(qualities, selections, out, "centred_cosine")["loss"] == "mse"
     command = [sys.executable, SCRIPTS / "select_loss.py", "--spec", '{"rule": "centred_cosine"}']
-    command += ["--quality", *qualities, "--out", out]
+    command += ["--qualities", *qualities, "--selections", *selections, "--out", out]
     subprocess.run([str(part) for part in command], check=True)
     assert json.loads(out.read_text())["loss"] == "mse"
 
 
+def test_a_loss_without_its_selected_student_is_an_error(tmp_path):
+    qualities, _ = made_qualities(tmp_path, {"mse": {"probe_auc": 0.7}})
+    with pytest.raises(InputError, match=r"the selected\.json of mse is not among"):
+        select_loss(qualities, [], tmp_path / "selected.json")
+
+
 def test_unknown_rule_and_missing_measure_are_errors(tmp_path):
-    qualities = made_qualities(tmp_path, {"mse": {"probe_auc": 0.7}})
+    qualities, selections = made_qualities(tmp_path, {"mse": {"probe_auc": 0.7}})
     with pytest.raises(InputError, match=r"student\.centred_cosine is missing"):
-        select_loss(qualities, tmp_path / "selected.json", "centred_cosine")
+        select_loss(qualities, selections, tmp_path / "selected.json", "centred_cosine")
     with pytest.raises(InputError, match="no rule 'luck'; choose of probe_auc"):
-        select_loss(qualities, tmp_path / "selected.json", "luck")
+        select_loss(qualities, selections, tmp_path / "selected.json", "luck")

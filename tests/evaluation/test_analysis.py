@@ -28,6 +28,7 @@ from cxrfmkd.runtime.files import read_table, write_table
 from cxrfmkd.statistics.multiple import adjusted, standard_error, wald
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.models import join_model, run_folder
 
 SKILLS = {
     ("cxr-fm-lp", ""): 1.6,
@@ -406,13 +407,27 @@ def test_weights_that_do_not_fit_the_test_set_are_an_error(study):
         study.evaluate(weights=pd.concat([study.weights, study.weights[:1]]))
 
 
-def test_runs_and_files_must_be_as_many():
-    one = {"source": "a", "strategy": "direct", "model": "cxr-fm-lp", "loss": "", "seed": 1}
-    assert runs_of([one], [Path("x")], [Path("y")])[1] == ["a"]
-    with pytest.raises(InputError, match="1 runs, of them 1 direct, but 2 predictions"):
-        runs_of([one], [Path("x"), Path("y")], [])
-    with pytest.raises(InputError, match="3 source predictions"):
-        runs_of([one], [Path("x")], [Path("y")] * 3)
+def test_prediction_files_are_found_by_their_run_s_folder():
+    direct = {"source": "a", "strategy": "direct", "model": "cxr-fmkd-lp", "loss": "mse", "seed": 1}
+    own = direct | {"source": "b", "strategy": "own", "seed": 2}
+    of_direct = Path("r/a-to-b/direct/cxr-fmkd-lp.mse/seed1/predictions.parquet")
+    of_own = Path("r/b/models/cxr-fmkd-lp.mse/seed2/predictions.parquet")
+    of_source = Path("r/a/models/cxr-fmkd-lp.mse/seed1/predictions.parquet")
+    runs, sources = runs_of("b", [direct, own], [of_own, of_direct], [of_source])
+    assert [(run.predictions, run.source_predictions) for run in runs] == [
+        (of_direct, of_source),
+        (of_own, None),
+    ]
+    assert sources == ["a"]
+    assert runs_of("b", [own], [of_own], [])[1] == []
+    with pytest.raises(
+        InputError, match=r"no predictions of the run b/models/cxr-fmkd-lp\.mse/seed2"
+    ):
+        runs_of("b", [direct, own], [of_direct], [of_source])
+    with pytest.raises(InputError, match="no predictions of the run a/models"):
+        runs_of("b", [direct], [of_direct], [of_own])
+    with pytest.raises(InputError, match="predictions of no run of the spec: b/models"):
+        runs_of("b", [direct], [of_direct, of_own], [of_source])
 
 
 def test_references_are_of_the_same_source_and_strategy_or_trained_here():
@@ -483,10 +498,13 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
         {"excluded": [study.test.image_id.iloc[-1]]},
     )
     array.save(tmp_path / "images")
-    files = [
-        write_predictions(tmp_path / f"{i}.parquet", 1.0, i, val=study.val, test=kept)
-        for i in (0, 1)
-    ]
+    files = []
+    for i, run in enumerate(study.runs[:2]):
+        source, strategy, model, loss = run.family
+        folder = run_folder(source, "here", strategy, join_model(model, loss), run.seed)
+        path = tmp_path / folder / "predictions.parquet"
+        path.parent.mkdir(parents=True)
+        files.append(write_predictions(path, 1.0, i, val=study.val, test=kept))
     command = [
         sys.executable,
         ROOT / "workflow/scripts/evaluate.py",

@@ -125,8 +125,12 @@ rule assess_student:
 
 rule select_loss:
     input:
-        quality=collect(
+        qualities=collect(
             "<results>/{{dataset}}/students/{loss}/quality.json",
+            loss=study.settings.distillation.losses,
+        ),
+        selections=collect(
+            "<results>/{{dataset}}/students/{loss}/selected.json",
             loss=study.settings.distillation.losses,
         ),
     output:
@@ -144,4 +148,5 @@ rule select_loss:
     message:
         "Choosing the loss whose student keeps most of the teacher on {wildcards.dataset}"
     shell:
-        "python workflow/scripts/select_loss.py --spec {params.spec:q} --quality {input.quality} --out {output} &> {log}"
+        "python workflow/scripts/select_loss.py --spec {params.spec:q} --qualities {input.qualities}"
+        " --selections {input.selections} --out {output} &> {log}"

@@ -26,7 +26,8 @@ def main() -> None:
         **dict.fromkeys(TABLE_COLUMNS, Path),
     )
     spec = args.spec
-    runs, sources = runs_of(spec["runs"], args.predictions, args.source_predictions)
+    files = args.predictions, args.source_predictions
+    runs, sources = runs_of(spec["dataset"], spec["runs"], *files)
     tables = evaluate(
         spec["dataset"],
         runs,

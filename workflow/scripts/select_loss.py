@@ -8,8 +8,9 @@ from cxrfmkd.runtime.files import write_json
 
 
 def main() -> None:
-    args = parse(__doc__, quality=[Path], out=Path)
-    write_json(args.out, select_loss(args.quality, args.out, args.spec.get("rule", "probe_auc")))
+    args = parse(__doc__, qualities=[Path], selections=[Path], out=Path)
+    rule = args.spec.get("rule", "probe_auc")
+    write_json(args.out, select_loss(args.qualities, args.selections, args.out, rule))
 
 
 if __name__ == "__main__":

@@ -58,10 +58,15 @@ def select_seed(runs: Sequence[str | Path], out: str | Path, on: str, rule: str)
     }
 
 
-def select_loss(qualities: Sequence[str | Path], out: str | Path, rule: str = "probe_auc") -> dict:
+def select_loss(
+    qualities: Sequence[str | Path],
+    selections: Sequence[str | Path],
+    out: str | Path,
+    rule: str = "probe_auc",
+) -> dict:
     """The loss whose selected student is best by `rule`, a key of `LOSS_RULES`; ties: the first.
 
-    qualities: the `quality.json` of every loss, each beside its loss's `selected.json`, in a folder
+    qualities, selections: the `quality.json` and `selected.json` of every loss, both in a folder
     named by the loss. Distillation losses themselves are not compared: they have different scales
     and zero points. Returns {loss, seed, weights, rule, candidates: [{loss, seed, <every rule's
     measure>}]}.
@@ -72,14 +77,17 @@ def select_loss(qualities: Sequence[str | Path], out: str | Path, rule: str = "p
         )
     if not qualities:
         raise InputError(f"{out}: there are no students to choose from.")
+    of_loss = {Path(path).parent.name: path for path in selections}
     candidates, weights = [], {}
     for path in map(Path, qualities):
-        student, selected = read_json(path)["student"], read_json(path.parent / "selected.json")
+        loss = path.parent.name
+        if loss not in of_loss:
+            raise InputError(f"{path}: the selected.json of {loss} is not among the selections.")
+        student, selected = read_json(path)["student"], read_json(of_loss[loss])
         if student.get(rule) is None:
             raise InputError(
                 f"{path}: student.{rule} is missing, so the losses cannot be compared."
             )
-        loss = path.parent.name
         weights[loss] = _relative(path.parent / selected["weights"], out)
         measures = {name: student.get(name) for name in LOSS_RULES}
         candidates.append({"loss": loss, "seed": selected["seed"]} | measures)

@@ -17,9 +17,10 @@ from cxrfmkd.evaluation.metrics import (
 )
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.evaluation.predictions import read_logits
-from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS, MACRO
 from cxrfmkd.vocabulary.metrics import METRICS
+from cxrfmkd.vocabulary.models import join_model, run_folder
 
 
 @dataclass(frozen=True)
@@ -54,32 +55,45 @@ class Validation(NamedTuple):
 
 
 def runs_of(
-    described: list[dict], predictions: list[Path], source_predictions: list[Path]
+    dataset: str,
+    described: list[dict],
+    predictions: list[Path],
+    source_predictions: list[Path],
 ) -> tuple[list[Run], list[str]]:
     """The runs of a spec with their files, and the sources whose validation records they need.
 
-    described: source, strategy, model, loss and seed of each run. predictions: one file a run, in
-    order. source_predictions: one file for each run of strategy "direct", in order, or none at all.
+    described: source, strategy, model, loss and seed of each run that is evaluated on `dataset`.
+    predictions: the file of each run, in its folder. source_predictions: the file of the source's
+    run of each run of strategy "direct", or none at all.
     """
-    direct = [run["strategy"] == "direct" for run in described]
-    if len(described) != len(predictions) or len(source_predictions) not in (0, sum(direct)):
+    files, source_files = _by_folder(predictions), _by_folder(source_predictions)
+    runs, sources = [], []
+    for one in described:
+        source, strategy, seed = one["source"], one["strategy"], one["seed"]
+        model = join_model(one["model"], one["loss"])
+        path = _pop(files, run_folder(source, dataset, strategy, model, seed))
+        source_path = None
+        if strategy == "direct" and source_predictions:
+            source_path = _pop(source_files, run_folder(source, source, "own", model, seed))
+            sources.append(source)
+        family = Family(*(one[name] for name in Family._fields))
+        runs.append(Run(family, seed, path, source_path))
+    if files or source_files:
         raise InputError(
-            f"evaluate: {len(described)} runs, of them {sum(direct)} direct, but "
-            f"{len(predictions)} predictions and {len(source_predictions)} source predictions. "
-            "Give one file a run, in the order of spec.runs."
+            f"evaluate: predictions of no run of the spec: {some(files | source_files)}."
         )
-    files = iter(source_predictions)
-    runs = [
-        Run(
-            Family(*(run[name] for name in Family._fields)),
-            run["seed"],
-            path,
-            next(files, None) if run["strategy"] == "direct" else None,
-        )
-        for run, path in zip(described, predictions, strict=True)
-    ]
-    sources = [run.family.source for run in runs if run.source_predictions is not None]
     return runs, list(dict.fromkeys(sources))
+
+
+def _by_folder(paths: list[Path]) -> dict[str, Path]:
+    """Prediction files by the folder of their run, as `run_folder` names it."""
+    return {"/".join(path.parts[-5:-1]): path for path in paths}
+
+
+def _pop(files: dict[str, Path], folder: str) -> Path:
+    if folder not in files:
+        raise InputError(f"evaluate: no predictions of the run {folder} are given.")
+    return files.pop(folder)
 
 
 def validate(

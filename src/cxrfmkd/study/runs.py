@@ -16,7 +16,7 @@ from cxrfmkd.study.settings import (
     sections,
 )
 from cxrfmkd.vocabulary.losses import loss_share
-from cxrfmkd.vocabulary.models import MODELS, join_model, split_model
+from cxrfmkd.vocabulary.models import MODELS, join_model, run_folder, split_model
 
 # Settings without effect on results: how fast they come, and who watches.
 WITHOUT_EFFECT = {"teacher": ("workers",), "network": ("device", "tensorboard")}
@@ -42,9 +42,7 @@ class Run:
     @property
     def folder(self) -> str:
         """Its folder below the results."""
-        if self.strategy == "own":
-            return f"{self.target}/models/{self.model}/seed{self.seed}"
-        return f"{self.source}-to-{self.target}/{self.strategy}/{self.model}/seed{self.seed}"
+        return run_folder(self.source, self.target, self.strategy, self.model, self.seed)
 
     def describe(self) -> dict:
         """The run as columns of the evaluation's tables."""

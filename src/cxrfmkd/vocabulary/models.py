@@ -58,6 +58,13 @@ def split_model(name: str) -> tuple[str, str]:
     return model, loss
 
 
+def run_folder(source: str, target: str, strategy: str, model: str, seed: int) -> str:
+    """Folder below the results of a classifier's run; `model` carries its loss."""
+    if strategy == "own":
+        return f"{target}/models/{model}/seed{seed}"
+    return f"{source}-to-{target}/{strategy}/{model}/seed{seed}"
+
+
 def join_model(model: str, loss: str = "") -> str:
     """The wildcard of a model: its name, and after a dot its loss where it has one."""
     return f"{model}.{loss}" if loss else model
