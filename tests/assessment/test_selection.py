@@ -57,7 +57,7 @@ def test_folder_that_is_no_seed_and_no_runs_are_errors(tmp_path):
     with pytest.raises(InputError, match="no runs to choose from"):
         select_seed([], tmp_path / "selected.json", "val", "rule")
     with pytest.raises(InputError, match="no students to choose from"):
-        select_loss([], tmp_path / "selected.json")
+        select_loss([], [], tmp_path / "selected.json")
 
 
 @pytest.mark.parametrize(("name", "seed"), [("select_student", 41), ("select_model", 42)])
