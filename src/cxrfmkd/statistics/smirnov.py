@@ -46,10 +46,11 @@ def p_values(numerators: np.ndarray, n_a: np.ndarray, n_b: np.ndarray) -> np.nda
     p = np.array([_cache.get(key, np.nan) for key in keys.tolist()])
     new = keys[np.isnan(p)]
     exact = np.empty(len(new))
-    tests = new >> 41, new >> 27 & (1 << 14) - 1, new & (1 << 27) - 1
+    n, m, numerator = new >> 41, new >> 27 & (1 << 14) - 1, new & (1 << 27) - 1
 
     def work(start: int, stop: int) -> None:
-        _exact(*(values[start:stop] for values in tests), exact[start:stop])
+        block = slice(start, stop)
+        _exact(n[block], m[block], numerator[block], exact[block])
 
     parallel_for(work, len(new), 32)
     p[np.isnan(p)] = exact
