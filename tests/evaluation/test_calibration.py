@@ -16,9 +16,12 @@ from cxrfmkd.evaluation.calibration import (
 )
 from cxrfmkd.statistics.intervals import percentile_interval
 
+# float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
+ROUNDING = 1e-12
 
-def column(found: np.ndarray, name: str) -> np.ndarray:
-    return found[..., CALIBRATION_MEASURES.index(name)]
+
+def column(result: np.ndarray, name: str) -> np.ndarray:
+    return result[..., CALIBRATION_MEASURES.index(name)]
 
 
 def made(n=500, findings=2, seed=0):
@@ -42,11 +45,11 @@ def test_brier_score_is_that_of_scikit_learn():
     targets, chances = made()
     weights = np.random.default_rng(1).random(500)
     for w in (None, weights):
-        found = column(measures_of(targets, chances, w), "brier")
+        result = column(measures_of(targets, chances, w), "brier")
         expected = [
             brier_score_loss(targets[:, k], chances[:, k], sample_weight=w) for k in range(2)
         ]
-        np.testing.assert_allclose(found, expected, atol=1e-12)
+        np.testing.assert_allclose(result, expected, atol=ROUNDING)
 
 
 def test_reliability_curve_is_that_of_scikit_learn():
@@ -56,35 +59,37 @@ def test_reliability_curve_is_that_of_scikit_learn():
         observed, mean = calibration_curve(
             targets[:, k], chances[:, k], n_bins=10, strategy="quantile"
         )
-        np.testing.assert_allclose(curve[0, k], observed, atol=1e-12)
-        np.testing.assert_allclose(predicted[0, k], mean, atol=1e-12)
+        np.testing.assert_allclose(curve[0, k], observed, atol=ROUNDING)
+        np.testing.assert_allclose(predicted[0, k], mean, atol=ROUNDING)
 
 
 def test_expected_error_is_the_mean_distance_of_the_curve_from_the_diagonal():
     targets, chances = made()
-    found, curve, predicted = calibrate(sample_of(targets), chances)
+    result, curve, predicted = calibrate(sample_of(targets), chances)
     np.testing.assert_allclose(
-        column(found[0], "ece"), np.abs(curve[0] - predicted[0]).mean(axis=1)
+        column(result[0], "ece"), np.abs(curve[0] - predicted[0]).mean(axis=1)
     )
-    np.testing.assert_allclose(column(found[0], "mean_error"), (chances - targets).mean(axis=0))
+    np.testing.assert_allclose(column(result[0], "mean_error"), (chances - targets).mean(axis=0))
 
 
 def test_weights_count_an_image_as_so_many_rows():
     targets, chances = made()
     weights = np.random.default_rng(2).integers(0, 4, 500)
-    there = measures_of(targets, chances, weights)
-    many = measures_of(np.repeat(targets, weights, axis=0), np.repeat(chances, weights, axis=0))
-    kept = [
+    weighted = measures_of(targets, chances, weights)
+    duplicated = measures_of(
+        np.repeat(targets, weights, axis=0), np.repeat(chances, weights, axis=0)
+    )
+    remaining = [
         CALIBRATION_MEASURES.index(name) for name in ("brier", "brier_skill", "mean_error", "ece")
     ]
-    np.testing.assert_allclose(there[:, kept], many[:, kept], atol=1e-12)
+    np.testing.assert_allclose(weighted[:, remaining], duplicated[:, remaining], atol=ROUNDING)
 
 
 def test_skill_of_the_prevalence_itself_is_zero():
     targets, _ = made()
-    found = measures_of(targets, np.broadcast_to(targets.mean(axis=0), targets.shape))
-    np.testing.assert_allclose(column(found, "brier_skill"), 0, atol=1e-12)
-    np.testing.assert_allclose(column(found, "ece"), 0, atol=1e-12)
+    result = measures_of(targets, np.broadcast_to(targets.mean(axis=0), targets.shape))
+    np.testing.assert_allclose(column(result, "brier_skill"), 0, atol=ROUNDING)
+    np.testing.assert_allclose(column(result, "ece"), 0, atol=ROUNDING)
 
 
 def test_noise_is_taken_off_a_calibrated_model_and_not_off_a_biased_one():
@@ -103,6 +108,7 @@ def test_bins_hold_equal_weights_and_cut_no_tie():
     rng = np.random.default_rng(3)
     weights = rng.random(1000)
     places = equal_weight_bins(rng.random(1000), weights)
+    # An image is 1 / 500 of the weight at most, and either end of a bin may be off by one image.
     np.testing.assert_allclose(np.bincount(places, weights) / weights.sum(), 0.1, atol=0.005)
     tied = np.repeat([0.1, 0.2, 0.9], [500, 300, 200])
     assert [
@@ -117,10 +123,10 @@ def test_bins_hold_equal_weights_and_cut_no_tie():
 def test_degenerate_findings():
     targets, chances = made(50, 4)
     targets[:, 0], targets[:, 1], targets[:, 2] = np.nan, 1, 0
-    found = measures_of(targets, chances)
-    assert np.isnan(found[0]).all()
-    assert np.isnan(column(found[1:3], "brier_skill")).all()
-    assert np.isfinite(column(found[1:], "ece")).all()
+    result = measures_of(targets, chances)
+    assert np.isnan(result[0]).all()
+    assert np.isnan(column(result[1:3], "brier_skill")).all()
+    assert np.isfinite(column(result[1:], "ece")).all()
     assert np.isnan(measures_of(targets, chances, np.zeros(50))).all()
 
 

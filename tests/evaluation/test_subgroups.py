@@ -21,6 +21,8 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 CUT = -1.2
 EFFUSION = FINDINGS.index("Pleural Effusion")
 NO_FINDING = FINDINGS.index("No Finding")
+# float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
+ROUNDING = 1e-12
 
 
 def measured(table, attributes, replicates=0, minimum=1, scores=None, weights=None):
@@ -32,8 +34,8 @@ def measured(table, attributes, replicates=0, minimum=1, scores=None, weights=No
     groups = subgroups.patient_groups(table, attributes)
     cells = subgroups.count_cells(targets, patients, weights, groups, minimum)
     sample = Sample(targets, patients, weights, groups.codes, replicates, detail=cells.detail())
-    found = sample.measure(scores, np.full((14, 2), CUT))
-    return subgroups.group_measures(found, cells), cells
+    result = sample.measure(scores, np.full((14, 2), CUT))
+    return subgroups.group_measures(result, cells), cells
 
 
 def prevalence(cells: subgroups.Cells) -> np.ndarray:
@@ -87,35 +89,37 @@ def test_rates_at_the_threshold_of_everyone_are_those_of_fairlearn(study):
                 )
                 for i in cells.groups.of(attribute):
                     expected = frame.by_group[cells.groups.names[i]]
-                    assert rates[name][0, k, i] == pytest.approx(expected, abs=1e-12)
+                    assert rates[name][0, k, i] == pytest.approx(expected, abs=ROUNDING)
 
 
 def test_equalised_odds_gap_is_that_of_fairlearn(study):
     table, (rates, cells) = study
     called = logits(table, 1.5, 3) >= CUT
-    found = gaps.ranges(rates, cells.groups)
+    result = gaps.ranges(rates, cells.groups)
     for attribute in ("sex", "race", "view"):
         for k in (EFFUSION, NO_FINDING):
             expected = equalized_odds_difference(
                 table[FINDINGS[k]], called[:, k], sensitive_features=table[attribute]
             )
-            assert found[attribute, "equalised_odds"][0, k] == pytest.approx(expected, abs=1e-12)
+            assert result[attribute, "equalised_odds"][0, k] == pytest.approx(
+                expected, abs=ROUNDING
+            )
 
 
 def test_area_of_a_crossed_group_is_that_of_its_images(study):
     table, (rates, cells) = study
     member = ((table.sex == "Female") & (table.race == "Black")).to_numpy()
     targets, scores = table[FINDINGS[EFFUSION]][member], logits(table, 1.5, 3)[member, EFFUSION]
-    found = rates["auc_roc"][0, EFFUSION, cells.groups.names.index("Female, Black")]
-    assert found == pytest.approx(roc_auc_score(targets, scores), abs=1e-12)
+    result = rates["auc_roc"][0, EFFUSION, cells.groups.names.index("Female, Black")]
+    assert result == pytest.approx(roc_auc_score(targets, scores), abs=ROUNDING)
 
 
 def test_underdiagnosis_is_the_gap_in_false_alarms_of_no_finding(study):
     _, (rates, cells) = study
-    found = gaps.ranges(rates, cells.groups)["race", "underdiagnosis"][0]
+    result = gaps.ranges(rates, cells.groups)["race", "underdiagnosis"][0]
     fpr = rates["fpr"][0, NO_FINDING, cells.groups.of("race")]
-    assert found[NO_FINDING] == pytest.approx(fpr.max() - fpr.min())
-    assert np.isnan(np.delete(found, NO_FINDING)).all()
+    assert result[NO_FINDING] == pytest.approx(fpr.max() - fpr.min())
+    assert np.isnan(np.delete(result, NO_FINDING)).all()
 
 
 def test_relative_differences_refer_to_the_mean_over_sexes_and_races(study):
@@ -155,9 +159,9 @@ def test_numbers_resting_on_few_patients_are_blank_and_listed():
     assert len(small)
     assert small.suppressed.all()
     assert small.n.isna().all()
-    found = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
-    edema = found[
-        (found.attribute == "race") & (found.finding == "Edema") & (found.metric == "tpr")
+    result = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
+    edema = result[
+        (result.attribute == "race") & (result.finding == "Edema") & (result.metric == "tpr")
     ]
     assert "Black" not in edema[["a", "b"]].to_numpy()
 
@@ -193,8 +197,8 @@ def test_planted_gap_is_found_and_its_groups_named():
     noise = np.random.default_rng(9).normal(size=scores.shape) * 4
     scores = np.where((table.sex == "Female").to_numpy()[:, None], noise, scores)
     rates, cells = measured(table, ["sex"], 300, 10, scores)
-    found = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
-    row = found[(found.metric == "auc_roc") & (found.finding == "Pleural Effusion")].iloc[0]
+    result = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
+    row = result[(result.metric == "auc_roc") & (result.finding == "Pleural Effusion")].iloc[0]
     assert (row.a, row.b) == ("Male", "Female")
     assert row.low > 0.1
     assert row.p < 0.01
@@ -214,24 +218,26 @@ def test_gap_by_chance_alone_is_mostly_taken_off():
     for seed in range(12):
         table = records(300, 100 + seed)
         rates, cells = measured(table, ["race"], 100, 10, logits(table, 1.5, seed))
-        found = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
-        found = found[found.metric == "tpr"].dropna(subset="estimate")
-        raw.append(found.estimate.mean())
-        corrected.append(found.corrected.mean())
-        ps.extend(found.p)
+        result = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
+        result = result[result.metric == "tpr"].dropna(subset="estimate")
+        raw.append(result.estimate.mean())
+        corrected.append(result.corrected.mean())
+        ps.extend(result.p)
     assert np.mean(corrected) < 0.45 * np.mean(raw)
     assert 0.3 < np.mean(ps) < 0.7
 
 
 def test_difference_of_gaps_between_two_models_is_paired(study):
     table, (rates, cells) = study
-    found = gaps.ranges(rates, cells.groups)
-    assert (gaps.versus_table(found, found, 0.95)[["estimate", "low", "high"]] == 0).all(axis=None)
+    result = gaps.ranges(rates, cells.groups)
+    assert (gaps.versus_table(result, result, 0.95)[["estimate", "low", "high"]] == 0).all(
+        axis=None
+    )
     other, *_ = measured(table, ["sex", "race", "age", "view"], 60, scores=logits(table, 0.2, 4))
-    there = gaps.ranges(other, cells.groups)
-    rows = gaps.versus_table(found, there, 0.95)
+    other_ranges = gaps.ranges(other, cells.groups)
+    rows = gaps.versus_table(result, other_ranges, 0.95)
     row = rows[(rows.attribute == "race") & (rows.metric == "auc_roc")].iloc[EFFUSION]
-    expected = found["race", "auc_roc"][0] - there["race", "auc_roc"][0]
+    expected = result["race", "auc_roc"][0] - other_ranges["race", "auc_roc"][0]
     assert row.estimate == pytest.approx(expected[EFFUSION])
     assert row.low <= row.estimate <= row.high
 

@@ -20,8 +20,8 @@ def test_percentile_intervals_are_quantiles_of_what_is_defined():
     values[:, 1, 1] = np.nan
     values[1:, 2, 1] = np.nan
     low, high = percentile_interval(values, 0.9)
-    known = np.where(np.isnan(values).all(axis=0), 0, values)
-    expected = np.nanquantile(known, [0.05, 0.95], axis=0)
+    labelled = np.where(np.isnan(values).all(axis=0), 0, values)
+    expected = np.nanquantile(labelled, [0.05, 0.95], axis=0)
     few = (~np.isnan(values)).sum(axis=0) < 2
     np.testing.assert_allclose(low, np.where(few, np.nan, expected[0]))
     np.testing.assert_allclose(high, np.where(few, np.nan, expected[1]))
