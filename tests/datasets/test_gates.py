@@ -243,7 +243,7 @@ def test_single_missing_images_are_counted_and_left_to_packing(tmp_path):
 
 
 def sides(settings: Dataset, **changes) -> pd.DataFrame:
-    return sample("nih", settings.model_copy(update=changes)).records
+    return sample("nih", Dataset(**settings.model_dump() | changes)).records
 
 
 def test_two_datasets_of_the_same_people_agree_on_every_patients_side(tmp_path):

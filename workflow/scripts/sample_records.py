@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from cxrfmkd.datasets.records import SPLITS, write_records
+from cxrfmkd.datasets.records import write_records
 from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_json, write_table
 from cxrfmkd.study.settings import Dataset
+from cxrfmkd.vocabulary.datasets import SPLITS
 
 
 def main() -> None:

@@ -26,10 +26,10 @@ import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, write_table
-from cxrfmkd.study.forecast import STUDENT, Images, Work, published, works
+from cxrfmkd.study.forecast import Images, Work, published, works
 from cxrfmkd.study.grid import Study
 from cxrfmkd.tables.gathering import about
-from cxrfmkd.vocabulary.models import MODELS, WIDTHS
+from cxrfmkd.vocabulary.models import MODELS, STUDENT, WIDTHS
 
 BASE = Path("config/config.yaml")
 COLUMNS = "rule dataset network jobs runs images_trained images_seen hours".split()

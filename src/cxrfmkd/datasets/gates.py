@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.records import LABELS, OLDEST, SPLITS
+from cxrfmkd.datasets.records import LABELS, OLDEST
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import DISEASES, RACES
 

@@ -15,13 +15,13 @@ import pandas as pd
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import write_table
+from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import AGE_EDGES, DISEASES, RACES, SEXES
 
 KEYS = ("image_id", "patient_id", "study_id", "path")
 COLUMNS = (*KEYS, "sex", "age", "race", "view", *FINDINGS, "split", "disease", "age_bin")
 
-SPLITS = ("train", "val", "test")
 LABELS = (1.0, 0.0, -1.0)
 OLDEST = 120
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from cxrfmkd.datasets import adapters, gates, splits
 from cxrfmkd.datasets.raw import Flow, Raw
-from cxrfmkd.datasets.records import SPLITS, complete
+from cxrfmkd.datasets.records import complete
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset
+from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import AGE_BINS, DISEASES
 
@@ -48,10 +49,12 @@ def sample(name: str, settings: Dataset) -> Sample:
     if drawn:
         # Before any image is left out: two datasets of the same people (PA images, AP images) then
         # agree on their sides.
-        records = records.assign(split=splits.draw(records.patient_id, **settings.split))
+        records = records.assign(
+            split=splits.draw(records.patient_id, **settings.split.model_dump())
+        )
     records = _select(records, raw, flow)
     if drawn:
-        records = splits.published_order(records, settings.split["seed"])
+        records = splits.published_order(records, settings.split.seed)
     records = complete(records)
     checked = gates.check(records, reading.identities, reading.joined)
     gates.enforce(checked, f"datasets.{name}")
@@ -59,7 +62,7 @@ def sample(name: str, settings: Dataset) -> Sample:
         "dataset": name,
         "adapter": settings.adapter,
         "flow": flow.steps,
-        "split": {"drawn": settings.split} if drawn else "brought by the dataset",
+        "split": {"drawn": settings.split.model_dump()} if drawn else "brought by the dataset",
         "joined": reading.joined,
         "gates": [asdict(gate) for gate in checked],
         "notes": [*reading.notes, *missing_images(name, root, records)],
@@ -73,7 +76,7 @@ def _limit(records: pd.DataFrame, settings: Dataset, flow: Flow) -> pd.DataFrame
     """The patients that the study is limited to."""
     if settings.limit is None:
         return records
-    drawn = splits.some_patients(records.patient_id, settings.limit, settings.split["seed"])
+    drawn = splits.some_patients(records.patient_id, settings.limit, settings.split.seed)
     return flow.keep(records, drawn, "limit", f"beyond the {settings.limit} patients asked for")
 
 

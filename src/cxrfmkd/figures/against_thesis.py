@@ -9,11 +9,10 @@ from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import ModelFigure, handle, row_title
 from cxrfmkd.tables.selecting import models_in, where
 from cxrfmkd.vocabulary.findings import MACRO
-from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.vocabulary.metrics import AREAS, METRIC_TITLES
 from cxrfmkd.vocabulary.models import STRATEGIES
 from cxrfmkd.vocabulary.titles import STRATEGY_TITLES, dataset_title
 
-METRICS = ("auc_roc", "auc_pr")
 COLUMNS = (
     "dataset source strategy model loss metric finding ours ours_sd thesis thesis_sd difference z"
 ).split()
@@ -26,7 +25,7 @@ STUDIES: dict[str, tuple[float, style.Look]] = {
 
 def select_against_thesis(against: pd.DataFrame) -> pd.DataFrame:
     """Macro AUCs that both studies have."""
-    table = where(against, finding=MACRO, metric=METRICS)
+    table = where(against, finding=MACRO, metric=AREAS)
     return table.loc[table.ours.notna() & table.thesis.notna(), COLUMNS].reset_index(drop=True)
 
 
@@ -41,7 +40,7 @@ def draw_against_thesis(table: pd.DataFrame) -> Figure:
     models = models_in(table)
     settings = list(dict.fromkeys(zip(table.source, table.dataset, table.strategy, strict=True)))
     settings.sort(key=lambda setting: (["own", *STRATEGIES].index(setting[2]), setting))
-    metrics = [metric for metric in METRICS if metric in set(table.metric)]
+    metrics = [metric for metric in AREAS if metric in set(table.metric)]
     figure = ModelFigure(models, len(metrics) * len(settings), len(settings), 1.6)
     grey = [style.AXIS] * len(models)
     for row, metric in zip(figure.panels, metrics, strict=True):

@@ -17,10 +17,9 @@ from cxrfmkd.tables.selecting import (
     where,
 )
 from cxrfmkd.vocabulary.findings import MACRO
-from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.vocabulary.metrics import AREAS, METRIC_TITLES
 from cxrfmkd.vocabulary.titles import dataset_title
 
-METRICS = ("auc_roc", "auc_pr")
 # What a model is compared with, by the kind of comparison (`cxrfmkd.evaluation.families`).
 REFERENCES = {
     "teacher": "the teacher’s probe",
@@ -35,7 +34,7 @@ COLUMNS = (
 
 def select_differences(comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Macro differences of the dataset's own models, in the main population."""
-    table = comparisons_by_model(where(comparisons, dataset=dataset, finding=MACRO, metric=METRICS))
+    table = comparisons_by_model(where(comparisons, dataset=dataset, finding=MACRO, metric=AREAS))
     table = in_main_population(where(table, strategy="own"))
     return table[COLUMNS].reset_index(drop=True)
 
@@ -46,7 +45,7 @@ def draw_differences(table: pd.DataFrame, dataset: str) -> Figure:
     panels = [
         (kind, metric)
         for kind in REFERENCES
-        for metric in METRICS
+        for metric in AREAS
         if len(where(table, kind=kind, metric=metric))
     ]
     figure = ModelFigure(models, len(panels), len(panels), 1.3)

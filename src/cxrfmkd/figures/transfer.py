@@ -9,10 +9,8 @@ from matplotlib.figure import Figure
 from cxrfmkd.figures.panels import ModelFigure, note, row_title
 from cxrfmkd.figures.performance import SUMMARY_COLUMNS
 from cxrfmkd.tables.selecting import aligned, main_population, models_in, transferred, where
-from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.vocabulary.metrics import AREAS, METRIC_TITLES
 from cxrfmkd.vocabulary.titles import STRATEGY_TITLES, dataset_title
-
-METRICS = ("auc_roc", "auc_pr")
 
 
 def select_transfer(summary: pd.DataFrame, pair: str) -> pd.DataFrame:
@@ -21,7 +19,7 @@ def select_transfer(summary: pd.DataFrame, pair: str) -> pd.DataFrame:
     Of the source's models, and of the same models trained on the target itself.
     """
     source, _, target = pair.partition("-to-")
-    table = transferred(where(summary, metric=METRICS), source, target)
+    table = transferred(where(summary, metric=AREAS), source, target)
     return table[SUMMARY_COLUMNS].reset_index(drop=True)
 
 
@@ -29,7 +27,7 @@ def draw_transfer(table: pd.DataFrame, pair: str) -> Figure:
     """A row of panels a metric, a panel a strategy, all on one scale."""
     source, _, target = map(dataset_title, pair.partition("-to-"))
     strategies = [s for s in STRATEGY_TITLES if s in set(table.strategy)]
-    metrics = [metric for metric in METRICS if metric in set(table.metric)]
+    metrics = [metric for metric in AREAS if metric in set(table.metric)]
     models = models_in(table)
     count = len(metrics) * len(strategies)
     figure = ModelFigure(models, count, len(strategies), 1.5, sharex="row")

@@ -7,7 +7,7 @@ import json
 import pandas as pd
 
 from cxrfmkd.study.settings import DatasetSection, Settings, sections
-from cxrfmkd.study.settings.base import meaning
+from cxrfmkd.study.settings.base import meaning, plain_default
 
 # What is computed is no question of practice.
 GRID = {"losses", "seeds", "pairs", "datasets", "models", "attributes"}
@@ -36,9 +36,10 @@ def _differences(prefix: str, section: type[Settings], study: dict, thesis: dict
     rows = []
     for name, value in thesis.items():
         field = section.model_fields.get(name)
-        if name in GRID or field is None or field.is_required() or value == field.default:
+        default = None if field is None else plain_default(field)
+        if name in GRID or field is None or field.is_required() or value == default:
             continue
-        values = {"this study": study[name], "thesis": value, "sound practice": field.default}
+        values = {"this study": study[name], "thesis": value, "sound practice": default}
         follows = [
             practice for practice in ("thesis", "sound practice") if values[practice] == study[name]
         ]

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cxrfmkd.study.grid import Study
-from cxrfmkd.vocabulary.models import MODELS, split_model
+from cxrfmkd.vocabulary.models import MODELS, STUDENT, split_model
 
 # An image that is only seen costs a third of one that is trained on: the backward pass takes about
 # twice the forward one.
 SEEN = 1 / 3
-
-STUDENT = MODELS["cxr-fmkd-lp"].backbone
 
 
 class Images(NamedTuple):

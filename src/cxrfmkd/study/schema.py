@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from cxrfmkd.study.settings import Configuration, DatasetSection, Settings, TeacherSource, sections
-from cxrfmkd.study.settings.base import meaning
+from cxrfmkd.study.settings.base import meaning, plain_default
 
 INTRODUCTION = """# Settings
 
@@ -60,12 +60,16 @@ def _section(name: str, kind: type[Settings]) -> str:
 
 def _table(name: str, doc: str, fields: dict[str, FieldInfo]) -> str:
     rows = [
-        f"| `{name}` | {'required' if field.is_required() else f'`{field.default}`'} "
-        f"| {meaning(field)} |"
-        for name, field in fields.items()
+        f"| `{name}` | {_default(field)} | {meaning(field)} |" for name, field in fields.items()
     ]
     head = [f"## {name}", "", doc, "", "| setting | default | meaning |", "| --- | --- | --- |"]
     return "\n".join([*head, *rows, ""])
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return f"`{plain_default(field)}`"
 
 
 def main() -> None:

@@ -37,13 +37,12 @@ from cxrfmkd.training import jobs
 from cxrfmkd.training.jobs import Job, Plan, RunResult, open_job, write_training
 from cxrfmkd.training.loop import train
 from cxrfmkd.training.losses import BinaryCrossEntropy
+from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import MODELS, Model, split_model
 
 # What every script that trains a classifier through its network is given.
 ARGUMENTS = jobs.ARGUMENTS | {"test": read_records, "predictions": Path, "embeddings": Path}
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

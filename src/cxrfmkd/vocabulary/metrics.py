@@ -7,3 +7,4 @@ METRIC_TITLES = {
     "youden_j_at_fpr20": "Youden’s J at 20 % FPR",
 }
 METRICS = tuple(METRIC_TITLES)
+AREAS = ("auc_roc", "auc_pr")  # under curves: those that need no operating point

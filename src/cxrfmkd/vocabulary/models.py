@@ -40,6 +40,9 @@ MODELS = {
     "cxr-fmkd-direct-fft": Model("densenet169", True, False, True, "CXR-FMKD-Direct-FFT"),
 }
 
+# The network of every student.
+STUDENT = MODELS["cxr-fmkd-lp"].backbone
+
 # Features after global pooling of each backbone.
 WIDTHS = {"densenet169": 1664, "densenet121": 1024, "resnet50": 2048}
 

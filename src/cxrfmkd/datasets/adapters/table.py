@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
-from cxrfmkd.datasets.records import LABELS, SPLITS, key, lines
+from cxrfmkd.datasets.records import LABELS, key, lines
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import RACES, SEXES
 

@@ -80,6 +80,11 @@ def meaning(field: FieldInfo) -> str:
     return " ".join((field.description or "").split())
 
 
+def plain_default(field: FieldInfo) -> Any:
+    """A setting's default as it would stand in a configuration."""
+    return field.default.model_dump() if isinstance(field.default, Settings) else field.default
+
+
 def choices(field: FieldInfo) -> list[str]:
     """The texts that a setting may have; empty where it may have any."""
     options = get_args(field.annotation)

@@ -14,6 +14,17 @@ from cxrfmkd.vocabulary.groups import Attribute
 Method = Literal["draws", "weights", "none"]
 
 
+class PatientSplit(Settings):
+    """How patients are divided into train, val and the rest, test."""
+
+    train: float = Field(0.6, ge=0, le=1)
+    """share of the patients"""
+    val: float = Field(0.1, ge=0, le=1)
+    """share of the patients"""
+    seed: int = 42
+    """seed of the division"""
+
+
 class Dataset(Settings):
     """How one dataset's raw files become records."""
 
@@ -29,7 +40,7 @@ class Dataset(Settings):
     """adapter table: our column -> {the file's value: our value}, for sex, race and view"""
     keep: dict[str, list] = {}
     """keep only records whose column has one of these values, such as {view: [PA]}"""
-    split: dict[str, float | int] = {"train": 0.6, "val": 0.1, "seed": 42}
+    split: PatientSplit = PatientSplit()
     """own patient split, where the adapter brings none: shares of train and val, and the seed"""
     inconsistent_race: Literal["strict", "informative"] = "informative"
     """MIMIC: `strict` drops every patient with two race values, as the thesis; `informative` lets
