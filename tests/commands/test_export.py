@@ -59,7 +59,7 @@ def test_the_file_gives_the_student_s_numbers_without_this_package(folder, tmp_p
     with torch.no_grad():
         expected = load_student(folder / "weights.safetensors")(torch.from_numpy(images(5)))
     # What `export` itself allows of two float32 passes, relative to the largest number.
-    error = export.CLOSE * float(expected.abs().max())
+    error = export.TOLERANCE * float(expected.abs().max())
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, rtol=0, atol=error)
     assert "uint8 (n, 48, 48)" in capsys.readouterr().out
 

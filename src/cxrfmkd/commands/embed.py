@@ -115,7 +115,7 @@ def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, P
         raise InputError(f"{images}: no image in it ({', '.join(IMAGE_SUFFIXES)}).")
     if duplicates := int(records.image_id.duplicated().sum()):
         raise InputError(
-            f"{images}: {duplicates} images with a duplicate image_id. Rename them, or name a table."
+            f"{images}: {duplicates} images with a duplicate image_id. Rename them or use a table."
         )
     return records, root
 

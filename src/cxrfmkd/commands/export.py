@@ -1,4 +1,4 @@
-"""A student as one portable file: images in, embeddings out, with torch alone.
+"""Export a student as one portable file: images in, embeddings out, with torch alone.
 
 STUDENT is the folder of a run (weights.safetensors, run.json), the folder of its loss or
 selected.json (the selected seed). What is written is a program of torch.export that takes uint8
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
     from cxrfmkd.networks.network import Network
 
-SIZE = 224  # the thesis's, where no packed images say another
-CLOSE = 1e-5  # largest difference to the student, relative to its largest number
-FACTS = ("loss", "seed", "finished", "images", "scales", "best", "versions", "code")
+SIZE = 224  # the thesis's, where no packed images tell another
+TOLERANCE = 1e-5  # largest difference to the student, relative to its largest number: float32
+RUN_FACTS = ("loss", "seed", "finished", "images", "scales", "best", "versions", "code")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the command's arguments to `parser`."""
     parser.add_argument("student", type=Path, help="a student's folder, weights or selected.json")
     parser.add_argument("--out", type=Path, required=True, help="file to write, named .pt2")
     parser.add_argument(
@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Export one student."""
+    """Write the program, and print what it takes and gives."""
     from cxrfmkd.networks.network import load_student
 
     if args.out.suffix != ".pt2":
@@ -57,17 +57,17 @@ def main(args: argparse.Namespace) -> None:
     weights = find_weights(args.student)
     student = load_student(weights)
     size = args.size or images_size(weights)
-    about = describe(weights, student, size)
+    description = describe(weights, student, size)
     with atomic_write(args.out) as partial:
-        difference = write(partial, student, size, about)
+        difference = write(partial, student, size, description)
     print(
-        f"{args.out}: {about['takes']} -> {about['gives']}; largest difference to {weights}: "
-        f"{difference:.1g}"
+        f"{args.out}: {description['takes']} -> {description['gives']}; largest difference to "
+        f"{weights}: {difference:.1g}"
     )
 
 
 def find_weights(student: Path) -> Path:
-    """The weights of a student's run, of a loss's selected seed, or of either's file."""
+    """Find the weights of a student's run, of a loss's selected seed, or of either's file."""
     for name in ("weights.safetensors", "selected.json"):
         if (student / name).is_file():
             return selected_weights(student / name)
@@ -80,35 +80,33 @@ def find_weights(student: Path) -> Path:
 
 
 def images_size(weights: Path) -> int:
-    """Size of the packed images that lie in the same dataset's folder, else SIZE."""
+    """Size of the packed images in the same dataset's folder, else SIZE."""
     folders = weights.resolve().parents
-    meta = folders[3] / "images" / "meta.json" if len(folders) > 3 else Path()
-    return read_json(meta).get("settings", {}).get("size", SIZE) if meta.is_file() else SIZE
+    packed = folders[3] / "images" / "meta.json" if len(folders) > 3 else None
+    meta = read_json(packed) if packed is not None and packed.is_file() else {}
+    return meta.get("settings", {}).get("size", SIZE)
 
 
 def describe(weights: Path, student: Network, size: int) -> dict:
-    """What about.json in the file says: aggregates alone, no path and no image."""
+    """The file's about.json: aggregates alone, no path and no image."""
     run = weights.with_name("run.json")
     facts = read_json(run) if run.is_file() else {}
     return {
         "what": "a student that reproduces a teacher's embeddings",
         "takes": f"uint8 (n, {size}, {size}), images of 0-255",
-        "gives": f"float32 (n, {projection(student).out_features}), embeddings",
+        "gives": f"float32 (n, {_projection(student).out_features}), embeddings",
         "architecture": student.architecture,
         "weights": provenance.sha256(weights),
         "cxrfmkd": __version__,
-        "run": {name: facts[name] for name in FACTS if name in facts},
+        "run": {name: facts[name] for name in RUN_FACTS if name in facts},
     }
 
 
-def projection(student: Network) -> nn.Linear:
-    """The layer to the teacher's dimension, which every student has."""
-    assert student.projection is not None
-    return student.projection
+def write(path: Path, student: Network, size: int, description: dict) -> float:
+    """Write the program and return its largest difference to the student.
 
-
-def write(path: Path, student: Network, size: int, about: dict) -> float:
-    """Write the program; its largest difference to the student, InputError if that is not small."""
+    Raises InputError if the difference is more than rounding.
+    """
     import torch
 
     example = torch.zeros(2, size, size, dtype=torch.uint8)
@@ -116,7 +114,7 @@ def write(path: Path, student: Network, size: int, about: dict) -> float:
         program = torch.export.export(
             _portable(student), (example,), dynamic_shapes={"images": {0: torch.export.Dim("n")}}
         )
-    torch.export.save(program, path, extra_files={"about.json": json.dumps(about, indent=2)})
+    torch.export.save(program, path, extra_files={"about.json": json.dumps(description, indent=2)})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given buffer is not writable")
         exported = torch.export.load(path).module()
@@ -125,10 +123,10 @@ def write(path: Path, student: Network, size: int, about: dict) -> float:
     for n in (1, 3):
         images = torch.randint(0, 256, (n, size, size), dtype=torch.uint8, generator=noise)
         with torch.no_grad():
-            expected, outputs = student(images), exported(images)
-        relative = (outputs - expected).abs().max() / expected.abs().max()
-        difference = max(difference, float(relative))
-    if not difference <= CLOSE:
+            expected, embeddings = student(images), exported(images)
+        largest = (embeddings - expected).abs().max() / expected.abs().max()
+        difference = max(difference, float(largest))
+    if not difference <= TOLERANCE:
         raise InputError(
             f"{path.name}: the exported program differs from the student by {difference:.3g} of "
             "its largest number, so it is not written. Another version of torch may do better."
@@ -136,8 +134,14 @@ def write(path: Path, student: Network, size: int, about: dict) -> float:
     return difference
 
 
+def _projection(student: Network) -> nn.Linear:
+    if student.projection is None:
+        raise ValueError("a network without a projection is no student")
+    return student.projection
+
+
 def _portable(student: Network) -> nn.Module:
-    """The student as layers alone: autocasting has no place in a program of its own."""
+    """The student's layers alone, in one module: a program of its own cannot hold autocasting."""
     from torch import nn
 
     class Portable(nn.Module):
@@ -146,6 +150,6 @@ def _portable(student: Network) -> nn.Module:
             self.student = student
 
         def forward(self, images: Tensor) -> Tensor:
-            return projection(self.student)(self.student.features(images))
+            return _projection(self.student)(self.student.features(images))
 
     return Portable().eval()
