@@ -66,8 +66,9 @@ def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(table.model, table.loss, strict=True))
 
 
-def _is(n: int) -> str:
-    return f"{n or 'none'} {'is' if n <= 1 else 'are'}"
+def _are(n: int, of: str = "") -> str:
+    """`none is`, `1 is`, `2 are`; with `of`, `2 of 5 are`."""
+    return f"{n or 'none'}{of} {'is' if n <= 1 else 'are'}"
 
 
 def distillation(quality: Sequence[dict], dataset: str) -> Headline | None:
@@ -144,7 +145,7 @@ def losses(summary: pd.DataFrame, comparisons: pd.DataFrame, dataset: str) -> He
         significant = int((tests.p_adjusted < SIGNIFICANCE).sum())
         text += (
             f" Of {count(len(tests), 'comparison')} with the loss that is best on validation, "
-            f"{_is(significant)} significant after adjustment."
+            f"{_are(significant)} significant after adjustment."
         )
     return Headline("Losses", text)
 
@@ -252,10 +253,10 @@ def thesis(against: pd.DataFrame) -> Headline | None:
     largest = difference.loc[difference.abs().idxmax()]
     text = (
         f"Of {count(len(table), 'macro AUC-ROC', 'macro AUC-ROCs')} that the thesis logged too, "
-        f"{_is(int((difference > 0).sum()))} higher here; the median difference is "
+        f"{_are(int((difference > 0).sum()))} higher here; the median difference is "
         f"{number(difference.median(), 3, sign=True)}, the largest {number(largest, 3, sign=True)}."
     )
     if len(z):
-        outside = _is(int((z > 2).sum())).capitalize().replace(" ", f" of {len(z)} ", 1)
-        text += f" {outside} further apart than two standard deviations over seeds."
+        outside = _are(int((z > 2).sum()), f" of {len(z)}")
+        text += f" {outside.capitalize()} further apart than two standard deviations over seeds."
     return Headline("Against the thesis", text)
