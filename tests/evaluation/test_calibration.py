@@ -113,11 +113,7 @@ def test_bins_hold_equal_weights_and_cut_no_tie():
     tied = np.repeat([0.1, 0.2, 0.9], [500, 300, 200])
     assert [
         set(equal_weight_bins(tied, np.ones(1000))[tied == value]) for value in (0.1, 0.2, 0.9)
-    ] == [
-        {0},
-        {5},
-        {8},
-    ]
+    ] == [{0}, {5}, {8}]
 
 
 def test_degenerate_findings():

@@ -8,12 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from cxrfmkd.evaluation.metrics import (
-    FINDINGS_AND_AVERAGES,
-    curve,
-    metrics_of,
-    with_averages,
-)
+from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, curve, metrics_of, with_averages
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS

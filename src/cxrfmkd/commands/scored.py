@@ -15,7 +15,7 @@ from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, checked, with_averages
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def add_arguments(parser: argparse.ArgumentParser, scores: str, action: str = "store") -> None:
@@ -80,9 +80,7 @@ class ScoredImages:
 
     def per_row(self, values: np.ndarray) -> np.ndarray:
         """A number per finding as a number per row, (rows, 1); blank for averages."""
-        if self.complete:
-            values = np.insert(values.astype(float), len(FINDINGS), [np.nan] * len(GROUPS))
-        return values[:, None]
+        return pd.Series(values, self.findings, float).reindex(self.rows).to_numpy()[:, None]
 
     def counts(self) -> dict[str, np.ndarray]:
         """Columns n and positives: rows with a target and a weight, and those with the finding."""

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets import halves, records
-from cxrfmkd.datasets.resampled import weights_in_order
+from cxrfmkd.datasets import records
 from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, measurement, subgroups
-from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.comparisons import FamilySummary
 from cxrfmkd.evaluation.families import Family, references
 from cxrfmkd.evaluation.operating_points import threshold_table
+from cxrfmkd.evaluation.populations import Population, populations
 from cxrfmkd.evaluation.predictions import read_logits
 from cxrfmkd.evaluation.runs import LabelledImages, Run, Validation, validate
 from cxrfmkd.statistics.multiple import adjust_by_family
@@ -34,18 +32,6 @@ log = logging.getLogger(__name__)
 
 NamedTables = Iterator[tuple[str, pd.DataFrame]]  # rows of tables, names as in TABLE_COLUMNS
 Comparison = tuple[str, Family, Family]  # kind, family, reference
-
-
-@dataclass(frozen=True)
-class Population:
-    """One weighting of the test images. half: of the patients, 0 or 1, to which each belongs."""
-
-    name: str
-    image_ids: pd.Series
-    half: np.ndarray
-    cells: subgroups.Cells
-    sample: Sample
-    settings: Evaluation
 
 
 def evaluate(
@@ -80,7 +66,7 @@ def evaluate(
     macro = {family: validation.macro for family, validation in validated.items()}
     pairs = references(families, dataset, macro, settings.comparisons)
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLE_COLUMNS}
-    for population in _populations(test, labelled(test).targets, weights, settings):
+    for population in populations(test, labelled(test).targets, weights, settings):
         log.info("%s, %s test set: %d families", dataset, population.name, len(families))
         rows = _joined(_measure(population, families, validated, pairs))
         for name, table in rows.items():
@@ -101,21 +87,6 @@ def _joined(named: Iterable[tuple[str, pd.DataFrame]]) -> dict[str, pd.DataFrame
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
 
 
-def _populations(
-    test: pd.DataFrame, targets: np.ndarray, weights: pd.DataFrame, settings: Evaluation
-) -> Iterator[Population]:
-    """The natural test set, and the resampled one if it differs."""
-    patients, half = test.patient_id.to_numpy(), halves.half(test.patient_id)
-    groups = subgroups.patient_groups(test, settings.attributes)
-    resampled = weights_in_order(weights, test.image_id)
-    for name, weight in (("natural", np.ones(len(test))), ("resampled", resampled)):
-        if name == "natural" or (weight != 1).any():
-            cells = subgroups.count_cells(targets, patients, weight, groups, settings.minimum_cell)
-            bootstrap = settings.replicates, settings.unit, settings.seed
-            sample = Sample(targets, patients, weight, groups.codes, *bootstrap, cells.detail())
-            yield Population(name, test.image_id, half, cells, sample, settings)
-
-
 def _measure(
     population: Population,
     families: dict[Family, list[Run]],
@@ -129,14 +100,7 @@ def _measure(
         log.info("measuring %s", family.name)
         runs = families[family]
         logits = (read_logits(run.predictions, "test", population.image_ids) for run in runs)
-        result = measurement.measure_family(
-            family.name,
-            logits,
-            validated[family].cuts,
-            population.sample,
-            population.half,
-            population.settings,
-        )
+        result = measurement.measure_family(family.name, logits, validated[family].cuts, population)
         measures = subgroups.group_measures(result.measures, population.cells)
         ranges = gaps.ranges(measures, population.cells.groups)
         seeds = [run.seed for run in runs]

@@ -47,11 +47,7 @@ def difference_columns(
 
 
 def comparison_table(
-    a: FamilySummary,
-    b: FamilySummary,
-    targets: np.ndarray,
-    patients: np.ndarray,
-    confidence: float,
+    a: FamilySummary, b: FamilySummary, targets: np.ndarray, patients: np.ndarray, confidence: float
 ) -> pd.DataFrame:
     """A minus b for every metric of COMPARED_FINDINGS, with interval and p-value.
 

@@ -11,20 +11,16 @@ import pandas as pd
 
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.evaluation import calibration, curves, operating_points
-from cxrfmkd.evaluation.bootstrap import Sample, seed_shares
+from cxrfmkd.evaluation.bootstrap import seed_shares
 from cxrfmkd.evaluation.comparisons import FamilySummary
 from cxrfmkd.evaluation.gaps import Ranges
-from cxrfmkd.evaluation.metrics import (
-    FINDINGS_AND_AVERAGES,
-    metrics_of,
-    with_averages,
-)
+from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, metrics_of, with_averages
+from cxrfmkd.evaluation.populations import Population
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.intervals import deviation, estimate_columns, percentile_interval
 from cxrfmkd.statistics.ranking import Measures
-from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 from cxrfmkd.vocabulary.metrics import METRICS
 
@@ -63,25 +59,20 @@ class FamilyResult:
 
 
 def measure_family(
-    name: str,
-    models: Iterable[np.ndarray],
-    cuts: np.ndarray,
-    sample: Sample,
-    half: np.ndarray,
-    settings: Evaluation,
+    name: str, models: Iterable[np.ndarray], cuts: np.ndarray, population: Population
 ) -> FamilyResult:
     """Measure a family.
 
     models: logits of each seed's model, shape (n, 14), in order. cuts: shape (seeds, 14, 2),
-    thresholds from validation images and from those of the source, NaN where there is none. half:
-    of the patients, to which each image belongs, 0 or 1, shape (n,).
+    thresholds from validation images and from those of the source, NaN where there is none.
     """
+    sample, settings = population.sample, population.settings
     totals: list[np.ndarray] = []
     seeds, influences = [], []
     shares = seed_shares(len(cuts), settings.replicates, settings.seed, name)
     for logits, cut, share in zip(models, cuts, shares, strict=True):
         measures = sample.measure(logits, cut, settings.target_fpr)
-        seeds.append(_seed_result(measures, logits, cut, sample, half, settings))
+        seeds.append(_seed_result(measures, logits, cut, population))
         if (sample.weights == 1).all():
             influences.append(delong.influence(sample.targets, logits, sample.patients))
         worth = operating_points.worth_of_rules(measures)
@@ -102,15 +93,12 @@ def measure_family(
 
 
 def _seed_result(
-    measures: Measures,
-    logits: np.ndarray,
-    cuts: np.ndarray,
-    sample: Sample,
-    half: np.ndarray,
-    settings: Evaluation,
+    measures: Measures, logits: np.ndarray, cuts: np.ndarray, population: Population
 ) -> SeedResult:
     """What is shown of one seed's model."""
-    targets, weights, fpr = sample.targets, sample.weights, settings.target_fpr
+    targets, weights = population.sample.targets, population.sample.weights
+    settings, half = population.settings, population.half
+    fpr = settings.target_fpr
     low, high = percentile_interval(everyones_metrics(measures)[1:], settings.confidence)
     halves = [metrics_of(targets[i], logits[i], weights[i], fpr) for i in (half == 0, half == 1)]
     return SeedResult(

@@ -11,14 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.statistics.ranking import (
-    POSITIVE,
-    TIED,
-    areas,
-    nearest_vertex,
-    rank,
-    running_sums,
-)
+from cxrfmkd.statistics.ranking import POSITIVE, TIED, areas, nearest_vertex, rank, running_sums
 from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
 from cxrfmkd.vocabulary.metrics import METRICS
 
@@ -48,10 +41,7 @@ def checked(
 
 
 def metrics_of(
-    targets: ArrayLike,
-    scores: ArrayLike,
-    weights: ArrayLike | None = None,
-    target_fpr: float = 0.2,
+    targets: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None, target_fpr: float = 0.2
 ) -> np.ndarray:
     """The four METRICS of every finding.
 

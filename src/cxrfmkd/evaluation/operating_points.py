@@ -29,10 +29,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def thresholds_at_fpr(
-    targets: ArrayLike,
-    scores: ArrayLike,
-    weights: ArrayLike | None = None,
-    target_fpr: float = 0.2,
+    targets: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None, target_fpr: float = 0.2
 ) -> np.ndarray:
     """The score of every finding at the ROC vertex nearest to `target_fpr`, shape (f,).
 

@@ -10,11 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.families import Family
-from cxrfmkd.evaluation.metrics import (
-    FINDINGS_AND_AVERAGES,
-    metrics_of,
-    with_averages,
-)
+from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, metrics_of, with_averages
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.evaluation.predictions import read_logits
 from cxrfmkd.runtime.errors import InputError, some
@@ -55,10 +51,7 @@ class Validation(NamedTuple):
 
 
 def runs_of(
-    dataset: str,
-    described: list[dict],
-    predictions: list[Path],
-    source_predictions: list[Path],
+    dataset: str, described: list[dict], predictions: list[Path], source_predictions: list[Path]
 ) -> tuple[list[Run], list[str]]:
     """The runs of a spec with their files, and the sources whose validation records they need.
 

@@ -1,0 +1,42 @@
+"""The test images as they are, and weighted as in the resampled test set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.datasets import halves
+from cxrfmkd.datasets.resampled import weights_in_order
+from cxrfmkd.evaluation import subgroups
+from cxrfmkd.evaluation.bootstrap import Sample
+from cxrfmkd.study.settings import Evaluation
+
+
+@dataclass(frozen=True)
+class Population:
+    """One weighting of the test images. half: of the patients, 0 or 1, to which each belongs."""
+
+    name: str
+    image_ids: pd.Series
+    half: np.ndarray
+    cells: subgroups.Cells
+    sample: Sample
+    settings: Evaluation
+
+
+def populations(
+    test: pd.DataFrame, targets: np.ndarray, weights: pd.DataFrame, settings: Evaluation
+) -> Iterator[Population]:
+    """The natural test set, and the resampled one if it differs."""
+    patients, half = test.patient_id.to_numpy(), halves.half(test.patient_id)
+    groups = subgroups.patient_groups(test, settings.attributes)
+    resampled = weights_in_order(weights, test.image_id)
+    for name, weight in (("natural", np.ones(len(test))), ("resampled", resampled)):
+        if name == "natural" or (weight != 1).any():
+            cells = subgroups.count_cells(targets, patients, weight, groups, settings.minimum_cell)
+            bootstrap = settings.replicates, settings.unit, settings.seed
+            sample = Sample(targets, patients, weight, groups.codes, *bootstrap, cells.detail())
+            yield Population(name, test.image_id, half, cells, sample, settings)
