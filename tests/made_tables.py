@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import MODELS
 
@@ -62,7 +62,7 @@ def metrics(
                     shift = 0.02 if population == "natural" else 0.0
                     base = {f: _row(rng, skill + shift, metric, f) for f in FINDINGS}
                     values = base | {
-                        g: float(np.mean([base[f] for f in of])) for g, of in GROUPS.items()
+                        g: float(np.mean([base[f] for f in of])) for g, of in AVERAGES.items()
                     }
                     for finding, value in values.items():
                         rows.append(

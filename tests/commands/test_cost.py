@@ -14,7 +14,7 @@ from snakemake.utils import update_config
 
 from cxrfmkd.cli import main
 from cxrfmkd.commands import cost
-from cxrfmkd.study.forecast import PUBLISHED, Images, works
+from cxrfmkd.study.forecast import PUBLISHED, ImageCounts, works
 from cxrfmkd.study.grid import Study
 
 FILES = {name: ROOT / f"config/{name}.yaml" for name in ("config", "thesis", "demo", "nih")}
@@ -49,7 +49,7 @@ def write_run(path: Path, rate: float, trainable: int = 9) -> None:
 
 def write_summary(path: Path, *counts: int) -> None:
     path.parent.mkdir(parents=True)
-    splits = zip(Images._fields, counts, strict=True)
+    splits = zip(ImageCounts._fields, counts, strict=True)
     path.write_text(json.dumps({"counts": {name: {"images": n} for name, n in splits}}))
 
 
@@ -95,7 +95,7 @@ def test_own_epochs_of_a_loss_and_one_image_a_backbone_count():
     }
     config["transfer"] |= {"losses": ["mse"], "pairs": [["chexpert", "mimic"]]}
     study = Study(config)
-    found = works(study, {"chexpert": Images(100, 10, 20), "mimic": Images(50, 5, 10)})
+    found = works(study, {"chexpert": ImageCounts(100, 10, 20), "mimic": ImageCounts(50, 5, 10)})
     students = next(w for w in found if w.rule == "distill" and w.dataset == "chexpert")
     assert students.trained == (10 + 3) * 2 * 100
     kept = next(w for w in found if w.rule == "extract_features" and w.dataset == "chexpert")

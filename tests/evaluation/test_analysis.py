@@ -26,7 +26,7 @@ from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table, write_table
 from cxrfmkd.study.settings import Evaluation
-from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 from cxrfmkd.vocabulary.models import join_model, run_folder
 
 SKILLS = {
@@ -94,7 +94,7 @@ def test_tables_have_their_columns_and_every_row(tables):
     assert len(tables["summary"]) == 4 * 2 * 17 * 4
     keys = TABLE_COLUMNS["metrics"][:9]
     assert not tables["metrics"].duplicated(keys).any()
-    assert set(tables["metrics"].finding) == {*FINDINGS, *GROUPS}
+    assert set(tables["metrics"].finding) == {*FINDINGS, *AVERAGES}
 
 
 def test_metrics_are_those_of_scikit_learn_on_duplicated_rows(study, tables):
@@ -159,7 +159,7 @@ def test_halves_are_measured_on_their_own_patients_and_stand_in_no_other_table(s
             result = result[result.population == f"{population} {name}"]
             assert result["mean"].item() == pytest.approx(np.mean(expected))
             assert result.n_seeds.item() == 2
-    assert set(tables["halves"].finding) == set(GROUPS)
+    assert set(tables["halves"].finding) == set(AVERAGES)
     others = pd.concat([table.population for name, table in tables.items() if name != "halves"])
     assert set(others) == {"natural", "resampled"}
 
@@ -209,7 +209,7 @@ def test_resampled_test_set_of_equal_weights_is_none(study):
 
 def test_better_model_is_told_apart_and_p_values_are_adjusted_by_family(tables):
     table = tables["comparisons"]
-    assert set(table.finding) == {"Macro", *GROUPS["Average Classes 1 to 7"]}
+    assert set(table.finding) == {"Macro", *AVERAGES["Average Classes 1 to 7"]}
     best = "own/cxr-fmkd-direct-lp.cosine@here"
     row = table[
         (table.model_a == best)

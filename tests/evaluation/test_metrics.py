@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, curve, metrics_of, with_averages
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 
 # float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
 ROUNDING = 1e-12
@@ -123,9 +123,9 @@ def test_groups_are_means_over_the_findings_that_have_a_value():
     values = np.random.default_rng(2).random((14, 4))
     values[FINDINGS.index("Edema")] = np.nan
     result = with_averages(values)
-    assert FINDINGS_AND_AVERAGES[14:] == tuple(GROUPS)
+    assert FINDINGS_AND_AVERAGES[14:] == tuple(AVERAGES)
     assert result.shape == (17, 4)
-    for row, members in zip(result[14:], GROUPS.values(), strict=True):
+    for row, members in zip(result[14:], AVERAGES.values(), strict=True):
         selected = [FINDINGS.index(name) for name in members if name != "Edema"]
         np.testing.assert_allclose(row, values[selected].mean(axis=0))
     assert np.isnan(with_averages(np.full((14, 4), np.nan))).all()

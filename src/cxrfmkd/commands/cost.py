@@ -27,7 +27,7 @@ import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, write_table
-from cxrfmkd.study.forecast import Images, Work, published, works
+from cxrfmkd.study.forecast import ImageCounts, Work, published, works
 from cxrfmkd.study.grid import Study
 from cxrfmkd.tables.gathering import about
 from cxrfmkd.vocabulary.models import MODELS, STUDENT, WIDTHS
@@ -134,17 +134,19 @@ def read_configuration(paths: list[Path]) -> dict:
     return config
 
 
-def _images(text: str) -> tuple[str, Images]:
+def _images(text: str) -> tuple[str, ImageCounts]:
     name, _, counts = text.partition("=")
     numbers = counts.split(",")
     if len(numbers) != 3 or not all(number.strip().isdigit() for number in numbers):
         raise InputError(
             f"--images {text}: write DATASET=TRAIN,VAL,TEST, such as mine=8000,1000,3000."
         )
-    return name, Images(*map(int, numbers))
+    return name, ImageCounts(*map(int, numbers))
 
 
-def count_images(study: Study, results: Path, stated: dict[str, Images]) -> dict[str, Images]:
+def count_images(
+    study: Study, results: Path, stated: dict[str, ImageCounts]
+) -> dict[str, ImageCounts]:
     """Count the images of every dataset: as stated, else as sampled, else as published.
 
     Raises InputError for a dataset that the study has not, or whose images nobody has counted.
@@ -154,14 +156,14 @@ def count_images(study: Study, results: Path, stated: dict[str, Images]) -> dict
             f"--images: the study has no dataset {', '.join(sorted(wrong))}; it has "
             f"{', '.join(study.datasets)}."
         )
-    images: dict[str, Images] = {}
+    images: dict[str, ImageCounts] = {}
     for name in study.datasets:
         summary = results / name / "records" / "summary.json"
         if name in stated:
             images[name] = stated[name]
         elif summary.is_file():
             counts = read_json(summary)["counts"]
-            images[name] = Images(*(counts[split]["images"] for split in Images._fields))
+            images[name] = ImageCounts(*(counts[split]["images"] for split in ImageCounts._fields))
         elif number := published(study, name):
             images[name] = number
     if unknown := [name for name in study.datasets if name not in images]:

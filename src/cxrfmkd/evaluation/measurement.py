@@ -21,7 +21,7 @@ from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.intervals import deviation, estimate_columns, percentile_interval
 from cxrfmkd.statistics.ranking import Measures
-from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
 
@@ -145,7 +145,7 @@ def summary_table(result: FamilyResult, cells: Cells, confidence: float) -> pd.D
 def halves_table(result: FamilyResult) -> pd.DataFrame:
     """Mean over seeds of the averages over findings, in each of HALVES (column `half`)."""
     means = with_averages(result.seeds.halves.mean(axis=0))[:, len(FINDINGS) :]
-    return long({"half": HALVES, "finding": list(GROUPS), "metric": METRICS}, mean=means)
+    return long({"half": HALVES, "finding": list(AVERAGES), "metric": METRICS}, mean=means)
 
 
 def _with_counts(
@@ -153,9 +153,9 @@ def _with_counts(
 ) -> pd.DataFrame:
     """Columns of shape (..., 17, 4) with what they rest on; small counts are blank."""
     undefined = np.isnan(result.measures.metrics[0, 0, :, 0])
-    blank = np.full(len(GROUPS), np.nan)
+    blank = np.full(len(AVERAGES), np.nan)
     n_undefined = [
-        sum(undefined[FINDINGS.index(name)] for name in members) for members in GROUPS.values()
+        sum(undefined[FINDINGS.index(name)] for name in members) for members in AVERAGES.values()
     ]
     counts = everyones_counts(result, cells)
     numbers = {

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.ranking import POSITIVE, TIED, areas, nearest_vertex, rank, running_sums
-from cxrfmkd.vocabulary.findings import FINDINGS, GROUPS
+from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
 # Rows of `with_averages`: the findings, then their averages.
-FINDINGS_AND_AVERAGES = (*FINDINGS, *GROUPS)
+FINDINGS_AND_AVERAGES = (*FINDINGS, *AVERAGES)
 
 
 def checked(
@@ -97,7 +97,7 @@ def with_averages(values: np.ndarray) -> np.ndarray:
     none is.
     """
     means = []
-    for members in GROUPS.values():
+    for members in AVERAGES.values():
         member_values = values[..., [FINDINGS.index(name) for name in members], :]
         defined = (~np.isnan(member_values)).sum(axis=-2)
         total = np.nansum(member_values, axis=-2)

@@ -19,7 +19,7 @@ from cxrfmkd.vocabulary.models import MODELS, STUDENT, split_model
 SEEN = 1 / 3
 
 
-class Images(NamedTuple):
+class ImageCounts(NamedTuple):
     """Images of a dataset by split."""
 
     train: int
@@ -30,8 +30,8 @@ class Images(NamedTuple):
 # What the published tables yield, by adapter. Source: thesis method, section 3.2; sampling
 # reference, section 1.
 PUBLISHED = {
-    "chexpert": Images(76_205, 12_673, 38_240),
-    "mimic-cxr": Images(110_280, 17_665, 55_262),
+    "chexpert": ImageCounts(76_205, 12_673, 38_240),
+    "mimic-cxr": ImageCounts(110_280, 17_665, 55_262),
 }
 
 
@@ -65,7 +65,7 @@ class Work:
         return (self.trained + share * self.seen) / rates[self.network] / 3600
 
 
-def published(study: Study, name: str) -> Images | None:
+def published(study: Study, name: str) -> ImageCounts | None:
     """Images of a dataset that is all of its adapter's published tables; None for any other."""
     dataset = study.settings.datasets[name]
     if dataset.limit is not None or dataset.keep or name in study.settings.synthetic:
@@ -73,7 +73,7 @@ def published(study: Study, name: str) -> Images | None:
     return PUBLISHED.get(dataset.adapter)
 
 
-def works(study: Study, images: Mapping[str, Images]) -> list[Work]:
+def works(study: Study, images: Mapping[str, ImageCounts]) -> list[Work]:
     """All work through networks and on features, in the order in which it is done.
 
     images: of every dataset.
@@ -87,13 +87,13 @@ def works(study: Study, images: Mapping[str, Images]) -> list[Work]:
     ]
 
 
-def _embeddings(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
+def _embeddings(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
     for name in study.datasets:
         if study.settings.datasets[name].teacher.source == "savedmodel":
             yield Work("embed", name, "teacher", jobs=1, runs=0, seen=sum(images[name]))
 
 
-def _students(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
+def _students(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
     section = study.settings.distillation
     runs = len(section.losses) * len(section.seeds)
     epochs = sum(study.distillation(loss)["epochs"] for loss in section.losses) * len(section.seeds)
@@ -102,7 +102,7 @@ def _students(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
         yield Work("distill", name, STUDENT, runs, runs, trained, seen)
 
 
-def _features(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
+def _features(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
     """Frozen networks that a dataset passes through: for students' assessment, probes, transfer."""
     backbones: set[tuple[str, str | None]] = set()
     for name in study.settings.distillation.datasets:
@@ -128,7 +128,7 @@ def _network(backbone: str) -> str:
     return MODELS[model].backbone if model in MODELS else STUDENT
 
 
-def _classifiers(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
+def _classifiers(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
     finetuned = [name for name in study.models if MODELS[split_model(name)[0]].finetuned]
     drifting = [name for name in study.models if study.drifts(name)]
     probed = [name for name in study.models if not study.owns_backbone(name)]
@@ -138,7 +138,7 @@ def _classifiers(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
         yield from _through_networks(study, images[name], "finetune", name, finetuned)
 
 
-def _transfers(study: Study, images: Mapping[str, Images]) -> Iterator[Work]:
+def _transfers(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
     by_strategy: dict[str, list[str]] = {"direct": [], "linear-probe": [], "full-finetune": []}
     for model in study.transferred:
         for strategy in study.strategies(model):
@@ -171,7 +171,7 @@ def _on_features(study: Study, rule: str, dataset: str, models: Sequence[str]) -
 
 def _through_networks(
     study: Study,
-    images: Images,
+    images: ImageCounts,
     rule: str,
     dataset: str,
     models: Sequence[str],

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from cxrfmkd.vocabulary.findings import BY_RELEVANCE, GROUPS, MACRO
+from cxrfmkd.vocabulary.findings import AVERAGES, BY_RELEVANCE, MACRO
 from cxrfmkd.vocabulary.losses import LOSS_TITLES
 from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import MODELS, STRATEGIES, split_model
@@ -21,7 +21,7 @@ ORDERS = {
     "loss": ["", *LOSS_TITLES],
     "population": ["resampled", "natural"],
     "metric": list(METRICS),
-    "finding": [*BY_RELEVANCE, *GROUPS],
+    "finding": [*BY_RELEVANCE, *AVERAGES],
 }
 FAMILY_NAME = re.compile(r"(?P<strategy>[^/]+)/(?P<model>[^@]+)@(?P<source>.+)")
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from cxrfmkd.tables.selecting import in_order, single_attributes, where
-from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FOCUSED, GROUPS, MACRO
+from cxrfmkd.vocabulary.findings import AVERAGES, BY_RELEVANCE, FOCUSED, MACRO
 from cxrfmkd.vocabulary.models import RUN_FAMILY, STRATEGIES
 
 ROW = [*RUN_FAMILY, "population", "metric", "finding"]
@@ -65,7 +65,7 @@ def transfer(summary: pd.DataFrame) -> pd.DataFrame:
 
     `own` is the same model trained on the target itself.
     """
-    table = where(summary, finding=[*GROUPS]).rename(columns={"dataset": "target"})
+    table = where(summary, finding=[*AVERAGES]).rename(columns={"dataset": "target"})
     keys = ["source", "target", "model", "loss", "population", "metric", "finding"]
     result = where(table, strategy=STRATEGIES)[keys].drop_duplicates()
     for strategy in (*STRATEGIES, "own"):

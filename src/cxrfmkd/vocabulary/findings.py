@@ -39,7 +39,7 @@ SEVEN = BY_RELEVANCE[:7]
 
 # Names of the averages over findings, as they stand in the column `finding` of every table.
 MACRO, AVERAGE_OF_SEVEN, OTHERS = "Macro", "Average Classes 1 to 7", "Others"
-GROUPS = {MACRO: FINDINGS, AVERAGE_OF_SEVEN: SEVEN, OTHERS: BY_RELEVANCE[7:]}
+AVERAGES = {MACRO: FINDINGS, AVERAGE_OF_SEVEN: SEVEN, OTHERS: BY_RELEVANCE[7:]}
 
 # Rows of the thesis's focused table.
 FOCUSED = (*SEVEN, AVERAGE_OF_SEVEN, OTHERS)
