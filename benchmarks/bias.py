@@ -69,7 +69,7 @@ def simulation() -> dict:
     grouping = group_images(records)
 
     def ours(seeds: list[int]) -> np.ndarray:
-        """Adjusted p-values, (samples, modes, comparisons)."""
+        """P-values, (samples, modes, comparisons); adjusted and scored too."""
         draws = sampling.draw_samples(pool, seeds)
         tests = ks.ks_tests(
             ks.sort_scores(scores), grouping.codes, pair_codes(THESIS_FAMILY), draws

@@ -25,6 +25,7 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 SMALL = Bias(
     attributes=["sex", "race", "age"], simulations=20, permutations=40, replicates=40, tsne_points=0
 )
+QUICK = {"simulations": 2, "permutations": 2, "replicates": 2}
 
 
 def _analyse(records, arrays, settings=SMALL, seeds=(41,), weights=None, **others):
@@ -191,6 +192,47 @@ def test_small_groups_are_listed_blank_and_take_no_part():
     family = found["ks"].query("sample == 'main' and attribute in ['race', 'sex']")
     wanted = stats.false_discovery_control(family.p, method="by")
     np.testing.assert_allclose(family.p_adjusted, wanted, rtol=1e-12)
+
+
+def _with_few(records: pd.DataFrame, attribute: str, group: str, other: str, patients: int):
+    """`records` in which only so many patients have the group; the others' are `other`."""
+    of_group = records.patient_id[records[attribute] == group].unique()
+    moved = records.patient_id.isin(of_group[patients:]) & (records[attribute] == group)
+    return records.assign(**{attribute: records[attribute].where(~moved, other)})
+
+
+def test_small_groups_are_counted_in_patients_not_images():
+    records = _with_few(make_records(300, images=(3, 4)), "sex", "Female", "Male", 9)
+    assert (records.sex == "Female").sum() == 27
+    settings = SMALL.model_copy(update=QUICK)
+    found = _analyse(records, [make_embeddings(records)], settings)
+    assert found["ks"].query("sample == 'all' and attribute == 'sex'").p.isna().all()
+    assert found["effects"].query("attribute == 'sex'").estimate.isna().all()
+    assert found["encoding"].query("attribute == 'sex'").auc.isna().all()
+    tested = _analyse(records, [make_embeddings(records)], settings, minimum_cell=9)
+    assert tested["ks"].query("sample == 'all' and attribute == 'sex'").p.notna().all()
+
+
+def test_sizes_from_which_a_small_group_would_follow_are_blank_but_tested():
+    records = _with_few(make_records(300), "age_bin", 7, 0, 0)
+    records = _with_few(records, "age_bin", 6, 0, 5)
+    settings = SMALL.model_copy(update=QUICK)
+    found = _analyse(records, [make_embeddings(records)], settings)
+    ages = (
+        found["ks"]
+        .query("sample == 'all' and attribute == 'age' and mode == 1")
+        .set_index("a b".split())
+    )
+    assert ages.p.notna().sum() == 1
+    assert np.isfinite(ages.p["up to 50", "51-70"])
+    assert ages.n_a.isna().all()
+    races = found["ks"].query("sample == 'all' and attribute == 'race'")
+    assert races.n_a.notna().all()
+    encoding = found["encoding"].query("attribute == 'age'").set_index(["group", "given"])
+    assert encoding.auc.notna()["51-70", ""]
+    assert encoding.n_group.isna()["51-70", ""]
+    assert encoding.auc.isna()["over 70", ""]
+    assert encoding.n_group.notna()["up to 50", ""]
 
 
 def test_a_handful_of_images_has_tables_without_numbers(tmp_path):

@@ -3,12 +3,13 @@
 torch draws an exponential variate for every row, -log1p(-u) of a uniform u of 53 bits from the
 Mersenne twister, and takes the rows with the largest weight / variate. A simulation needs some
 40,000 uniforms a sample, but only the smallest thousands matter: the logarithm of the others is
-never taken. That is eight times as fast as calling torch (benchmarks/bias.py).
+never taken. That is some four times as fast as calling torch.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from cxrfmkd.runtime.threads import parallel_for
 
@@ -34,7 +35,7 @@ def multinomial(weights: list[np.ndarray], size: int, seeds: list[int]) -> np.nd
         for i in range(start, stop):
             generator.seed(seeds[i] & 0xFFFFFFFF)
             words = generator.randint(0, 2**32, (len(bounds), 2), np.uint32)
-            candidates = np.flatnonzero(words[:, 0] & np.uint32(2**HIGH_BITS - 1) < bounds)
+            candidates = _rows_below(words, bounds)
             groups = np.split(candidates, np.searchsorted(candidates, ends[:-1]))
             for group, (w, end) in enumerate(zip(weights, ends, strict=True)):
                 own, rows = words[end - len(w) : end], groups[group] - (end - len(w))
@@ -43,6 +44,16 @@ def multinomial(weights: list[np.ndarray], size: int, seeds: list[int]) -> np.nd
 
     parallel_for(work, len(seeds), 16)
     return result
+
+
+@njit(cache=True, nogil=True)
+def _rows_below(words, bounds):
+    """Rows whose uniform's high bits are below its bound; without a branch, which mispredicts."""
+    rows, count = np.empty(len(bounds) + 1, np.int64), 0
+    for row in range(len(bounds)):
+        rows[count] = row
+        count += words[row, 0] & np.uint32(2**HIGH_BITS - 1) < bounds[row]
+    return rows[:count]
 
 
 def _smallest(words: np.ndarray, weights: np.ndarray, size: int, limit: float) -> np.ndarray:
