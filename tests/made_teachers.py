@@ -52,13 +52,13 @@ class BlockMeans(EmbeddingSource):
     def __init__(self, images_root: Path, seconds: float = 0.0, mark: Path | None = None) -> None:
         self.images_root, self.seconds, self.mark = images_root, seconds, mark
         self.provenance = {"variant": "demo"}
-        self.seen: list[str] = []
+        self.embedded_ids: list[str] = []
 
     def rows(self, images: pd.DataFrame) -> Iterator[EmbeddingRow]:
         for image_id, path in zip(images.image_id, images.path, strict=True):
-            self.seen.append(image_id)
+            self.embedded_ids.append(image_id)
             if self.mark:
-                self.mark.write_text(str(len(self.seen)))
+                self.mark.write_text(str(len(self.embedded_ids)))
             time.sleep(self.seconds)
             try:
                 grey = read_image(self.images_root / path).astype(np.float32)

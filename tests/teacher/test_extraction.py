@@ -41,7 +41,7 @@ def teach(tmp_path, monkeypatch):
         array = embedding.embed(
             records, tmp_path / "images", SETTINGS, teacher, tmp_path / out, tmp_path / "shards"
         )
-        return array, source.seen
+        return array, source.embedded_ids
 
     return run
 
@@ -51,8 +51,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_image_has_its_own_row_with_its_size(images, teach):
-    array, seen = teach(images)
-    assert seen == list(images.image_id) == list(array.index.image_id)
+    array, embedded_ids = teach(images)
+    assert embedded_ids == list(images.image_id) == list(array.index.image_id)
     assert array.index[["height", "width", "bits"]].drop_duplicates().values.tolist() == [
         [48, 40, 8]
     ]
@@ -61,16 +61,17 @@ def test_every_image_has_its_own_row_with_its_size(images, teach):
 
 
 def test_killed_extraction_resumes_to_the_same_bytes(tmp_path):
-    for name in ("whole", "killed"):
+    for name in ("complete", "killed"):
         write_images(tmp_path / name / "images", 11).to_csv(tmp_path / name / "records.csv")
         for path in (tmp_path / name / "images").rglob("*.png"):
             os.utime(path, (1e9, 1e9))  # so that both runs are of the same making
-    embed_slowly(tmp_path / "whole", 0)
+    embed_slowly(tmp_path / "complete", 0)
 
     code = "import sys, pathlib, made_teachers as m; m.embed_slowly(pathlib.Path(sys.argv[1]), 0.2)"
     search_path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-    there = dict(cwd=TESTS, env=os.environ | {"PYTHONPATH": search_path})
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "killed")], **there)
+    command = [sys.executable, "-c", code, str(tmp_path / "killed")]
+    environment = os.environ | {"PYTHONPATH": search_path}
+    process = subprocess.Popen(command, cwd=TESTS, env=environment)
     mark = tmp_path / "killed/mark"
     limit = time.monotonic() + 60
     while not (mark.exists() and mark.read_text().isdigit() and int(mark.read_text()) >= 6):
@@ -85,13 +86,13 @@ def test_killed_extraction_resumes_to_the_same_bytes(tmp_path):
     embed_slowly(tmp_path / "killed", 0)
     assert mark.read_text() == "7"  # the four images of the finished shard are not asked for again
     for folder in ("shards", "out"):
-        assert content(tmp_path / "killed" / folder) == content(tmp_path / "whole" / folder)
+        assert content(tmp_path / "killed" / folder) == content(tmp_path / "complete" / folder)
 
 
 def test_finished_shards_are_not_made_again(images, teach):
     first, _ = teach(images)
-    second, seen = teach(images, out="again")
-    assert seen == []
+    second, embedded_ids = teach(images, out="again")
+    assert embedded_ids == []
     assert np.array_equal(first.data, second.data)
 
 
@@ -99,39 +100,39 @@ def test_finished_shards_are_not_made_again(images, teach):
 def test_damaged_shard_is_made_again(images, teach, tmp_path, damage):
     first, _ = teach(images)
     part = tmp_path / "shards/part-00001.parquet"
-    whole = part.read_bytes()
-    part.write_bytes({"truncated": whole[:-50], "empty": b"", "other bytes": b"PAR1" * 20}[damage])
-    second, seen = teach(images)
-    assert seen == list(images.image_id[4:8])
-    assert part.read_bytes() == whole
+    intact = part.read_bytes()
+    part.write_bytes({"truncated": intact[:-50], "empty": b"", "other bytes": b"PAR1" * 20}[damage])
+    second, embedded_ids = teach(images)
+    assert embedded_ids == list(images.image_id[4:8])
+    assert part.read_bytes() == intact
     assert np.array_equal(first.data, second.data)
 
 
 def test_shards_of_another_model_are_made_again(images, teach):
     teach(images)
-    _, seen = teach(images, model="another")
-    assert len(seen) == len(images)
+    _, embedded_ids = teach(images, model="another")
+    assert len(embedded_ids) == len(images)
 
 
 def test_shard_of_a_changed_image_is_made_again(images, teach, tmp_path):
     teach(images)
     Image.fromarray(drawing(99)).save(tmp_path / "images" / images.path[9])
-    array, seen = teach(images)
-    assert seen == list(images.image_id[8:])
+    array, embedded_ids = teach(images)
+    assert embedded_ids == list(images.image_id[8:])
     expected = drawing(99).reshape(4, 12, 4, 10).mean((1, 3)).ravel() / 17
     assert np.allclose(array.take([images.image_id[9]])[0], expected)
 
 
 def test_corrupt_image_in_a_shard_is_a_listed_row_and_shifts_no_other(images, teach, tmp_path):
-    whole, _ = teach(images)
+    intact, _ = teach(images)
     (tmp_path / "images" / images.path[5]).write_bytes(b"\x89PNG broken")
     (tmp_path / "images" / images.path[6]).unlink()
     array, _ = teach(images, failed=0.2, out="again")
     lost = list(images.image_id[[5, 6]])
     assert sorted(array.meta["excluded"]) == sorted(lost)
-    kept = [name for name in images.image_id if name not in lost]
-    assert list(array.index.image_id) == kept
-    assert np.array_equal(array.take(kept), whole.take(kept))
+    remaining = [name for name in images.image_id if name not in lost]
+    assert list(array.index.image_id) == remaining
+    assert np.array_equal(array.take(remaining), intact.take(remaining))
     part = pq.read_table(tmp_path / "shards/part-00001.parquet").to_pandas()
     assert list(part.status) == ["ok", "failed", "failed", "ok"]
     assert part.embedding[1] is None

@@ -146,7 +146,7 @@ def test_order_of_records_cannot_swap_rows(tmp_path):
     assert np.array_equal(embedded(folder, "dat", shuffled).take(IDS), VECTORS)
 
 
-def test_dat_of_either_precision_is_told_by_its_size(tmp_path):
+def test_dat_of_either_precision_is_read_by_its_size(tmp_path):
     for kind in ("<f4", "<f8"):
         folder = tmp_path / kind[1:]
         for name, vector in zip(IDS, VECTORS, strict=True):
@@ -195,8 +195,8 @@ def test_impossible_vectors_are_listed_up_to_the_allowed_share_and_fatal_above(t
     listed = pd.read_csv(tmp_path / "out/excluded.csv")
     assert list(listed.image_id) == [IDS[4]]
     assert reason in listed.reason[0]
-    kept = [name for name in IDS if name != IDS[4]]
-    assert np.array_equal(array.take(kept), np.delete(VECTORS, 4, 0))
+    remaining = [name for name in IDS if name != IDS[4]]
+    assert np.array_equal(array.take(remaining), np.delete(VECTORS, 4, 0))
 
 
 def test_missing_vectors_are_listed_up_to_the_allowed_share_and_fatal_above(tmp_path):
@@ -348,8 +348,10 @@ def test_tokens_are_pooled_as_the_config_says(tmp_path):
     expected = tokens.reshape(2, 32, 128).mean(1, dtype=np.float64).astype(np.float32)
     assert np.array_equal(mean.take(IDS[:2]), expected)
     settings["pooling"] = "flatten"
-    whole = embed(RECORDS[:2], folder, settings, Teacher(dimension=4096), tmp_path / "b", tmp_path)
-    assert np.array_equal(whole.take(IDS[:2]), tokens)
+    every_token = embed(
+        RECORDS[:2], folder, settings, Teacher(dimension=4096), tmp_path / "b", tmp_path
+    )
+    assert np.array_equal(every_token.take(IDS[:2]), tokens)
 
 
 def test_import_holds_no_copy_of_the_matrix_in_memory(tmp_path):

@@ -55,8 +55,8 @@ def test_low_range_16_bit_png_becomes_full_range(tmp_path):
     Image.fromarray(drawing(0).astype(np.uint16)).save(tmp_path / "low.png")
     read = read_image(tmp_path / "low.png")
     assert read.max() == 65535
-    seen_by_an_8_bit_graph = read >> 8
-    assert len(np.unique(seen_by_an_8_bit_graph)) == len(np.unique(drawing(0)))
+    high_bytes = read >> 8  # what an 8-bit graph decodes
+    assert len(np.unique(high_bytes)) == len(np.unique(drawing(0)))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1"])

@@ -28,7 +28,7 @@ from cxrfmkd.teacher.checks import Exclusions, unusable_reason
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
 
 log = logging.getLogger(__name__)
-FIRST_REPORT = 20  # images after which the rate is told, so that a fall-back to the CPU shows
+FIRST_REPORT = 20  # images after which the rate is logged, so that a fall-back to the CPU shows
 
 
 @dataclass(frozen=True)
