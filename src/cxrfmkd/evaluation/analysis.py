@@ -65,17 +65,17 @@ def evaluate(
     }
     macro = {family: validation.macro for family, validation in validated.items()}
     pairs = references(families, dataset, macro, settings.comparisons)
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLE_COLUMNS}
-    for population in populations(test, labelled(test).targets, weights, settings):
-        log.info("%s, %s test set: %d families", dataset, population.name, len(families))
-        rows = _joined(_measure(population, families, validated, pairs))
-        for name, table in rows.items():
-            tables[name].append(_adjusted(name, table, population).assign(dataset=dataset))
+
+    def rows() -> NamedTables:
+        for population in populations(test, labelled(test).targets, weights, settings):
+            tables = _joined(_measure(population, families, validated, pairs))
+            for name, table in tables.items():
+                yield name, _adjusted(name, table, population)
+
+    tables = _joined(rows())
     return {
-        name: (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()).reindex(
-            columns=TABLE_COLUMNS[name]
-        )
-        for name, parts in tables.items()
+        name: tables.get(name, pd.DataFrame()).assign(dataset=dataset).reindex(columns=columns)
+        for name, columns in TABLE_COLUMNS.items()
     }
 
 
@@ -95,9 +95,10 @@ def _measure(
 ) -> NamedTables:
     """Rows of all tables. Families that others are compared with come first, and are kept."""
     compared_with = {reference for _, _, reference in pairs}
-    kept: dict[Family, FamilySummary] = {}
-    for family in sorted(families, key=lambda family: family not in compared_with):
-        log.info("measuring %s", family.name)
+    summaries: dict[Family, FamilySummary] = {}
+    ordered = sorted(families, key=lambda family: family not in compared_with)
+    for i, family in enumerate(ordered, start=1):
+        log.info("%s test set: %s (%d of %d)", population.name, family.name, i, len(families))
         runs = families[family]
         logits = (read_logits(run.predictions, "test", population.image_ids) for run in runs)
         result = measurement.measure_family(family.name, logits, validated[family].cuts, population)
@@ -108,11 +109,11 @@ def _measure(
             yield name, table.assign(**family._asdict(), n_seeds=len(runs))
         summary = measurement.summarise(result, ranges)
         if family in compared_with:
-            kept[family] = summary
+            summaries[family] = summary
         else:
-            yield from _comparisons(family, summary, kept, pairs, population)
-    for family, summary in kept.items():
-        yield from _comparisons(family, summary, kept, pairs, population)
+            yield from _comparisons(family, summary, summaries, pairs, population)
+    for family, summary in summaries.items():
+        yield from _comparisons(family, summary, summaries, pairs, population)
 
 
 def _family_tables(
@@ -152,14 +153,14 @@ def _family_tables(
 def _comparisons(
     family: Family,
     summary: FamilySummary,
-    references: dict[Family, FamilySummary],
+    summaries: dict[Family, FamilySummary],
     pairs: list[Comparison],
     population: Population,
 ) -> NamedTables:
-    """A family's differences from its references."""
+    """A family's differences from its references, whose `summaries` are there."""
     sample, level = population.sample, population.settings.confidence
     for kind, reference in [(kind, b) for kind, a, b in pairs if a == family]:
-        other = references[reference]
+        other = summaries[reference]
         table = comparisons.comparison_table(summary, other, sample.targets, sample.patients, level)
         names = {"model_a": family.name, "model_b": reference.name, "family": kind}
         yield "comparisons", table.assign(**names)
