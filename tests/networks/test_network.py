@@ -15,13 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cxrfmkd.networks.architectures import ARCHITECTURES, initial_weights
-from cxrfmkd.networks.network import (
-    Network,
-    create,
-    holds_network,
-    load,
-    load_student,
-)
+from cxrfmkd.networks.network import Network, create, holds_network, load, load_student
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.models import MODELS, WIDTHS
 

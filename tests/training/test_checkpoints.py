@@ -80,10 +80,7 @@ def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog)
 
 
 def test_a_used_up_time_budget_saves_and_leaves_with_75(tmp_path):
-    with (
-        pytest.raises(SystemExit) as left,
-        Checkpoints(tmp_path / "c", minutes=0) as checkpoints,
-    ):
+    with pytest.raises(SystemExit) as left, Checkpoints(tmp_path / "c", minutes=0) as checkpoints:
         trained(checkpoints)
     assert left.value.code == 75
     assert (tmp_path / "c" / "state.pt").exists()

@@ -16,12 +16,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Distillation
 from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training.checkpoints import Checkpoints
-from cxrfmkd.training.distillation import (
-    distill,
-    embeddings,
-    plateau,
-    split_validation,
-)
+from cxrfmkd.training.distillation import distill, embeddings, plateau, split_validation
 from cxrfmkd.training.jobs import Job
 from cxrfmkd.training.scales import measure_scales
 from cxrfmkd.training.standardisation import KINDS, Standardisation, balanced_rotation

@@ -13,6 +13,10 @@ from cxrfmkd.networks.network import Network
 from cxrfmkd.training.jobs import Job, Plan
 from cxrfmkd.training.schedules import SCHEDULES
 
+# What of a state a checkpoint holds: what has a state_dict of its own, and plain values.
+COMPONENTS = ("network", "objective", "optimizer", "schedule")
+PLAIN = ("epoch", "batch", "resumed", "epoch_seconds", "history", "best")
+
 
 class RunningMean:
     """Means over all known targets so far, summed on the device so that nothing waits for them."""
@@ -101,7 +105,7 @@ class State:
 
     def saved(self) -> dict:
         """Tensors and plain values from which `restore` goes on as if nothing had happened."""
-        return {name: part.state_dict() for name, part in self._components().items()} | {
+        return {name: component.state_dict() for name, component in self._components().items()} | {
             "generator": self.generator.get_state(),
             "random": torch.get_rng_state(),
             "means": self.means.saved(),
@@ -119,7 +123,3 @@ class State:
             setattr(self, name, saved[name])
         self.resumed += 1
         self.earlier_seconds = self.epoch_seconds + sum(row["seconds"] for row in self.history)
-
-
-COMPONENTS = ("network", "objective", "optimizer", "schedule")
-PLAIN = ("epoch", "batch", "resumed", "epoch_seconds", "history", "best")
