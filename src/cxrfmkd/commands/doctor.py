@@ -35,25 +35,17 @@ CALLS = 5
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
-    parser.add_argument("--model", help="folder of a SavedModel to examine")
-    parser.add_argument(
-        "--qformer", default="", help="folder of the Q-Former behind it, for elixr-b-*"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--model", help="folder of a SavedModel to examine")
+    add("--qformer", default="", help="folder of the Q-Former behind it, for elixr-b-*")
+    add(
         "--variant",
         choices=list(VARIANTS),
         default="elixr-c-v2-gap",
         help="what the model is (default %(default)s)",
     )
-    parser.add_argument(
-        "--device", choices=["cpu", "gpu"], default="cpu", help="where to run it (default cpu)"
-    )
-    parser.add_argument(
-        "--images",
-        type=int,
-        default=220_000,
-        help="images to estimate the time of (default 220,000)",
-    )
+    add("--device", choices=["cpu", "gpu"], default="cpu", help="where to run it (default cpu)")
+    add("--images", type=int, default=220_000, help="to estimate the time of (default 220,000)")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -39,25 +39,22 @@ ROW_GROUP = 2048
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`: its own, and a setting's name for every setting."""
-    parser.add_argument(
-        "images", metavar="IMAGES", type=Path, help="folder of images, or table of image_id, path"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("images", metavar="IMAGES", type=Path, help="folder of images, or table of image_id, path")
+    add(
         "--images",
         dest="root",
         metavar="FOLDER",
         type=Path,
         help="folder that the table's paths start from; its own if not given",
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder, or file named .parquet, to write"
-    )
+    add("--out", type=Path, required=True, help="folder, or file named .parquet, to write")
     common = {name: Teacher.model_fields[name] for name in COMMON_SETTINGS}
     defaults = {"dimension": "the variant's", "workers": min(4, os.cpu_count() or 1)}
     numbers: dict[object, type] = {int: int, float: float}
     for name, field in (TeacherSource.model_fields | common).items():
         default = defaults.get(name, None if field.is_required() else field.default)
-        parser.add_argument(
+        add(
             f"--{name}",
             help=meaning(field) + (f" (default {default})" if default else ""),
             required=field.is_required(),

@@ -35,22 +35,19 @@ KEYS = ("image_id", "path_preproc", "Path", "path")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    parser.add_argument("records", type=Path, help="CSV or Parquet, one row an image")
-    parser.add_argument("--out", type=Path, required=True, help="CSV or Parquet to write")
-    parser.add_argument(
+    """Add the command's arguments to `parser`."""
+    add = parser.add_argument
+    add("records", type=Path, help="CSV or Parquet, one row an image")
+    add("--out", type=Path, required=True, help="CSV or Parquet to write")
+    add(
         "--method",
         choices=["draws", "weights"],
         default="draws",
         help="draws with replacement as published (default), or exact weights of the same targets",
     )
-    parser.add_argument(
-        "--factor", type=int, default=3, help="draws: rows drawn per row of the input (default 3)"
-    )
-    parser.add_argument("--seed", type=int, default=42, help="draws: seed of torch (default 42)")
-    parser.add_argument(
-        "--rows", action="store_true", help="draws: write the drawn rows instead of counts"
-    )
+    add("--factor", type=int, default=3, help="draws: rows drawn per row of the input (default 3)")
+    add("--seed", type=int, default=42, help="draws: seed of torch (default 42)")
+    add("--rows", action="store_true", help="draws: write the drawn rows instead of counts")
 
 
 def main(args: argparse.Namespace) -> None:
