@@ -1,10 +1,11 @@
-"""Small result tables with known numbers, as the evaluation and the bias analysis would write them."""
+"""Small result tables with known numbers, as evaluation and bias analysis would write them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import MODELS
@@ -83,22 +84,10 @@ def metrics(
                                 90,
                             )
                         )
-    columns = [
-        "dataset",
-        "source",
-        "strategy",
-        "model",
-        "loss",
-        "seed",
-        "population",
-        "finding",
-        "metric",
-        "estimate",
-        "low",
-        "high",
-        "n",
-        "positives",
-    ]
+    columns = (
+        "dataset source strategy model loss seed population finding metric estimate low high "
+        "n positives"
+    ).split()
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -148,20 +137,9 @@ def comparisons(
                             f"{kind}: {metric}",
                         )
                     )
-    columns = [
-        "dataset",
-        "population",
-        "finding",
-        "metric",
-        "model_a",
-        "model_b",
-        "difference",
-        "low",
-        "high",
-        "p",
-        "p_adjusted",
-        "family",
-    ]
+    columns = (
+        "dataset population finding metric model_a model_b difference low high p p_adjusted family"
+    ).split()
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -208,22 +186,7 @@ def ks(model: str, dataset="chexpert", seeds=(0,), modes=4, race=True) -> pd.Dat
                     )
                     small = a == "Asian" and model == "cxr-model-lp"
                     rows.append((*line[:8], *[np.nan] * 5, np.nan) if small else line)
-    columns = [
-        "dataset",
-        "model",
-        "seed",
-        "sample",
-        "mode",
-        "attribute",
-        "a",
-        "b",
-        "n_a",
-        "n_b",
-        "d",
-        "p",
-        "p_adjusted",
-        "band",
-    ]
+    columns = "dataset model seed sample mode attribute a b n_a n_b d p p_adjusted band".split()
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -258,19 +221,18 @@ def score(model: str, dataset="chexpert", seeds=(0,), race=True) -> pd.DataFrame
 
 
 def null(model: str, dataset="chexpert", race=True) -> pd.DataFrame:
-    """The score's null distribution of one model: combined and race as observed, sex within the null."""
-    found = score(model, dataset, race=race)
-    found = found[
-        (found.form == "normalised") & (found["sample"] == "main") & (found.attribute != "age")
-    ]
-    found = found.assign(null_mean=18.0, null_low=2.0, null_high=41.0, permutations=200)
-    found["z"] = (found.score - 18) / 10
-    found["p"] = np.where(found.score > 41, 0.005, 0.3)
-    return found.drop(columns=["sample", "low", "high"]).reset_index(drop=True)
+    """The null distribution of one model's score: combined and race beyond it, sex within."""
+    table = score(model, dataset, race=race)
+    table = where(table, form="normalised", sample="main")
+    table = table[table.attribute != "age"]
+    table = table.assign(null_mean=18.0, null_low=2.0, null_high=41.0, permutations=200)
+    table["z"] = (table.score - 18) / 10
+    table["p"] = np.where(table.score > 41, 0.005, 0.3)
+    return table.drop(columns=["sample", "low", "high"]).reset_index(drop=True)
 
 
 def encoding(model: str, dataset="chexpert", race=True) -> pd.DataFrame:
-    """AUC of a probe for every group; given one disease a little lower; Black suppressed for one model."""
+    """AUC of a probe by group, a little lower given one disease; Black once suppressed."""
     rng = np.random.default_rng(len(model) + 2)
     groups = [("sex", "Female"), ("age", "up to 50"), ("age", "51-70"), ("age", "over 70")]
     groups += [("race", "White"), ("race", "Asian"), ("race", "Black")] if race else []
@@ -296,19 +258,7 @@ def encoding(model: str, dataset="chexpert", race=True) -> pd.DataFrame:
                         300,
                     )
                 )
-    columns = [
-        "dataset",
-        "model",
-        "seed",
-        "attribute",
-        "group",
-        "given",
-        "auc",
-        "low",
-        "high",
-        "n",
-        "n_group",
-    ]
+    columns = "dataset model seed attribute group given auc low high n n_group".split()
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -357,43 +307,19 @@ def against_bias(dataset="chexpert", losses=("mse", "cosine")) -> tuple[pd.DataF
                     0.3,
                 )
             )
-    points = [
-        "dataset",
-        "population",
-        "finding",
-        "metric",
-        "model",
-        "loss",
-        "performance",
-        "performance_low",
-        "performance_high",
-        "bias",
-        "bias_low",
-        "bias_high",
-        "measure",
-        "family",
-    ]
-    columns = [
-        "dataset",
-        "population",
-        "finding",
-        "metric",
-        "measure",
-        "models",
-        "families",
-        "slope",
-        "intercept",
-        "spearman",
-        "low",
-        "high",
-        "p",
-        "spearman_split",
-    ]
+    points = (
+        "dataset population finding metric model loss performance performance_low "
+        "performance_high bias bias_low bias_high measure family"
+    ).split()
+    columns = (
+        "dataset population finding metric measure models families slope intercept spearman "
+        "low high p spearman_split"
+    ).split()
     return pd.DataFrame(rows, columns=points), pd.DataFrame(lines, columns=columns)
 
 
 def qualities(losses=("mse", "cosine"), dataset="chexpert") -> list[dict]:
-    """Contents of quality.json, one a loss; the control `untrained` has an R2 far below any axis."""
+    """Contents of quality.json by loss; the control `untrained` has an R2 far below any axis."""
 
     def found(cosine, centred, r2, cka, overlap, own, teachers):
         return {
@@ -578,28 +504,11 @@ def subgroups(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.Dat
                                         False,
                                     )
                                 )
-    columns = [
-        "dataset",
-        "source",
-        "strategy",
-        "model",
-        "loss",
-        "population",
-        "attribute",
-        "group",
-        "finding",
-        "metric",
-        "estimate",
-        "low",
-        "high",
-        "relative",
-        "relative_low",
-        "relative_high",
-        "n",
-        "patients",
-        "positives",
-        "suppressed",
-    ]
+    columns = (
+        "dataset source strategy model loss population attribute group finding metric "
+        "estimate low high relative relative_low relative_high n patients positives "
+        "suppressed"
+    ).split()
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -638,31 +547,15 @@ def gaps(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFram
                             0.01 if value > 0.05 else 0.4,
                         )
                     )
-    columns = [
-        "dataset",
-        "source",
-        "strategy",
-        "model",
-        "loss",
-        "population",
-        "attribute",
-        "finding",
-        "metric",
-        "kind",
-        "a",
-        "b",
-        "estimate",
-        "low",
-        "high",
-        "expected",
-        "corrected",
-        "p",
-    ]
+    columns = (
+        "dataset source strategy model loss population attribute finding metric kind a b "
+        "estimate low high expected corrected p"
+    ).split()
     return pd.DataFrame(rows, columns=columns)
 
 
 def points(race=True, images=240) -> pd.DataFrame:
-    """Coordinates of single images with their groups; five images of the group Black, which is too few."""
+    """Coordinates of single images with their groups, of which Black has five images, too few."""
     rng = np.random.default_rng(11)
     table = pd.DataFrame({f"mode_{mode}": rng.normal(size=images) for mode in range(1, 5)})
     table[["tsne_1", "tsne_2"]] = rng.normal(size=(images, 2))
@@ -679,7 +572,7 @@ def points(race=True, images=240) -> pd.DataFrame:
 
 
 def scores(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFrame:
-    """One row a model: its score, the null's band, distances and probes; the score is lowest for cxr-model-fft."""
+    """One row per model: score, null band, distances, probes; cxr-model-fft scores lowest."""
     rows = []
     for i, (model, loss) in enumerate(pairs(losses)):
         value = 30.0 if model == "cxr-model-fft" else 60.0 + 5 * i
@@ -712,17 +605,7 @@ def against_thesis(summaries: pd.DataFrame) -> pd.DataFrame:
     """The thesis's numbers, all 0.01 below ours."""
     ours = summaries[(summaries.population == "resampled") & (summaries.finding == "Macro")]
     ours = ours.rename(columns={"mean": "ours", "sd": "ours_sd"})
-    columns = [
-        "dataset",
-        "source",
-        "strategy",
-        "model",
-        "loss",
-        "finding",
-        "metric",
-        "ours",
-        "ours_sd",
-    ]
+    columns = "dataset source strategy model loss finding metric ours ours_sd".split()
     table = ours[columns].assign(thesis=ours.ours - 0.01, thesis_sd=0.002, difference=0.01)
     table["z"] = table.difference / np.hypot(table.ours_sd, table.thesis_sd)
     return table.assign(outside=table.z > 2)
