@@ -282,7 +282,11 @@ def test_the_three_scripts_from_raw_tables_to_checked_images(tmp_path):
     out = {name: tmp_path / "records" / f"{name}.csv" for name in ("train", "val", "test")}
     summary = tmp_path / "records" / "summary.json"
     ended = script(
-        "sample_records", {"name": "chexpert", "dataset": settings}, **out, summary=summary
+        "sample_records",
+        {"name": "chexpert", "dataset": settings},
+        **out,
+        summary=summary,
+        excluded=summary.with_name("excluded.csv"),
     )
     assert ended.returncode == 0, ended.stderr
     assert "images of" in ended.stderr
@@ -290,7 +294,8 @@ def test_the_three_scripts_from_raw_tables_to_checked_images(tmp_path):
     assert pd.read_csv(summary.with_name("excluded.csv")).columns.tolist() == ["image_id", "reason"]
 
     resampled, balance = tmp_path / "test_resampled.csv", tmp_path / "balance.csv"
-    spec = {"dataset": "chexpert", "resampling": {"method": "draws", "factor": 3, "seed": 42}}
+    resampling = {"method": "draws", "factor": 3, "seed": 42}
+    spec = {"dataset": "chexpert", "resampling": resampling, "minimum_cell": 10}
     ended = script("resample_test", spec, records=out["test"], out=resampled, balance=balance)
     assert ended.returncode == 0, ended.stderr
     weights = pd.read_csv(resampled)
@@ -321,7 +326,9 @@ def test_the_three_scripts_from_raw_tables_to_checked_images(tmp_path):
 def test_a_script_ends_with_the_message_alone(tmp_path):
     settings = chexpert(tmp_path).model_dump()
     settings["tables"]["train"] = str(tmp_path / "none.csv")
-    out = {name: tmp_path / f"{name}.csv" for name in ("train", "val", "test", "summary")}
+    out = {
+        name: tmp_path / f"{name}.csv" for name in ("train", "val", "test", "summary", "excluded")
+    }
     ended = script("sample_records", {"name": "cx", "dataset": settings}, **out)
     assert ended.returncode == 2
     assert "error: " in ended.stderr

@@ -22,7 +22,7 @@ def main() -> None:
         teacher=KeyedArray.open,
         val=Path,
         test=Path,
-        resampled=Path,
+        resampled=read_weights,
         **dict.fromkeys(TABLES, Path),
     )
     settings = Bias.from_spec(args.spec["bias"])
@@ -34,7 +34,7 @@ def main() -> None:
         embeddings,
         args.teacher,
         records,
-        read_weights(args.resampled),
+        args.resampled,
         settings,
         dataset=args.spec["dataset"],
         model=args.spec["model"],

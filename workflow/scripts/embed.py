@@ -15,26 +15,13 @@ from cxrfmkd.teacher.embedding import embed
 
 
 def main() -> None:
-    arguments = parse(
-        __doc__,
-        train=Path,
-        val=Path,
-        test=Path,
-        out=Path,
-        shards=Path,
-        workers=(int, Teacher().workers),
-    )
-    spec = arguments.spec
-    teacher = Teacher.from_spec(spec["common"] | {"workers": arguments.workers})
-    embed(
-        read_records(arguments.train, arguments.val, arguments.test),
-        Path(spec["images"]),
-        spec["teacher"],
-        teacher,
-        arguments.out,
-        arguments.shards,
-        spec["dataset"],
-    )
+    paths = dict.fromkeys(("train", "val", "test", "out", "shards"), Path)
+    args = parse(__doc__, **paths, workers=(int, Teacher().workers))
+    spec = args.spec
+    records = read_records(args.train, args.val, args.test)
+    teacher = Teacher.from_spec(spec["common"] | {"workers": args.workers})
+    folders = args.out, args.shards
+    embed(records, Path(spec["images"]), spec["teacher"], teacher, *folders, spec["dataset"])
 
 
 if __name__ == "__main__":

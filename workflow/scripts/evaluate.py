@@ -17,26 +17,26 @@ def main() -> None:
     args = parse(
         __doc__,
         predictions=[Path],
-        val=Path,
-        test=Path,
-        resampled=Path,
+        val=read_records,
+        test=read_records,
+        resampled=read_weights,
         arrays=[KeyedArray.open],
         source_predictions=[Path],
         source_val=[Path],
         **dict.fromkeys(TABLE_COLUMNS, Path),
     )
-    spec = args.spec
-    files = args.predictions, args.source_predictions
+    spec, files = args.spec, (args.predictions, args.source_predictions)
     runs, sources = runs_of(spec["dataset"], spec["runs"], *files)
+    source_val = {path.parts[-3]: path for path in args.source_val}  # <dataset>/records/val.csv
     tables = evaluate(
         spec["dataset"],
         runs,
-        present(read_records(args.val), *args.arrays),
-        present(read_records(args.test), *args.arrays),
-        read_weights(args.resampled),
+        present(args.val, *args.arrays),
+        present(args.test, *args.arrays),
+        args.resampled,
         Evaluation.from_spec(spec["evaluation"]),
         spec["labels"]["uncertain"],
-        {name: read_records(path) for name, path in zip(sources, args.source_val, strict=True)},
+        {name: read_records(source_val[name]) for name in sources},
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

@@ -14,13 +14,15 @@ from cxrfmkd.vocabulary.datasets import SPLITS
 
 
 def main() -> None:
-    args = parse(__doc__, train=Path, val=Path, test=Path, summary=Path, excluded=(Path, None))
+    outputs = dict.fromkeys((*SPLITS, "summary", "excluded"), Path)
+    args = parse(__doc__, **outputs)
     made = sample(args.spec["name"], Dataset.from_spec(args.spec["dataset"]))
     for split in SPLITS:
-        part = made.records[made.records.split == split]
-        write_records(getattr(args, split), part)
-        logging.info("%s: %d images of %d patients", split, len(part), part.patient_id.nunique())
-    write_table(args.excluded or args.summary.with_name("excluded.csv"), made.excluded)
+        records = made.records[made.records.split == split]
+        write_records(getattr(args, split), records)
+        patients = records.patient_id.nunique()
+        logging.info("%s: %d images of %d patients", split, len(records), patients)
+    write_table(args.excluded, made.excluded)
     write_json(args.summary, made.summary)
 
 
