@@ -163,7 +163,9 @@ def _official(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
     in_train, in_test = (images.image.isin(lists[name]) for name in ("train_list", "test_list"))
     images = flow.keep(images, in_train | in_test, "official lists", "in neither list")
     training = images.image.isin(lists["train_list"])
-    train, val, seed = (raw.settings.split[name] for name in ("train", "val", "seed"))
-    total = train + val
-    drawn = splits.draw(images.patient_id[training], train / total, val / total, seed)
+    split = raw.settings.split
+    total = split.train + split.val
+    drawn = splits.draw(
+        images.patient_id[training], split.train / total, split.val / total, split.seed
+    )
     return images.assign(split=drawn.reindex(images.index).fillna("test"))
