@@ -85,8 +85,8 @@ def test_neighbours_and_retrieval_equal_brute_force(pair):
         shared += len(sets[0] & sets[1])
     assert neighbour_overlap(s, t, 5) == pytest.approx(shared / (5 * len(s)))
     for k, share in zip((1, 5), retrieval(s, t), strict=True):
-        found = [i in np.argsort(-across[i])[:k] for i in range(len(s))]
-        assert share == pytest.approx(np.mean(found))
+        result = [i in np.argsort(-across[i])[:k] for i in range(len(s))]
+        assert share == pytest.approx(np.mean(result))
 
 
 def test_constant_predictor_is_flattered_by_the_raw_cosine_alone(pair):

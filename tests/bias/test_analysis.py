@@ -1,4 +1,4 @@
-"""The whole analysis: what is planted is found, what is not is not, and what its tables hold."""
+"""The whole analysis: what is planted is tables, what is not is not, and what its tables hold."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def planted():
 
 
 def test_planted_sex_is_found_everywhere_and_race_nowhere(planted):
-    _, found = planted
+    _, tables = planted
     score = (
-        found["score"]
+        tables["score"]
         .query("sample == 'main' and form == 'normalised'")
         .set_index("attribute")
         .score
@@ -60,47 +60,47 @@ def test_planted_sex_is_found_everywhere_and_race_nowhere(planted):
     assert score.sex > 25
     assert score.race == 0
     assert score.combined == pytest.approx(score.sex / 2)
-    null = found["null"].set_index(["form", "attribute"])
+    null = tables["null"].set_index(["form", "attribute"])
     for form in ("normalised", "distance", "energy"):
         assert null.p[form, "sex"] == 1 / 41
         assert null.p[form, "race"] > 0.02
-    auc = found["encoding"].set_index(["attribute", "group", "given"])
+    auc = tables["encoding"].set_index(["attribute", "group", "given"])
     assert auc.low["sex", "Female", ""] > 0.55
     assert auc.low["race", "Black", ""] < 0.5 < auc.high["race", "Black", ""]
     whole = (
-        found["effects"].query("mode == 0 and measure == 'D' and a == ''").set_index("attribute")
+        tables["effects"].query("mode == 0 and measure == 'D' and a == ''").set_index("attribute")
     )
     assert whole.low.sex > 0.02
     assert whole.low.race == 0
 
 
 def test_main_tests_are_scipys_on_the_pca_scores_of_the_sample(planted):
-    _, found = planted
-    points = found["points"]
+    _, tables = planted
+    points = tables["points"]
     sample = points[points["sample"]]
-    table = found["ks"].query("sample == 'main'")
+    table = tables["ks"].query("sample == 'main'")
     assert len(table) == 4 * (5 + 3)
     for line in table.itertuples():
         values = sample[f"mode_{line.mode}"]
         own = sample[line.attribute]
-        wanted = stats.ks_2samp(values[own == line.a], values[own == line.b])
-        assert line.p == pytest.approx(wanted.pvalue, abs=1e-12)
-        assert line.d == pytest.approx(wanted.statistic, abs=1e-12)
+        expected = stats.ks_2samp(values[own == line.a], values[own == line.b])
+        assert line.p == pytest.approx(expected.pvalue, abs=1e-12)
+        assert line.d == pytest.approx(expected.statistic, abs=1e-12)
         assert (line.n_a, line.n_b) == ((own == line.a).sum(), (own == line.b).sum())
 
 
 def test_main_sample_has_equal_races_and_the_thesis_family_is_twenty_tests(planted):
-    _, found = planted
-    sample = found["points"].query("sample")
+    _, tables = planted
+    sample = tables["points"].query("sample")
     assert sample.race.value_counts().nunique() == 1
-    family = found["ks"].query("sample == 'main' and attribute in ['disease', 'race', 'sex']")
+    family = tables["ks"].query("sample == 'main' and attribute in ['disease', 'race', 'sex']")
     assert len(family) == 20
 
 
 def test_tables_have_the_documented_columns(planted):
-    _, found = planted
+    _, tables = planted
     leading = ["dataset", "model", "seed"]
-    wanted = {
+    expected = {
         "ks": [
             "sample",
             "mode",
@@ -120,9 +120,9 @@ def test_tables_have_the_documented_columns(planted):
         "encoding": ["attribute", "group", "given", "auc", "low", "high", "n", "n_group"],
         "variance": ["mode", "ratio"],
     }
-    for name, columns in wanted.items():
-        assert list(found[name])[: 3 + len(columns)] == leading + columns
-    assert set(found["score"]["sample"]) == {
+    for name, columns in expected.items():
+        assert list(tables[name])[: 3 + len(columns)] == leading + columns
+    assert set(tables["score"]["sample"]) == {
         "main",
         "all",
         "simulation",
@@ -132,42 +132,42 @@ def test_tables_have_the_documented_columns(planted):
         "half 1",
         "half 2",
     }
-    assert found["variance"].ratio.sum() >= 0.99
+    assert tables["variance"].ratio.sum() >= 0.99
 
 
 def test_only_the_points_are_row_level(planted):
-    records, found = planted
-    for name, table in found.items():
+    records, tables = planted
+    for name, table in tables.items():
         text = table.to_csv(index=False)
         assert (name == "points") == any(i in text for i in (records.image_id[0], "image_id"))
         assert "patient" not in text.replace("one per patient", "") or name == "points"
 
 
 def test_the_same_input_gives_the_same_tables(planted):
-    records, found = planted
+    records, tables = planted
     again = _analyse(records, [make_embeddings(records, planted={("sex", "Female"): 0.8})])
-    for name, table in found.items():
+    for name, table in tables.items():
         pd.testing.assert_frame_equal(table, again[name])
 
 
 def test_row_order_of_the_array_does_not_matter(planted):
-    records, found = planted
+    records, tables = planted
     array = make_embeddings(records, planted={("sex", "Female"): 0.8})
     order = np.random.default_rng(0).permutation(len(array))
     shuffled = KeyedArray(array.data[order], array.index.iloc[order].reset_index(drop=True))
     again = _analyse(records, [shuffled])
-    pd.testing.assert_frame_equal(found["ks"], again["ks"])
+    pd.testing.assert_frame_equal(tables["ks"], again["ks"])
 
 
 def test_without_race_sex_is_scored_alone_under_its_name():
     records = make_records(150, race=False)
     settings = SMALL.model_copy(update=dict(attributes=["sex", "age"], simulations=3))
-    found = _analyse(records, [make_embeddings(records)], settings)
-    names = set(found["score"].attribute)
+    tables = _analyse(records, [make_embeddings(records)], settings)
+    names = set(tables["score"].attribute)
     assert "combined (sex)" in names
     assert not names & {"combined", "race"}
-    assert set(found["null"].attribute) == {"sex", "combined (sex)"}
-    sample = found["points"].query("sample")
+    assert set(tables["null"].attribute) == {"sex", "combined (sex)"}
+    sample = tables["points"].query("sample")
     assert sample.sex.value_counts().nunique() == 1
 
 
@@ -180,18 +180,18 @@ def test_an_attribute_that_the_dataset_lacks_is_named():
 def test_small_groups_are_listed_blank_and_take_no_part():
     records = make_records(200)
     records.loc[records.index[8:][records.disease[8:] == "No Finding"], "disease"] = "Other"
-    found = _analyse(
+    tables = _analyse(
         records, [make_embeddings(records)], SMALL.model_copy(update=dict(simulations=2))
     )
-    table = found["ks"].query("attribute == 'disease'")
+    table = tables["ks"].query("attribute == 'disease'")
     assert table[["n_a", "n_b", "d", "p", "p_adjusted", "band"]].isna().all(axis=None)
     assert len(table.query("sample == 'main'")) == 4
-    assert found["effects"].query("attribute == 'disease'").estimate.isna().all()
-    given = found["encoding"].query("given == 'No Finding'")
+    assert tables["effects"].query("attribute == 'disease'").estimate.isna().all()
+    given = tables["encoding"].query("given == 'No Finding'")
     assert given[["auc", "n", "n_group"]].isna().all(axis=None)
-    family = found["ks"].query("sample == 'main' and attribute in ['race', 'sex']")
-    wanted = stats.false_discovery_control(family.p, method="by")
-    np.testing.assert_allclose(family.p_adjusted, wanted, rtol=1e-12)
+    family = tables["ks"].query("sample == 'main' and attribute in ['race', 'sex']")
+    expected = stats.false_discovery_control(family.p, method="by")
+    np.testing.assert_allclose(family.p_adjusted, expected, rtol=1e-12)
 
 
 def _with_few(records: pd.DataFrame, attribute: str, group: str, other: str, patients: int):
@@ -205,10 +205,10 @@ def test_small_groups_are_counted_in_patients_not_images():
     records = _with_few(make_records(300, images=(3, 4)), "sex", "Female", "Male", 9)
     assert (records.sex == "Female").sum() == 27
     settings = SMALL.model_copy(update=QUICK)
-    found = _analyse(records, [make_embeddings(records)], settings)
-    assert found["ks"].query("sample == 'all' and attribute == 'sex'").p.isna().all()
-    assert found["effects"].query("attribute == 'sex'").estimate.isna().all()
-    assert found["encoding"].query("attribute == 'sex'").auc.isna().all()
+    tables = _analyse(records, [make_embeddings(records)], settings)
+    assert tables["ks"].query("sample == 'all' and attribute == 'sex'").p.isna().all()
+    assert tables["effects"].query("attribute == 'sex'").estimate.isna().all()
+    assert tables["encoding"].query("attribute == 'sex'").auc.isna().all()
     tested = _analyse(records, [make_embeddings(records)], settings, minimum_cell=9)
     assert tested["ks"].query("sample == 'all' and attribute == 'sex'").p.notna().all()
 
@@ -217,18 +217,18 @@ def test_sizes_from_which_a_small_group_would_follow_are_blank_but_tested():
     records = _with_few(make_records(300), "age_bin", 7, 0, 0)
     records = _with_few(records, "age_bin", 6, 0, 5)
     settings = SMALL.model_copy(update=QUICK)
-    found = _analyse(records, [make_embeddings(records)], settings)
+    tables = _analyse(records, [make_embeddings(records)], settings)
     ages = (
-        found["ks"]
+        tables["ks"]
         .query("sample == 'all' and attribute == 'age' and mode == 1")
         .set_index("a b".split())
     )
     assert ages.p.notna().sum() == 1
     assert np.isfinite(ages.p["up to 50", "51-70"])
     assert ages.n_a.isna().all()
-    races = found["ks"].query("sample == 'all' and attribute == 'race'")
+    races = tables["ks"].query("sample == 'all' and attribute == 'race'")
     assert races.n_a.notna().all()
-    encoding = found["encoding"].query("attribute == 'age'").set_index(["group", "given"])
+    encoding = tables["encoding"].query("attribute == 'age'").set_index(["group", "given"])
     assert encoding.auc.notna()["51-70", ""]
     assert encoding.n_group.isna()["51-70", ""]
     assert encoding.auc.isna()["over 70", ""]
@@ -237,11 +237,11 @@ def test_sizes_from_which_a_small_group_would_follow_are_blank_but_tested():
 
 def test_a_handful_of_images_has_tables_without_numbers(tmp_path):
     records = make_records(12, seed=3)
-    found = _analyse(
+    tables = _analyse(
         records, [make_embeddings(records)], SMALL.model_copy(update=dict(simulations=3))
     )
-    assert found["ks"].query("attribute == 'race'").n_a.isna().all()
-    assert found["score"].query("attribute == 'race'").empty
+    assert tables["ks"].query("attribute == 'race'").n_a.isna().all()
+    assert tables["score"].query("attribute == 'race'").empty
     paths = {}
     for name, part in {
         "scores": "score",
@@ -250,7 +250,7 @@ def test_a_handful_of_images_has_tables_without_numbers(tmp_path):
         "effects": "effects",
     }.items():
         paths[name] = [tmp_path / f"{part}.csv"]
-        found[part].to_csv(paths[name][0], index=False)
+        tables[part].to_csv(paths[name][0], index=False)
     wide = combine(paths, ["cxr-fm-lp"])
     assert len(wide) == 1
     assert np.isnan(wide.score_race[0])
@@ -260,10 +260,10 @@ def test_one_embedding_for_all_seeds_has_one_label_and_any_other_number_is_refus
     records = make_records(60)
     array = make_embeddings(records)
     settings = SMALL.model_copy(update=dict(simulations=0, permutations=0, replicates=0))
-    found = _analyse(records, [array], settings, seeds=(41, 42))
-    assert set(found["ks"].seed) == {ALL_SEEDS}
-    assert found["null"].empty
-    assert found["effects"].low.isna().all()
+    tables = _analyse(records, [array], settings, seeds=(41, 42))
+    assert set(tables["ks"].seed) == {ALL_SEEDS}
+    assert tables["null"].empty
+    assert tables["effects"].low.isna().all()
     both = _analyse(records, [array, make_embeddings(records, seed=1)], settings, seeds=(41, 42))
     assert set(both["ks"].seed) == {41, 42}
     assert set(both["points"].seed) == {41}
@@ -285,11 +285,11 @@ def test_pca_can_be_fitted_on_validation_images():
     settings = SMALL.model_copy(
         update=dict(simulations=0, permutations=0, replicates=0, fit="validation")
     )
-    found = _analyse(records, [array], settings)
+    tables = _analyse(records, [array], settings)
     val = array.take(records.image_id[records.split == "val"])
     values = np.linalg.eigvalsh(np.cov(val.T.astype(float)))[::-1]
-    assert found["variance"].ratio[0] == pytest.approx(values[0] / values.sum())
-    assert len(found["points"]) == (records.split == "test").sum()
+    assert tables["variance"].ratio[0] == pytest.approx(values[0] / values.sum())
+    assert len(tables["points"]) == (records.split == "test").sum()
 
 
 def test_first_analysis_looks_at_every_drawn_row():
@@ -298,15 +298,15 @@ def test_first_analysis_looks_at_every_drawn_row():
     settings = SMALL.model_copy(
         update=dict(variant="v1", simulations=2, permutations=5, replicates=5)
     )
-    found = _analyse(
+    tables = _analyse(
         records,
         [make_embeddings(records)],
         settings,
         weights=equal_weights(records).assign(weight=drawn),
     )
-    line = found["ks"].query("sample == 'all' and attribute == 'sex' and mode == 1").iloc[0]
+    line = tables["ks"].query("sample == 'all' and attribute == 'sex' and mode == 1").iloc[0]
     assert line.n_a + line.n_b == drawn.sum()
-    assert len(found["points"]) == (drawn > 0).sum()
+    assert len(tables["points"]) == (drawn > 0).sum()
 
 
 def test_tsne_shows_no_more_points_than_asked():
@@ -380,9 +380,9 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
         )
     parts = {"scores": "score", "nulls": "null", "encodings": "encoding", "effects": "effects"}
     paths = {k: [tmp_path / m / f"{v}.csv" for m in models] for k, v in parts.items()}
-    wanted = list(reversed(models))
+    expected = list(reversed(models))
     run_script(
-        monkeypatch, "combine_bias", {"models": wanted}, out=tmp_path / "scores.csv", **paths
+        monkeypatch, "combine_bias", {"models": expected}, out=tmp_path / "scores.csv", **paths
     )
     scores = pd.read_csv(tmp_path / "scores.csv")
     assert scores.model.tolist() == ["cxr-fmkd-fft", "cxr-fm-lp"]
@@ -397,4 +397,4 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
     with pytest.raises(InputError, match="no bias analysis"):
         combine(paths, ["cxr-model-lp"])
     with pytest.raises(InputError, match="a list of tables is empty"):
-        combine(paths | {"nulls": []}, wanted)
+        combine(paths | {"nulls": []}, expected)

@@ -22,11 +22,11 @@ def test_effects_equal_scipy_and_brute_force_on_repeated_rows(ties):
         values = values.round(1)
     group = rng.integers(0, 3, 120)
     counts = rng.integers(1, 4, 120)
-    found, _ = effect_sizes(
+    result, _ = effect_sizes(
         values, group == 0, group == 1, np.arange(120), np.ones((1, 120), np.int16), counts, 2.0
     )
     a, b = (np.repeat(values[group == g], counts[group == g]) for g in (0, 1))
-    d, w1, delta = found
+    d, w1, delta = result
     assert d == pytest.approx(stats.ks_2samp(a, b).statistic, abs=1e-12)
     assert w1 == pytest.approx(stats.wasserstein_distance(a, b) / 2, abs=1e-12)
     assert delta == pytest.approx(np.sign(a[:, None] - b[None]).mean(), abs=1e-12)
@@ -102,14 +102,14 @@ def test_probe_finds_what_is_planted_about_as_well_as_logistic_regression():
     x = rng.normal(size=(600, 30)) * np.linspace(3, 0.3, 30)
     y = (x[:, 5] + rng.normal(size=600) > 0).astype(float)
     fold = encoding.assign_folds(np.arange(600), 0)
-    found = roc_auc_score(y, encoding.out_of_fold_scores(x, y[:, None], fold)[:, 0])
+    result = roc_auc_score(y, encoding.out_of_fold_scores(x, y[:, None], fold)[:, 0])
     logistic = np.empty(600)
     for number in range(encoding.FOLDS):
         rows = fold == number
         model = LogisticRegression(max_iter=1000).fit(x[~rows], y[~rows])
         logistic[rows] = model.decision_function(x[rows])
-    assert found == pytest.approx(roc_auc_score(y, logistic), abs=0.02)
-    assert found > 0.75
+    assert result == pytest.approx(roc_auc_score(y, logistic), abs=0.02)
+    assert result > 0.75
 
 
 def test_probe_is_on_average_no_better_or_worse_than_chance_when_nothing_is_planted():
@@ -136,21 +136,21 @@ def test_probe_leaves_out_unknown_targets_and_folds_with_one_class():
     x, fold = rng.normal(size=(100, 5)), np.arange(100) % 5
     y = np.stack([(x[:, 0] > 0).astype(float), (fold == 2) * 1.0], 1)
     y[::3, 0] = np.nan
-    found = encoding.out_of_fold_scores(x, y, fold)
-    assert roc_auc_score(x[:, 0] > 0, found[:, 0]) > 0.95
-    assert np.isnan(found[fold == 2, 1]).all()
-    assert np.isfinite(found[fold != 2, 1]).all()
+    result = encoding.out_of_fold_scores(x, y, fold)
+    assert roc_auc_score(x[:, 0] > 0, result[:, 0]) > 0.95
+    assert np.isnan(result[fold == 2, 1]).all()
+    assert np.isfinite(result[fold != 2, 1]).all()
 
 
 def test_energy_coefficient_equals_brute_force():
     rng = np.random.default_rng(5)
     x = rng.normal(size=(30, 4))
     codes = rng.integers(0, 3, (2, 1, 30)).astype(np.int8)
-    found = encoding.energy_coefficients(
+    result = encoding.energy_coefficients(
         encoding.pairwise_distances(x), codes, np.array([[0, 0, 1], [0, 1, 2]])
     )
     gaps = np.linalg.norm(x[:, None] - x[None], axis=-1)
-    for labelling, lines in zip(codes[:, 0], found, strict=True):
+    for labelling, lines in zip(codes[:, 0], result, strict=True):
         for (a, b), value in zip(((0, 1), (1, 2)), lines, strict=True):
             a, b = labelling == a, labelling == b
             cross, own_a, own_b = (gaps[np.ix_(p, q)].mean() for p, q in ((a, b), (a, a), (b, b)))

@@ -31,10 +31,10 @@ def test_equals_scipy_to_twelve_digits_with_and_without_ties(decimals):
         a, b = rng.normal(size=n), rng.normal(rng.choice([0, 0.3, 2]), size=m)
         if decimals is not None:
             a, b = a.round(decimals), b.round(decimals)
-        wanted = stats.ks_2samp(a, b)
+        expected = stats.ks_2samp(a, b)
         d, p = ks.ks_2samp(a, b)
-        assert d == pytest.approx(wanted.statistic, abs=1e-12)
-        assert p == pytest.approx(wanted.pvalue, abs=1e-12)
+        assert d == pytest.approx(expected.statistic, abs=1e-12)
+        assert p == pytest.approx(expected.pvalue, abs=1e-12)
 
 
 def test_tiny_p_values_keep_their_digits():
@@ -66,27 +66,27 @@ def test_equals_the_share_of_orders_counted_in_whole_numbers(n, m, d):
         for j in range(m + 1):
             before = inside[j - 1] if j else 0
             inside[j] = inside[j] + before if abs(i * m - j * n) < bound else 0
-    wanted = float(1 - Fraction(inside[m], comb(n + m, n)))
+    expected = float(1 - Fraction(inside[m], comb(n + m, n)))
     for sizes in ((n, m), (m, n)):
-        found = p_values(np.array([bound]), *(np.array([size]) for size in sizes))
-        assert found.item() == pytest.approx(wanted, rel=1e-12)
+        result = p_values(np.array([bound]), *(np.array([size]) for size in sizes))
+        assert result.item() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(10_000, 700), (10_001, 700), (12_000, 15_000)])
 def test_changes_to_the_asymptotic_law_where_scipy_does(sizes):
     rng = np.random.default_rng(2)
     a, b = (rng.normal(size=n) for n in sizes)
-    wanted = stats.ks_2samp(a, b)
-    assert ks.ks_2samp(a, b) == pytest.approx((wanted.statistic, wanted.pvalue), abs=1e-12)
+    expected = stats.ks_2samp(a, b)
+    assert ks.ks_2samp(a, b) == pytest.approx((expected.statistic, expected.pvalue), abs=1e-12)
 
 
 @pytest.mark.parametrize(
     ("a", "b"), [([1.0], [1.0]), ([1.0], [2.0]), ([1.0] * 40, [1.0] * 7), ([0.0] * 5, [1.0] * 9)]
 )
 def test_degenerate_samples(a, b):
-    wanted = stats.ks_2samp(a, b)
-    found = ks.ks_2samp(np.array(a), np.array(b))
-    assert found == pytest.approx((wanted.statistic, wanted.pvalue), abs=1e-12)
+    expected = stats.ks_2samp(a, b)
+    result = ks.ks_2samp(np.array(a), np.array(b))
+    assert result == pytest.approx((expected.statistic, expected.pvalue), abs=1e-12)
 
 
 def test_many_samples_and_comparisons_at_a_time_equal_one_by_one():
@@ -97,18 +97,18 @@ def test_many_samples_and_comparisons_at_a_time_equal_one_by_one():
     codes = np.stack([rng.integers(-1, 3, n), rng.integers(0, 2, n)]).astype(np.int8)
     pairs = np.array([[0, 0, 1], [0, 2, 1], [1, 0, 1]])
     draws = np.stack([rng.choice(n, 250, replace=False) for _ in range(40)])
-    found = ks.ks_tests(ks.sort_scores(scores), codes, pairs, draws)
-    p = found.p
+    result = ks.ks_tests(ks.sort_scores(scores), codes, pairs, draws)
+    p = result.p
     for sample in (0, 17, 39):
         rows = draws[sample]
         for mode in range(3):
             for c, (attribute, a, b) in enumerate(pairs):
                 own = codes[attribute, rows]
                 x, y = scores[rows[own == a], mode], scores[rows[own == b], mode]
-                wanted = stats.ks_2samp(x, y)
-                assert tuple(found.sizes[sample, c]) == (len(x), len(y))
-                assert found.d[sample, mode, c] == pytest.approx(wanted.statistic, abs=1e-12)
-                assert p[sample, mode, c] == pytest.approx(wanted.pvalue, abs=1e-12)
+                expected = stats.ks_2samp(x, y)
+                assert tuple(result.sizes[sample, c]) == (len(x), len(y))
+                assert result.d[sample, mode, c] == pytest.approx(expected.statistic, abs=1e-12)
+                assert p[sample, mode, c] == pytest.approx(expected.pvalue, abs=1e-12)
 
 
 def test_a_labelling_for_each_sample_equals_relabelled_draws():
@@ -124,9 +124,9 @@ def test_a_labelling_for_each_sample_equals_relabelled_draws():
 
 def test_an_empty_group_differs_from_nothing():
     codes = np.zeros((1, 20), np.int8)
-    found = ks.ks_tests(ks.sort_scores(np.arange(20.0)[:, None]), codes, np.array([[0, 0, 1]]))
-    assert found.d.item() == 0
-    assert found.p.item() == 1
+    result = ks.ks_tests(ks.sort_scores(np.arange(20.0)[:, None]), codes, np.array([[0, 0, 1]]))
+    assert result.d.item() == 0
+    assert result.p.item() == 1
 
 
 def test_tests_of_a_sample_are_adjusted_as_one_family():
@@ -143,11 +143,11 @@ def test_tests_of_a_sample_are_adjusted_as_one_family():
 
 def test_adjustment_leaves_out_what_was_not_tested():
     p = np.array([0.001, np.nan, 0.02, 0.5, np.nan])
-    found = adjusted(p, "fdr_by")
+    result = adjusted(p, "fdr_by")
     np.testing.assert_array_equal(
-        found[~np.isnan(p)], multipletests(p[~np.isnan(p)], method="fdr_by")[1]
+        result[~np.isnan(p)], multipletests(p[~np.isnan(p)], method="fdr_by")[1]
     )
-    assert np.isnan(found[[1, 4]]).all()
+    assert np.isnan(result[[1, 4]]).all()
     assert np.isnan(adjusted(np.full(3, np.nan), "fdr_by")).all()
 
 
@@ -170,10 +170,10 @@ def test_published_tables_follow_from_their_sizes_and_distances_to_six_decimals(
 def test_other_tests_are_scipys():
     rng = np.random.default_rng(6)
     a, b = rng.normal(size=80), rng.normal(0.4, size=60)
-    found = stats.mannwhitneyu(a, b)
-    assert TESTS["mann-whitney"](a, b) == (found.statistic, found.pvalue)
-    found = stats.cramervonmises_2samp(a, b)
-    assert TESTS["cramer-von-mises"](a, b) == (found.statistic, found.pvalue)
+    result = stats.mannwhitneyu(a, b)
+    assert TESTS["mann-whitney"](a, b) == (result.statistic, result.pvalue)
+    result = stats.cramervonmises_2samp(a, b)
+    assert TESTS["cramer-von-mises"](a, b) == (result.statistic, result.pvalue)
     assert 0.001 <= TESTS["anderson-darling"](a, b)[1] <= 0.25
     d, p = TESTS["permutation-ks"](a, b)
     assert d == pytest.approx(stats.ks_2samp(a, b).statistic, abs=1e-12)
@@ -204,22 +204,22 @@ def test_command_returns_scipys_numbers_adjusted_as_one_family(tmp_path, suffix)
     command.main(
         parser.parse_args([str(source), "--modes", *modes, "--pairs", *pairs, "--out", str(out)])
     )
-    found = pd.read_csv(out)
-    assert list(found) == list(command.COLUMNS)
-    wanted = [
+    result = pd.read_csv(out)
+    assert list(result) == list(command.COLUMNS)
+    expected = [
         stats.ks_2samp(table[mode][table[column] == a], table[mode][table[column] == b])
         for mode in modes
         for column, a, b in (("disease label", 1, 0), ("race", "White", "Asian"))
     ]
-    np.testing.assert_allclose(found.p, [w.pvalue for w in wanted], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.d, [w.statistic for w in wanted], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result.p, [w.pvalue for w in expected], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result.d, [w.statistic for w in expected], rtol=0, atol=1e-12)
     np.testing.assert_allclose(
-        found.p_adjusted, multipletests(found.p, method="fdr_by")[1], rtol=1e-12
+        result.p_adjusted, multipletests(result.p, method="fdr_by")[1], rtol=1e-12
     )
 
 
 @pytest.mark.parametrize(
-    ("modes", "pairs", "said"),
+    ("modes", "pairs", "message"),
     [
         (["PCA Mode 9"], ["race=White:Asian"], "no column PCA Mode 9"),
         (["race"], ["race=White:Asian"], "column race: 300 values are blank or no numbers"),
@@ -230,8 +230,8 @@ def test_command_returns_scipys_numbers_adjusted_as_one_family(tmp_path, suffix)
         (["PCA Mode 1"], ["disease label=1:7"], "no row is '7'"),
     ],
 )
-def test_command_says_what_is_wrong(modes, pairs, said):
-    with pytest.raises(InputError, match=said):
+def test_command_says_what_is_wrong(modes, pairs, message):
+    with pytest.raises(InputError, match=message):
         command.compare(_table(), modes, pairs)
 
 

@@ -35,9 +35,9 @@ def test_a_patients_stratum_is_the_most_frequent_of_the_images():
             "view": ["AP"] * 6,
         }
     )
-    found = null.patient_strata(records, np.array([0, 0, 0, 1, 2, 2]))
-    assert found[0] == found[1]
-    assert len(found) == 3
+    result = null.patient_strata(records, np.array([0, 0, 0, 1, 2, 2]))
+    assert result[0] == result[1]
+    assert len(result) == 3
 
 
 def test_patients_alone_in_a_stratum_are_joined_over_views_then_ages_then_diseases():
@@ -48,33 +48,33 @@ def test_patients_alone_in_a_stratum_are_joined_over_views_then_ages_then_diseas
             "view": ["AP", "PA", "AP", "AP", "PA"],
         }
     )
-    found = null.patient_strata(records, np.arange(5))
-    assert found[0] == found[1]
-    assert found[2] == found[3]
-    assert found[0] != found[2]
+    result = null.patient_strata(records, np.arange(5))
+    assert result[0] == result[1]
+    assert result[2] == result[3]
+    assert result[0] != result[2]
 
 
 def test_permutations_stay_within_strata():
     strata = np.array([0, 1, 0, 1, 1, 0, 2])
-    found = null.permute_patients(strata, 50, 0)
-    assert (np.sort(found, axis=1) == np.arange(7)).all()
-    assert (strata[found] == strata).all()
-    assert len(np.unique(found, axis=0)) > 10
-    assert np.array_equal(found, null.permute_patients(strata, 50, 0))
+    result = null.permute_patients(strata, 50, 0)
+    assert (np.sort(result, axis=1) == np.arange(7)).all()
+    assert (strata[result] == strata).all()
+    assert len(np.unique(result, axis=0)) > 10
+    assert np.array_equal(result, null.permute_patients(strata, 50, 0))
 
 
 def test_race_and_sex_move_together_with_the_patient_and_nothing_else_moves():
     records = make_records(60)
     grouping, patients = group_images(records), _owners(records)
     orders = null.permute_patients(np.zeros(60, int), 5, 1)
-    found = null.exchange_groups(grouping, patients, orders)
+    result = null.exchange_groups(grouping, patients, orders)
     first = {p: np.flatnonzero(patients == p)[0] for p in range(60)}
-    for order, codes in zip(orders, found, strict=True):
+    for order, codes in zip(orders, result, strict=True):
         for position, attribute in enumerate(ATTRIBUTES):
             source = [first[order[p]] for p in patients]
             moved = attribute in null.EXCHANGED
-            wanted = grouping.codes[position][source] if moved else grouping.codes[position]
-            assert np.array_equal(codes[position], wanted)
+            expected = grouping.codes[position][source] if moved else grouping.codes[position]
+            assert np.array_equal(codes[position], expected)
 
 
 def test_null_replicates_are_the_score_computed_anew():
@@ -84,8 +84,8 @@ def test_null_replicates_are_the_score_computed_anew():
     pca = fit_pca(values, 0.99, 4)
     scores = pca.scores(values, 4)
     orders = null.permute_patients(null.patient_strata(records, patients), 3, 0)
-    found = _null(records, values, 3, "normalised")["combined"]
-    for order, value in zip(orders, found.replicates, strict=True):
+    result = _null(records, values, 3, "normalised")["combined"]
+    for order, value in zip(orders, result.replicates, strict=True):
         other = grouping.codes.copy()
         for name in null.EXCHANGED:
             position = ATTRIBUTES.index(name)
@@ -102,11 +102,11 @@ def test_planted_shift_is_found_and_the_other_attribute_is_not():
     records = make_records(400)
     values = make_embeddings(records, 12, planted={("sex", "Female"): 0.8}).data
     for form in null.MEASURES:
-        found = _null(records, values, 199, form)
-        assert found["sex"].p == 1 / 200
-        assert found["sex"].z > 4
-        assert found["race"].p > 0.01
-        assert found["combined"].p < 0.05
+        result = _null(records, values, 199, form)
+        assert result["sex"].p == 1 / 200
+        assert result["sex"].z > 4
+        assert result["race"].p > 0.01
+        assert result["combined"].p < 0.05
 
 
 def test_a_null_that_does_not_vary_has_no_z():
@@ -139,12 +139,12 @@ def test_null_rejects_as_often_as_it_should_when_several_images_share_a_patient(
         rng = np.random.default_rng(trial)
         values = rng.normal(size=(100, 4))[patients] + 0.5 * rng.normal(size=(len(records), 4))
         order = ks.sort_scores(values)
-        found = null.null_scores(
+        result = null.null_scores(
             order, weights, grouping, codes, THESIS_FAMILY, null.MEASURES[form]
         )
         for name in rejected:
-            rejected[name] += found[name].p <= 0.05
-        plain += found["combined"].observed > 0
+            rejected[name] += result[name].p <= 0.05
+        plain += result["combined"].observed > 0
     rates = np.array(list(rejected.values())) / trials
     if form == "distance":
         assert (abs(rates - 0.05) <= 0.01).all(), rates

@@ -23,23 +23,23 @@ def test_equals_scikit_learns_full_svd_of_the_repeated_rows(n, features, counted
     x = _data(n, features)
     counts = np.random.default_rng(1).integers(0, 4, n) if counted else None
     rows = (x if counts is None else np.repeat(x, counts, axis=0)).astype(np.float64)
-    wanted = PCA(0.99, svd_solver="full").fit(rows)
-    found = projection.fit_pca(x, 0.99, 4, counts)
-    kept = wanted.n_components_
-    assert found.sufficient == kept
-    np.testing.assert_allclose(found.ratios[:kept], wanted.explained_variance_ratio_, rtol=1e-9)
-    np.testing.assert_allclose(found.variances[:kept], wanted.explained_variance_, rtol=1e-9)
-    np.testing.assert_allclose(found.axes[:kept], wanted.components_, atol=1e-8)
+    expected = PCA(0.99, svd_solver="full").fit(rows)
+    result = projection.fit_pca(x, 0.99, 4, counts)
+    kept = expected.n_components_
+    assert result.sufficient == kept
+    np.testing.assert_allclose(result.ratios[:kept], expected.explained_variance_ratio_, rtol=1e-9)
+    np.testing.assert_allclose(result.variances[:kept], expected.explained_variance_, rtol=1e-9)
+    np.testing.assert_allclose(result.axes[:kept], expected.components_, atol=1e-8)
     np.testing.assert_allclose(
-        found.scores(x)[:, :kept], wanted.transform(x.astype(float)), atol=1e-6
+        result.scores(x)[:, :kept], expected.transform(x.astype(float)), atol=1e-6
     )
 
 
 def test_keeps_the_tested_modes_even_if_one_holds_all_variance():
     x = np.random.default_rng(0).normal(size=(100, 6)) * np.array([1000, 1, 1, 1, 1, 1])
-    found = projection.fit_pca(x, 0.99, 4)
-    assert found.sufficient == 1
-    assert found.scores(x).shape == (100, 4)
+    result = projection.fit_pca(x, 0.99, 4)
+    assert result.sufficient == 1
+    assert result.scores(x).shape == (100, 4)
 
 
 def test_blocks_do_not_change_the_result(monkeypatch):
@@ -51,15 +51,15 @@ def test_blocks_do_not_change_the_result(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("x", "said"),
+    ("x", "message"),
     [
         (np.ones((20, 5), np.float32), "the same for all 20 images"),
         (np.full((20, 5), 0.1, np.float32), "the same for all 20 images"),
         (np.ones((1, 5)), "at least two images"),
     ],
 )
-def test_collapsed_embeddings_are_named(x, said):
-    with pytest.raises(InputError, match=said):
+def test_collapsed_embeddings_are_named(x, message):
+    with pytest.raises(InputError, match=message):
         projection.fit_pca(x, 0.99, 4, name="model")
 
 
@@ -75,7 +75,7 @@ def test_tsne_is_the_same_for_the_same_seed_and_small_sets_have_a_picture():
 def test_tsne_keeps_far_clusters_apart():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=(40, 5)), rng.normal(50, size=(40, 5))])
-    found = projection.tsne(x, 1)
-    centres = found[:40].mean(0), found[40:].mean(0)
-    spread = max(found[:40].std(), found[40:].std())
+    result = projection.tsne(x, 1)
+    centres = result[:40].mean(0), result[40:].mean(0)
+    spread = max(result[:40].std(), result[40:].std())
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread

@@ -35,11 +35,11 @@ def test_score_by_hand():
     )
     normalised = score.comparison_scores(points, score.mode_weights(RATIOS, "normalised"))
     np.testing.assert_allclose(normalised, [112.5, 25, 50, 93.75, 106.25])
-    found = score.attribute_scores(normalised, THESIS_FAMILY)
-    assert found["race"] == pytest.approx((25 + 50 + 93.75) / 3)
-    assert found["sex"] == pytest.approx(106.25)
-    assert found["combined"] == pytest.approx((56.25 + 106.25) / 2)
-    assert found["columns average"] == pytest.approx((25 + 50 + 93.75 + 106.25) / 4)
+    result = score.attribute_scores(normalised, THESIS_FAMILY)
+    assert result["race"] == pytest.approx((25 + 50 + 93.75) / 3)
+    assert result["sex"] == pytest.approx(106.25)
+    assert result["combined"] == pytest.approx((56.25 + 106.25) / 2)
+    assert result["columns average"] == pytest.approx((25 + 50 + 93.75 + 106.25) / 4)
     unnormalised = score.comparison_scores(points, score.mode_weights(RATIOS, "unnormalised"))
     np.testing.assert_allclose(unnormalised, normalised * 0.8)
     filtered = score.comparison_scores(points, score.mode_weights(RATIOS, "filtered"))
@@ -52,25 +52,25 @@ def test_score_goes_from_0_to_150_and_leaves_disease_out():
     for value in (0.0, 150.0):
         points = np.full((4, 5), value)
         points[:, 0] = 150 - value
-        found = score.attribute_scores(score.comparison_scores(points, weights), THESIS_FAMILY)
-        assert found["combined"] == pytest.approx(value)
-        assert "disease" not in found
+        result = score.attribute_scores(score.comparison_scores(points, weights), THESIS_FAMILY)
+        assert result["combined"] == pytest.approx(value)
+        assert "disease" not in result
 
 
 def test_without_race_the_combined_score_says_so():
     sex = [c for c in THESIS_FAMILY if c.attribute in ("disease", "sex")]
-    found = score.attribute_scores(np.array([150.0, 100.0]), sex)
-    assert set(found) == {"sex", "combined (sex)", "columns average"}
-    assert found["combined (sex)"] == 100
+    result = score.attribute_scores(np.array([150.0, 100.0]), sex)
+    assert set(result) == {"sex", "combined (sex)", "columns average"}
+    assert result["combined (sex)"] == 100
 
 
 def test_age_has_a_combined_score_of_its_own_name():
     values = np.array([0, 30, 60, 90, 100, 10, 20, 30, 150.0])
-    found = score.attribute_scores(values, [*THESIS_FAMILY, *EXTRA_FAMILY])
-    assert found["combined"] == pytest.approx(80)
-    assert found["age"] == pytest.approx(20)
-    assert found["view"] == pytest.approx(150)
-    assert found["combined with age"] == pytest.approx((60 + 100 + 20) / 3)
+    result = score.attribute_scores(values, [*THESIS_FAMILY, *EXTRA_FAMILY])
+    assert result["combined"] == pytest.approx(80)
+    assert result["age"] == pytest.approx(20)
+    assert result["view"] == pytest.approx(150)
+    assert result["combined with age"] == pytest.approx((60 + 100 + 20) / 3)
 
 
 def test_ages_and_blanks_become_groups():
@@ -112,22 +112,22 @@ def test_matched_sample_is_torchs_multinomial_of_one_generator_in_order_of_appea
     pool = sampling.build_pool(records, "race", "v2", 20, "error")
     assert pool.names == tuple(pd.unique(records.race))
     torch.manual_seed(42)
-    wanted_rows = [
+    expected_rows = [
         members[torch.multinomial(torch.from_numpy(w), 20, replacement=False).numpy()]
         for members, w in zip(pool.members, pool.weights, strict=True)
     ]
-    assert np.array_equal(sampling.draw_samples(pool, [42])[0], np.concatenate(wanted_rows))
+    assert np.array_equal(sampling.draw_samples(pool, [42])[0], np.concatenate(expected_rows))
 
 
 def test_plain_sample_is_pandas_sample_of_each_race():
     records = make_records(200, seed=3)
     pool = sampling.build_pool(records, "race", "v1", 20, "error")
     for seed, rows in zip((1, 2), sampling.draw_samples(pool, [1, 2]), strict=True):
-        wanted_rows = [
+        expected_rows = [
             records[records.race == race].sample(20, random_state=seed).index
             for race in pd.unique(records.race)
         ]
-        assert np.array_equal(rows, np.concatenate(wanted_rows))
+        assert np.array_equal(rows, np.concatenate(expected_rows))
 
 
 def test_matched_sample_evens_out_what_differs_between_races():
@@ -258,10 +258,10 @@ def test_simulation_counts_bands_and_takes_the_most_frequent():
         (table["sample"] == "simulation") & (table.attribute == "sex") & (table["mode"] == 1)
     ].iloc[0]
     family = design.comparisons[0]
-    found = ks.ks_tests(
+    result = ks.ks_tests(
         ks.sort_scores(scores), design.grouping.codes, pair_codes(family), design.simulated
     )
-    bands = ks.bands(found.p_adjusted)[:, 0, -1]
+    bands = ks.bands(result.p_adjusted)[:, 0, -1]
     assert line.draws == 30
     assert line.share_true == pytest.approx((bands == 1).mean())
     assert line.share_true_plus == pytest.approx((bands == 2).mean())
@@ -282,16 +282,16 @@ def test_draws_are_torchs_for_any_seed_without_torch(sizes, size):
     weights = [rng.random(n) + 0.1 for n in sizes]
     weights[0][:3] *= 1000
     seeds = [0, 1, 42, 5000, 2**33 + 5]
-    found = multinomial(weights, size, seeds)
-    for seed, groups_drawn in zip(seeds, found, strict=True):
+    result = multinomial(weights, size, seeds)
+    for seed, groups_drawn in zip(seeds, result, strict=True):
         generator = torch.Generator().manual_seed(seed)
         for own, rows in zip(weights, groups_drawn, strict=True):
-            wanted_rows = torch.multinomial(torch.from_numpy(own), size, generator=generator)
-            assert np.array_equal(rows, wanted_rows.numpy())
+            expected_rows = torch.multinomial(torch.from_numpy(own), size, generator=generator)
+            assert np.array_equal(rows, expected_rows.numpy())
 
 
 def test_draws_come_out_even_where_the_first_guess_of_the_limit_is_too_small(monkeypatch):
     weights = [np.random.default_rng(0).random(500) + 0.1]
-    wanted_rows = multinomial(weights, 50, [1, 2, 3])
+    expected_rows = multinomial(weights, 50, [1, 2, 3])
     monkeypatch.setattr("cxrfmkd.bias.multinomial._limit", lambda w, size: 1e-6)
-    assert np.array_equal(multinomial(weights, 50, [1, 2, 3]), wanted_rows)
+    assert np.array_equal(multinomial(weights, 50, [1, 2, 3]), expected_rows)

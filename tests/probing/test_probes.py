@@ -46,8 +46,8 @@ def part(sample: LabelledInputs, rows) -> LabelledInputs:
     return LabelledInputs(sample.inputs[rows], sample.targets[rows], sample.patients[rows])
 
 
-def relative(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+def relative(result: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(result - expected).max() / np.abs(expected).max())
 
 
 def logits(head: Linear, inputs: np.ndarray) -> np.ndarray:
@@ -93,9 +93,9 @@ def test_solver_that_runs_out_of_iterations_says_so():
     sample = made(200, 10, 2)
     x = torch.as_tensor(sample.inputs - sample.inputs.mean(0))
     targets, ones = torch.as_tensor(sample.targets), torch.ones(200, 2)
-    found = solve(x, targets, ones, torch.full((2,), 1e-3), limit=2)
-    assert not found.converged.any()
-    assert found.iterations.tolist() == [2, 2]
+    result = solve(x, targets, ones, torch.full((2,), 1e-3), limit=2)
+    assert not result.converged.any()
+    assert result.iterations.tolist() == [2, 2]
 
 
 @pytest.mark.parametrize(("n", "width"), [(50, 20), (20, 50)])
@@ -116,8 +116,8 @@ def assert_optimum(head: Linear, train: LabelledInputs, inputs: np.ndarray, k: i
     theta = regression.coefficients(head.weight[k], head.bias[k])
     expected = oracle(regression, problem[0])
     bound = regression.logit_bound(inputs, theta, expected)
-    found = logits(head, inputs)[:, k]
-    assert (np.abs(found - regression.with_ones(inputs) @ expected) <= bound).all()
+    result = logits(head, inputs)[:, k]
+    assert (np.abs(result - regression.with_ones(inputs) @ expected) <= bound).all()
     assert bound.max() < 1e-4  # not so wide that it would say nothing
 
 
@@ -144,11 +144,11 @@ def test_penalty_of_each_finding_has_the_lowest_validation_loss():
     assert best.set_index("finding").l2.to_dict() == trained.notes["l2"]
     assert trained.history.chosen.sum() == 14
     chosen = trained.history[trained.history.chosen].set_index("finding").val_loss
-    found = logits(trained.head, val.inputs)
+    result = logits(trained.head, val.inputs)
     # A loss moves no more than a logit does, whose weights were rounded to float32.
     bound = rounding(val.inputs, trained.head.weight, trained.head.bias).max(0)
     for k, finding in enumerate(FINDINGS):
-        loss = log_loss(found[:, k], val.targets[:, k])
+        loss = log_loss(result[:, k], val.targets[:, k])
         assert loss == pytest.approx(chosen[finding], abs=bound[k])
     # The mean of means of 400 float64 terms.
     assert trained.best["val_loss"] == pytest.approx(chosen.mean(), abs=1e-12)

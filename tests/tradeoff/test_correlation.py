@@ -48,13 +48,13 @@ def _tables(slope: float = -0.002, noise: float = 0.01, populations=("resampled"
 def test_line_is_numpys_and_rank_correlation_scipys():
     summaries, scores = _tables()
     table = correlation.model_points(summaries, scores)
-    found = correlation.correlations(table, scores).query(
+    result = correlation.correlations(table, scores).query(
         "metric == 'auc_pr' and measure == 'score'"
     )
     own = table.query("metric == 'auc_pr' and measure == 'score'")
-    assert len(found) == 1
+    assert len(result) == 1
     slope, intercept = np.polyfit(own.bias, own.performance, 1)
-    line = found.iloc[0]
+    line = result.iloc[0]
     assert (line.slope, line.intercept) == pytest.approx((slope, intercept))
     assert line.spearman == pytest.approx(stats.spearmanr(own.bias, own.performance).statistic)
     assert line.low <= line.spearman <= line.high
@@ -71,8 +71,8 @@ def test_models_are_joined_by_name_and_transfers_left_out():
     assert (table.performance > 0).all()
     own = table.query("metric == 'auc_roc' and measure == 'score'").set_index(["model", "loss"])
     assert len(own) == len(MODELS)
-    wanted = scores.set_index(["model", "loss"]).score
-    assert (own.bias == wanted.reindex(own.index)).all()
+    expected = scores.set_index(["model", "loss"]).score
+    assert (own.bias == expected.reindex(own.index)).all()
 
 
 def test_models_that_share_a_backbone_are_one_family():
@@ -110,17 +110,17 @@ def test_weights_count_pairs_repeatedly():
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=12).round(1), rng.normal(size=12).round(1)
     counts = rng.integers(0, 4, 12)
-    wanted = stats.spearmanr(np.repeat(x, counts), np.repeat(y, counts)).statistic
-    assert correlation.weighted_spearman(x, y, counts.astype(float)) == pytest.approx(wanted)
+    expected = stats.spearmanr(np.repeat(x, counts), np.repeat(y, counts)).statistic
+    assert correlation.weighted_spearman(x, y, counts.astype(float)) == pytest.approx(expected)
 
 
 def test_halves_of_the_patients_are_crossed():
     populations = ("resampled", "resampled half 1", "resampled half 2")
     summaries, scores = _tables(noise=0.0, populations=populations)
-    found = correlation.correlations(correlation.model_points(summaries, scores), scores)
-    assert set(found.population) == {"resampled"}
-    assert (found.query("measure == 'score'").spearman_split == -1).all()
-    assert found.query("measure == 'D'").spearman_split.isna().all()
+    result = correlation.correlations(correlation.model_points(summaries, scores), scores)
+    assert set(result.population) == {"resampled"}
+    assert (result.query("measure == 'score'").spearman_split == -1).all()
+    assert result.query("measure == 'D'").spearman_split.isna().all()
 
 
 def test_performance_in_one_half_goes_with_bias_in_the_other():
@@ -140,8 +140,8 @@ def test_performance_in_one_half_goes_with_bias_in_the_other():
             summaries.loc[rows.index, "mean"] = values.to_numpy()
     weaker = stats.spearmanr(planted["resampled half 2"], scores.score_half_1).statistic
     assert 0 < weaker < 1
-    found = correlation.correlations(correlation.model_points(summaries, scores), scores)
-    split = found.query("measure == 'score'").spearman_split
+    result = correlation.correlations(correlation.model_points(summaries, scores), scores)
+    split = result.query("measure == 'score'").spearman_split
     np.testing.assert_allclose(split, (-1 + weaker) / 2)
 
 
@@ -159,7 +159,7 @@ def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlat
         path = write_predictions(tmp_path / f"{model}.parquet", 0.4 * i, i, val=val, test=test)
         runs.append(Run(Family("d", "own", model, ""), 41, path))
         array = make_embeddings(test, 8, i, {("sex", "Female"): 0.6 * i}, clustering=0.5)
-        found = analyse(
+        result = analyse(
             [HeadInput(array)],
             array,
             test,
@@ -171,7 +171,7 @@ def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlat
         )
         for name, part in zip(tables, ("score", "null", "encoding", "effects"), strict=True):
             tables[name].append(tmp_path / f"{model}-{part}.csv")
-            found[part].to_csv(tables[name][-1], index=False)
+            result[part].to_csv(tables[name][-1], index=False)
     weights = equal_weights(test)
     evaluated = evaluate("d", runs, val, test, weights, Evaluation(replicates=0, attributes=[]))
     for name in ("summary", "halves"):
@@ -187,9 +187,9 @@ def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlat
         out=tmp_path / "points.csv",
         correlation=tmp_path / "correlation.csv",
     )
-    found = pd.read_csv(tmp_path / "correlation.csv").query("measure == 'score'")
-    assert len(found) == 8
-    assert (found.spearman_split > 0.5).all()
+    result = pd.read_csv(tmp_path / "correlation.csv").query("measure == 'score'")
+    assert len(result) == 8
+    assert (result.spearman_split > 0.5).all()
     assert set(pd.read_csv(tmp_path / "points.csv").population) == {"natural"}
 
 
@@ -200,8 +200,8 @@ def test_two_models_or_equal_scores_have_no_correlation():
     )
     assert correlation.correlations(few, scores).spearman.isna().all()
     flat = scores.assign(score=0.0)
-    found = correlation.correlations(correlation.model_points(summaries, flat), flat)
-    assert found.query("measure == 'score'")[["slope", "spearman", "p"]].isna().all(axis=None)
+    result = correlation.correlations(correlation.model_points(summaries, flat), flat)
+    assert result.query("measure == 'score'")[["slope", "spearman", "p"]].isna().all(axis=None)
 
 
 def test_tables_without_a_common_model_are_refused():
@@ -232,5 +232,5 @@ def test_script_writes_both_tables(tmp_path, monkeypatch):
     table = pd.read_csv(tmp_path / "points.csv")
     assert {"bias", "bias_low", "performance", "performance_low", "family", "measure"} <= set(table)
     assert set(table.population) == {"natural"}
-    found = pd.read_csv(tmp_path / "correlation.csv")
-    assert {"slope", "intercept", "spearman", "low", "high", "p", "spearman_split"} <= set(found)
+    result = pd.read_csv(tmp_path / "correlation.csv")
+    assert {"slope", "intercept", "spearman", "low", "high", "p", "spearman_split"} <= set(result)

@@ -53,8 +53,8 @@ class KSResult:
 class SortedScores:
     """Images in the order of their scores, int32 (modes, n) each.
 
-    images: the image at each place; places: each image's place; ranks: each place's rank, tied
-    scores share one.
+    images: the image at each position; places: each image's position; ranks: each position's
+    rank, tied scores share one.
     """
 
     images: np.ndarray

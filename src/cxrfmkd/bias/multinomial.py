@@ -38,9 +38,10 @@ def multinomial(weights: list[np.ndarray], size: int, seeds: list[int]) -> np.nd
             candidates = _rows_below(words, bounds)
             groups = np.split(candidates, np.searchsorted(candidates, ends[:-1]))
             for group, (w, end) in enumerate(zip(weights, ends, strict=True)):
-                own, rows = words[end - len(w) : end], groups[group] - (end - len(w))
-                drawn = rows[_smallest(own[rows], w[rows], size, limits[group])]
-                result[i, group] = drawn if len(drawn) else _smallest(own, w, size, np.inf)
+                first = end - len(w)
+                of_group, rows = words[first:end], groups[group] - first
+                drawn = rows[_smallest(of_group[rows], w[rows], size, limits[group])]
+                result[i, group] = drawn if len(drawn) else _smallest(of_group, w, size, np.inf)
 
     parallel_for(work, len(seeds), 16)
     return result

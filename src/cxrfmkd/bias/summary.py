@@ -86,9 +86,11 @@ def _read(paths: Sequence[str | Path]) -> pd.DataFrame:
         raise InputError("combine_bias: a list of tables is empty; every model has one of each.")
     tables = [pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in paths]
     table = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
-    parts = table.attribute.astype(str).str.extract(r"combined \((.+)\)", expand=False)
-    scored = parts.fillna("race, sex")
-    return table.assign(attribute=table.attribute.mask(parts.notna(), "combined"), scored=scored)
+    attributes = table.attribute.astype(str).str.extract(r"combined \((.+)\)", expand=False)
+    scored = attributes.fillna("race, sex")
+    return table.assign(
+        attribute=table.attribute.mask(attributes.notna(), "combined"), scored=scored
+    )
 
 
 def _main_scores(table: pd.DataFrame) -> pd.DataFrame:

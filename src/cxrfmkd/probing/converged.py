@@ -72,7 +72,7 @@ def converged_heads(
     }
     heads = []
     for s, seed in enumerate(seeds):
-        chosen, penalty = columns[s], np.array(penalties)[best[s].numpy()]
+        selected, penalty = columns[s], np.array(penalties)[best[s].numpy()]
         history = pd.DataFrame(
             {
                 "finding": np.tile(findings, len(penalties)),
@@ -81,16 +81,16 @@ def converged_heads(
             | {k: v.reshape(len(seeds), -1)[s].cpu().numpy() for k, v in by_seed.items()}
             | {"chosen": (np.arange(len(penalties))[:, None] == best[s].numpy()).flatten()}
         )
-        val_loss = masked_cross_entropy(logits[:, chosen].double(), data.val_targets.double())
-        constant = solution.constant[chosen].cpu().numpy()
+        val_loss = masked_cross_entropy(logits[:, selected].double(), data.val_targets.double())
+        constant = solution.constant[selected].cpu().numpy()
         at_end = len(penalties) > 1 and np.isin(penalty, [penalties[0], penalties[-1]])
         notes = {
             "constant": findings[constant].tolist(),
             "l2": dict(zip(findings.tolist(), penalty.tolist(), strict=True)),
             "l2_at_end_of_grid": findings[at_end & ~constant].tolist(),
-            "not_converged": findings[~solution.converged[chosen].numpy()].tolist(),
+            "not_converged": findings[~solution.converged[selected].numpy()].tolist(),
         }
-        head = data.on_raw_inputs(solution.weight[chosen], solution.bias[chosen])
+        head = data.on_raw_inputs(solution.weight[selected], solution.bias[selected])
         best_of_seed = {"epoch": None, "val_loss": float(val_loss)}
         heads.append(TrainedHead(seed, head, history, best_of_seed, notes))
     return heads
@@ -103,9 +103,9 @@ def _solve_grid(
     seeds, findings = counts.shape[1], data.train_targets.shape[1]
     grid = (seeds, len(penalties), findings)
     weight_of_row = torch.as_tensor(counts).to(data.train)[:, :, None, None]
-    known = ~data.train_targets.isnan()[:, None, None, :]
+    labelled = ~data.train_targets.isnan()[:, None, None, :]
     targets = data.train_targets.nan_to_num()[:, None, None, :].expand(-1, *grid).flatten(1)
-    weights = (weight_of_row * known).expand(-1, *grid).flatten(1)
+    weights = (weight_of_row * labelled).expand(-1, *grid).flatten(1)
     l2 = torch.tensor(penalties).to(data.train)[None, :, None].expand(grid).flatten()
     solution = solve(data.train, targets, weights, l2)
     logits = data.train @ solution.weight.T + solution.bias

@@ -98,8 +98,8 @@ def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
         return features @ basis, basis
     wide = features.double()
     values, left = torch.linalg.eigh(wide @ wide.T)
-    kept = values > 1e-10 * values[-1].clamp(min=1e-300)
-    left, scale = left[:, kept], values[kept].sqrt()
+    spanned = values > 1e-10 * values[-1].clamp(min=1e-300)
+    left, scale = left[:, spanned], values[spanned].sqrt()
     return (left * scale).to(features.dtype), (wide.T @ left / scale).to(features.dtype)
 
 

@@ -33,11 +33,11 @@ def thesis_heads(
         for array in (train.inputs, train.targets, val.inputs, val.targets)
     )
     n, findings = targets.shape
-    known, targets = ~targets.isnan(), targets.nan_to_num()
-    constant, log_odds = class_priors(known.sum(0), targets.sum(0))
-    mask = (known & ~constant).to(dtype)
+    labelled, targets = ~targets.isnan(), targets.nan_to_num()
+    constant, log_odds = class_priors(labelled.sum(0), targets.sum(0))
+    mask = (labelled & ~constant).to(dtype)
     weight, bias = (
-        part.to(device, dtype) for part in _initial_weights(seeds, inputs.shape[1], findings)
+        tensor.to(device, dtype) for tensor in _initial_weights(seeds, inputs.shape[1], findings)
     )
     weight[:, constant], bias[:, constant] = 0, log_odds[constant]
     adam = torch.optim.Adam(
@@ -65,7 +65,7 @@ def thesis_heads(
             line = {"epoch": epoch, "train_loss": float(train_loss) / n, "val_loss": val_loss}
             history[seed].append(line)
             if val_loss < (best[seed].best["val_loss"] if seed in best else np.inf):
-                head = Linear(*(part.float().cpu().numpy().copy() for part in (w, b)))
+                head = Linear(*(tensor.float().cpu().numpy().copy() for tensor in (w, b)))
                 line = {"epoch": epoch, "val_loss": val_loss}
                 best[seed] = TrainedHead(seed, head, pd.DataFrame(), line, notes)
     if diverged := [seed for seed in seeds if seed not in best]:
