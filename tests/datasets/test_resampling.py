@@ -53,7 +53,10 @@ def strata(frame: pd.DataFrame):
 
 
 def published(frame: pd.DataFrame, factor: int, seed: int) -> list[int]:
-    """Row positions as the published notebook draws them: data frames, WeightedRandomSampler, torch's global generator."""
+    """Row positions as the published notebook draws them.
+
+    By data frames, WeightedRandomSampler and torch's global generator.
+    """
     frame = frame.reset_index(drop=True)
     torch.manual_seed(seed)
 
@@ -89,7 +92,7 @@ def test_draws_are_the_published_ones_in_the_published_order(n, factor, seed):
 
 
 def test_codes_and_words_draw_alike():
-    """The notebook draws by race_label and disease_label; records have words. Only the order of appearance counts."""
+    """The notebook draws by codes; records have words. Only the order of appearance counts."""
     frame = table()
     codes = stratify(
         frame.race.map({r: i for i, r in enumerate(RACES)}),
@@ -281,8 +284,8 @@ def test_without_race_or_age_the_message_says_what_to_set(method, blank, first, 
 def test_an_empty_test_set_or_an_unknown_method_is_refused():
     with pytest.raises(InputError, match="no records"):
         resample(table().iloc[:0], Resampling(method="weights"), "here", 10)
-    with pytest.raises(InputError, match=r"resampling.method is 'smote'"):
-        resample(table(), Resampling(method="smote"), "here", 10)
+    with pytest.raises(InputError, match=r"resampling\.method: 'smote' should be 'draws'"):
+        Resampling.read({"method": "smote"}, "resampling.")
 
 
 def test_a_blank_age_is_a_bin_of_its_own():
