@@ -132,7 +132,7 @@ def test_a_split_whose_images_do_not_pass_the_filters_is_noted(tmp_path):
         ({"index": [0.5, 1]}, "whole row numbers from 0, each once"),
         (
             {"split": ["train", "holdout"]},
-            "1 values are none of train, validate, val, test: holdout",
+            "1 rows are none of train, validate, val, test: holdout",
         ),
     ],
 )
@@ -176,8 +176,8 @@ def test_demographics_of_another_dataset_leave_no_image_and_say_where_they_went(
     [
         ("Path", "patient00001/view1.jpg", r"column Path: 1 rows are not of the form .*\(line 2\)"),
         ("Path", None, r"column Path: 1 rows"),
-        ("Age", "old", r"column Age: 1 values are not numbers, such as old \(line 2\)"),
-        ("Edema", "yes", r"column Edema: 1 values are not numbers, such as yes \(line 2\)"),
+        ("Age", "old", r"column Age: 1 values are not numbers: old \(line 2\)"),
+        ("Edema", "yes", r"column Edema: 1 values are not numbers: yes \(line 2\)"),
     ],
 )
 def test_a_bad_cell_of_train_csv_is_named(tmp_path, column, value, message):

@@ -44,7 +44,7 @@ def test_an_impossible_age_is_a_counted_and_listed_exclusion(tmp_path):
 
 def test_an_age_of_another_form_is_refused(tmp_path):
     rows = [*NIH_ROWS, ("00000007_000.png", "Edema", 0, 7, "58 years", "F", "AP")]
-    with pytest.raises(InputError, match=r"58 years is neither .* 058Y \(line 9\)"):
+    with pytest.raises(InputError, match=r"are neither .* 058Y: 58 years \(line 9\)"):
         read(tmp_path, rows=rows)
 
 

@@ -99,20 +99,23 @@ def test_own_splits_are_kept_and_may_be_mapped(tmp_path):
             },
             "none of the 14 findings",
         ),
-        ({"values": {}}, "values.sex: 3 rows hold w, m, which is none of Male, Female"),
+        ({"values": {}}, "values.sex: 3 rows are none of Male, Female: w, m"),
         (
             {"values": VALUES | {"race": {"caucasian": "White"}}},
-            "values.race: 2 rows hold n/k, asian",
+            "values.race: 2 rows are none of .*: n/k, asian",
         ),
         (
             {"table": OWN.assign(effusion=[1, 2, 0])},
-            r"column effusion: labels are 1, 0, -1 .* not 2.0 \(line 3\)",
+            r"column effusion: 1 rows are not labels of 1, 0, -1 .*: 2.0 \(line 3\)",
         ),
         (
             {"table": OWN.assign(effusion=["yes", 1, 0])},
-            r"column Pleural Effusion: 1 values are not numbers, such as yes",
+            r"column Pleural Effusion: 1 values are not numbers: yes",
         ),
-        ({"table": OWN.assign(person=["1", None, "2"])}, r"column person is blank \(line 3\)"),
+        (
+            {"table": OWN.assign(person=["1", None, "2"])},
+            r"column person: 1 rows are blank \(line 3\)",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, settings, message):

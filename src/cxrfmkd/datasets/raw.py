@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from cxrfmkd.datasets.records import lines, numbers
+from cxrfmkd.datasets.records import numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.provenance import sha256
 from cxrfmkd.study.settings import Dataset
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 # Header cells that pandas writes for an index without a name; they pile up when a file is read and
 # written again.
@@ -33,6 +33,10 @@ class Raw:
     def setting(self, key: str) -> str:
         """The name of a table's setting, for messages."""
         return f"datasets.{self.name}.tables.{key}"
+
+    def source(self, key: str) -> str:
+        """The setting and the file of a table, for messages."""
+        return f"{self.setting(key)} ({self.path(key).name})"
 
     def has(self, key: str) -> bool:
         """Whether the table is configured."""
@@ -56,9 +60,7 @@ class Raw:
                 path = self.path(key)
                 other = path.with_suffix("") if path.suffix == ".gz" else Path(f"{path}.gz")
                 hint = f", but {other.name} is there" if other.is_file() else ""
-                problems.append(
-                    f"{self.setting(key)} is {self.path(key)}, which does not exist{hint}"
-                )
+                problems.append(f"{self.setting(key)} is {path}, which does not exist{hint}")
         if problems:
             raise InputError("\n".join(("The raw tables are not complete.", *problems)))
 
@@ -85,19 +87,31 @@ class Raw:
 
     def numbers(self, frame: pd.DataFrame, column: str, key: str) -> pd.Series:
         """A text column of a raw table as float64."""
-        return numbers(frame[column], f"{self.setting(key)} ({self.path(key).name})")
+        return numbers(frame[column], self.source(key))
+
+    def findings(self, frame: pd.DataFrame, key: str) -> dict[str, pd.Series]:
+        """The 14 findings of a raw table as float64."""
+        return {finding: self.numbers(frame, finding, key) for finding in FINDINGS}
+
+    def reject(
+        self,
+        rows: pd.Series,
+        key: str,
+        column: str,
+        problem: str,
+        values: pd.Series | None = None,
+        remedy: str = "",
+    ) -> None:
+        """Raise InputError if any of a table's `rows` is true; see `records.reject`."""
+        reject(rows, f"{self.source(key)}, column {column}", f"rows {problem}", values, remedy)
 
     def unique(self, frame: pd.DataFrame, by: list[str], key: str) -> pd.DataFrame:
         """`frame`, in which no two rows have the same key `by` and none has a blank one."""
-        duplicate = frame.duplicated(by, keep=False).to_numpy()
-        blank = frame[by].isna().any(axis=1).to_numpy()
-        for rows, problem in ((duplicate, "duplicate"), (blank, "blank")):
-            if rows.any():
-                raise InputError(
-                    f"{self.setting(key)} ({self.path(key).name}): {rows.sum()} rows have a "
-                    f"{problem} {' and '.join(by)} ({lines(np.flatnonzero(rows))}). Each row needs "
-                    "a key of its own; repair the file."
-                )
+        remedy = "Each row needs a key of its own; repair the file."
+        names = " and ".join(by)
+        duplicate, blank = frame.duplicated(by, keep=False), frame[by].isna().any(axis=1)
+        reject(duplicate, self.source(key), f"rows have a duplicate {names}", remedy=remedy)
+        reject(blank, self.source(key), f"rows have a blank {names}", remedy=remedy)
         return frame
 
     def facts(self) -> dict[str, dict[str, str]]:

@@ -143,12 +143,23 @@ def numbers(column: pd.Series, source: str) -> pd.Series:
     values = np.append(pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float), np.nan)
     parsed = pd.Series(values[codes], column.index, name=column.name)
     invalid = parsed.isna() & column.notna()
-    if invalid.any():
-        raise InputError(
-            f"{source}, column {column.name}: {invalid.sum()} values are not numbers, such as "
-            f"{some(column[invalid].unique())} ({lines(np.flatnonzero(invalid))})."
-        )
+    reject(invalid, f"{source}, column {column.name}", "values are not numbers", column)
     return parsed
+
+
+def reject(
+    rows: pd.Series | np.ndarray,
+    source: str,
+    problem: str,
+    values: pd.Series | None = None,
+    remedy: str = "",
+) -> None:
+    """Raise InputError if any of `rows` is true: how many, the problem, some values, the lines."""
+    positions = np.flatnonzero(rows)
+    if len(positions):
+        shown = "" if values is None else f": {some(values.iloc[positions].unique())}"
+        message = f"{source}: {len(positions)} {problem}{shown} ({lines(positions)}). {remedy}"
+        raise InputError(message.rstrip())
 
 
 def lines(positions: Sequence[int] | np.ndarray, limit: int = 10) -> str:

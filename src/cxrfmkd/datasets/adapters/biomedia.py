@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
-from cxrfmkd.datasets.records import disease, key, lines
+from cxrfmkd.datasets.records import disease, key
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -18,8 +17,15 @@ NEEDED = ("train", "val", "test")
 OPTIONAL = ()
 
 COMMON = ("path_preproc", "sex", "age", "race", "split", *FINDINGS)
-CHEXPERT = ("patient_id", "Path", "AP/PA")
-MIMIC = ("subject_id", "study_id", "ViewPosition")
+# Columns with the patient, the study (of CheXpert: the raw path that names it) and the view.
+COLUMNS = {
+    "chexpert": ("patient_id", "Path", "AP/PA"),
+    "mimic": ("subject_id", "study_id", "ViewPosition"),
+}
+IDENTITIES = {
+    "chexpert": {"patient_id": r"(?:^|/)(patient\d+)_"},
+    "mimic": {"study_id": r"(?:^|/)s(\d+)_"},
+}
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
 
 
@@ -33,54 +39,42 @@ def read(raw: Raw) -> Reading:
             f"datasets.{raw.name}.tables: the three files are of two datasets: "
             + ", ".join(f"{key} of {kind}" for key, kind in kinds.items())
         )
-    columns = MIMIC if "mimic" in kinds.values() else CHEXPERT
-    images = pd.concat([_read_file(raw, key, columns) for key in NEEDED], ignore_index=True)
+    kind = kinds["train"]
+    images = pd.concat([_read_file(raw, key, kind) for key in NEEDED], ignore_index=True)
     published = images.pop("published_disease")
     disagreeing = int((published.notna() & published.ne(disease(images))).sum())
-    notes = []
-    if disagreeing:
-        notes.append(
-            f"The column disease of the files says otherwise in {disagreeing} rows, whose No "
-            "Finding is 0 or -1."
-        )
-    ids = (
-        {"study_id": r"(?:^|/)s(\d+)_"}
-        if columns is MIMIC
-        else {"patient_id": r"(?:^|/)(patient\d+)_"}
+    note = (
+        f"The column disease of the files says otherwise in {disagreeing} rows, whose No Finding "
+        "is 0 or -1."
     )
-    return Reading(images, Flow(images, "sample files"), None, ids, notes)
+    notes = [note] if disagreeing else []
+    return Reading(images, Flow(images, "sample files"), None, IDENTITIES[kind], notes)
 
 
-def _read_file(raw: Raw, table_key: str, own_columns: tuple[str, ...]) -> pd.DataFrame:
-    table = raw.table(table_key, (*COMMON, *own_columns), ("ethnicity", "disease"))
-    source = f"{raw.setting(table_key)} ({raw.path(table_key).name})"
-    repeated = np.flatnonzero(table.path_preproc.duplicated())
-    if len(repeated):
-        raise InputError(
-            f"{source}: {len(repeated)} rows repeat an image ({lines(repeated)}). A `resample` "
-            "file holds each image several times; give the `sample` file, from which the study "
-            "resamples itself."
-        )
-    other_split = np.flatnonzero(table.split.map(SPLITS).ne(table_key))
-    if len(other_split):
-        raise InputError(
-            f"{source}: {len(other_split)} rows are not of the split {table_key} "
-            f"({lines(other_split)})."
-        )
-    mimic = own_columns is MIMIC
-    study = table.study_id if mimic else table.Path.str.extract(r"([^/]+)/[^/]+$")[0]
+def _read_file(raw: Raw, table_key: str, kind: str) -> pd.DataFrame:
+    table = raw.table(table_key, (*COMMON, *COLUMNS[kind]), ("ethnicity", "disease"))
+    raw.reject(
+        table.path_preproc.duplicated(),
+        table_key,
+        "path_preproc",
+        "repeat an image",
+        remedy="A `resample` file holds each image several times; give the `sample` file, from "
+        "which the study resamples itself.",
+    )
+    other_split = table.split.map(SPLITS).ne(table_key)
+    raw.reject(other_split, table_key, "split", f"are not of the split {table_key}", table.split)
+    patient, study, view = (table[column] for column in COLUMNS[kind])
     columns = {
         "image_id": key(table.path_preproc),
-        "patient_id": table["subject_id" if mimic else "patient_id"],
-        "study_id": study,
+        "patient_id": patient,
+        "study_id": study.str.extract(r"([^/]+)/[^/]+$")[0] if kind == "chexpert" else study,
         "path": table.path_preproc,
         "sex": table.sex.where(table.sex.isin(["Male", "Female"])),
         "age": raw.numbers(table, "age", table_key),
         "race": table.race,
-        "view": table["ViewPosition" if mimic else "AP/PA"],
+        "view": view,
         "split": table_key,
         "published_disease": table.get("disease"),
+        **table.filter(["ethnicity"]),
     }
-    if "ethnicity" in table:
-        columns["ethnicity"] = table.ethnicity
-    return pd.DataFrame(columns | {name: raw.numbers(table, name, table_key) for name in FINDINGS})
+    return pd.DataFrame(columns | raw.findings(table, table_key))

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading
-from cxrfmkd.datasets.records import key, lines
-from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.datasets.records import key
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import SEXES
 
@@ -41,21 +41,21 @@ def read(raw: Raw) -> Reading:
     images = images.iloc[rank.dropna().argsort(kind="stable")]
     images["race"] = images.patient_id.map(race(people.PRIMARY_RACE))
     images["ethnicity"] = images.patient_id.map(people.ETHNICITY)
-    sound = ~images.patient_id.isin(contradictory)
-    images = flow.keep(
-        images, sound, "one patient, one row", "contradictory rows in the spreadsheet", True
+    consistent, reason = (
+        ~images.patient_id.isin(contradictory),
+        "contradictory rows in the spreadsheet",
     )
+    images = flow.keep(images, consistent, "one patient, one row", reason, listed=True)
     selected = len(images)
     images = flow.keep(images, images.race.notna(), "race", "not Asian, Black or White")
-    known = images.ethnicity.isin(ETHNICITIES)
-    images = flow.keep(images, known, "ethnicity", "Hispanic or unknown")
+    non_hispanic = images.ethnicity.isin(ETHNICITIES)
+    images = flow.keep(images, non_hispanic, "ethnicity", "Hispanic or unknown")
     images = flow.keep(images, images.pop("frontal"), "view", "not frontal")
     if raw.has("split") and len(images) < selected:
         notes.append(
             "The published split names only images that pass every filter, yet "
-            f"{selected - len(images)} of this "
-            "split file's were filtered out. Unless the split is your own, train.csv is in another "
-            "row order."
+            f"{selected - len(images)} of this split file's were filtered out. Unless the split is "
+            "your own, train.csv is in another row order."
         )
     return Reading(images, flow, joined, {"patient_id": r"/(patient\d+)/"}, notes)
 
@@ -72,13 +72,8 @@ def _images(raw: Raw) -> pd.DataFrame:
     """Every row of train.csv, in its order, as records without race."""
     table = raw.table("train", ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *FINDINGS))
     parts = table.Path.str.extract(r"^[^/]+/[^/]+/([^/]+)/([^/]+)/[^/]+$")
-    if parts[0].isna().any():
-        wrong = np.flatnonzero(parts[0].isna())
-        raise InputError(
-            f"{raw.setting('train')} ({raw.path('train').name}), column Path: {len(wrong)} rows "
-            "are not of the form "
-            f"CheXpert-v1.0/train/<patient>/<study>/<view>.jpg ({lines(wrong)})."
-        )
+    form = "CheXpert-v1.0/train/<patient>/<study>/<view>.jpg"
+    raw.reject(parts[0].isna(), "train", "Path", f"are not of the form {form}")
     columns = {
         "image_id": key(table.Path),
         "patient_id": parts[0],
@@ -89,8 +84,8 @@ def _images(raw: Raw) -> pd.DataFrame:
         "view": table["AP/PA"],
         "frontal": table["Frontal/Lateral"].eq("Frontal"),
     }
-    findings = {finding: raw.numbers(table, finding, "train") for finding in FINDINGS}
-    return raw.unique(pd.DataFrame(columns | findings), ["image_id"], "train")
+    images = pd.DataFrame(columns | raw.findings(table, "train"))
+    return raw.unique(images, ["image_id"], "train")
 
 
 def _people(raw: Raw) -> tuple[pd.DataFrame, pd.Index]:
@@ -113,27 +108,21 @@ def _split(raw: Raw, images: pd.DataFrame) -> pd.Series:
     """
     table = raw.table("split", ("index", "split"))
     rows = raw.numbers(table, "index", "split")
-    file, train = f"{raw.setting('split')} ({raw.path('split').name})", raw.path("train").name
+    train = raw.path("train").name
     remedy = (
         f"Set {raw.setting('split')} to the file that came with this {train}, or remove it to draw "
         "a new patient split."
     )
-    if rows.isna().any() or (rows % 1).any() or rows.min() < 0 or rows.duplicated().any():
-        raise InputError(
-            f"{file}, column index: must hold whole row numbers from 0, each once. {remedy}"
-        )
+    invalid = (rows % 1).ne(0) | rows.lt(0) | rows.duplicated()
+    problem = "are not whole row numbers from 0, each once"
+    raw.reject(invalid, "split", "index", problem, table["index"], remedy)
     if rows.max() >= len(images):
         raise InputError(
             f"{raw.name}: {train} has {len(images):,} rows, the split file speaks of row "
-            f"{int(rows.max()) + 1:,}. "
-            f"They belong to different releases.\n{remedy}"
+            f"{int(rows.max()) + 1:,}. They belong to different releases.\n{remedy}"
         )
-    unknown = table.split[~table.split.isin(SPLITS)]
-    if len(unknown):
-        raise InputError(
-            f"{file}, column split: {len(unknown)} values are none of {', '.join(SPLITS)}: "
-            f"{some(unknown.unique())}."
-        )
+    unknown = ~table.split.isin(SPLITS)
+    raw.reject(unknown, "split", "split", f"are none of {', '.join(SPLITS)}", table.split)
     by_key = pd.Series(table.split.map(SPLITS).array, images.image_id.iloc[rows.astype(int)])
     split = images.image_id.map(by_key)
     splits = split.groupby(images.patient_id).nunique()

@@ -6,18 +6,18 @@ Rules: mimic.sample notebook of biomedia-mira/chexploration.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading
-from cxrfmkd.datasets.records import key, lines
-from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.datasets.records import key
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 NEEDED = ("metadata", "labels", "patients", "admissions")
 OPTIONAL = ()
 
 GROUPS = {"WHITE": "White", "ASIAN": "Asian", "BLACK": "Black"}
+IDENTITIES = {"patient_id": r"/p(\d+)/", "study_id": r"/s(\d+)/"}
 UNINFORMATIVE = ("UNKNOWN", "UNABLE TO OBTAIN", "PATIENT DECLINED TO ANSWER")
 
 
@@ -30,8 +30,7 @@ def read(raw: Raw) -> Reading:
     flow = Flow(images, "metadata")
     labels = raw.table("labels", ("subject_id", "study_id", *FINDINGS))
     labels = raw.unique(labels, ["subject_id", "study_id"], "labels")
-    for finding in FINDINGS:
-        labels[finding] = raw.numbers(labels, finding, "labels")
+    labels = labels.assign(**raw.findings(labels, "labels"))
     labels = labels.rename(columns={"subject_id": "patient_id"})
     images = images.merge(labels, "left", ["patient_id", "study_id"], indicator="labelled")
     labelled = images.pop("labelled").eq("both")
@@ -43,22 +42,19 @@ def read(raw: Raw) -> Reading:
     images = flow.keep(images, admitted, "admissions", "patient without an admission")
     consistent = images.race.ne("inconsistent")
     images = flow.keep(images, consistent, "one race", "more than one documented race")
-    images["race"] = images.race.where(images.race.isin(GROUPS)).map(GROUPS)
+    images["race"] = images.race.map(GROUPS)
     images = flow.keep(images, images.race.notna(), "race", "not Asian, Black or White")
     frontal = images.view.isin(["AP", "PA"])
     images = flow.keep(images, frontal, "view", "neither AP nor PA")
     people = _people(raw)
-    row = people.index.get_indexer(images.patient_id)
-    listed = pd.Series(row >= 0, images.index)
+    listed = images.patient_id.isin(people.index)
     images = flow.keep(images, listed, "patients", "not in the patients table")
-    person = people.iloc[row[row >= 0]].set_axis(images.index)
+    person = people.loc[images.patient_id].set_axis(images.index)
     images["sex"] = person.gender.map({"F": "Female", "M": "Male"})
     images["age"] = person.anchor_age + images.pop("year") - person.anchor_year
     version = "1.0" if column == "ethnicity" else "2 or later"
     notes = [f"MIMIC-IV {version}: admissions has the column {column}."]
-    return Reading(
-        images, flow, joined, {"patient_id": r"/p(\d+)/", "study_id": r"/s(\d+)/"}, notes
-    )
+    return Reading(images, flow, joined, IDENTITIES, notes)
 
 
 def coarse(documented: pd.Series) -> pd.Series:
@@ -79,34 +75,29 @@ def _races(raw: Raw) -> tuple[pd.Series, str]:
     column = next((name for name in ("race", "ethnicity") if name in table), None)
     if column is None:
         raise InputError(
-            f"{raw.setting('admissions')} ({raw.path('admissions').name}) has neither a column "
-            "race (MIMIC-IV 2 and "
-            "later, hosp/) nor ethnicity (1.0, core/). Set it to admissions.csv of one of these."
+            f"{raw.source('admissions')} has neither a column race (MIMIC-IV 2 and later, hosp/) "
+            "nor ethnicity (1.0, core/). Set it to admissions.csv of one of these."
         )
-    pairs = table.drop_duplicates(["subject_id", column])
-    words = pd.Series(pairs[column].fillna("UNKNOWN").unique(), dtype="str")
-    category = pairs[column].fillna("UNKNOWN").map(coarse(words).set_axis(words))
-    pairs = pairs.assign(category=category).drop_duplicates(["subject_id", "category"])
+    pairs = table.fillna({column: "UNKNOWN"}).drop_duplicates(["subject_id", column])
+    words = pairs[column].drop_duplicates()
+    pairs["category"] = pairs[column].map(coarse(words).set_axis(words))
+    pairs = pairs.drop_duplicates(["subject_id", "category"])
     if raw.settings.inconsistent_race == "informative":
         unknown = pairs.category.isin(UNINFORMATIVE)
         informed = pairs.subject_id.isin(pairs.subject_id[~unknown])
         pairs = pairs[~(unknown & informed)]
     several = pairs.subject_id.duplicated(keep=False)
-    pairs["category"] = pairs.category.mask(several, "inconsistent")
-    return pairs.drop_duplicates("subject_id").set_index("subject_id").category, column
+    categories = pairs.set_index("subject_id").category.mask(several.to_numpy(), "inconsistent")
+    return categories[~categories.index.duplicated()], column
 
 
 def _images(raw: Raw) -> pd.DataFrame:
     columns = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate")
     table = raw.unique(raw.table("metadata", columns), ["dicom_id"], "metadata")
     dates = raw.numbers(table, "StudyDate", "metadata")
-    invalid = np.flatnonzero(~dates.between(1e7, 1e8))
-    if len(invalid):
-        raise InputError(
-            f"{raw.setting('metadata')} ({raw.path('metadata').name}), column StudyDate: "
-            f"{len(invalid)} values are not of the form yyyymmdd: "
-            f"{some(table.StudyDate.iloc[invalid].unique())} ({lines(invalid)})."
-        )
+    invalid = ~dates.between(1e7, 1e8)
+    problem = "are not of the form yyyymmdd"
+    raw.reject(invalid, "metadata", "StudyDate", problem, table.StudyDate)
     patient, study = table.subject_id, table.study_id
     path = "p" + patient.str[:2] + "/p" + patient + "/s" + study + "/" + table.dicom_id + ".jpg"
     return pd.DataFrame(

@@ -5,6 +5,7 @@ The NIH publishes no race. See docs/data.md for the reasons of the findings' tab
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import splits
 from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
-from cxrfmkd.datasets.records import OLDEST, key, lines
+from cxrfmkd.datasets.records import OLDEST, key
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -36,13 +37,11 @@ COUNTERPARTS = {
 # only an image without any finding is known to have none.
 OPACITY = "Infiltration"
 WITHOUT_COUNTERPART = ("Emphysema", "Fibrosis", "Hernia")
-KNOWN = {name for names in COUNTERPARTS.values() for name in names} | {
-    OPACITY,
-    *WITHOUT_COUNTERPART,
-}
+NIH_NAMES = {*chain(*COUNTERPARTS.values()), OPACITY, *WITHOUT_COUNTERPART}
 
-COLUMNS = tuple(
-    ["Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "View Position"]
+COLUMNS = (
+    *("Image Index", "Finding Labels", "Follow-up #"),
+    *("Patient ID", "Patient Age", "View Position"),
 )
 
 PER_YEAR = {"Y": 1, "M": 12, "D": 365.25}
@@ -51,10 +50,8 @@ PER_YEAR = {"Y": 1, "M": 12, "D": 365.25}
 def read(raw: Raw) -> Reading:
     """Every image of the entry table whose age is possible."""
     table = _table(raw)
-    listed = table["Finding Labels"].str.split("|")
-    _check_names(raw, listed)
     image = table["Image Index"]
-    path = image.map(_folders(raw, image)) + image
+    path = _folders(raw, image) + image
     columns = {
         "image_id": key(path),
         "patient_id": table["Patient ID"],
@@ -66,33 +63,37 @@ def read(raw: Raw) -> Reading:
         "view": table["View Position"],
         "image": image,
     }
-    images = pd.DataFrame(columns | labels(listed))
+    images = pd.DataFrame(columns | _labels(raw, table["Finding Labels"]))
     flow = Flow(images, "entry table")
     possible = images.age.between(0, OLDEST) | images.age.isna()
     images = flow.keep(images, possible, "age", f"no age from 0 to {OLDEST} years", listed=True)
     if raw.has("train_list") or raw.has("test_list"):
         images = _official(raw, images, flow)
-    notes = ["The NIH publishes no race, and nothing on the findings " + some(_blank()) + "."]
+    blank = [name for name in FINDINGS if name not in COUNTERPARTS and name != "Lung Opacity"]
+    notes = [f"The NIH publishes no race, and nothing on the findings {some(blank)}."]
     identity = {"patient_id": r"(?:^|/)0*(\d+)_\d+\.[^/]+$"}
     return Reading(images.drop(columns="image"), flow, None, identity, notes)
 
 
-def labels(listed: pd.Series) -> dict[str, pd.Series]:
-    """The 14 findings of lists of NIH names: 1, 0, or blank where the NIH's names do not tell."""
-    dummies = pd.get_dummies(listed.explode()).groupby(level=0).any()
-    dummies = dummies.reindex(listed.index).reindex(columns=sorted(KNOWN), fill_value=False)
+def _labels(raw: Raw, texts: pd.Series) -> dict[str, pd.Series]:
+    """The 14 findings of texts such as "Mass|Nodule": 1, 0, or blank where it does not tell."""
+    names = texts.str.split("|").explode()
+    unknown, column = ~names.isin(NIH_NAMES), "Finding Labels"
+    problem = f"have unknown findings {some(sorted(set(names[unknown])))}"
+    remedy = "The 14 findings of ChestX-ray14 and No Finding are known."
+    raw.reject(unknown.groupby(level=0).any(), "entries", column, problem, remedy=remedy)
+    mentions = pd.get_dummies(names).groupby(level=0).any()
+    mentions = mentions.reindex(columns=sorted(NIH_NAMES), fill_value=False)
+    contradictory = mentions["No Finding"] & names.groupby(level=0).size().gt(1)
+    raw.reject(contradictory, "entries", column, "have No Finding beside a finding")
     columns = {
-        finding: dummies[list(names)].any(axis=1).astype(float)
-        for finding, names in COUNTERPARTS.items()
+        finding: mentions[list(counterparts)].any(axis=1).astype(float)
+        for finding, counterparts in COUNTERPARTS.items()
     }
-    opacity = np.select([dummies[OPACITY], dummies["No Finding"]], [1.0, 0.0], np.nan)
-    columns["Lung Opacity"] = pd.Series(opacity, listed.index)
-    blank = pd.Series(np.nan, listed.index)
+    opacity = np.select([mentions[OPACITY], mentions["No Finding"]], [1.0, 0.0], np.nan)
+    columns["Lung Opacity"] = pd.Series(opacity, texts.index)
+    blank = pd.Series(np.nan, texts.index)
     return {finding: columns.get(finding, blank) for finding in FINDINGS}
-
-
-def _blank() -> list[str]:
-    return [name for name in FINDINGS if name not in COUNTERPARTS and name != "Lung Opacity"]
 
 
 def _table(raw: Raw) -> pd.DataFrame:
@@ -101,71 +102,42 @@ def _table(raw: Raw) -> pd.DataFrame:
     sex = "Patient Sex" if "Patient Sex" in names else "Patient Gender"
     table = raw.table("entries", (*COLUMNS, sex)).rename(columns={sex: "Patient Gender"})
     for column in ("Image Index", "Finding Labels", "Patient ID"):
-        blank = np.flatnonzero(table[column].isna())
-        if len(blank):
-            raise InputError(
-                f"{raw.setting('entries')}: column {column} is blank ({lines(blank)})."
-            )
+        raw.reject(table[column].isna(), "entries", column, "are blank")
     return raw.unique(table, ["Image Index"], "entries")
-
-
-def _check_names(raw: Raw, listed: pd.Series) -> None:
-    column = f"{raw.setting('entries')}, column Finding Labels"
-    unknown = sorted(set(listed.explode()) - KNOWN)
-    if unknown:
-        rows = np.flatnonzero(listed.map(lambda names: not KNOWN.issuperset(names)))
-        raise InputError(
-            f"{column}: unknown findings {some(unknown)} ({lines(rows)}). The 14 findings of "
-            "ChestX-ray14 and No Finding are known."
-        )
-    rows = np.flatnonzero(listed.map(lambda names: "No Finding" in names and len(names) > 1))
-    if len(rows):
-        raise InputError(f"{column}: No Finding beside a finding ({lines(rows)}).")
 
 
 def _years(raw: Raw, ages: pd.Series) -> pd.Series:
     """Ages in years, of "058Y", "011M", "013D" (first edition) or plain numbers (2020 edition)."""
     parts = ages.str.extract(r"^\s*(\d+(?:\.\d+)?)\s*([YMD]?)\s*$")
-    rows = np.flatnonzero(parts[0].isna() & ages.notna())
-    if len(rows):
-        raise InputError(
-            f"{raw.setting('entries')}, column Patient Age: {some(ages.iloc[rows].unique())} is "
-            f"neither a number of years nor of the form 058Y ({lines(rows)})."
-        )
+    invalid = parts[0].isna() & ages.notna()
+    problem = "are neither a number of years nor of the form 058Y"
+    raw.reject(invalid, "entries", "Patient Age", problem, ages)
     return parts[0].astype(float) / parts[1].replace("", "Y").map(PER_YEAR)
 
 
-def _folders(raw: Raw, names: pd.Series) -> dict[str, str]:
+def _folders(raw: Raw, names: pd.Series) -> pd.Series:
     """Folder of each image below the images root: none, or one of the twelve official archives."""
-    root = Path(raw.settings.images)
-    archives = sorted(root.glob("images_[0-9]*/images")) if root.is_dir() else []
+    archives = sorted(Path(raw.settings.images).glob("images_[0-9]*/images"))
     folders = {
         image.name: f"{archive.parent.name}/images/"
         for archive in archives
         for image in archive.iterdir()
     }
-    return {name: folders.get(name, "") for name in names}
+    return names.map(lambda name: folders.get(name, ""))
 
 
 def _official(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
     """The official lists as split; `split` divides the train list's patients into train and val."""
-    lists = {}
-    for name in ("train_list", "test_list"):
-        if not raw.has(name):
-            raise InputError(
-                f"{raw.setting(name)} is not set; the official lists come in two, train and test."
-            )
-        lists[name] = set(raw.path(name).read_text().split())
-    if both := lists["train_list"] & lists["test_list"]:
+    raw.require((*NEEDED, *OPTIONAL), ("exclude",))  # the official lists come in two
+    train_list, test_list = (set(raw.path(name).read_text().split()) for name in OPTIONAL)
+    if both := train_list & test_list:
         raise InputError(
             f"{raw.setting('train_list')} and test_list: {len(both)} images are in both lists."
         )
-    in_train, in_test = (images.image.isin(lists[name]) for name in ("train_list", "test_list"))
-    images = flow.keep(images, in_train | in_test, "official lists", "in neither list")
-    training = images.image.isin(lists["train_list"])
-    split = raw.settings.split
-    total = split.train + split.val
-    drawn = splits.draw(
-        images.patient_id[training], split.train / total, split.val / total, split.seed
-    )
+    listed = images.image.isin(train_list | test_list)
+    images = flow.keep(images, listed, "official lists", "in neither list")
+    patients = images.patient_id[images.image.isin(train_list)]
+    train, val, seed = (raw.settings.split[name] for name in ("train", "val", "seed"))
+    total = train + val
+    drawn = splits.draw(patients, train / total, val / total, int(seed))
     return images.assign(split=drawn.reindex(images.index).fillna("test"))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
-from cxrfmkd.datasets.records import LABELS, key, lines
+from cxrfmkd.datasets.records import LABELS, key, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -31,23 +31,20 @@ def read(raw: Raw) -> Reading:
         columns={theirs: ours for ours, theirs in columns.items()}
     )
     for name in REQUIRED:
-        blank = np.flatnonzero(table[name].isna())
-        if len(blank):
-            raise InputError(
-                f"{raw.setting('records')}: column {columns[name]} is blank ({lines(blank)})."
-            )
+        raw.reject(table[name].isna(), "records", columns[name], "are blank")
     frame = pd.DataFrame({"image_id": table.get("image_id", key(table.path))})
     for name in ("patient_id", "study_id", "path", *MAPPED[:3]):
         frame[name] = table.get(name, pd.Series(pd.NA, table.index, dtype="str"))
     frame["study_id"] = frame.study_id.fillna(frame.image_id)
-    frame["age"] = raw.numbers(table, "age", "records") if "age" in table else np.nan
-    for finding in FINDINGS:
-        frame[finding] = _labels(raw, table, finding, columns)
-    if "split" in table:
-        frame["split"] = table.split
-    for name in MAPPED:
-        if name in frame:
-            frame[name] = _mapped(raw, frame[name], name)
+    for name in ("age", *FINDINGS):
+        frame[name] = raw.numbers(table, name, "records") if name in table else np.nan
+    problem = "are not labels of 1, 0, -1 (uncertain) or blank"
+    for name in FINDINGS:
+        invalid = frame[name].notna() & ~frame[name].isin(LABELS)
+        raw.reject(invalid, "records", columns.get(name, name), problem, frame[name])
+    frame = frame.join(table.filter(["split"]))
+    for name in frame.columns.intersection(MAPPED):
+        frame[name] = _mapped(raw, frame[name], name)
     absent = [finding for finding in FINDINGS if finding not in table]
     notes = [f"The table has no column for {some(absent, 14)}; they are blank."] if absent else []
     if "race" not in table:
@@ -58,22 +55,21 @@ def read(raw: Raw) -> Reading:
 def _columns(raw: Raw) -> dict[str, str]:
     """Our column -> the file's, for every column of ours that the file has."""
     names = header(raw.path("records"))
-    mapping = raw.settings.columns
+    mapping, setting = raw.settings.columns, f"datasets.{raw.name}.columns"
     ours = (*REQUIRED, *OPTIONAL_COLUMNS)
-    setting = f"datasets.{raw.name}.columns"
-    problems = [
-        f"{setting}.{name}: records have no such column" for name in mapping if name not in ours
-    ]
-    problems += [
-        f"{setting}.{name} is {theirs}, which the file does not have"
-        for name, theirs in mapping.items()
-        if theirs not in names
-    ]
     columns = {name: mapping.get(name, name) for name in ours if mapping.get(name, name) in names}
-    problems += [
-        f"{setting}.{name} is not set, and the file has no {name}"
-        for name in REQUIRED
-        if name not in columns
+    problems = [
+        *(f"{setting}.{name}: records have no such column" for name in mapping if name not in ours),
+        *(
+            f"{setting}.{name} is {theirs}, which the file does not have"
+            for name, theirs in mapping.items()
+            if theirs not in names
+        ),
+        *(
+            f"{setting}.{name} is not set, and the file has no {name}"
+            for name in REQUIRED
+            if name not in columns
+        ),
     ]
     if not any(finding in columns for finding in FINDINGS):
         problems.append(f"{setting}: the file has none of the 14 findings; set at least one")
@@ -83,32 +79,14 @@ def _columns(raw: Raw) -> dict[str, str]:
     return columns
 
 
-def _labels(
-    raw: Raw, table: pd.DataFrame, finding: str, columns: dict[str, str]
-) -> pd.Series | float:
-    if finding not in table:
-        return np.nan
-    values = raw.numbers(table, finding, "records")
-    rows = np.flatnonzero(~values.isin(LABELS) & values.notna())
-    if len(rows):
-        raise InputError(
-            f"{raw.setting('records')}, column {columns[finding]}: labels are 1, 0, -1 (uncertain) "
-            f"or blank, not {some(values.iloc[rows].unique())} ({lines(rows)})."
-        )
-    return values
-
-
 def _mapped(raw: Raw, column: pd.Series, name: str) -> pd.Series:
     """`column` in the study's words; a value that is mapped to null becomes blank."""
     mapping = {str(theirs): ours for theirs, ours in raw.settings.values.get(name, {}).items()}
     ours = column.where(~column.isin(list(mapping)), column.map(mapping))
-    if name in ALLOWED:
-        invalid = ours.notna() & ~ours.isin(ALLOWED[name])
-        if invalid.any():
-            allowed = ", ".join(ALLOWED[name])
-            raise InputError(
-                f"datasets.{raw.name}.values.{name}: {invalid.sum()} rows hold "
-                f"{some(ours[invalid].unique())}, which is none of {allowed}. Map these values to "
-                "one of them, or to null for unknown."
-            )
+    allowed = ALLOWED.get(name)
+    if allowed:
+        invalid = ours.notna() & ~ours.isin(allowed)
+        remedy = "Map these values to one of them, or to null for unknown."
+        setting = f"datasets.{raw.name}.values.{name}"
+        reject(invalid, setting, f"rows are none of {', '.join(allowed)}", ours, remedy)
     return ours.astype("str").where(ours.notna())
