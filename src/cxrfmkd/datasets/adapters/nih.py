@@ -137,7 +137,7 @@ def _official(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
     listed = images.image.isin(train_list | test_list)
     images = flow.keep(images, listed, "official lists", "in neither list")
     patients = images.patient_id[images.image.isin(train_list)]
-    train, val, seed = (raw.settings.split[name] for name in ("train", "val", "seed"))
-    total = train + val
-    drawn = splits.draw(patients, train / total, val / total, int(seed))
+    split = raw.settings.split
+    total = split.train + split.val
+    drawn = splits.draw(patients, split.train / total, split.val / total, split.seed)
     return images.assign(split=drawn.reindex(images.index).fillna("test"))
