@@ -1,5 +1,7 @@
 """Batches of images and targets, joined by key, read ahead or not."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -30,22 +32,25 @@ def test_an_epochs_order_is_a_permutation_of_its_own():
 
 def test_batches_read_ahead_are_the_same_and_their_thread_ends(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
-    fed, parts = loader(), shuffled(24, 1, 0).split(5)
-    for part, images in zip(parts, fed._read_ahead(parts), strict=True):
-        np.testing.assert_array_equal(images, fed._read(part))
-    begun = fed._read_ahead(parts)
+    train, positions = loader(), shuffled(24, 1, 0).split(2)
+    threads = threading.active_count()
+    for rows, images in zip(positions, train._read_ahead(positions), strict=True):
+        np.testing.assert_array_equal(images, train._read(rows))
+    begun = train._read_ahead(positions)
     next(begun)
+    assert threading.active_count() == threads + 1
     begun.close()
+    assert threading.active_count() == threads
 
     def fail(self, positions):
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(BatchLoader, "_read", fail)
     with pytest.raises(OSError, match="the disk is gone"):
-        next(fed._read_ahead(parts))
+        next(train._read_ahead(positions))
 
 
-def test_a_feeds_identity_changes_with_its_images_and_its_targets():
+def test_a_loaders_identity_changes_with_its_images_and_its_targets():
     ids = TABLES["train"].image_id
     targets = TEACHER.take(ids)
     base = BatchLoader(IMAGES, ids, targets).identity()

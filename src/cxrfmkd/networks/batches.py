@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
-from queue import Full, Queue
-from threading import Event, Thread
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -103,36 +103,21 @@ class BatchLoader:
 
     def _read_ahead(self, positions: Sequence[Tensor]) -> Iterator[Tensor]:
         """Batches that a thread reads while the device is busy with the ones before."""
-        ready: Queue = Queue(AHEAD)
-        stop = Event()
 
-        def put(item: Tensor | Exception) -> None:
-            while not stop.is_set():
-                try:
-                    return ready.put(item, timeout=0.1)
-                except Full:
-                    continue
+        def read(rows: Tensor) -> Tensor:
+            return self._read(rows).pin_memory()
 
-        def read() -> None:
-            try:
-                for rows in positions:
-                    put(self._read(rows).pin_memory())
-                    if stop.is_set():
-                        return
-            except Exception as error:
-                put(error)
-
-        reader = Thread(target=read, daemon=True)
-        reader.start()
+        pool = ThreadPoolExecutor(1)
+        reads: deque[Future[Tensor]] = deque()
         try:
-            for _ in positions:
-                batch = ready.get()
-                if isinstance(batch, Exception):
-                    raise batch
-                yield batch.to(self.device, non_blocking=True)
+            for rows in positions:
+                reads.append(pool.submit(read, rows))
+                if len(reads) > AHEAD:
+                    yield reads.popleft().result().to(self.device, non_blocking=True)
+            while reads:
+                yield reads.popleft().result().to(self.device, non_blocking=True)
         finally:
-            stop.set()
-            reader.join()
+            pool.shutdown(cancel_futures=True)
 
 
 def shuffled(n: int, seed: int, epoch: int) -> Tensor:
