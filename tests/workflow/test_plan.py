@@ -214,9 +214,9 @@ def test_touching_every_source_file_reruns_nothing(finished):
 
 
 @pytest.mark.slow
-def test_one_loss_s_setting_reruns_its_branch_alone(finished):
-    own = 'distillation={"per_loss": {"cosine": {"epochs": 9}}}'
-    counts = plan(finished, "--config", own)
+def test_one_loss_s_setting_reruns_its_branch_alone(finished, tmp_path):
+    (tmp_path / "more.yaml").write_text("distillation: {per_loss: {cosine: {epochs: 9}}}")
+    counts = plan(finished, str(tmp_path / "more.yaml"))
     study = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
     seeds = len(study["distillation"]["seeds"])
     assert counts["distill"] == seeds
@@ -226,8 +226,9 @@ def test_one_loss_s_setting_reruns_its_branch_alone(finished):
 
 
 @pytest.mark.slow
-def test_a_changed_probe_setting_trains_no_network_again(finished):
-    counts = plan(finished, "--config", 'probe={"l2": [0.5]}')
+def test_a_changed_probe_setting_trains_no_network_again(finished, tmp_path):
+    (tmp_path / "more.yaml").write_text("probe: {l2: [0.5]}")
+    counts = plan(finished, str(tmp_path / "more.yaml"))
     assert counts["probe"] > 0
     assert not {"distill", "finetune", "extract_features", "embed"} & set(counts)
 
