@@ -8,10 +8,8 @@ from pydantic import Field
 
 from cxrfmkd.study.settings.base import AsWritten, Settings
 from cxrfmkd.study.settings.teacher import TeacherSource
-from cxrfmkd.vocabulary.datasets import AdapterName
+from cxrfmkd.vocabulary.datasets import AdapterName, ResamplingMethod
 from cxrfmkd.vocabulary.groups import Attribute
-
-Method = Literal["draws", "weights", "none"]
 
 
 class PatientSplit(Settings):
@@ -57,7 +55,7 @@ class DatasetSection(Dataset):
     attributes: list[Attribute] | None = None
     """patient attributes that the dataset has; `evaluation.attributes` and `bias.attributes` are
     asked of it as far as it has them. null: all of them"""
-    resampling: Method | None = None
+    resampling: ResamplingMethod | None = None
     """`resampling.method` of this dataset, where it differs from the others': `none` without race.
     null: as there"""
 
@@ -84,7 +82,7 @@ class Labels(Settings):
 class Resampling(Settings):
     """The test set with equal race shares, disease prevalence and age distribution."""
 
-    method: Method = "weights"
+    method: ResamplingMethod = "weights"
     """`draws`: three nested weighted draws with replacement, as the thesis, kept as counts;
     `weights`: exact weights with the same targets; `none`: the natural test set alone"""
     factor: int = Field(3, ge=1)
