@@ -20,7 +20,7 @@ import yaml
 from locations import ROOT
 
 from cxrfmkd.commands.cost import read_configuration
-from cxrfmkd.study.forecast import Images, works
+from cxrfmkd.study.forecast import ImageCounts, works
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.specs import SPECS
 from cxrfmkd.vocabulary.figures import KINDS
@@ -139,7 +139,7 @@ def test_every_shipped_configuration_can_be_planned(checkout, name):
     assert counts["write_report"] == 1
     forecast = Counter()
     study = Study(read_configuration([checkout / f"config/{n}.yaml" for n in ("config", name)]))
-    for work in works(study, dict.fromkeys(study.datasets, Images(1, 1, 1))):
+    for work in works(study, dict.fromkeys(study.datasets, ImageCounts(1, 1, 1))):
         forecast[work.rule] += work.jobs
     # Reading embeddings from files is a job of rule embed as well, but none that the forecast
     # counts.
