@@ -429,6 +429,15 @@ def test_no_message_names_a_patient(tmp_path):
     assert "patient0" not in str(caught.value)
 
 
+def test_ready_vectors_and_workers_that_read_images_do_not_import_tensorflow():
+    """It takes seconds and memory in every process."""
+    code = (
+        "import sys, cxrfmkd.teacher.embedding, cxrfmkd.teacher.feeding\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_script_embeds_the_records_of_all_splits(tmp_path):
     store(tmp_path / "vectors", "dat")
     for i, split in enumerate(["train", "val", "test"]):
