@@ -45,8 +45,8 @@ def test_tables(
             ]
             if tested:
                 tests = ks_tests(ordered, design.row_grouping.codes, pair_codes(tested), draws)
-                shown = [_shows_sizes(design, c, images) for c in tested]
-                test_lines += _test_lines(sample, tested, tests, shown)
+                hidden = [_hides_sizes(design, c, images) for c in tested]
+                test_lines += _test_lines(sample, tested, tests, hidden)
                 points.append(score.points(tests))
                 testable += tested
         if points:
@@ -57,26 +57,26 @@ def test_tables(
     )
 
 
-def _shows_sizes(design: Design, comparison: Comparison, images: np.ndarray) -> bool:
-    """Whether the sizes of its groups tell nothing about a small group of the same attribute."""
+def _hides_sizes(design: Design, comparison: Comparison, images: np.ndarray) -> bool:
+    """Whether the sizes of its groups would tell that of a small group of the same attribute."""
     patients = design.group_patients(comparison.attribute, images)
     hidden = suppressed(patients, design.minimum_cell)
-    names = GROUPS[comparison.attribute]
-    return not any(hidden[names.index(group)] for group in (comparison.a, comparison.b))
+    names = np.array(GROUPS[comparison.attribute])[hidden]
+    return comparison.a in names or comparison.b in names
 
 
 def _test_lines(
-    sample: str, comparisons: list[Comparison], tests: KSResult, shown: list[bool]
+    sample: str, comparisons: list[Comparison], tests: KSResult, hidden: list[bool]
 ) -> list[dict]:
     """Lines of `ks`: of one draw, or means over draws and the most frequent band.
 
-    Ties of bands: the lower. shown: whether the sizes of each comparison's groups are published.
+    Ties of bands: the lower. hidden: whether the sizes of each comparison's groups are blank.
     """
     band, draws = bands(tests.p_adjusted), len(tests.p)
     sizes, d, p, p_adjusted = (
         values.mean(0) for values in (tests.sizes, tests.d, tests.p, tests.p_adjusted)
     )
-    sizes[~np.array(shown)] = np.nan
+    sizes[np.array(hidden)] = np.nan
     sd = tests.p_adjusted.std(0, ddof=1) if draws > 1 else np.full(p.shape, np.nan)
     shares = np.stack([(band == code).mean(0) for code in range(len(BANDS))])
     return [
