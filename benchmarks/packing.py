@@ -1,5 +1,6 @@
-"""Image packing: the reference's way (full decode, resize in floating point, JPEG again) and ours,
-image by image on one core.
+"""Image packing: the reference's way and ours, image by image on one core.
+
+The reference decodes in full, resizes in floating point and writes JPEG again.
 
 The reference resizes with scikit-image, which is not among our dependencies; its default `resize`
 (order 1, anti-aliasing on since 0.15) is a Gaussian of standard deviation (factor - 1) / 2 and a
@@ -68,7 +69,7 @@ def ours(root: Path, records: pd.DataFrame) -> np.ndarray:
 
 
 def reference(root: Path, records: pd.DataFrame) -> np.ndarray:
-    """Each image read whole, resized in float64, cut to 8 bits, and stored as JPEG; returns what was stored."""
+    """Each image read whole, resized in float64, cut to 8 bits and stored as JPEG."""
     stored = []
     for path in records.path:
         with Image.open(root / "images" / path) as image:

@@ -32,7 +32,7 @@ def findings(random: np.random.Generator, n: int) -> pd.DataFrame:
 
 
 def chexpert(root: Path) -> Dataset:
-    """Three or four images of 64,540 patients, 127,118 of them frontal, of known race and in the split file."""
+    """Images of 64,540 patients, 127,118 frontal, of known race and in the split file."""
     random = np.random.default_rng(1)
     patient = np.sort(random.integers(0, 64_540, 223_414))
     n = len(patient)

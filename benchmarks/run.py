@@ -1,4 +1,4 @@
-"""Run every benchmark and write `benchmarks/results.json`: a list of what was measured, beside its plain baseline."""
+"""Run every benchmark, each beside its plain baseline, and write `benchmarks/results.json`."""
 
 from __future__ import annotations
 

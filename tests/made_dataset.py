@@ -1,4 +1,4 @@
-"""A tiny dataset as the stages after preparation see it: records on disk and keyed arrays with planted labels."""
+"""A tiny prepared dataset: records on disk and keyed arrays with planted labels."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ SIZES = {"train": 120, "val": 60, "test": 50}
 
 
 def make(root: Path, width: int = 12, dimension: int = 7, seed: int = 0) -> dict[str, Path]:
-    """Write records, `features` (n, width) and `teacher` (n, dimension) under `root`; labels are
-    linear in both.
+    """Write records, `features` (n, width) and `teacher` (n, dimension) under `root`.
+
+    Labels are linear in both.
 
     The arrays hold the images in another order than the records.
     """

@@ -1,4 +1,4 @@
-"""Test images with patients, attributes and embeddings in which a chosen attribute is planted, or none."""
+"""Test images with patients, attributes and embeddings with a planted attribute, or none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EDGES = (20, 30, 40, 50, 60, 70, 80)
 def make_records(
     patients: int, seed: int = 0, images: tuple[int, int] = (1, 4), race: bool = True
 ) -> pd.DataFrame:
-    """Records of split test: `images` per patient (from, below), attributes independent of each other."""
+    """Records of split test: `images` per patient (from, below), independent attributes."""
     rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(patients), rng.integers(*images, size=patients))
     n = len(owner)
@@ -43,8 +43,9 @@ def make_embeddings(
     planted: dict[tuple[str, str], float] | None = None,
     clustering: float = 0.0,
 ) -> KeyedArray:
-    """Normal embeddings with falling variances; `planted` shifts a group on the first axis by so
-    many deviations.
+    """Normal embeddings with falling variances.
+
+    `planted` shifts a group on the first axis by so many deviations.
 
     clustering: share of the variance that the images of one patient have in common.
     """

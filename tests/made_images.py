@@ -1,4 +1,4 @@
-"""A tiny dataset of images, teacher embeddings and records, and a backbone small enough to train in a moment."""
+"""A tiny dataset of images, embeddings and records, and a backbone that trains in a moment."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def records(sizes: dict[str, int] = SIZES, seed: int = 0) -> dict[str, pd.DataFr
 def arrays(
     tables: dict[str, pd.DataFrame], size: int = 32, dimension: int = 6, seed: int = 0
 ) -> tuple[KeyedArray, KeyedArray]:
-    """Images whose brightness in each quarter says what the teacher says, in another order than the records."""
+    """Images whose quarters are as bright as the teacher says, in another order than records."""
     random = np.random.default_rng(seed)
     index = pd.concat(tables.values())[["image_id"]].sample(frac=1, random_state=seed)
     index = index.reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""A small test set with patients, attributes and findings, and predictions of several runs with known skill."""
+"""A small test set with attributes and findings, and predictions of known skill."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def records(patients: int = 120, seed: int = 0, split: str = "test") -> pd.DataFrame:
-    """One to three images a patient; sex, race, age and view as good as random; findings of 5 to 50 %."""
+    """One to three images a patient; attributes as good as random; findings of 5 to 50 %."""
     rng = np.random.default_rng(seed)
     images = rng.integers(1, 4, patients)
     patient = np.repeat(np.arange(patients), images)

@@ -1,4 +1,4 @@
-"""Tiny raw tables in the layouts of CheXpert, MIMIC-CXR and NIH ChestX-ray14, drawn at random or given by hand."""
+"""Tiny raw tables in the layouts of CheXpert, MIMIC-CXR and NIH, random or given by hand."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def touch(root: Path, paths) -> None:
 
 
 def chexpert_tables(patients: int = 60, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """train, demographics and split; the split names frontal and lateral images of every race, each patient on one side."""
+    """train, demographics and split, which names images of every race and view by patient."""
     random = np.random.default_rng(seed)
     rows = [
         (f"CheXpert-v1.0/train/patient{p:05d}/study{s}/view{v}_{side}.jpg", side.capitalize(), p)
@@ -84,7 +84,7 @@ def chexpert_tables(patients: int = 60, seed: int = 0) -> dict[str, pd.DataFrame
 
 
 def chexpert(root: Path, tables: dict[str, pd.DataFrame] | None = None, **settings) -> Dataset:
-    """Write the tables under `root` as the real files are, touch the images, and return the dataset's settings."""
+    """Write the tables under `root` as the real files are, and return the dataset's settings."""
     tables = tables or chexpert_tables()
     root.mkdir(parents=True, exist_ok=True)
     tables["train"].to_csv(root / "train.csv", index=False)
@@ -99,7 +99,7 @@ def chexpert(root: Path, tables: dict[str, pd.DataFrame] | None = None, **settin
 
 
 def mimic_tables(patients: int = 60, seed: int = 0, version: int = 2) -> dict[str, pd.DataFrame]:
-    """metadata, labels, patients and admissions; version 1 has `ethnicity`, later ones `race` in finer words."""
+    """metadata, labels, patients and admissions; version 1 has `ethnicity`, later ones `race`."""
     random = np.random.default_rng(seed)
     coarse = [
         "WHITE",

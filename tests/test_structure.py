@@ -33,7 +33,7 @@ MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def imported_modules(path) -> set[str]:
-    """Modules of the package that a file names in an import, lazy ones inside functions included."""
+    """Modules of the package that a file imports, lazily inside functions too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
