@@ -96,7 +96,7 @@ rule performance_vs_bias:
     params:
         spec=spec("performance_vs_bias"),
     message:
-        "Setting performance against bias"
+        "Comparing performance with bias"
     shell:
         "python workflow/scripts/performance_vs_bias.py --spec {params.spec:q} --summaries {input.summaries}"
         " --halves {input.halves} --scores {input.scores} --out {output.points} --correlation {output.correlation} &> {log}"

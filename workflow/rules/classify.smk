@@ -1,4 +1,4 @@
-# The 14-label classifiers: kept features, linear probes, full fine-tunes, and the best seed of each.
+# The 14-label classifiers: features, linear probes, full fine-tunes, and the best seed of each.
 
 
 rule extract_features:
@@ -121,7 +121,7 @@ rule drifting_probe:
         start=option("start"),
         checkpoints=checkpoints("drifting_probe"),
     message:
-        "Probing {wildcards.dataset} with drifting batch-norm statistics: {wildcards.model}, seed {wildcards.seed}"
+        "Probing {wildcards.dataset} with batch norm in training mode: {wildcards.model}, seed {wildcards.seed}"
     shell:
         "python workflow/scripts/drifting_probe.py --spec {params.spec:q} --images {input.images} {params.start}"
         " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
@@ -193,6 +193,6 @@ rule select_model:
     params:
         spec=spec("select_model"),
     message:
-        "Choosing the seed of {wildcards.model} on {wildcards.dataset}"
+        "Selecting the seed of {wildcards.model} on {wildcards.dataset}"
     shell:
         "python workflow/scripts/select_model.py --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}"

@@ -86,7 +86,7 @@ rule select_student:
     params:
         spec=spec("select_student"),
     message:
-        "Choosing the student of {wildcards.dataset}, {wildcards.loss}"
+        "Selecting the student of {wildcards.dataset}, {wildcards.loss}"
     shell:
         "python workflow/scripts/select_student.py --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}"
 
@@ -146,7 +146,7 @@ rule select_loss:
     params:
         spec=spec("select_loss"),
     message:
-        "Choosing the loss whose student keeps most of the teacher on {wildcards.dataset}"
+        "Selecting the loss with the best student on {wildcards.dataset}"
     shell:
         "python workflow/scripts/select_loss.py --spec {params.spec:q} --qualities {input.qualities}"
         " --selections {input.selections} --out {output} &> {log}"

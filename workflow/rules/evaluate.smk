@@ -60,7 +60,7 @@ rule compare_with_thesis:
     params:
         spec=spec("compare_with_thesis"),
     message:
-        "Setting the thesis's numbers beside ours"
+        "Comparing the thesis's numbers with ours"
     shell:
         "python workflow/scripts/compare_with_thesis.py --spec {params.spec:q} --summary {input.summaries}"
         " --out {output} &> {log}"

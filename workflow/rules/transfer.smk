@@ -162,7 +162,7 @@ rule transfer_drifting:
         embeddings=subpath(output.meta, parent=True),
         checkpoints=checkpoints("transfer_drifting"),
     message:
-        "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}, seed {wildcards.seed}, drifting"
+        "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}, seed {wildcards.seed}, batch norm in training mode"
     shell:
         "python workflow/scripts/transfer_drifting.py --spec {params.spec:q} --images {input.images} --source {input.source}"
         " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
