@@ -27,11 +27,11 @@ class Chest:
     diaphragm: list[float]
     heart: list[float]
     mediastinum: float
-    ribs: float
     rib_phase: float
-    knob: float
-    calcium: float
-    breasts: float
+    ribs: float = 0.1
+    knob: float = 0.07
+    calcium: float = 0.16
+    breasts: float = 0.0
     shift: float = 0.0
 
 
@@ -56,9 +56,7 @@ class Canvas:
         """A Gaussian of height 1 around (x, y)."""
         return np.exp(-(((self.x - x) / width) ** 2 + ((self.y - y) / height) ** 2) / 2)
 
-    def disc(
-        self, x: float, y: float, width: float, height: float, soft: float = 0.3
-    ) -> np.ndarray:
+    def disc(self, x: float, y: float, width: float, height: float, soft=0.3) -> np.ndarray:
         """An ellipse with values 0-1 and an edge that is `soft` of its radius wide."""
         return edge(1 - np.hypot((self.x - x) / width, (self.y - y) / height), soft)
 
@@ -84,24 +82,12 @@ def edge(inside: np.ndarray, soft: float) -> np.ndarray:
 
 def build(rng: np.random.Generator) -> Chest:
     """A patient's own chest."""
-    base = rng.normal(0.40, 0.05)
-    return Chest(
-        width=rng.normal(0.70, 0.03),
-        apex=rng.normal(-0.74, 0.03),
-        diaphragm=[base - rng.normal(0.05, 0.02), base],
-        heart=[
-            rng.normal(0.09, 0.02),
-            base - 0.17,
-            rng.normal(0.29, 0.022),
-            rng.normal(0.38, 0.03),
-        ],
-        mediastinum=rng.normal(0.115, 0.012),
-        ribs=0.1,
-        rib_phase=rng.uniform(0, 1),
-        knob=0.07,
-        calcium=0.16,
-        breasts=0.0,
-    )
+    base, width, apex, raised, heart_x, heart_width, heart_height, mediastinum = rng.normal(
+        [0.40, 0.70, -0.74, 0.05, 0.09, 0.29, 0.38, 0.115],
+        [0.05, 0.03, 0.03, 0.02, 0.02, 0.022, 0.03, 0.012],
+    ).tolist()
+    heart = [heart_x, base - 0.17, heart_width, heart_height]
+    return Chest(width, apex, [base - raised, base], heart, mediastinum, rng.uniform(0, 1))
 
 
 def coordinates(height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -153,11 +139,10 @@ def draw(chest: Chest, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -
     canvas = Canvas(x, y, lung, side, attenuation, np.zeros_like(x), chest)
     knob = canvas.disc(0.13, -0.27, chest.knob, chest.knob * 1.1, 0.5)
     canvas.attenuation += chest.calcium * knob
-    for where in (-0.17, 0.17):
-        canvas.attenuation += 0.09 * canvas.blob(where, -0.02, 0.05, 0.09) * (lung > 0.3)
-    for where in (-0.42, 0.42):
-        shadow = canvas.disc(where, 0.42, 0.30, 0.26, 0.5)
-        canvas.attenuation += chest.breasts * shadow
+    for hilum in (-0.17, 0.17):
+        canvas.attenuation += 0.09 * canvas.blob(hilum, -0.02, 0.05, 0.09) * (lung > 0.3)
+    for breast in (-0.42, 0.42):
+        canvas.attenuation += chest.breasts * canvas.disc(breast, 0.42, 0.30, 0.26, 0.5)
 
     _bones(canvas, outer)
     canvas.texture = _vessels(canvas, rng)

@@ -48,9 +48,9 @@ def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> di
         "records": len(split),
         "patients": {
             "in the split": int(people.included.sum()),
-            **{f"left out: {reason}": int((people.reason == reason).sum()) for reason in REASONS},
+            **{f"left out: {reason}": int(people.reason.eq(reason).sum()) for reason in REASONS},
         },
-        "split": {name: int(n) for name, n in split.split.value_counts().items()},
+        "split": split.split.value_counts().to_dict(),
     }
 
 
@@ -66,49 +66,39 @@ def train(rows: pd.DataFrame, people: pd.DataFrame, truth: Truth, seed: int) -> 
     left_out = people.index[people.reason == "race"]
     if len(left_out):
         sex[rows.patient == left_out[0]] = "Unknown"
-    paths = [
-        f"CheXpert-v1.0/train/{patient_name(row.patient)}/study{row.study + 1}/"
-        f"view{row.image + 1}_{kind.lower()}.jpg"
-        for row, kind in zip(rows.itertuples(), frontal, strict=True)
-    ]
-    facts = {
-        "Path": paths,
+    views = zip(rows.patient, rows.study, rows.image, frontal, strict=True)
+    columns = {
+        "Path": [
+            f"CheXpert-v1.0/train/{patient_name(patient)}/study{study + 1}/"
+            f"view{image + 1}_{kind.lower()}.jpg"
+            for patient, study, image, kind in views
+        ],
         "Sex": sex,
         "Age": rows.age,
         "Frontal/Lateral": frontal,
         "AP/PA": rows["view"].where(rows["view"] != "LATERAL"),
     }
-    return pd.DataFrame(facts).join(labels(rows, truth, seed)[list(FINDINGS)])
+    return pd.DataFrame(columns).join(labels(rows, truth, seed)[list(FINDINGS)])
 
 
 def demographics(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """The spreadsheet, in its own order, with a few patients who have no image in train.csv."""
     listed = people[people.reason != REASONS[2]]
-    table = pd.DataFrame(
-        {
-            "PATIENT": [patient_name(patient) for patient in listed.index],
-            "PRIMARY_RACE": [
-                rng.choice(
-                    np.array(OTHER_RACES if row.reason == "race" else RACE_TEXTS[row.race], object)
-                )
-                for row in listed.itertuples()
-            ],
-            "GENDER": listed.sex.to_numpy(),
-            "AGE_AT_CXR": listed.age.to_numpy(),
-            "ETHNICITY": [
-                rng.choice(
-                    np.array(
-                        OTHER_ETHNICITIES if row.reason == "ethnicity" else ETHNICITIES, object
-                    )
-                )
-                for row in listed.itertuples()
-            ],
-        }
-    )
+    races = [OTHER_RACES if r.reason == "race" else RACE_TEXTS[r.race] for r in listed.itertuples()]
+    ethnicities = [
+        OTHER_ETHNICITIES if reason == "ethnicity" else ETHNICITIES for reason in listed.reason
+    ]
+    columns = {
+        "PATIENT": [patient_name(patient) for patient in listed.index],
+        "PRIMARY_RACE": [rng.choice(np.array(texts, object)) for texts in races],
+        "GENDER": listed.sex.to_numpy(),
+        "AGE_AT_CXR": listed.age.to_numpy(),
+        "ETHNICITY": [rng.choice(np.array(texts, object)) for texts in ethnicities],
+    }
+    table = pd.DataFrame(columns)
     strangers = table.sample(max(1, len(table) // 40), random_state=rng, replace=True)
-    strangers = strangers.assign(
-        PATIENT=[patient_name(int(people.index.max()) + 1 + i) for i in range(len(strangers))]
-    )
+    first = int(people.index.max()) + 1
+    strangers["PATIENT"] = [patient_name(first + i) for i in range(len(strangers))]
     return pd.concat([table, strangers]).sample(frac=1, random_state=rng, ignore_index=True)
 
 
@@ -117,14 +107,9 @@ def split_file(rows: pd.DataFrame, people: pd.DataFrame, rng: np.random.Generato
     shares = np.array(["train"] * 6 + ["validate"] + ["test"] * 3)
     split: dict[int, str] = {}
     for _, group in people[people.included].groupby("race"):
-        parts = [part for _ in range(len(group) // 10 + 1) for part in rng.permutation(shares)]
-        split.update(zip(rng.permutation(group.index), parts, strict=False))
+        sides = [side for _ in range(len(group) // 10 + 1) for side in rng.permutation(shares)]
+        split.update(zip(rng.permutation(group.index), sides, strict=False))
     included = rows.patient.isin(split.keys()) & (rows["view"] != "LATERAL")
-    positions = np.flatnonzero(included)
-    return pd.DataFrame(
-        {
-            "": np.arange(len(positions)),
-            "index": positions,
-            "split": [str(split[patient]) for patient in rows.patient[included]],
-        }
-    )
+    sides = [str(split[patient]) for patient in rows.patient[included]]
+    table = pd.DataFrame({"index": np.flatnonzero(included), "split": sides})
+    return table.reset_index(names="")

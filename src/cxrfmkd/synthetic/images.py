@@ -66,8 +66,8 @@ def draw(exposure: Exposure, truth: Truth) -> np.ndarray:
     canvas = anatomy.draw(chest, x, y, rng)
     if exposure.view == "AP":
         for side in (-1, 1):
-            scapula = canvas.stroke([side * 0.66, side * 0.60], [-0.55, 0.0], 0.10)
-            canvas.attenuation += 0.07 * scapula
+            xs = [side * 0.66, side * 0.60]
+            canvas.attenuation += 0.07 * canvas.stroke(xs, [-0.55, 0.0], 0.10)
     pathology.add(canvas, exposure.findings, places)
     return _expose(canvas.attenuation, exposure, truth, rng)
 
@@ -78,9 +78,8 @@ def _lateral(exposure: Exposure, truth: Truth, rng: np.random.Generator) -> np.n
     body = edge(0.75 - np.abs(x) - 0.1 * y, 0.06)
     lung = edge(1 - np.hypot(x / 0.52, (y + 0.1) / 0.62), 0.2) * edge(0.42 + 0.2 * x - y, 0.05)
     heart = edge(1 - np.hypot((x + 0.22) / 0.26, (y - 0.15) / 0.26), 0.2)
-    spine = np.exp(-(((x - 0.5 + 0.15 * y) / 0.1) ** 2)) * (
-        0.15 + 0.05 * np.cos(2 * np.pi * y / 0.16)
-    )
+    vertebrae = 0.15 + 0.05 * np.cos(2 * np.pi * y / 0.16)
+    spine = np.exp(-(((x - 0.5 + 0.15 * y) / 0.1) ** 2)) * vertebrae
     fluid = exposure.findings["Pleural Effusion"] * edge(y - 0.25, 0.1) * edge(x - 0.1, 0.2)
     return body * (0.75 + spine) - lung * (0.4 - 0.3 * heart - 0.3 * fluid)
 
@@ -112,15 +111,15 @@ def _marked(
     image = Image.fromarray(pixels)
     pen = ImageDraw.Draw(image)
     size = height // 16
-    left = width - 2 * size if corner.endswith("right") else size
+    right = corner.endswith("right")
+    left = width - 2 * size if right else size
     left += int(rng.integers(-size // 3, size // 3 + 1))
     top = int(rng.integers(size // 2, size))
-    if corner.endswith("right"):
-        pen.ellipse((left, top, left + size, top + size), outline=250, width=2)
-    else:
-        pen.rectangle((left, top, left + size, top + size), outline=250, width=2)
-    pen.line((left + size // 3, top + 3, left + size // 3, top + size - 4), fill=250, width=2)
-    pen.line((left + size // 3, top + size - 4, left + size - 4, top + size - 4), fill=250, width=2)
+    frame = pen.ellipse if right else pen.rectangle
+    frame((left, top, left + size, top + size), outline=250, width=2)
+    stem, foot = left + size // 3, top + size - 4
+    pen.line((stem, top + 3, stem, foot), fill=250, width=2)
+    pen.line((stem, foot, left + size - 4, foot), fill=250, width=2)
     if portable:
         pen.line((left, top + size + 5, left + size, top + size + 5), fill=230, width=3)
     return np.asarray(image)

@@ -28,12 +28,17 @@ OTHER_TEXTS = ("OTHER", "HISPANIC OR LATINO", "PATIENT DECLINED TO ANSWER", "UNK
 # Among the included: how their race is written. Among the left out: why.
 KEPT_CASES = {"plain": 0.84, "finer category": 0.10, "also unknown": 0.06}
 LEFT_OUT_CASES = ("another race", "contradictory", "no admission")
-PROCEDURES = {
-    "AP": "CHEST (PORTABLE AP)",
-    "PA": "CHEST (PA AND LAT)",
-    "LATERAL": "CHEST (PA AND LAT)",
+# Procedure, view and orientation, as the metadata name them.
+VIEWS = {
+    "AP": ("CHEST (PORTABLE AP)", "antero-posterior", "Recumbent"),
+    "PA": ("CHEST (PA AND LAT)", "postero-anterior", "Erect"),
+    "LATERAL": ("CHEST (PA AND LAT)", "lateral", "Erect"),
 }
-VIEW_CODES = {"AP": "antero-posterior", "PA": "postero-anterior", "LATERAL": "lateral"}
+ADMISSION_COLUMNS = """
+    subject_id hadm_id admittime dischtime deathtime admission_type admit_provider_id
+    admission_location discharge_location insurance language marital_status race edregtime edouttime
+    hospital_expire_flag
+""".split()
 
 
 def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> dict:
@@ -46,17 +51,15 @@ def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> di
     write_gz(out / "mimic-cxr-2.0.0-chexpert.csv.gz", chexpert(rows, truth, seed))
     write_gz(out / "hosp/patients.csv.gz", patients_table(people, rng))
     write_gz(out / "hosp/admissions.csv.gz", admissions(people, rng))
-    paths = [
-        f"p{str(row.subject_id)[:2]}/p{row.subject_id}/s{row.study_id}/{row.dicom_id}.jpg"
-        for row in rows.itertuples()
-    ]
+    subject, study = rows.subject_id.astype(str), rows.study_id.astype(str)
+    paths = "p" + subject.str[:2] + "/p" + subject + "/s" + study + "/" + rows.dicom_id + ".jpg"
     write_images(out / "images", paths, rows, truth, seed, workers)
     frontal = rows["view"] != "LATERAL"
     return {
         "images": len(rows),
         "frontal images": int(frontal.sum()),
         "records": int((frontal & rows.included).sum()),
-        "patients": {case: int(n) for case, n in people.case.value_counts().items()},
+        "patients": people.case.value_counts().to_dict(),
     }
 
 
@@ -79,18 +82,15 @@ def _identified(rows: pd.DataFrame, people: pd.DataFrame, rng: np.random.Generat
     studies = rows.drop_duplicates(["patient", "study"])[["patient", "study"]].copy()
     studies["study_id"] = rng.choice(9_000_000, len(studies), replace=False) + 50_000_000
     studies["day"] = rng.integers(0, 365, len(studies))
-    studies["seconds"] = rng.integers(0, 86_400_000, len(studies))
+    studies["milliseconds"] = rng.integers(0, 86_400_000, len(studies))
     rows = rows.merge(studies, on=["patient", "study"], how="left", validate="many_to_one")
-    years = rows.anchor_year + rows.age - rows.anchor_age
-    dates = [
-        datetime(int(year), 1, 1) + timedelta(days=int(day))
-        for year, day in zip(years, rows.day, strict=True)
-    ]
-    times = [datetime(2000, 1, 1) + timedelta(milliseconds=int(ms)) for ms in rows.seconds]
+    years = (rows.anchor_year + rows.age - rows.anchor_age).astype(str)
+    dates = pd.to_datetime(years, format="%Y") + pd.to_timedelta(rows.day, unit="D")
+    times = datetime(2000, 1, 1) + pd.to_timedelta(rows.milliseconds, unit="ms")
     words = rng.integers(0, 2**32, (len(rows), 5), dtype=np.uint64)
     return rows.assign(
-        StudyDate=[int(date.strftime("%Y%m%d")) for date in dates],
-        StudyTime=[round(float(time.strftime("%H%M%S.%f")), 3) for time in times],
+        StudyDate=dates.dt.strftime("%Y%m%d").astype(int),
+        StudyTime=times.dt.strftime("%H%M%S.%f").astype(float),
         dicom_id=["-".join(f"{word:08x}" for word in group) for group in words],
     )
 
@@ -98,7 +98,9 @@ def _identified(rows: pd.DataFrame, people: pd.DataFrame, rng: np.random.Generat
 def metadata(rows: pd.DataFrame, truth: Truth) -> pd.DataFrame:
     """mimic-cxr-2.0.0-metadata.csv.gz, one row an image."""
     height, width = truth.images
-    procedure = rows["view"].map(PROCEDURES)
+    procedure, code, orientation = (
+        rows["view"].map({view: texts[i] for view, texts in VIEWS.items()}) for i in range(3)
+    )
     table = {
         "dicom_id": rows.dicom_id,
         "subject_id": rows.subject_id,
@@ -110,10 +112,8 @@ def metadata(rows: pd.DataFrame, truth: Truth) -> pd.DataFrame:
         "StudyDate": rows.StudyDate,
         "StudyTime": rows.StudyTime,
         "ProcedureCodeSequence_CodeMeaning": procedure,
-        "ViewCodeSequence_CodeMeaning": rows["view"].map(VIEW_CODES),
-        "PatientOrientationCodeSequence_CodeMeaning": rows["view"].map(
-            {"AP": "Recumbent", "PA": "Erect", "LATERAL": "Erect"}
-        ),
+        "ViewCodeSequence_CodeMeaning": code,
+        "PatientOrientationCodeSequence_CodeMeaning": orientation,
     }
     return pd.DataFrame(table)
 
@@ -127,15 +127,10 @@ def chexpert(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
 def patients_table(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """hosp/patients.csv.gz."""
     died = people.anchor_year + rng.integers(4, 10, len(people))
-    return pd.DataFrame(
-        {
-            "subject_id": people.subject_id,
-            "gender": people.sex.str[0],
-            "anchor_age": people.anchor_age,
-            "anchor_year": people.anchor_year,
-            "anchor_year_group": "2011 - 2013",
-            "dod": np.where(rng.random(len(people)) < 0.2, died.astype(str) + "-06-15", None),
-        }
+    columns = ["subject_id", "gender", "anchor_age", "anchor_year"]
+    return people.assign(gender=people.sex.str[0])[columns].assign(
+        anchor_year_group="2011 - 2013",
+        dod=np.where(rng.random(len(people)) < 0.2, died.astype(str) + "-06-15", None),
     )
 
 
@@ -145,33 +140,23 @@ def admissions(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         (row, text) for row in people.itertuples() for text in _race_texts(row.race, row.case, rng)
     ]
     numbers = rng.choice(9_000_000, len(stays), replace=False) + 20_000_000
+
+    def one_of(*texts: str) -> str:
+        return str(rng.choice(texts))
+
     table = []
     for (row, text), number in zip(stays, numbers, strict=True):
-        start = datetime(int(row.first_year), 1, 1) + timedelta(
-            minutes=int(rng.integers(0, 900_000))
-        )
+        minutes = timedelta(minutes=int(rng.integers(0, 900_000)))
+        start = datetime(int(row.first_year), 1, 1) + minutes
         end = start + timedelta(minutes=int(rng.integers(600, 20_000)))
-        table.append(
-            {
-                "subject_id": row.subject_id,
-                "hadm_id": number,
-                "admittime": start,
-                "dischtime": end,
-                "deathtime": None,
-                "admission_type": str(rng.choice(["EW EMER.", "URGENT", "OBSERVATION ADMIT"])),
-                "admit_provider_id": f"P{rng.integers(0, 10**5):05d}",
-                "admission_location": "EMERGENCY ROOM",
-                "discharge_location": "HOME",
-                "insurance": str(rng.choice(["Medicare", "Medicaid", "Other"])),
-                "language": "ENGLISH",
-                "marital_status": str(rng.choice(["MARRIED", "SINGLE", "WIDOWED"])),
-                "race": text,
-                "edregtime": start - timedelta(hours=6),
-                "edouttime": start,
-                "hospital_expire_flag": 0,
-            }
-        )
-    return pd.DataFrame(table)
+        kind = one_of("EW EMER.", "URGENT", "OBSERVATION ADMIT")
+        provider = f"P{rng.integers(0, 10**5):05d}"
+        insurance = one_of("Medicare", "Medicaid", "Other")
+        marital_status = one_of("MARRIED", "SINGLE", "WIDOWED")
+        stay = (row.subject_id, number, start, end, None, kind, provider)
+        person = ("EMERGENCY ROOM", "HOME", insurance, "ENGLISH", marital_status, text)
+        table.append((*stay, *person, start - timedelta(hours=6), start, 0))
+    return pd.DataFrame(table, columns=ADMISSION_COLUMNS)
 
 
 def _race_texts(race: str, case: str, rng: np.random.Generator) -> list[str]:
@@ -179,14 +164,10 @@ def _race_texts(race: str, case: str, rng: np.random.Generator) -> list[str]:
     if case == "no admission":
         return []
     number = int(rng.integers(1, 4))
-    if case == "another race":
-        return [str(rng.choice(OTHER_TEXTS))] * number
-    if case == "finer category":
-        return [str(rng.choice(FINER_TEXTS[race]))] * number
+    alternatives = {"another race": OTHER_TEXTS, "finer category": FINER_TEXTS[race]}
+    if case in alternatives:
+        return [str(rng.choice(alternatives[case]))] * number
+    others = ["OTHER", *(text for name, text in RACE_TEXTS.items() if name != race)]
+    added = {"also unknown": UNINFORMATIVE, "contradictory": others}
     texts = [RACE_TEXTS[race]] * number
-    if case == "also unknown":
-        texts.append(str(rng.choice(UNINFORMATIVE)))
-    if case == "contradictory":
-        others = [text for name, text in RACE_TEXTS.items() if name != race]
-        texts.append(str(rng.choice(["OTHER", *others])))
-    return texts
+    return [*texts, str(rng.choice(added[case]))] if case in added else texts

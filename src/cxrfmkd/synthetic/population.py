@@ -16,6 +16,8 @@ from cxrfmkd.synthetic.truth import PATHOLOGIES, RACE_CODES, RACES, SITES, Truth
 
 FACTORS = ("fluid", "infection", "trauma", "collapse", "chronic")
 PRESENTABLE = (*PATHOLOGIES, "Support Devices")
+PERSON = ("patient", "study", "image", "included", "sex", "age", "race", "view")
+TRACES = ("trace_sex", "trace_age", "trace_race_1", "trace_race_2")
 # What random numbers are for. Two purposes never share them, or chance in one would be a trace in
 # the other.
 PURPOSES = ("people", "tables", "labels", "anatomy", "places", "exposure")
@@ -38,16 +40,16 @@ def population(truth: Truth, patients: int, seed: int) -> pd.DataFrame:
         for number in range(patients)
         for row in _patient(truth, number, stream("people", truth, seed, number))
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*PERSON, *PRESENTABLE, *TRACES])
 
 
 def stream(purpose: str, truth: Truth, seed: int, *key: int) -> np.random.Generator:
     """Random numbers for one purpose, independent of those for any other purpose, site or key."""
-    where = PURPOSES.index(purpose), sorted(SITES).index(truth.site)
-    return np.random.default_rng([1 + where[0], 1 + where[1], seed, *key])
+    numbers = 1 + PURPOSES.index(purpose), 1 + sorted(SITES).index(truth.site)
+    return np.random.default_rng([*numbers, seed, *key])
 
 
-def _patient(truth: Truth, number: int, rng: np.random.Generator) -> list[dict]:
+def _patient(truth: Truth, number: int, rng: np.random.Generator) -> list[tuple]:
     included = rng.random() >= LEFT_OUT
     race = str(rng.choice(RACES, p=[truth.races[name] for name in RACES]))
     sex = "Female" if rng.random() < truth.female else "Male"
@@ -60,10 +62,9 @@ def _patient(truth: Truth, number: int, rng: np.random.Generator) -> list[dict]:
         if study:
             age = min(age + int(rng.random() < 0.3), 90)
         visibility = _findings(truth, (age - mean) / spread, lasting, rng)
+        fainter = {name: truth.fainter.get(name, {}) for name in visibility}
         visible = {
-            name: value
-            * truth.fainter.get(name, {}).get(sex, 1)
-            * truth.fainter.get(name, {}).get(race, 1)
+            name: value * fainter[name].get(sex, 1) * fainter[name].get(race, 1)
             for name, value in visibility.items()
         }
         portable = rng.random() < truth.ap[visibility["Support Devices"] > 0]
@@ -72,24 +73,13 @@ def _patient(truth: Truth, number: int, rng: np.random.Generator) -> list[dict]:
             views.append("LATERAL")
         for image, view in enumerate(views):
             noise = math.sqrt(0.7) * lasting_trace + math.sqrt(0.3) * rng.normal(size=4)
-            code = np.array(RACE_CODES[race]) * truth.traces["race"]
-            rows.append(
-                {
-                    "patient": number,
-                    "study": study,
-                    "image": image,
-                    "included": included,
-                    "sex": sex,
-                    "age": age,
-                    "race": race,
-                    "view": view,
-                    **visible,
-                    "trace_sex": truth.traces["sex"] * ((sex == "Female") - 0.5) + noise[0],
-                    "trace_age": truth.traces["age"] * (age - mean) / spread + noise[1],
-                    "trace_race_1": code[0] + noise[2],
-                    "trace_race_2": code[1] + noise[3],
-                }
+            planted = (
+                truth.traces["sex"] * ((sex == "Female") - 0.5),
+                truth.traces["age"] * (age - mean) / spread,
+                *(corner * truth.traces["race"] for corner in RACE_CODES[race]),
             )
+            person = (number, study, image, included, sex, age, race, view)
+            rows.append((*person, *visible.values(), *(planted + noise)))
     return rows
 
 

@@ -18,8 +18,8 @@ def synthesize(write: Writer, folder: Path, settings: dict, workers: int) -> dic
     write: of the module of a layout; settings: `site`, `patients`, `seed` and changes of the
     site's truth (see `truth.planted`).
     """
-    site, patients, seed = settings["site"], settings["patients"], settings["seed"]
-    changes = {k: v for k, v in settings.items() if k not in ("site", "patients", "seed")}
+    changes = dict(settings)
+    site, patients, seed = (changes.pop(name) for name in ("site", "patients", "seed"))
     truth = planted(site, **changes)
     return {
         "note": NOTE,

@@ -26,22 +26,28 @@ RACE_CODES = {
     "Black": (0.5, -0.5 / math.sqrt(3)),
 }
 
-# Loadings on standard normal causes; what is left of each unit variance is the finding's own.
-CAUSES = {
-    "Enlarged Cardiomediastinum": {"fluid": 0.4},
-    "Cardiomegaly": {"fluid": 0.5, "age": 0.25},
-    "Lung Opacity": {"infection": 0.5, "collapse": 0.3},
-    "Lung Lesion": {"chronic": 0.3, "age": 0.15},
-    "Edema": {"fluid": 0.6, "age": 0.2},
-    "Consolidation": {"infection": 0.6},
-    "Pneumonia": {"infection": 0.6},
-    "Atelectasis": {"collapse": 0.5},
-    "Pneumothorax": {"trauma": 0.5},
-    "Pleural Effusion": {"fluid": 0.55, "collapse": 0.4, "infection": 0.2, "age": 0.15},
-    "Pleural Other": {"chronic": 0.4, "age": 0.2},
-    "Fracture": {"trauma": 0.5, "age": 0.1},
-    "Support Devices": {"trauma": 0.4, "fluid": 0.3},
+# Share of studies with each finding at the two sites, and its loadings on standard normal causes;
+# what is left of each unit variance is the finding's own.
+_FINDINGS: dict[str, tuple[float, float, dict[str, float]]] = {
+    "Enlarged Cardiomediastinum": (0.13, 0.10, {"fluid": 0.4}),
+    "Cardiomegaly": (0.18, 0.22, {"fluid": 0.5, "age": 0.25}),
+    "Lung Opacity": (0.28, 0.23, {"infection": 0.5, "collapse": 0.3}),
+    "Lung Lesion": (0.10, 0.09, {"chronic": 0.3, "age": 0.15}),
+    "Edema": (0.25, 0.18, {"fluid": 0.6, "age": 0.2}),
+    "Consolidation": (0.13, 0.10, {"infection": 0.6}),
+    "Pneumonia": (0.12, 0.14, {"infection": 0.6}),
+    "Atelectasis": (0.18, 0.20, {"collapse": 0.5}),
+    "Pneumothorax": (0.14, 0.10, {"trauma": 0.5}),
+    "Pleural Effusion": (
+        0.34,
+        0.26,
+        {"fluid": 0.55, "collapse": 0.4, "infection": 0.2, "age": 0.15},
+    ),
+    "Pleural Other": (0.09, 0.08, {"chronic": 0.4, "age": 0.2}),
+    "Fracture": (0.10, 0.09, {"trauma": 0.5, "age": 0.1}),
+    "Support Devices": (0.45, 0.32, {"trauma": 0.4, "fluid": 0.3}),
 }
+CAUSES = {name: loadings for name, (_, _, loadings) in _FINDINGS.items()}
 
 
 @dataclass(frozen=True)
@@ -96,12 +102,10 @@ class Truth:
         Two normal distributions d standard deviations apart: AUC = Phi(d / sqrt 2). For race this
         holds for every pair; for age the value is that of older against younger than the mean.
         """
-        phi = 0.5 * (1 + math.erf(self.traces["sex"] / 2))
-        race = 0.5 * (1 + math.erf(self.traces["race"] / 2))
+        auc = {name: 0.5 * (1 + math.erf(self.traces[name] / 2)) for name in ("sex", "race")}
         slope = self.traces["age"]
         # P(trace of an older > trace of a younger), bivariate normal, by symmetry of both halves.
-        rho = slope / math.hypot(1, slope)
-        return {"sex": phi, "race": race, "age": _halves_auc(rho)}
+        return auc | {"age": _halves_auc(slope / math.hypot(1, slope))}
 
 
 def _halves_auc(rho: float, steps: int = 2000) -> float:
@@ -122,11 +126,6 @@ def _halves_auc(rho: float, steps: int = 2000) -> float:
     return area
 
 
-def _prevalence(*shares: float) -> dict[str, float]:
-    """Shares of studies with each finding, in the order of `CAUSES`."""
-    return dict(zip(CAUSES, shares, strict=True))
-
-
 CHEXPERT = Truth(
     site="chexpert",
     races={"White": 0.45, "Asian": 0.30, "Black": 0.25},
@@ -134,9 +133,7 @@ CHEXPERT = Truth(
     age=(62, 16),
     age_shift={"White": 2, "Asian": 0, "Black": -4},
     healthy=0.15,
-    prevalence=_prevalence(
-        0.13, 0.18, 0.28, 0.10, 0.25, 0.13, 0.12, 0.18, 0.14, 0.34, 0.09, 0.10, 0.45
-    ),
+    prevalence={name: share for name, (share, _, _) in _FINDINGS.items()},
     traces={"sex": 1.15, "age": 0.9, "race": 1.1},
     fainter={"Pleural Effusion": {"Female": 0.6}},
     ap=(0.7, 0.95),
@@ -153,9 +150,7 @@ MIMIC = Truth(
     age=(60, 17),
     age_shift={"White": 0, "Asian": 0, "Black": 0},
     healthy=0.28,
-    prevalence=_prevalence(
-        0.10, 0.22, 0.23, 0.09, 0.18, 0.10, 0.14, 0.20, 0.10, 0.26, 0.08, 0.09, 0.32
-    ),
+    prevalence={name: share for name, (_, share, _) in _FINDINGS.items()},
     traces={"sex": 1.15, "age": 0.9, "race": 0.0},
     fainter={},
     ap=(0.4, 0.9),

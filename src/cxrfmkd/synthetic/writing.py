@@ -17,24 +17,17 @@ from PIL import Image
 from cxrfmkd.runtime.files import atomic_folder, atomic_write
 from cxrfmkd.runtime.processes import parallel_map
 from cxrfmkd.synthetic.images import Exposure, draw
-from cxrfmkd.synthetic.population import PRESENTABLE, stream
+from cxrfmkd.synthetic.population import PRESENTABLE, TRACES, stream
 from cxrfmkd.synthetic.truth import PATHOLOGIES, Truth
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def exposure(row: pd.Series, seed: int) -> Exposure:
     """What the image of one row of the population shows."""
-    return Exposure(
-        view=row.view,
-        findings={name: float(row[name]) for name in PRESENTABLE},
-        sex=float(row.trace_sex),
-        age=float(row.trace_age),
-        race=(float(row.trace_race_1), float(row.trace_race_2)),
-        seed=seed,
-        patient=int(row.patient),
-        study=int(row.study),
-        image=int(row.image),
-    )
+    findings = {name: float(row[name]) for name in PRESENTABLE}
+    sex, age, *race = (float(row[name]) for name in TRACES)
+    numbers = (int(row[name]) for name in ("patient", "study", "image"))
+    return Exposure(row.view, findings, sex, age, (race[0], race[1]), seed, *numbers)
 
 
 def write_images(
@@ -68,14 +61,12 @@ def labels(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
     for _, row in studies.iterrows():
         rng = stream("labels", truth, seed, int(row.patient), int(row.study))
         nothing = not any(row[name] > 0 for name in PATHOLOGIES)
-        given = {
+        findings = {
             name: _label(row[name] > 0, nothing, truth, *rng.random(2)) for name in PRESENTABLE
         }
-        given["No Finding"] = 1.0 if nothing else np.nan
-        labelled.append({name: given[name] for name in FINDINGS})
-    studies = studies[["patient", "study"]].assign(**pd.DataFrame(labelled, studies.index))
-    merged = rows[["patient", "study"]].merge(studies, on=["patient", "study"], how="left")
-    return merged[list(FINDINGS)].set_index(rows.index)
+        labelled.append(findings | {"No Finding": 1.0 if nothing else np.nan})
+    table = pd.DataFrame(labelled, pd.MultiIndex.from_frame(studies[["patient", "study"]]))
+    return rows[["patient", "study"]].join(table, on=["patient", "study"])[list(FINDINGS)]
 
 
 def _label(present: bool, nothing: bool, truth: Truth, unsure: float, mentioned: float) -> float:
