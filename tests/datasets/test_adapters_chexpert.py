@@ -1,4 +1,4 @@
-"""CheXpert: the published rules, joined by key, and what is said when files do not belong together."""
+"""CheXpert: the published rules, joined by key, and the errors for files of different releases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def by_hand(tables: dict[str, pd.DataFrame]) -> list[tuple]:
-    """The published rules, row by row, with the split joined by position as the notebook joins it."""
+    """The published rules row by row, with the split joined by position as in the notebook."""
     found = []
     sides = dict(zip(tables["split"]["index"], tables["split"]["split"], strict=True))
     for person in tables["demographics"].itertuples():
@@ -58,7 +58,11 @@ def test_findings_and_view_stay_with_their_image(tmp_path):
 
 
 def test_images_keep_their_patient_although_filters_leave_gaps(tmp_path):
-    """The published loop wrote file names by counter into a filtered frame, so that rows got other patients' images."""
+    """Rows keep their own images.
+
+    The published loop wrote file names by counter into a filtered frame, so that rows got the
+    images of other patients.
+    """
     read = adapters.read("chexpert", chexpert(tmp_path))
     assert (read.records.path.str.split("/").str[2] == read.records.patient_id).all()
     assert not read.records.path.isna().any()

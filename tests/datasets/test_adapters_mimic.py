@@ -1,4 +1,4 @@
-"""MIMIC-CXR: the published rules under both releases of MIMIC-IV, and the two ways with inconsistent race."""
+"""MIMIC-CXR: the published rules under both releases of MIMIC-IV, and inconsistent race."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_plain_and_compressed_tables_read_alike(tmp_path):
 
 
 def test_findings_are_those_of_the_images_own_study(tmp_path):
-    """An early version of the notebook gave every image the findings of its patient's first study."""
+    """An early notebook gave every image the findings of its patient's first study."""
     tables = mimic_tables()
     records = adapters.read("mimic", mimic(tmp_path, tables)).records
     own = tables["labels"].set_index(["subject_id", "study_id"])
@@ -194,7 +194,10 @@ def test_a_date_of_another_form_is_named_with_its_line(tmp_path):
 @pytest.mark.skipif(not DEMO.is_dir(), reason="the MIMIC-IV demo tables are not here")
 @pytest.mark.parametrize(("switch", "white"), [("strict", 0), ("informative", 2)])
 def test_the_real_demo_tables_of_mimic_iv(tmp_path, switch, white):
-    """100 real patients, an invented image each; two of them are WHITE and UNKNOWN in turn, one WHITE and OTHER."""
+    """100 real patients, an invented image each.
+
+    Two of them are WHITE and UNKNOWN in turn, one WHITE and OTHER.
+    """
     people = pd.read_csv(DEMO / "patients.csv", dtype=str)
     documented = pd.read_csv(DEMO / "admissions.csv", dtype=str).groupby("subject_id").race.agg(set)
     n = len(people)

@@ -134,7 +134,7 @@ def test_an_unknown_adapter_is_refused():
 
 
 def notebook_files(root, name: str, records: pd.DataFrame, own_columns: dict) -> Dataset:
-    """Write records as the notebooks write them: index columns that pile up, `validate`, codes, disease."""
+    """Records as the notebooks write them: index columns that pile up, `validate`, disease."""
     root.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame({"Unnamed: 0": range(len(records)), **own_columns}).join(
         records[["sex", "age", "race", *FINDINGS]].reset_index(drop=True)
@@ -232,7 +232,7 @@ def test_a_file_of_another_split_or_dataset_is_refused(tmp_path):
 
 
 def test_a_file_name_that_landed_on_another_patients_row_fails_the_gate(tmp_path):
-    """It really happened: the notebooks' loop assigned path_preproc by counter (bug of MIMIC until dbfea58)."""
+    """The notebooks' loop assigned path_preproc by counter (a bug of MIMIC's until dbfea58)."""
     settings, _ = of_chexpert(tmp_path)
     path = settings.tables["test"]
     table = pd.read_csv(path, dtype=str)

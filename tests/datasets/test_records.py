@@ -118,7 +118,7 @@ def test_effusion_wins_over_no_finding_and_uncertain_is_no_effusion():
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_a_no_finding_of_0_or_minus_1_is_not_read_as_no_finding(value):
-    """The published rule leaves the number in place, and 0 is then the code of "No Finding present"."""
+    """The published rule leaves the number, and 0 is then the code of "No Finding present"."""
     records = made(2, **{"No Finding": [value, value], "Pleural Effusion": [1, np.nan]})
     assert disease(records).tolist() == ["Pleural Effusion", "Other"]
 

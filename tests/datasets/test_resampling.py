@@ -133,7 +133,7 @@ def shares(frame: pd.DataFrame, weight: np.ndarray, by: list[str], within: list[
 def test_exact_weights_meet_the_three_targets():
     frame = table(3000)
     weight = exact_weights(strata(frame))
-    assert weight.mean() == pytest.approx(1, abs=1e-12)
+    assert weight.mean() == pytest.approx(1, abs=3000 * 2**-52)  # a sum of 3,000 in float64
     assert shares(frame, weight, ["race"], []).tolist() == pytest.approx([1 / 3] * 3)
     prevalence = frame.disease.value_counts() / len(frame)
     for (_, kind), share in shares(frame, weight, ["race", "disease"], ["race"]).items():
@@ -150,13 +150,15 @@ def test_exact_weights_meet_the_three_targets():
 
 def test_exact_weights_are_what_many_draws_come_to():
     frame = table(300, 3)
-    found = np.mean([weigh(strata(frame), "draws", 3, seed) for seed in range(400)], axis=0) / 3
-    wanted = exact_weights(strata(frame))
+    drawn = np.mean([weigh(strata(frame), "draws", 3, seed) for seed in range(400)], axis=0) / 3
+    exact = exact_weights(strata(frame))
     codes = frame.race + frame.disease
     for cell in codes.unique():
-        part = (codes == cell).to_numpy()
-        if part.sum() > 10:
-            assert found[part].sum() == pytest.approx(wanted[part].sum(), rel=0.1)
+        rows = (codes == cell).to_numpy()
+        if rows.sum() > 10:
+            # 4 standard errors: a cell's share varies by 13 % from seed to seed, the mean of 400 by
+            # 0.65 %. The seeds are fixed, and torch draws the same on any CPU.
+            assert drawn[rows].sum() == pytest.approx(exact[rows].sum(), rel=0.026)
 
 
 CODES = st.integers(1, 80).flatmap(
@@ -241,6 +243,7 @@ def test_balance_counts_every_cell_and_hides_small_ones():
         if not row.note:
             assert (row.images, row.patients) == (part.sum(), people)
             assert row.used == (part & (weight > 0)).sum()
+            # Shares are written with six decimals.
             assert row.share_before == pytest.approx(part.mean(), abs=1e-6)
             assert row.share_after == pytest.approx(weight[part].sum() / weight.sum(), abs=1e-6)
         else:

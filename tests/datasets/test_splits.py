@@ -56,7 +56,7 @@ def test_impossible_shares_are_refused(train, val):
 
 
 def test_split_and_order_are_those_of_the_published_notebook():
-    """The notebook shuffles the patients, then the rows, with scikit-learn on numpy's global generator, seed 42."""
+    """The notebook shuffles patients, then rows, by scikit-learn on numpy's generator, seed 42."""
     random = np.random.default_rng(0)
     patients = (
         np.sort(random.integers(10_000_000, 20_000_000, 2000))

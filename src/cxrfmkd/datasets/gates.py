@@ -6,8 +6,9 @@ up in logs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -132,33 +133,30 @@ def strata(records: pd.DataFrame) -> Gate:
     test = records[records.split == "test"]
     if test.race.isna().all():
         return Gate("no empty stratum", "passed", "no race, so no strata to resample")
-    cells = pd.crosstab(test.race, test.disease).reindex(columns=list(DISEASES), fill_value=0)
-    cells = cells.reindex(list(RACES), fill_value=0).stack()
-    empty = [f"{race} x {kind}" for (race, kind), count in cells.items() if count == 0]
-    message = f"no test image of {some(empty, 9)}"
-    return _gate(
-        "no empty stratum", len(empty), message, "every race x disease has test images", "noted"
+    present = set(zip(test.race, test.disease, strict=True))
+    empty = [
+        f"{race} x {kind}" for race, kind in product(RACES, DISEASES) if (race, kind) not in present
+    ]
+    message, otherwise = (
+        f"no test image of {some(empty, 9)}",
+        "every race x disease has test images",
     )
+    return _gate("no empty stratum", len(empty), message, otherwise, "noted")
 
 
 def learnable(records: pd.DataFrame) -> Gate:
     """Every finding has both classes in each split; else its metrics are undefined there."""
-    counts = (
-        records[list(FINDINGS)].eq(1).groupby(records.split).agg(["sum", "size"]).stack(level=0)
-    )
-    one_class = counts[(counts["sum"] == 0) | (counts["sum"] == counts["size"])].index
-    cells = some([f"{finding} in {split}" for split, finding in one_class], 42)
-    return _gate(
-        "both classes of every finding", len(one_class), f"one class alone: {cells}", "all", "noted"
-    )
+    classes = records[list(FINDINGS)].eq(1).groupby(records.split).nunique().stack()
+    cells = [f"{finding} in {split}" for split, finding in classes[classes == 1].index]
+    message = f"one class alone: {some(cells, 42)}"
+    return _gate("both classes of every finding", len(cells), message, "all", "noted")
 
 
 def contradictions(records: pd.DataFrame) -> Gate:
     """No Finding together with Pleural Effusion, which then wins."""
-    both = int((records["No Finding"].eq(1) & records["Pleural Effusion"].eq(1)).sum())
-    message = (
-        f"{both} images have No Finding and Pleural Effusion at once; they count as the latter"
-    )
+    both = records[["No Finding", "Pleural Effusion"]].eq(1).all(axis=1).sum()
+    names = "No Finding and Pleural Effusion"
+    message = f"{both} images have {names} at once; they count as the latter"
     return _gate("No Finding means none", both, message, "never beside an effusion", "noted")
 
 
@@ -178,9 +176,8 @@ def check(records: pd.DataFrame, patterns: dict[str, str], joined: float | None)
     ]
 
 
-def enforce(gates: Iterable[Gate], source: str) -> None:
+def enforce(gates: Sequence[Gate], source: str) -> None:
     """Raise InputError with a report of all gates if one has failed."""
-    gates = list(gates)
     failed = sum(gate.status == "failed" for gate in gates)
     if failed:
         report = "\n".join(f"  {gate.status:6}  {gate.name}: {gate.found}" for gate in gates)
@@ -197,10 +194,8 @@ def identical(records: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     the pixels. Records that were not packed are skipped.
     """
     hashed = records[["image_id", "split"]].merge(images[["image_id", "sha256"]], on="image_id")
-    splits_of_hash = hashed.groupby("sha256").split.transform("nunique")
-    return hashed[splits_of_hash > 1].sort_values(
-        ["sha256", "split", "image_id"], ignore_index=True
-    )
+    twins = hashed[hashed.groupby("sha256").split.transform("nunique") > 1]
+    return twins.sort_values(["sha256", "split", "image_id"], ignore_index=True)
 
 
 def pixels(twins: pd.DataFrame) -> Gate:

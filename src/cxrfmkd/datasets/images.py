@@ -26,6 +26,7 @@ from cxrfmkd.runtime.arrays import KeyedArray, write_meta
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write, write_table
 from cxrfmkd.runtime.processes import parallel_map
+from cxrfmkd.runtime.progress import Progress
 from cxrfmkd.runtime.provenance import code_hash, fingerprint
 from cxrfmkd.study.settings import Images
 
@@ -70,7 +71,10 @@ def pack(
     work = _divide(records, settings, root, Path(shards))
     _decode_all(work, settings, root, workers, len(records))
     facts, excluded = _facts(work)
-    _check_unreadable(facts, excluded, work, settings, dataset, root)
+    if len(excluded):
+        log.warning("%d of %d images cannot be read", len(excluded), len(records))
+    if len(excluded) > settings.unreadable * len(records) or facts.empty:
+        _refuse_unreadable(excluded, work, settings, dataset, root)
     out.mkdir(parents=True, exist_ok=True)
     _join(work, facts, settings.size, out)
     write_table(out / "excluded.csv", excluded)
@@ -89,39 +93,28 @@ def pack(
 
 def _divide(records: pd.DataFrame, settings: Images, root: Path, shards: Path) -> list[Shard]:
     image_ids, paths = records.image_id.tolist(), records.path.tolist()
-    name = fingerprint(
-        settings.size,
-        settings.aspect,
-        str(root.resolve()),
-        image_ids,
-        paths,
-        code_hash(decoding.__file__),
-    )
+    code, source = code_hash(decoding.__file__), str(root.resolve())
+    folder = shards / fingerprint(settings.size, settings.aspect, source, image_ids, paths, code)
+    stretches = [slice(start, start + SHARD) for start in range(0, len(records), SHARD)]
     return [
-        Shard(
-            shards / name / f"{start // SHARD:06d}.npz",
-            tuple(image_ids[start : start + SHARD]),
-            tuple(paths[start : start + SHARD]),
-        )
-        for start in range(0, len(records), SHARD)
+        Shard(folder / f"{number:06d}.npz", tuple(image_ids[rows]), tuple(paths[rows]))
+        for number, rows in enumerate(stretches)
     ]
 
 
 def _decode_all(work: list[Shard], settings: Images, root: Path, workers: int, total: int) -> None:
-    """Make the shards that do not exist yet; log the progress about every minute."""
+    """Make the shards that do not exist yet, and report the progress."""
     pending = [shard for shard in work if not shard.file.exists()]
     done = total - sum(len(shard.paths) for shard in pending)
     if done:
         log.info("%d of %d images are in shards already; going on from there", done, total)
-    before, start, logged = done, time.monotonic(), time.monotonic()
+    decoded, start, progress = 0, time.monotonic(), Progress("packing images", total, done)
     make = partial(_make, root, settings.size, settings.aspect)
     for images in parallel_map(make, pending, min(workers, max(1, len(pending)))):
-        done += images
-        if time.monotonic() - logged > 60 or done == total:
-            logged = time.monotonic()
-            log.info(
-                "%d of %d images, %.0f a second", done, total, (done - before) / (logged - start)
-            )
+        decoded += images
+        for _ in range(images):
+            progress.step(f"{decoded / (time.monotonic() - start):.0f} images/s")
+    progress.close()
 
 
 def _make(root: Path, size: int, aspect: str, shard: Shard) -> int:
@@ -156,21 +149,11 @@ def _facts(work: list[Shard]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return packed, pd.DataFrame(excluded, columns=["image_id", "reason"])
 
 
-def _check_unreadable(
-    facts: pd.DataFrame,
-    excluded: pd.DataFrame,
-    work: list[Shard],
-    settings: Images,
-    dataset: str,
-    root: Path,
+def _refuse_unreadable(
+    excluded: pd.DataFrame, work: list[Shard], settings: Images, dataset: str, root: Path
 ) -> None:
-    """Refuse too many unreadable images, and delete their shards, so that they are tried again."""
-    total = len(facts) + len(excluded)
-    if excluded.empty:
-        return
-    log.warning("%d of %d images cannot be read", len(excluded), total)
-    if len(excluded) <= settings.unreadable * total and len(facts):
-        return
+    """Raise InputError, and delete the unreadable images' shards, so that they are tried again."""
+    total = sum(len(shard.paths) for shard in work)
     unreadable = set(excluded.image_id)
     for shard in work:
         if unreadable.intersection(shard.image_ids):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,14 +46,17 @@ def sample(name: str, settings: Dataset) -> Sample:
         )
     reading = adapters.read(name, settings)
     flow, raw = reading.flow, Raw(name, settings)
-    records = _limit(reading.records, settings, flow)
+    records = reading.records
+    if settings.limit is not None:
+        within = splits.some_patients(records.patient_id, settings.limit, settings.split.seed)
+        reason = f"beyond the {settings.limit} patients asked for"
+        records = flow.keep(records, within, "limit", reason)
     drawn = "split" not in records
     if drawn:
         # Before any image is left out: two datasets of the same people (PA images, AP images) then
         # agree on their sides.
-        records = records.assign(
-            split=splits.draw(records.patient_id, **settings.split.model_dump())
-        )
+        side = splits.draw(records.patient_id, **settings.split.model_dump())
+        records = records.assign(split=side)
     records = _select(records, raw, flow)
     if drawn:
         records = splits.published_order(records, settings.split.seed)
@@ -72,14 +77,6 @@ def sample(name: str, settings: Dataset) -> Sample:
     return Sample(records, flow.excluded(), summary)
 
 
-def _limit(records: pd.DataFrame, settings: Dataset, flow: Flow) -> pd.DataFrame:
-    """The patients that the study is limited to."""
-    if settings.limit is None:
-        return records
-    drawn = splits.some_patients(records.patient_id, settings.limit, settings.split.seed)
-    return flow.keep(records, drawn, "limit", f"beyond the {settings.limit} patients asked for")
-
-
 def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
     """What the study itself leaves out: listed images, other views."""
     settings = raw.settings
@@ -88,8 +85,8 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
         named = records.image_id.isin(listed)
         if not named.any():
             raise InputError(
-                f"{raw.setting('exclude')} ({raw.path('exclude').name}) names none of the images. "
-                "Its column image_id must hold keys of this dataset's records."
+                f"{raw.source('exclude')} names none of the images. Its column image_id must hold "
+                "keys of this dataset's records."
             )
         records = flow.keep(records, ~named, "exclude", "in the list of images to leave out", True)
     for column, values in settings.keep.items():
@@ -101,9 +98,8 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
             raise InputError(
                 f"{setting}: no record has {some(absent)}; there are {some(present, 20)}."
             )
-        records = flow.keep(
-            records, records[column].isin(values), f"keep {column}", f"not {some(values)}"
-        )
+        matching = records[column].isin(values)
+        records = flow.keep(records, matching, f"keep {column}", f"not {some(values)}")
     return records
 
 
@@ -115,19 +111,15 @@ def missing_images(name: str, root: Path, records: pd.DataFrame) -> list[str]:
     paths = records.path.iloc[np.unique(np.linspace(0, len(records) - 1, PROBES).astype(int))]
     absent = [path for path in paths if not (root / path).is_file()]
     if len(absent) == len(paths):
+        form = re.sub(r"\d", "#", paths.iloc[0])  # a message must not name a patient
         raise InputError(
             f"datasets.{name}.images is {root}, but none of {len(paths)} images that the tables "
-            f"name lies there. Their paths are of the form {_form(paths.iloc[0])}; set it to the "
-            "folder in which these begin."
+            f"name lies there. Their paths are of the form {form}; set it to the folder in which "
+            "these begin."
         )
     if absent:
         return [f"{len(absent)} of {len(paths)} image files that were looked for do not exist."]
     return []
-
-
-def _form(path: str) -> str:
-    """A path without its digits, since a message must not name a patient."""
-    return "".join("#" if letter.isdigit() else letter for letter in path)
 
 
 def counts(records: pd.DataFrame) -> dict:
@@ -142,33 +134,26 @@ def counts(records: pd.DataFrame) -> dict:
         "studies": len(records[["patient_id", "study_id"]].drop_duplicates()),
         "mean_age": round(float(records.age.mean()), 2) if records.age.notna().any() else None,
         **_by_level(lambda column: records[column]),
-        "patients_by": _by_level(
-            lambda column: records.drop_duplicates(["patient_id", column])[column]
-        ),
+        "patients_by": _by_level(lambda name: records.drop_duplicates(["patient_id", name])[name]),
     }
 
 
 def _by_level(values: Callable[[str], pd.Series]) -> dict:
     """How often each attribute and each label has each level; values: a column by its name."""
 
-    def by(column: str, names: tuple[str, ...] = ()) -> dict[str, int]:
-        sizes = values(column).astype("object").fillna("blank").value_counts(sort=False)
-        return {
-            str(names[kind]) if names and kind != "blank" else str(kind): int(n)
-            for kind, n in sorted(sizes.items(), key=str)
-        }
+    def sizes(column: str) -> dict[Any, int]:
+        counted = values(column).astype("object").fillna("blank").value_counts(sort=False)
+        return dict(sorted(counted.to_dict().items(), key=str))
 
-    def label(finding: str) -> dict[str, int]:
-        labels, words = values(finding), {"positive": 1, "negative": 0, "uncertain": -1}
-        sizes = {word: int(labels.eq(value).sum()) for word, value in words.items()}
-        return sizes | {"blank": int(labels.isna().sum())}
-
-    diseases = values("disease")
+    diseases, age_names = sizes("disease"), dict(enumerate(AGE_BINS))
+    labels = {"positive": 1, "negative": 0, "uncertain": -1, "blank": "blank"}
+    by_finding = {finding: sizes(finding) for finding in FINDINGS}
     return {
-        "sex": by("sex"),
-        "race": by("race"),
-        "view": by("view"),
-        "disease": {kind: int(diseases.eq(kind).sum()) for kind in DISEASES},
-        "age_bin": by("age_bin", AGE_BINS),
-        "findings": {finding: label(finding) for finding in FINDINGS},
+        **{column: sizes(column) for column in ("sex", "race", "view")},
+        "disease": {disease: diseases.get(disease, 0) for disease in DISEASES},
+        "age_bin": {age_names.get(code, code): n for code, n in sizes("age_bin").items()},
+        "findings": {
+            finding: {word: counted.get(label, 0) for word, label in labels.items()}
+            for finding, counted in by_finding.items()
+        },
     }
