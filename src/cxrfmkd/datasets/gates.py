@@ -47,9 +47,8 @@ def patients(records: pd.DataFrame) -> Gate:
     total = records.patient_id.nunique()
     shared = _shared(records, "patient_id")
     message = f"{shared.sum()} of {total} patients are in more than one split: {_pairs(shared)}"
-    return _gate(
-        "patients in one split", len(shared), message, f"{total} patients, each in one split"
-    )
+    otherwise = f"{total} patients, each in one split"
+    return _gate("patients in one split", len(shared), message, otherwise)
 
 
 def patients_of_both(source: pd.DataFrame, target: pd.DataFrame) -> Gate:
@@ -71,24 +70,19 @@ def identities(records: pd.DataFrame, patterns: dict[str, str]) -> Gate:
     problems = []
     for column, pattern in patterns.items():
         named = records.path.str.extract(pattern)[0]
-        unnamed, other = named.isna(), named.notna() & named.ne(records[column])
-        if unnamed.any():
-            problems.append(f"{unnamed.sum()} paths name no {column}{_rows(unnamed)}")
-        if other.any():
-            problems.append(
-                f"{other.sum()} paths are of another {column} than their row{_rows(other)}"
-            )
+        other = named.notna() & named.ne(records[column])
+        problems += _counted(named.isna(), f"paths name no {column}")
+        problems += _counted(other, f"paths are of another {column} than their row")
     checked = " and ".join(patterns) or "nothing: the paths' form is not known"
     return _gate("path and row agree", len(problems), "; ".join(problems), f"checked {checked}")
 
 
 def keys(records: pd.DataFrame) -> Gate:
     """No duplicate image_id and no duplicate path."""
-    problems = [
-        f"{duplicate.sum()} rows share their {column}{_rows(duplicate)}"
-        for column in ("image_id", "path")
-        if (duplicate := records[column].duplicated(keep=False)).any()
-    ]
+    problems = []
+    for column in ("image_id", "path"):
+        duplicate = records[column].duplicated(keep=False)
+        problems += _counted(duplicate, f"rows share their {column}")
     return _gate("one row an image", len(problems), "; ".join(problems), f"{len(records)} keys")
 
 
@@ -103,7 +97,7 @@ def labels(records: pd.DataFrame) -> Gate:
 def ages(records: pd.DataFrame) -> Gate:
     """Every age is possible."""
     invalid = records.age.notna() & ~records.age.between(0, OLDEST)
-    message = f"{invalid.sum()} ages are not from 0 to {OLDEST}{_rows(invalid)}"
+    message = "".join(_counted(invalid, f"ages are not from 0 to {OLDEST}"))
     return _gate("possible ages", invalid.sum(), message, f"{records.age.isna().sum()} blank")
 
 
@@ -112,12 +106,9 @@ def demographics(joined: float | None) -> Gate:
     if joined is None:
         return Gate("demographics joined", "passed", "this dataset has no table to join")
     message = f"{joined:.1%} of the images have their patient in the demographic table"
-    if joined < JOINED:
-        message += (
-            f", less than {JOINED:.0%}: are the two tables of the same release and their keys "
-            "written alike?"
-        )
-    return _gate("demographics joined", joined < JOINED, message, message)
+    question = "are the two tables of the same release and their keys written alike?"
+    warning = f"{message}, less than {JOINED:.0%}: {question}"
+    return _gate("demographics joined", joined < JOINED, warning, message)
 
 
 def splits(records: pd.DataFrame) -> Gate:
@@ -221,5 +212,7 @@ def _pairs(shared: pd.Series) -> str:
     return ", ".join(f"{count} in {names}" for names, count in shared.items())
 
 
-def _rows(mask: pd.Series) -> str:
-    return f" (rows {some(np.flatnonzero(mask) + 1)})"
+def _counted(rows: pd.Series, problem: str) -> list[str]:
+    """The problem with the number and the positions of its rows, or nothing if there are none."""
+    positions = np.flatnonzero(rows) + 1
+    return [f"{len(positions)} {problem} (rows {some(positions)})"] if len(positions) else []

@@ -31,6 +31,7 @@ from cxrfmkd.runtime.provenance import code_hash, fingerprint
 from cxrfmkd.study.settings import Images
 
 SHARD = 256
+COLUMNS = ("image_id", "height", "width", "bits", "sha256")
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +129,10 @@ def _make(root: Path, size: int, aspect: str, shard: Shard) -> int:
             facts.append({"image_id": image_id, "reason": str(error)})
             continue
         squares.append(image.pixels)
-        size_of_file = {"height": image.height, "width": image.width, "bits": image.bits}
         digest = hashlib.sha256(image.pixels.tobytes()).hexdigest()
-        facts.append({"image_id": image_id} | size_of_file | {"sha256": digest})
-    pixels = np.stack(squares) if squares else np.empty((0, size, size), np.uint8)
+        values = (image_id, image.height, image.width, image.bits, digest)
+        facts.append(dict(zip(COLUMNS, values, strict=True)))
+    pixels = np.array(squares, np.uint8).reshape(-1, size, size)
     with atomic_write(shard.file) as partial_file:
         np.savez(partial_file, pixels=pixels, facts=np.array(json.dumps(facts)))
     return len(shard.paths)
@@ -143,8 +144,7 @@ def _facts(work: list[Shard]) -> tuple[pd.DataFrame, pd.DataFrame]:
     for shard in work:
         with np.load(shard.file) as content:
             rows += json.loads(str(content["facts"]))
-    columns = ["image_id", "height", "width", "bits", "sha256"]
-    packed = pd.DataFrame([row for row in rows if "reason" not in row], columns=columns)
+    packed = pd.DataFrame([row for row in rows if "reason" not in row], columns=COLUMNS)
     excluded = [row for row in rows if "reason" in row]
     return packed, pd.DataFrame(excluded, columns=["image_id", "reason"])
 

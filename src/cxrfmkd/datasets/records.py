@@ -103,14 +103,11 @@ def read_records(*paths: str | Path) -> pd.DataFrame:
     Keys and categories are text, findings and age float64, age_bin Int64; blanks are missing
     values. Raises InputError that lists every kind of violation with its lines.
     """
-    frames = [_read(Path(path)) for path in paths]
-    records = pd.concat(frames, ignore_index=True)
+    records = pd.concat([_read(Path(path)) for path in paths], ignore_index=True)
     duplicates = int(records.image_id.duplicated().sum())
     if duplicates:
-        raise InputError(
-            f"{some(paths)}: {duplicates} duplicate image_id across these files. Make the records "
-            "again."
-        )
+        problem = f"{duplicates} duplicate image_id across these files"
+        raise InputError(f"{some(paths)}: {problem}. Make the records again.")
     return records
 
 

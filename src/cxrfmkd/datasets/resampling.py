@@ -76,10 +76,10 @@ def draw_rows(strata: Strata, factor: int = 3, seed: int = 42) -> np.ndarray:
     for race in pd.unique(strata.race[drawn]):
         rows = drawn[strata.race[drawn] == race]
         rows = sample(rows, _weights(overall, strata.disease[rows]), len(rows))
-        for kind in range(len(overall)):
-            part = rows[strata.disease[rows] == kind]
-            if len(part):
-                blocks.append(sample(part, _weights(by_disease[kind], strata.age[part]), len(part)))
+        for kind, age_shares in enumerate(by_disease):
+            cell = rows[strata.disease[rows] == kind]
+            if len(cell):
+                blocks.append(sample(cell, _weights(age_shares, strata.age[cell]), len(cell)))
     return np.concatenate(blocks)
 
 
@@ -170,16 +170,14 @@ def balance(
     columns = zip(keys, names, strata[:3], strict=True)
     frame = pd.DataFrame({key: labels[codes] for key, labels, codes in columns})
     frame = frame.assign(patient=patients.to_numpy(), weight=weight, used=weight > 0)
-    grouped = frame.groupby(keys)
-    table = pd.DataFrame(
-        {
-            "images": grouped.size(),
-            "patients": grouped.patient.nunique(),
-            "used": grouped.used.sum(),
-            "share_before": grouped.size() / len(frame),
-            "share_after": grouped.weight.sum() / weight.sum(),
-        }
+    table = frame.groupby(keys).agg(
+        images=("used", "size"),
+        patients=("patient", "nunique"),
+        used=("used", "sum"),
+        share_before=("used", "size"),
+        share_after=("weight", "sum"),
     )
+    table[["share_before", "share_after"]] /= len(frame), weight.sum()
     every_cell = pd.MultiIndex.from_product([sorted(labels) for labels in names], names=keys)
     table = table.reindex(every_cell)
     margins = (every_cell.get_level_values(key).to_numpy() for key in keys)

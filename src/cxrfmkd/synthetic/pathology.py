@@ -92,9 +92,8 @@ def lung_lesion(canvas: Canvas, size: float, rng: np.random.Generator) -> None:
     for _ in range(int(rng.integers(1, 4))):
         where = _side(rng) * rng.uniform(0.25, 0.52), rng.uniform(-0.42, 0.25)
         radius = rng.uniform(0.05, 0.08)
-        canvas.attenuation += (
-            (0.21 + 0.20 * size) * canvas.lung * canvas.disc(*where, radius, radius)
-        )
+        nodule = canvas.disc(*where, radius, radius)
+        canvas.attenuation += (0.21 + 0.20 * size) * canvas.lung * nodule
 
 
 def atelectasis(canvas: Canvas, size: float, rng: np.random.Generator) -> None:

@@ -83,9 +83,7 @@ def _patient(truth: Truth, number: int, rng: np.random.Generator) -> list[tuple]
     return rows
 
 
-def _findings(
-    truth: Truth, age: float, lasting: dict, rng: np.random.Generator
-) -> dict[str, float]:
+def _findings(truth: Truth, age: float, lasting: dict, rng: np.random.Generator) -> dict:
     """Visibility of every finding in one study; 0 where it is absent."""
     mixed = {
         name: math.sqrt(LASTING) * values + math.sqrt(1 - LASTING) * rng.normal(size=len(values))
