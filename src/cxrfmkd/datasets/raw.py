@@ -66,24 +66,22 @@ class Raw:
 
     def table(self, key: str, columns: tuple[str, ...], also: tuple[str, ...] = ()) -> pd.DataFrame:
         """A raw table's `columns`, and those of `also` that it has, as text; blank is missing."""
-        path = self.path(key)
+        path, names = self.path(key), (*columns, *also)
         if path.suffix == ".xlsx":
             frame = pd.read_excel(path, dtype="str", engine="openpyxl")
         elif path.suffix == ".parquet":
-            frame = _text(pd.read_parquet(path))
+            frame = pd.read_parquet(path)
+            frame = frame.astype("str").where(frame.notna())
         else:
-            frame = pd.read_csv(
-                path, dtype="str", usecols=lambda name: name in (*columns, *also) or not columns
-            )
+            usecols = (lambda name: name in names) if columns else None
+            frame = pd.read_csv(path, dtype="str", usecols=usecols)
         frame = frame[[name for name in frame if not UNNAMED.match(str(name))]]
-        missing = [column for column in columns if column not in frame]
-        if missing:
+        if missing := [column for column in columns if column not in frame]:
             raise InputError(
                 f"{self.setting(key)}: {path.name} has no column {some(missing)}; it has "
-                f"{some(header(path), 40)}. "
-                "Is it the file of another table, or of another release?"
+                f"{some(header(path), 40)}. Is it of another table, or of another release?"
             )
-        return frame[[*columns, *(name for name in also if name in frame)]] if columns else frame
+        return frame[[name for name in names if name in frame]] if columns else frame
 
     def numbers(self, frame: pd.DataFrame, column: str, key: str) -> pd.Series:
         """A text column of a raw table as float64."""
@@ -129,10 +127,6 @@ def header(path: Path) -> list[str]:
     if path.suffix == ".parquet":
         return pq.read_schema(path).names
     return list(pd.read_csv(path, nrows=0))
-
-
-def _text(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.astype("str").where(frame.notna())
 
 
 class Flow:

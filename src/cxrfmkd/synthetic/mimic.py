@@ -70,7 +70,6 @@ def _people(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     people["subject_id"] = np.sort(rng.choice(9_000_000, len(people), replace=False)) + 10_000_000
     since_anchor = rng.integers(0, 4, len(people))
     people["first_year"] = rng.integers(2110, 2200, len(people))
-    people["anchor_year"] = people.first_year - since_anchor
     people["anchor_age"] = np.maximum(people.age - since_anchor, 18)
     people["anchor_year"] = people.first_year - (people.age - people.anchor_age)
     return people

@@ -41,10 +41,8 @@ def read(raw: Raw) -> Reading:
     images = images.iloc[rank.dropna().argsort(kind="stable")]
     images["race"] = images.patient_id.map(race(people.PRIMARY_RACE))
     images["ethnicity"] = images.patient_id.map(people.ETHNICITY)
-    consistent, reason = (
-        ~images.patient_id.isin(contradictory),
-        "contradictory rows in the spreadsheet",
-    )
+    consistent = ~images.patient_id.isin(contradictory)
+    reason = "contradictory rows in the spreadsheet"
     images = flow.keep(images, consistent, "one patient, one row", reason, listed=True)
     selected = len(images)
     images = flow.keep(images, images.race.notna(), "race", "not Asian, Black or White")
