@@ -56,25 +56,18 @@ def labels(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
     "No Finding" is 1 where no pathology is present, and blank otherwise; such a study has no
     uncertain label.
     """
-    studies = rows.drop_duplicates(["patient", "study"])
-    labelled = []
-    for _, row in studies.iterrows():
-        rng = stream("labels", truth, seed, int(row.patient), int(row.study))
-        nothing = not any(row[name] > 0 for name in PATHOLOGIES)
-        findings = {
-            name: _label(row[name] > 0, nothing, truth, *rng.random(2)) for name in PRESENTABLE
-        }
-        labelled.append(findings | {"No Finding": 1.0 if nothing else np.nan})
-    table = pd.DataFrame(labelled, pd.MultiIndex.from_frame(studies[["patient", "study"]]))
-    return rows[["patient", "study"]].join(table, on=["patient", "study"])[list(FINDINGS)]
-
-
-def _label(present: bool, nothing: bool, truth: Truth, unsure: float, mentioned: float) -> float:
-    if not nothing and unsure < truth.uncertain[0 if present else 1]:
-        return -1.0
-    if present:
-        return 1.0
-    return 0.0 if mentioned < truth.mentioned else np.nan
+    study_key = ["patient", "study"]
+    studies = rows.drop_duplicates(study_key).set_index(study_key)
+    shape = len(PRESENTABLE), 2
+    draws = np.stack([stream("labels", truth, seed, *key).random(shape) for key in studies.index])
+    present = studies[list(PRESENTABLE)].to_numpy() > 0
+    nothing = studies[list(PATHOLOGIES)].eq(0).all(axis=1).to_numpy()
+    uncertain = (draws[..., 0] < np.where(present, *truth.uncertain)) & ~nothing[:, None]
+    mentioned = draws[..., 1] < truth.mentioned
+    values = np.select([uncertain, present, mentioned], [-1.0, 1.0, 0.0], np.nan)
+    table = pd.DataFrame(values, studies.index, PRESENTABLE)
+    table["No Finding"] = np.where(nothing, 1.0, np.nan)
+    return rows[study_key].join(table, on=study_key)[list(FINDINGS)]
 
 
 def write_gz(path: Path, table: pd.DataFrame) -> None:
