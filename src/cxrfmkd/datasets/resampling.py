@@ -177,7 +177,8 @@ def balance(
         share_before=("used", "size"),
         share_after=("weight", "sum"),
     )
-    table[["share_before", "share_after"]] /= len(frame), weight.sum()
+    table["share_before"] /= len(frame)
+    table["share_after"] /= weight.sum()
     every_cell = pd.MultiIndex.from_product([sorted(labels) for labels in names], names=keys)
     table = table.reindex(every_cell)
     margins = (every_cell.get_level_values(key).to_numpy() for key in keys)
