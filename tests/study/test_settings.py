@@ -76,3 +76,40 @@ def test_a_dataset_may_have_the_name_of_a_setting():
     message = "config, datasets.values.limit: 0 should be greater than or equal to 1. It means: use"
     with pytest.raises(InputError, match=message):
         Study(config)
+
+
+URL = {"source": "vertex", "variant": "elixr-b-img"}
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://host.example/predict", "must start with https"),
+        ("http://127.0.0.1.host.example/predict", "must start with https"),
+        ("ftp://host.example/predict", "must start with https"),
+        ("host.example/predict", "no address"),
+        ("https://[secret/predict", "no address"),
+        ("https://host.example/pre dict?key=secret", "no address"),
+        ("https://host.example/predict?key=secret", "must hold no secret"),
+        ("https://host.example/predict#secret", "must hold no secret"),
+        ("https://user:secret@host.example/predict", "must hold no secret"),
+    ],
+)
+def test_address_that_would_carry_a_secret_or_the_token_in_clear_is_refused_while_planning(
+    url, message
+):
+    with pytest.raises(InputError, match=message) as error:
+        TeacherSource.read(URL | {"url": url}, "teacher.")
+    assert "secret" not in str(error.value).replace("hold no secret", "")
+    config = configuration()
+    for dataset in config["datasets"].values():
+        dataset["teacher"] = URL | {"url": url}
+    with pytest.raises(InputError, match=message):
+        Study(config)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://host.example:8443/v1/predict", "http://localhost:8080/p", "http://[::1]/p"]
+)
+def test_safe_address_of_an_endpoint_is_accepted(url):
+    assert TeacherSource.read(URL | {"url": url}, "teacher.").url == url

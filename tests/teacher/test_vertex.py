@@ -43,11 +43,26 @@ class Server(HTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.tokens.append(self.headers["Authorization"])
+        self.send_error(404)
+
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(request)
         self.server.tokens.append(self.headers["Authorization"])
         mood = self.server.moods.pop(0) if self.server.moods else None
+        if isinstance(mood, tuple):
+            status, location = mood
+            self.send_response(status)
+            self.send_header("Location", location)
+            self.end_headers()
+            return
+        if isinstance(mood, str) and mood.startswith("echo"):  # as debugging proxies do
+            self.send_response(int(mood.removeprefix("echo")))
+            self.end_headers()
+            self.wfile.write(str(self.headers).encode())
+            return
         if isinstance(mood, int):
             self.send_error(mood)
             return
@@ -72,6 +87,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_) -> None:
         pass
+
+
+@pytest.fixture
+def other_host():
+    """Where a redirect points to."""
+    other = Server()
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    yield other
+    other.shutdown()
+    other.server_close()
 
 
 @pytest.fixture
@@ -145,6 +170,46 @@ def test_refused_access_is_not_tried_again(tmp_path, images, server):
     with pytest.raises(InputError, match=r"answers 403.*access token"):
         ask(tmp_path, images, server, "cxrfm-v1", 1376)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_no_redirect_takes_the_token_to_another_host(tmp_path, images, server, other_host, code):
+    server.moods = [(code, f"http://localhost:{other_host.server_port}/predict?key=secret")]
+    with pytest.raises(InputError, match=f"answers {code}, a redirect to localhost") as error:
+        ask(tmp_path, images, server, "cxrfm-v1", 1376)
+    assert other_host.tokens == []
+    assert server.tokens == ["Bearer a-token"]
+    assert "a-token" not in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_token_that_the_endpoint_repeats_stands_in_no_message_and_no_file(
+    tmp_path, images, server, caplog
+):
+    caplog.set_level("INFO")
+    for mood in ("echo403", "echo503"):
+        server.moods = [mood] * vertex.TRIES
+        with pytest.raises(InputError, match=r"\(token\)") as error:
+            ask(tmp_path, images, server, "cxrfm-v1", 1376)
+        assert "a-token" not in str(error.value)
+    server.moods = ["echo400"]
+    ask(tmp_path, images, server, "cxrfm-v1", 1376, failed=0.2)
+    assert "(token)" in (tmp_path / "out/excluded.csv").read_text()
+    assert "a-token" not in caplog.text
+    for folder in ("out", "shards"):
+        for path in (tmp_path / folder).rglob("*"):
+            assert path.is_dir() or b"a-token" not in path.read_bytes()
+
+
+def test_token_that_cannot_be_sent_is_refused_without_repeating_it(monkeypatch):
+    vertex.access_token.cache_clear()
+    monkeypatch.setenv(vertex.TOKEN, "first-line\nsecond-line")
+    with pytest.raises(InputError, match="Set it again") as error:
+        vertex.access_token(0)
+    assert "line" not in str(error.value)
+    monkeypatch.setenv(vertex.TOKEN, "a-token\n")
+    assert vertex.access_token(0) == "a-token"
+    vertex.access_token.cache_clear()
 
 
 def test_error_of_one_image_with_status_200_is_its_reason(tmp_path, images, server):

@@ -16,7 +16,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPMessage
 from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -44,6 +47,20 @@ TOKEN_SECONDS = 1800  # after which a new one is fetched; Google's last an hour
 
 class RefusedError(Exception):
     """The endpoint does not take what a request holds."""
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes a redirect an error: urllib would take the access token along to any host."""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> None:
+        """Handle nothing, so that the opener raises an HTTPError."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+OPENER = urllib.request.build_opener(NoRedirects)
 
 
 class Endpoint(ImageSource):
@@ -121,18 +138,26 @@ class Endpoint(ImageSource):
         return predictions
 
     def _post(self, body: bytes) -> bytes:
-        """Send a request, again and again while the endpoint is busy."""
+        """Send a request, again and again while the endpoint is busy; never to another address."""
         for attempt in range(1, TRIES + 1):
+            token = access_token(int(time.time() // TOKEN_SECONDS))
             try:
                 headers = {"Content-Type": "application/json"}
-                if token := access_token(int(time.time() // TOKEN_SECONDS)):
+                if token:
                     headers["Authorization"] = f"Bearer {token}"
                 request = urllib.request.Request(self.url, body, headers)
-                with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-                    return answer.read()
+                with OPENER.open(request, timeout=TIMEOUT) as answer:
+                    return _without(token, answer.read())
             except urllib.error.HTTPError as error:
-                text = " ".join(error.read().decode(errors="replace").split())[:200]
-                reason = f"{error.code} {error.reason}: {text}"
+                if 300 <= error.code < 400:
+                    raise InputError(
+                        f"{self.url} answers {error.code}, a redirect to {_target(error)}. "
+                        "It is not followed, since images and the access token would go there. "
+                        "Set teacher.url to the address that answers, if you trust it."
+                    ) from None
+                content = _without(token, f"{error.reason}: ".encode() + error.read())
+                text = " ".join(content.decode(errors="replace").split())[:200]
+                reason = f"{error.code} {text}"
                 if error.code in REFUSED:
                     raise RefusedError(reason) from None
                 if error.code not in BUSY:
@@ -151,13 +176,30 @@ class Endpoint(ImageSource):
         )
 
 
+def _target(error: urllib.error.HTTPError) -> str:
+    """The host that a redirect names; no more of its address, which may hold secrets."""
+    try:
+        host = urlsplit(error.headers.get("Location") or "").hostname
+    except ValueError:
+        host = "an invalid address"
+    return host or "another path"
+
+
+def _without(token: str, answer: bytes) -> bytes:
+    """An answer without the token, which some servers repeat in their errors."""
+    return answer.replace(token.encode(), b"(token)") if token else answer
+
+
 @functools.lru_cache(maxsize=1)
 def access_token(period: int) -> str:
     """Fetch the access token: of CXRFMKD_VERTEX_TOKEN, else of the gcloud command, else empty.
 
-    period: number of the half hour, so that a new one is fetched before it ends.
+    period: number of the half hour, so that a new one is fetched before it ends. Raises InputError
+    for one that cannot stand in a header; urllib's own error would repeat it.
     """
-    if token := os.environ.get(TOKEN):
+    if token := os.environ.get(TOKEN, "").strip():
+        if not (token.isascii() and token.isprintable()):
+            raise InputError(f"{TOKEN} holds characters that no access token has. Set it again.")
         return token
     command = ["gcloud", "auth", "print-access-token"]
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings.base import Settings, Texts
@@ -58,6 +60,31 @@ class TeacherSource(Settings):
     url: str = ""
     """vertex: full address, in place of project, location and endpoint"""
 
+    @field_validator("url")
+    @classmethod
+    def _is_safe(cls, url: str) -> str:
+        """No message repeats the address: what is refused here may hold a secret."""
+        if not url:
+            return url
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or url != "".join(url.split()):
+            raise ValueError("this is no address such as https://host/path.")
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+            raise ValueError(
+                "the address must start with https://: images and the access token are sent there."
+            )
+        if "@" in parts.netloc or "?" in url or "#" in url:
+            raise ValueError(
+                "the address has a user name, a password, or something after ? or #. It is written "
+                "to results and logs, so it must hold no secret: remove them, and set "
+                "CXRFMKD_VERTEX_TOKEN to an access token."
+            )
+        return url
+
     @model_validator(mode="after")
     def _has_path(self) -> Self:
         if self.source != "vertex" and not self.path:
@@ -73,3 +100,11 @@ class TeacherSource(Settings):
                 f"(pooling {self.pooling}) has {expected} numbers. Set teacher.dimension: "
                 f"{expected}."
             )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
