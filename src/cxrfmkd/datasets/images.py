@@ -169,8 +169,6 @@ def _refuse_unreadable(
 
 def _join(work: list[Shard], facts: pd.DataFrame, size: int, out: Path) -> None:
     """Write data.npy shard by shard, so that memory does not grow with the dataset."""
-    for stale in out.glob(".*.data.npy"):
-        stale.unlink()
     with atomic_write(out / "data.npy") as partial_file:
         data = np.lib.format.open_memmap(partial_file, "w+", np.uint8, (len(facts), size, size))
         row = 0

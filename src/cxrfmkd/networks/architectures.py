@@ -19,7 +19,9 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cxrfmkd.networks.weights import UNREADABLE, reading_weights
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import describe_file
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,11 @@ def _imagenet_weights(architecture: str) -> dict[str, Tensor]:
         return torch.hub.load_state_dict_from_url(
             url, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
-    except (OSError, RuntimeError) as error:
+    except (OSError, *UNREADABLE) as error:
+        reason = f"{cache} is {describe_file(cache) or 'damaged'}" if cache.exists() else error
         raise InputError(
             f"network.weights: the ImageNet weights of {architecture} could not be fetched "
-            f"({error}). On a machine with internet access, download {url} and put it at {cache}, "
+            f"({reason}). On a machine with internet access, download {url} and put it at {cache}, "
             "or put it into a folder of your choice and set network.weights to that folder; "
             "`network.weights: none` starts from random weights."
         ) from None
@@ -82,10 +85,21 @@ def _imagenet_weights(architecture: str) -> dict[str, Tensor]:
 
 
 def _weights_from(folder: Path, architecture: str) -> dict[str, Tensor]:
+    remedy = (
+        f"network.weights needs tensors by torchvision's names, such as {_imagenet_url(architecture)}"
+        f" or what `torch.save(model.state_dict(), ...)` writes, as .pth, or safetensors."
+    )
     if (path := folder / f"{architecture}.safetensors").exists():
-        return load_file(path)
+        with reading_weights(path, remedy):
+            return load_file(path)
     for path in sorted(folder.glob(f"{architecture}*.pth")):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with reading_weights(path, remedy):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict) or not all(
+                isinstance(v, Tensor) for v in state.values()
+            ):
+                raise InputError(f"{path}: it does not hold tensors by name. {remedy}")
+            return state
     raise InputError(
         f"network.weights: {folder} has neither {architecture}.safetensors nor "
         f"{architecture}*.pth. Put {_imagenet_url(architecture)} there, or weights of your own."

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrfmkd.networks.weights import selected_weights
+from cxrfmkd.networks.weights import reading_weights, selected_weights, write_weights
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
@@ -36,7 +35,7 @@ class Linear:
         from safetensors import safe_open
 
         path = selected_weights(path)
-        with safe_open(path, framework="np") as file:
+        with reading_weights(path), safe_open(path, framework="np") as file:
             names = (f"{layer}.weight", f"{layer}.bias")
             if absent := [name for name in names if name not in file.keys()]:  # noqa: SIM118
                 raise InputError(
@@ -47,12 +46,12 @@ class Linear:
 
     def save(self, path: str | Path, about: dict[str, str] | None = None) -> None:
         """Write it as the layer `head` of a safetensors file, whose header says `about`."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         layers = {"head.weight": self.weight, "head.bias": self.bias}
         layers = {name: np.ascontiguousarray(value, np.float32) for name, value in layers.items()}
-        with atomic_write(path) as partial:
-            save_file(layers, partial, metadata={"findings": json.dumps(FINDINGS)} | (about or {}))
+        header = {"findings": json.dumps(FINDINGS)} | (about or {})
+        write_weights(path, save(layers, header))
 
 
 @dataclass(frozen=True)

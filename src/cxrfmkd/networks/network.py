@@ -15,13 +15,12 @@ from typing import cast
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cxrfmkd.networks.architectures import ARCHITECTURES, initial_weights, one_channel_backbone
-from cxrfmkd.networks.weights import selected_weights
+from cxrfmkd.networks.weights import reading_weights, selected_weights, write_weights
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import atomic_write
 
 # Mean over the three channels of ImageNet's mean and standard deviation.
 GREY_MEAN, GREY_SD = 0.449, 0.226
@@ -160,8 +159,7 @@ class Network(nn.Module):
         for name, layer in [("projection", self.projection), ("outputs", self.head)]:
             header[name] = str(layer.out_features if layer else 0)
         state = {k: value.detach().cpu().contiguous() for k, value in self.state_dict().items()}
-        with atomic_write(path) as partial:
-            save_file(state, partial, metadata=header | (about or {}))
+        write_weights(path, save(state, header | (about or {})))
 
 
 def load(path: str | Path) -> Network:
@@ -192,7 +190,7 @@ def holds_network(path: str | Path) -> bool:
 
 
 def _header(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as file:
+    with reading_weights(path), safe_open(path, framework="pt") as file:
         return file.metadata() or {}
 
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6
+ABANDONED = 24 * 3600.0  # seconds after which a partial file belongs to no running process
 
 
 @contextmanager
@@ -15,15 +22,19 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block ends without an error.
 
     It lies beside `path` and has its suffix, since many writers choose the format by it. Works for
-    files; the data is flushed to disk before the rename.
+    files; the data is flushed to disk before the rename. The umask decides the file's mode, even
+    where a writer makes its files private.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    partial = _partial(path)
     try:
+        partial.touch()
+        mode = partial.stat().st_mode  # what the umask, or the folder's ACL, leaves
+        partial.unlink()
         yield partial
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
+        partial.chmod(mode)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -33,9 +44,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces `path` when the block ends without an error."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = _partial(path)
     partial.mkdir()
     try:
         yield partial
@@ -44,6 +53,37 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(path: Path) -> Path:
+    """Where this process writes `path`; what killed processes left of it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.iterdir():
+        match = re.fullmatch(rf"\.(\d{{1,9}})\.{re.escape(path.name)}", leftover.name)
+        if match and (int(match[1]) == os.getpid() or _is_abandoned(leftover, int(match[1]))):
+            _remove(leftover)
+    return path.with_name(f".{os.getpid()}.{path.name}")
+
+
+def _is_abandoned(partial: Path, pid: int) -> bool:
+    """Whether the process is dead, or its number is another's by now: the partial is old."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    try:
+        return time.time() - partial.stat().st_mtime > ABANDONED
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, content: object) -> None:
@@ -72,3 +112,25 @@ def read_table(path: str | Path, **options):
 
     read = pd.read_parquet if Path(path).suffix == ".parquet" else pd.read_csv
     return read(path, **options)
+
+
+def describe_file(path: str | Path) -> str:
+    """What a file that should hold a model is instead, for a message; empty where nothing tells."""
+    with open(path, "rb") as file:
+        head = file.read(512)
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not head:
+        return "empty"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the content that it stands for (use `git lfs pull`)"
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
+        return "a web page, perhaps of a sign-in or an error, that was saved in place of a download"
+    if head.startswith(b"PK\x03\x04"):
+        if not zipfile.is_zipfile(path):
+            return "an archive that is cut short"
+        return "an archive of torch.save (or another one), perhaps of more than tensors"
+    if head.startswith(TORCH_LEGACY):
+        return "of torch.save, but cut short, or with more in it than tensors"
+    if re.match(rb"\x80[\x02-\x05]", head):
+        return "a Python pickle, which could run any code when it is read"
+    return ""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import describe_file
 from cxrfmkd.teacher.examples import serialize_example
 from cxrfmkd.teacher.images import encode_png
 from cxrfmkd.teacher.pooling import pool
@@ -22,6 +23,11 @@ from cxrfmkd.teacher.tensorflow_setup import load_tensorflow
 from cxrfmkd.vocabulary.teachers import VariantName
 
 INPUT, OUTPUT = "input_example", "feature_maps_0"
+SMALL = 2**20  # bytes, above which no file is a pointer or a web page
+REMEDY = (
+    "Fetch the whole folder again, for example with `hf download` or `git lfs pull` "
+    "(docs/teacher.md), and try it with `cxrfmkd doctor --model`."
+)
 QFORMER_INPUTS = ["image_feature", "ids", "paddings"]
 TOKENS = {"elixr-b-img": "img_emb", "elixr-b-contrastive": "all_contrastive_img_emb"}
 
@@ -33,6 +39,7 @@ def model_folder(path: str | Path) -> Path:
     """
     path = Path(path)
     if (path / "saved_model.pb").exists():
+        _check_contents(path)
         return path
     folders = [file.parent for file in path.glob("*/saved_model.pb") if file.parent.name.isdigit()]
     if not folders:
@@ -41,7 +48,18 @@ def model_folder(path: str | Path) -> Path:
             "Set teacher.path to the folder that holds saved_model.pb (docs/teacher.md says where "
             "to get it)."
         )
-    return max(folders, key=lambda folder: int(folder.name))
+    folder = max(folders, key=lambda folder: int(folder.name))
+    _check_contents(folder)
+    return folder
+
+
+def _check_contents(folder: Path) -> None:
+    """Raises InputError if the graph or the variables are something else, such as LFS pointers."""
+    for file in (folder / "saved_model.pb", *sorted((folder / "variables").glob("variables.*"))):
+        # The numbers of variables.data-* may begin like anything, but not so small a file.
+        small = file.name == "saved_model.pb" or file.stat().st_size < SMALL
+        if small and (kind := describe_file(file)):
+            raise InputError(f"{file}: the file is {kind}. {REMEDY}")
 
 
 def canary_images() -> list[np.ndarray]:
@@ -131,7 +149,15 @@ class Model:
 
 def _load(folder: Path, inputs: list[str], output: str) -> tuple[Any, Any]:
     """A SavedModel and its serving signature, whose names must be those expected."""
-    loaded = load_tensorflow().saved_model.load(str(folder))
+    tf = load_tensorflow()
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{folder}: TensorFlow cannot load it, so a file of it is damaged, cut short or no "
+            f"SavedModel ({type(error).__name__}: {reason}). {REMEDY}"
+        ) from None
     if "serving_default" not in loaded.signatures:
         raise InputError(f"{folder}: no signature serving_default, only {some(loaded.signatures)}.")
     signature = loaded.signatures["serving_default"]

@@ -29,7 +29,7 @@ from typing import TextIO
 import torch
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import atomic_write
+from cxrfmkd.runtime.files import atomic_write, describe_file
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,8 @@ class Checkpoints:
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            log.warning("%s cannot be read (%s); starting afresh", path, error)
+            reason = describe_file(path) or type(error).__name__
+            log.warning("%s cannot be read (%s); starting afresh", path, reason)
             return None
         if saved["fingerprint"] != fingerprint:
             log.warning("%s was made by other settings, code or data; starting afresh", path)
