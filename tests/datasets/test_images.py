@@ -134,7 +134,7 @@ def test_large_jpeg_is_packed_like_its_full_decode(tmp_path):
 def test_animated_file_is_refused(tmp_path):
     frames = [Image.fromarray(radiograph(seed=k)) for k in range(2)]
     frames[0].save(tmp_path / "two.png", save_all=True, append_images=frames[1:])
-    with pytest.raises(UnreadableError, match="2 pictures in one file"):
+    with pytest.raises(UnreadableError, match="2 frames in one file"):
         decode(tmp_path / "two.png", SIZE, "squash")
 
 

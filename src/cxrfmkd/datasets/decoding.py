@@ -1,7 +1,8 @@
 """One raw image into a square of 8-bit pixels.
 
 JPEG and PNG with 1, 8 or 16 bits, grey, colour (ITU-R 601 luma), palette or alpha (ignored, as by
-the teacher's own client), and DICOM where pydicom is installed. Images deeper than 8 bits are
+the teacher's own client), and DICOM where pydicom is installed. Colour or alpha of 16 bits is
+refused: Pillow keeps the upper 8, in which 12 bits have 15 greys. Images deeper than 8 bits are
 stretched from their own darkest to their brightest pixel, because their files do not say which part
 of the range they use; the teacher's client and graph do the same. Orientation tags are not
 followed; no image is flipped or turned.
@@ -9,6 +10,8 @@ followed; no image is flipped or turned.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from PIL import Image
 DICOM = (".dcm", ".dicom", ".dic")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+EMPTY = (None, "")  # values of a DICOM element that is there but says nothing
 BITS = {"1": 1, "I": 32, "F": 32}
 
 
@@ -50,6 +54,7 @@ def decode(path: Path, size: int, aspect: str) -> Square:
         with Image.open(path) as image:
             width, height = image.size
             bits = _bits(image)
+            check_readable(image)
             inner = inner_size(width, height, size, aspect)
             drafted = image.draft("L", (2 * inner[0], 2 * inner[1]))
             box = drafted[1] if drafted else None
@@ -61,6 +66,17 @@ def decode(path: Path, size: int, aspect: str) -> Square:
             raise
         reason = str(error).replace(str(path), path.name).splitlines() or [""]
         raise UnreadableError(f"{type(error).__name__}: {reason[0]}") from error
+
+
+def check_readable(image: Image.Image) -> None:
+    """Raises UnreadableError for an open image of which Pillow would not give every bit."""
+    if image.mode not in DEEP and _is_16_bit(image):
+        raise UnreadableError(
+            "16 bits a sample with colour or alpha, of which only 8 could be read; save it as "
+            "16-bit grey without alpha"
+        )
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        raise UnreadableError(f"{frames} frames in one file")
 
 
 def inner_size(width: float, height: float, size: int, aspect: str) -> tuple[int, int]:
@@ -99,11 +115,14 @@ def fit(
 def stretch(pixels: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
     """Values from `low` to `high` (default: their own range) on 0-255, clipped; float32.
 
-    A constant image is 0.
+    A constant image is 0. Raises UnreadableError for NaN and infinity.
     """
     values = pixels.astype(np.float32)
-    low = float(values.min()) if low is None else low
-    high = float(values.max()) if high is None else high
+    darkest, brightest = float(values.min()), float(values.max())
+    if not np.isfinite([darkest, brightest]).all():
+        raise UnreadableError("pixels that are not finite numbers")
+    low = darkest if low is None else low
+    high = brightest if high is None else high
     if high <= low:
         return np.zeros_like(values)
     return np.clip((values - np.float32(low)) * np.float32(255 / (high - low)), 0, 255)
@@ -113,7 +132,8 @@ def read_dicom(path: Path) -> tuple[np.ndarray, int]:
     """A DICOM image, bright where it attenuates: float32 (h, w) of 0-255, and its bits stored.
 
     Modality rescale, then the first window if there is one (else the image's own range), then
-    MONOCHROME1 is inverted: the order of the teacher's first client.
+    MONOCHROME1 is inverted: the order of the teacher's first client. An empty element is an absent
+    one.
     """
     try:
         import pydicom
@@ -124,29 +144,45 @@ def read_dicom(path: Path) -> tuple[np.ndarray, int]:
     raw = dicom.pixel_array
     if raw.ndim != 2:
         raise UnreadableError(f"not one grey image: its pixels have shape {raw.shape}")
-    values = apply_modality_lut(raw, dicom)
-    low = high = None
-    if "WindowCenter" in dicom and "WindowWidth" in dicom:
-        centre, width = (
-            float(np.atleast_1d(dicom[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
-        )
-        low, high = centre - width / 2, centre - 1 + width / 2
-    pixels = stretch(values, low, high)
+    for name, neutral in (("RescaleSlope", 1), ("RescaleIntercept", 0)):
+        if name in dicom and dicom.get(name) in EMPTY:
+            setattr(dicom, name, neutral)
+    pixels = stretch(apply_modality_lut(raw, dicom), *window(dicom))
     if dicom.PhotometricInterpretation == "MONOCHROME1":
         pixels = 255 - pixels
     return pixels, int(dicom.BitsStored)
 
 
+def window(dicom: Mapping) -> tuple[float | None, float | None]:
+    """Darkest and brightest value of the first window of a DICOM image; None where it has none.
+
+    Raises UnreadableError for a window that leaves no grey, such as one of width 0.
+    """
+    first = [
+        next(iter(np.ravel(dicom.get(name)).tolist()), None)
+        for name in ("WindowCenter", "WindowWidth")
+    ]
+    if any(value in EMPTY for value in first):
+        return None, None
+    centre, width = map(float, first)
+    if not (np.isfinite(centre) and 1 < width < np.inf):
+        raise UnreadableError(f"a window of width {width:g} around {centre:g}, which has no greys")
+    return centre - width / 2, centre - 1 + width / 2
+
+
 def _grey(image: Image.Image) -> Image.Image:
-    if (frames := getattr(image, "n_frames", 1)) > 1:
-        raise UnreadableError(f"{frames} pictures in one file")
     if image.mode in DEEP:
         return Image.fromarray(stretch(np.asarray(image)))
     return image.convert("L")
 
 
 def _bits(image: Image.Image) -> int:
+    return 16 if _is_16_bit(image) else BITS.get(image.mode, 8)
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    """Whether the file has 16 bits a sample, whatever Pillow makes of them."""
     tiles = getattr(image, "tile", None)
-    if image.mode.startswith("I;16") or (tiles and "16" in str(tiles[0].args)):
-        return 16
-    return BITS.get(image.mode, 8)
+    arguments = tiles[0].args if tiles else ""
+    layout = arguments if isinstance(arguments, str) else next(iter(arguments or ()), "")
+    return image.mode.startswith("I;16") or re.search(";16[BLN]", str(layout)) is not None

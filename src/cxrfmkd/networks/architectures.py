@@ -33,6 +33,11 @@ class Architecture:
     classifier: str
 
 
+REMEDY = (
+    "Fetch it again, or set `network.weights: imagenet`, which fetches torchvision's. Of a model "
+    "of your own, `torch.save(model.state_dict(), ...)` writes the tensors alone."
+)
+
 ARCHITECTURES = {
     "densenet169": Architecture(torchvision.models.densenet169, "features.conv0", "classifier"),
     "densenet121": Architecture(torchvision.models.densenet121, "features.conv0", "classifier"),
@@ -85,20 +90,16 @@ def _imagenet_weights(architecture: str) -> dict[str, Tensor]:
 
 
 def _weights_from(folder: Path, architecture: str) -> dict[str, Tensor]:
-    remedy = (
-        f"network.weights needs tensors by torchvision's names, such as {_imagenet_url(architecture)}"
-        f" or what `torch.save(model.state_dict(), ...)` writes, as .pth, or safetensors."
-    )
     if (path := folder / f"{architecture}.safetensors").exists():
-        with reading_weights(path, remedy):
+        with reading_weights(path, REMEDY):
             return load_file(path)
     for path in sorted(folder.glob(f"{architecture}*.pth")):
-        with reading_weights(path, remedy):
+        with reading_weights(path, REMEDY):
             state = torch.load(path, map_location="cpu", weights_only=True)
             if not isinstance(state, dict) or not all(
                 isinstance(v, Tensor) for v in state.values()
             ):
-                raise InputError(f"{path}: it does not hold tensors by name. {remedy}")
+                raise InputError(f"{path}: it does not hold tensors by name. {REMEDY}")
             return state
     raise InputError(
         f"network.weights: {folder} has neither {architecture}.safetensors nor "

@@ -13,7 +13,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cxrfmkd.datasets.decoding import DEEP, DICOM, read_dicom
+from cxrfmkd.datasets.decoding import (
+    DEEP,
+    DICOM,
+    UnreadableError,
+    check_readable,
+    read_dicom,
+)
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -25,16 +31,14 @@ def read_image(path: str | Path) -> np.ndarray:
     stretched to the full range, since PIL's own conversion to 8 bits clips it to white. Files
     named `.dcm` are read as DICOM, in the order of the teacher's first client (rescale, first
     window, inversion of MONOCHROME1). Raises OSError or ValueError for what cannot be read, has
-    several frames, or is blank.
+    several frames, 16 bits with colour or alpha, pixels that are not finite, or is blank.
     """
     path = Path(path)
     if path.suffix.lower() in DICOM:
         pixels = read_dicom(path)[0]
     else:
         with Image.open(path) as image:
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1:
-                raise ValueError(f"{frames} frames in one file")
+            check_readable(image)
             pixels = np.asarray(image if image.mode in DEEP else image.convert("L"))
     if pixels.min() == pixels.max():
         raise ValueError(f"a blank image: every pixel is {pixels.min()}")
@@ -49,7 +53,7 @@ def full_range(pixels: np.ndarray) -> np.ndarray:
     """
     low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite([low, high]).all():
-        raise ValueError("non-finite pixels")
+        raise UnreadableError("pixels that are not finite numbers")
     if (low, high) == (0.0, 65535.0) and pixels.dtype == np.uint16:
         return pixels
     stretched = (pixels.astype(np.float32) - np.float32(low)) * np.float32(65535 / (high - low))
