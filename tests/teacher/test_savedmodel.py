@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -247,7 +249,7 @@ def test_gpu_that_is_asked_for_and_absent_is_an_error(tmp_path, images, towers):
 def test_numbered_folders_of_tensorflow_serving_are_found(tmp_path, towers):
     for version in ("2", "10"):
         (tmp_path / version).mkdir()
-        (tmp_path / version / "saved_model.pb").touch()
+        (tmp_path / version / "saved_model.pb").write_bytes(b"\x08\x01")
     assert model_folder(tmp_path) == tmp_path / "10"
     assert model_folder(towers["any"]) == towers["any"]
 
@@ -257,3 +259,31 @@ def test_numbered_folders_of_tensorflow_serving_are_found(tmp_path, towers):
 )
 def test_decoder_of_the_graph_is_named(towers, tower, dtype):
     assert decoders(opened(towers[tower])) == [("DecodePng", dtype)]
+
+
+@pytest.mark.parametrize("subfolder", ["", "3"])
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("saved_model.pb", b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
+        ("saved_model.pb", b"<!doctype html><title>Sign in</title>", "a web page"),
+        ("saved_model.pb", b"", "the file is empty"),
+        ("saved_model.pb", pickle.dumps([1.5]), "a Python pickle"),
+        ("saved_model.pb", None, "damaged, cut short or no SavedModel"),
+        ("variables/variables.index", b"version https://git-lfs.github.com/", "a Git LFS pointer"),
+        ("variables/variables.data-00000-of-00001", b"<html></html>", "a web page"),
+        ("variables/variables.index", None, "damaged, cut short or no SavedModel"),
+    ],
+)
+def test_folder_that_is_no_savedmodel_is_named_with_what_to_fetch(
+    towers, tmp_path, subfolder, file, content, message
+):
+    folder = tmp_path / "model" / subfolder
+    shutil.copytree(towers["any"], folder)
+    path = folder / file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content is None else content)
+    with pytest.raises(InputError, match=message) as error:
+        opened(model_folder(tmp_path / "model"))
+    assert str(folder) in str(error.value)
+    assert "hf download" in str(error.value)
+    assert "doctor --model" in str(error.value)

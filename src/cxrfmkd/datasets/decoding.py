@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -158,16 +159,18 @@ def window(dicom: Mapping) -> tuple[float | None, float | None]:
 
     Raises UnreadableError for a window that leaves no grey, such as one of width 0.
     """
-    first = [
-        next(iter(np.ravel(dicom.get(name)).tolist()), None)
-        for name in ("WindowCenter", "WindowWidth")
-    ]
-    if any(value in EMPTY for value in first):
+    centre, width = _first(dicom.get("WindowCenter")), _first(dicom.get("WindowWidth"))
+    if centre in EMPTY or width in EMPTY:
         return None, None
-    centre, width = map(float, first)
+    centre, width = float(centre), float(width)
     if not (np.isfinite(centre) and 1 < width < np.inf):
         raise UnreadableError(f"a window of width {width:g} around {centre:g}, which has no greys")
     return centre - width / 2, centre - 1 + width / 2
+
+
+def _first(values: Any) -> Any:
+    """The first of an element's values; None for an empty element."""
+    return next(iter(np.ravel(values).tolist()), None)
 
 
 def _grey(image: Image.Image) -> Image.Image:

@@ -113,8 +113,11 @@ def read_table(path: str | Path, **options):
     return read(path, **options)
 
 
-def describe_file(path: str | Path) -> str:
-    """What a file that should hold a model is instead, for a message; empty where nothing tells."""
+def describe_file(path: str | Path, binary: bool = True) -> str:
+    """What a file that should hold a model is instead, for a message; empty where nothing tells.
+
+    binary: whether to tell archives and pickles too, which bare numbers may happen to begin like.
+    """
     with open(path, "rb") as file:
         head = file.read(512)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
@@ -124,6 +127,8 @@ def describe_file(path: str | Path) -> str:
         return "a Git LFS pointer, not the content that it stands for (use `git lfs pull`)"
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
         return "a web page, perhaps of a sign-in or an error, that was saved in place of a download"
+    if not binary:
+        return ""
     if head.startswith(b"PK\x03\x04"):
         if not zipfile.is_zipfile(path):
             return "an archive that is cut short"

@@ -23,7 +23,6 @@ from cxrfmkd.teacher.tensorflow_setup import load_tensorflow
 from cxrfmkd.vocabulary.teachers import VariantName
 
 INPUT, OUTPUT = "input_example", "feature_maps_0"
-SMALL = 2**20  # bytes, above which no file is a pointer or a web page
 REMEDY = (
     "Fetch the whole folder again, for example with `hf download` or `git lfs pull` "
     "(docs/teacher.md), and try it with `cxrfmkd doctor --model`."
@@ -56,9 +55,7 @@ def model_folder(path: str | Path) -> Path:
 def _check_contents(folder: Path) -> None:
     """Raises InputError if the graph or the variables are something else, such as LFS pointers."""
     for file in (folder / "saved_model.pb", *sorted((folder / "variables").glob("variables.*"))):
-        # The numbers of variables.data-* may begin like anything, but not so small a file.
-        small = file.name == "saved_model.pb" or file.stat().st_size < SMALL
-        if small and (kind := describe_file(file)):
+        if kind := describe_file(file, binary=file.name == "saved_model.pb"):
             raise InputError(f"{file}: the file is {kind}. {REMEDY}")
 
 
