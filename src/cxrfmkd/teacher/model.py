@@ -54,8 +54,10 @@ def model_folder(path: str | Path) -> Path:
 
 def _check_contents(folder: Path) -> None:
     """Raises InputError if the graph or the variables are something else, such as LFS pointers."""
-    for file in (folder / "saved_model.pb", *sorted((folder / "variables").glob("variables.*"))):
-        if kind := describe_file(file, binary=file.name == "saved_model.pb"):
+    graph = folder / "saved_model.pb"
+    variables = sorted((folder / "variables").glob("variables.*"))
+    for file in (graph, *filter(lambda file: file.stat().st_size, variables)):
+        if kind := describe_file(file, binary=file == graph):
             raise InputError(f"{file}: the file is {kind}. {REMEDY}")
 
 
