@@ -247,7 +247,7 @@ def test_pixels_follow_the_key_whatever_the_order_and_the_shards(tmp_path, monke
 
 def test_nothing_is_left_of_the_shards(tmp_path):
     pack(written(tmp_path / "root", 2), tmp_path / "root", tmp_path / "packed")
-    assert not list((tmp_path / "shards").iterdir())
+    assert not (tmp_path / "shards").exists()
 
 
 def test_unreadable_images_are_listed_and_counted(tmp_path):
@@ -300,6 +300,7 @@ def test_other_settings_do_not_meet_old_shards(tmp_path, monkeypatch):
     monkeypatch.undo()
     padded = pack(records, tmp_path / "root", tmp_path / "packed", aspect="pad")
     assert not padded.data[0, 0].any()
+    assert not (tmp_path / "shards").exists()  # nor are the other settings' left
 
 
 KILLED = """

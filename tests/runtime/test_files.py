@@ -17,7 +17,14 @@ from cxrfmkd.figures.drawing import save_figure
 from cxrfmkd.networks.layers import Linear
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.files import ABANDONED, atomic_folder, atomic_write, write_json, write_table
+from cxrfmkd.runtime.files import (
+    ABANDONED,
+    atomic_folder,
+    atomic_write,
+    remove_files,
+    write_json,
+    write_table,
+)
 from cxrfmkd.training.checkpoints import Checkpoints
 
 
@@ -113,3 +120,15 @@ def test_error_leaves_neither_a_partial_nor_a_changed_file(tmp_path):
         write_json(tmp_path / "a.json", {"a": float("nan")})
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_bytes() == before
+
+
+def test_only_the_named_files_and_empty_folders_are_removed(tmp_path):
+    for name in ("gone/a.npz", "gone/.1.a.npz", "stays/a.npz", "stays/a.csv"):
+        (tmp_path / "shards" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shards" / name).touch()
+    remove_files(tmp_path / "shards", "*/*.npz")
+    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["stays"]
+    assert [path.name for path in (tmp_path / "shards/stays").iterdir()] == ["a.csv"]
+    remove_files(tmp_path / "shards", "*/*.csv")
+    remove_files(tmp_path / "shards", "*/*.csv")
+    assert not (tmp_path / "shards").exists()

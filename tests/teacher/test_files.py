@@ -464,7 +464,12 @@ def test_script_embeds_the_records_of_all_splits(tmp_path):
     ]
     for name in ("train", "val", "test"):
         words += [f"--{name}", tmp_path / f"{name}.csv"]
-    subprocess.run([*words, "--shards", tmp_path / "shards"], check=True)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for name in ("part-00000.parquet", ".1.part-00001.parquet", "another file"):
+        (shards / name).touch()
+    subprocess.run([*words, "--shards", shards], check=True)
+    assert [path.name for path in shards.iterdir()] == ["another file"]
     array = KeyedArray.open(tmp_path / "out")
     assert np.array_equal(array.take(IDS), VECTORS)
     assert array.meta["dataset"] == "d"

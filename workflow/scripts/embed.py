@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cxrfmkd.datasets.records import read_records
 from cxrfmkd.runtime.arguments import parse, run
+from cxrfmkd.runtime.files import remove_files
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher.embedding import embed
 
@@ -22,6 +23,7 @@ def main() -> None:
     teacher = Teacher.from_spec(spec["common"] | {"workers": args.workers})
     folders = args.out, args.shards
     embed(records, Path(spec["images"]), spec["teacher"], teacher, *folders, spec["dataset"])
+    remove_files(args.shards, "*part-*.parquet")  # they name images outside the dataset's folder
 
 
 if __name__ == "__main__":

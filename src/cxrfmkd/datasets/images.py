@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,7 @@ from cxrfmkd.datasets import decoding
 from cxrfmkd.datasets.decoding import UnreadableError, decode
 from cxrfmkd.runtime.arrays import KeyedArray, write_meta
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import atomic_write, write_table
+from cxrfmkd.runtime.files import atomic_write, remove_files, write_table
 from cxrfmkd.runtime.processes import parallel_map
 from cxrfmkd.runtime.progress import Progress
 from cxrfmkd.runtime.provenance import code_hash, fingerprint
@@ -88,7 +87,7 @@ def pack(
         "excluded": excluded.image_id.tolist(),
     }
     write_meta(out, meta)
-    shutil.rmtree(work[0].file.parent)
+    remove_files(Path(shards), f"{'[0-9a-f]' * 16}/*.npz")  # also those of earlier settings
     return KeyedArray.open(out)
 
 

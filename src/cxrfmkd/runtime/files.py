@@ -9,7 +9,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6
@@ -83,6 +83,16 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_files(folder: Path, pattern: str) -> None:
+    """Remove the files below `folder` that `pattern` matches, then what folders are empty."""
+    files = sorted(folder.glob(pattern))
+    for file in files:
+        file.unlink(missing_ok=True)
+    for parent in [*dict.fromkeys(file.parent for file in files), folder]:
+        with suppress(OSError):  # it is not there, or holds something else
+            parent.rmdir()
 
 
 def write_json(path: str | Path, content: object) -> None:
