@@ -1,5 +1,6 @@
 # make demo             a whole small study on synthetic data, from raw files to the report
 # make test             every test
+# make test-slurm       the profile on a real SLURM, brought up on this machine (Debian, root)
 # make lint             ruff, mypy, snakefmt, snakemake --lint
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
 # make bench            speed beside a plain baseline, written to benchmarks/results.json
@@ -13,7 +14,7 @@ SMALL := --set-threads $(addsuffix =1,analyse_bias assess_student distill evalua
 	transfer_direct transfer_finetune transfer_probe)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo nih test lint bench environment
+.PHONY: demo nih test test-slurm lint bench environment
 
 demo: environment
 	$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
@@ -26,6 +27,9 @@ nih: environment
 
 test: environment
 	$(BIN)/pytest -n auto
+
+test-slurm: environment
+	$(BIN)/pytest tests/slurm
 
 lint: environment
 	$(BIN)/ruff check

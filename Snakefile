@@ -43,6 +43,8 @@ localrules:
 rule all:
     default_target: True
     input:
+        results(targets.table_files(study)),
+        results(targets.figure_files(study, "svg", "png")),
         "<results>/report/index.html",
 
 

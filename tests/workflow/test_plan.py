@@ -5,6 +5,7 @@ outputs in an instant, so that planning, provenance and dependencies are real wh
 computed.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -14,10 +15,12 @@ import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from locations import ROOT
+from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
 from cxrfmkd.commands.cost import read_configuration
 from cxrfmkd.study.forecast import ImageCounts, works
@@ -289,12 +292,41 @@ def test_missing_data_are_reported_before_anything_runs(checkout):
     assert not (checkout / "results" / "chexpert").exists()
 
 
-def test_the_profile_names_the_heavy_rules_and_the_others_have_its_default():
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    named = set(profile["set-resources"]) | set(profile.get("set-threads", {}))
-    assert named == {name for name, body in rules().items() if "gpu=1" in body}
-    assert {s["slurm_partition"] for s in profile["set-resources"].values()} == {"gpus48"}
-    assert profile["default-resources"]["slurm_partition"] == "gpus24"
+PROFILE = ROOT / "profiles" / "slurm"
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3, 4])
+def test_every_rule_fits_the_partition_that_it_is_sent_to(attempt):
+    """Asked of the executor itself: heavy rules go to gpus48, light ones to gpus24, retries too."""
+    partitions = read_partition_file(PROFILE / "partitions.yaml")
+    for name, body in rules().items():
+        if "resources:" not in body:
+            continue
+        gpu = int("gpu=" in body)
+        memory = int(re.search(r"mem_mb=(?:growing\()?(\d+)", body)[1])
+        needs = {
+            "gpu": gpu,
+            "mem_mb": memory * (attempt if "growing(" in body else 1),
+            "runtime": int(re.search(r"runtime=(\d+)", body)[1]),
+        }
+        threads = int(re.search(r"threads: (\d+)", body)[1])
+        job = SimpleNamespace(name=name, threads=threads, resources=needs)
+        chosen = get_best_partition(partitions, job, logging.getLogger())
+        assert chosen is not None, f"{name} fits no partition at attempt {attempt}: {needs}"
+        if attempt == 1:
+            assert chosen == ("gpus48" if gpu else "gpus24"), name
+
+
+def test_two_light_jobs_fit_a_node():
+    limits = {p.name: p.limits for p in read_partition_file(PROFILE / "partitions.yaml")}
+    for name, body in rules().items():
+        if "resources:" in body and "gpu=" not in body:
+            memory = int(re.search(r"mem_mb=(?:growing\()?(\d+)", body)[1])
+            assert 2 * memory <= limits["gpus24"].max_mem_mb, name
+
+
+def test_a_time_out_of_a_training_asks_for_no_more_memory():
+    assert not [name for name, body in rules().items() if "gpu=1" in body and "growing" in body]
 
 
 def test_partitions_are_named_in_the_profile_alone():
@@ -330,7 +362,7 @@ def test_a_rule_its_script_and_its_spec_have_one_name():
     scripts = {file.stem for file in ROOT.glob("workflow/scripts/*.py")}
     assert set(rules()) == scripts == set(SPECS)
     for name, body in rules().items():
-        assert re.findall(r"scripts/(\w+)\.py", body) == [name]
+        assert re.findall(r"SCRIPTS/(\w+)\.py", body) == [name]
         assert f'spec=spec("{name}")' in body
 
 

@@ -28,7 +28,7 @@ rule analyse_bias:
         "../envs/workflow.yaml"
     threads: 4
     resources:
-        mem_mb=32000,
+        mem_mb=growing(24000),
         runtime=240,
     params:
         spec=spec("analyse_bias"),
@@ -36,7 +36,7 @@ rule analyse_bias:
     message:
         "Analysing the bias of {wildcards.model} on {wildcards.dataset}"
     shell:
-        "python workflow/scripts/analyse_bias.py --spec {params.spec:q} --embeddings {input.embeddings}"
+        'exec python "$SCRIPTS/analyse_bias.py" --spec {params.spec:q} --embeddings {input.embeddings}'
         " {params.projection} --selected {input.selected} --teacher {input.teacher} --val {input.val}"
         " --test {input.test} --resampled {input.resampled} --ks {output.ks} --score {output.score}"
         " --effects {output.effects} --null {output.null} --encoding {output.encoding}"
@@ -57,14 +57,14 @@ rule combine_bias:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=10,
     params:
         spec=spec("combine_bias"),
     message:
         "Collecting the bias scores of {wildcards.dataset}"
     shell:
-        "python workflow/scripts/combine_bias.py --spec {params.spec:q} --scores {input.scores} --nulls {input.nulls}"
+        'exec python "$SCRIPTS/combine_bias.py" --spec {params.spec:q} --scores {input.scores} --nulls {input.nulls}'
         " --encodings {input.encodings} --effects {input.effects} --out {output} &> {log}"
 
 
@@ -91,12 +91,12 @@ rule performance_vs_bias:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=20,
     params:
         spec=spec("performance_vs_bias"),
     message:
         "Comparing performance with bias"
     shell:
-        "python workflow/scripts/performance_vs_bias.py --spec {params.spec:q} --summaries {input.summaries}"
+        'exec python "$SCRIPTS/performance_vs_bias.py" --spec {params.spec:q} --summaries {input.summaries}'
         " --halves {input.halves} --scores {input.scores} --out {output.points} --correlation {output.correlation} &> {log}"

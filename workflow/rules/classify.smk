@@ -35,7 +35,7 @@ rule extract_features:
     message:
         "Extracting features of {wildcards.dataset} with {wildcards.backbone}"
     shell:
-        "python workflow/scripts/extract_features.py --spec {params.spec:q} --images {input.images} {params.weights}"
+        'exec python "$SCRIPTS/extract_features.py" --spec {params.spec:q} --images {input.images} {params.weights}'
         " --train {input.train} --val {input.val} --test {input.test} --out {params.out} &> {log}"
 
 
@@ -68,7 +68,7 @@ rule probe:
         "../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=32000,
+        mem_mb=growing(24000),
         runtime=120,
     params:
         spec=spec("probe"),
@@ -77,7 +77,7 @@ rule probe:
     message:
         "Probing {wildcards.dataset}: {wildcards.model}, all seeds"
     shell:
-        "python workflow/scripts/probe.py --spec {params.spec:q} --features {input.features} {params.projection}"
+        'exec python "$SCRIPTS/probe.py" --spec {params.spec:q} --features {input.features} {params.projection}'
         " --train {input.train} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
 
 
@@ -123,7 +123,7 @@ rule drifting_probe:
     message:
         "Probing {wildcards.dataset} with batch norm in training mode: {wildcards.model}, seed {wildcards.seed}"
     shell:
-        "python workflow/scripts/drifting_probe.py --spec {params.spec:q} --images {input.images} {params.start}"
+        'exec python "$SCRIPTS/drifting_probe.py" --spec {params.spec:q} --images {input.images} {params.start}'
         " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
         " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
         " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
@@ -171,7 +171,7 @@ rule finetune:
     message:
         "Fine-tuning on {wildcards.dataset}: {wildcards.model}, seed {wildcards.seed}"
     shell:
-        "python workflow/scripts/finetune.py --spec {params.spec:q} --images {input.images} {params.student}"
+        'exec python "$SCRIPTS/finetune.py" --spec {params.spec:q} --images {input.images} {params.student}'
         " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
         " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
         " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
@@ -188,11 +188,11 @@ rule select_model:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=5,
     params:
         spec=spec("select_model"),
     message:
         "Selecting the seed of {wildcards.model} on {wildcards.dataset}"
     shell:
-        "python workflow/scripts/select_model.py --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}"
+        'exec python "$SCRIPTS/select_model.py" --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}'

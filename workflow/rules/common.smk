@@ -1,12 +1,16 @@
 # The study that the configuration asks for, and every function that the rules call.
 
+import json
+import os
 import re
 from pathlib import Path
+from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.provenance import canonical, code_hash
+from cxrfmkd.runtime.files import write_json
+from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import TABLES
@@ -15,15 +19,26 @@ from cxrfmkd.vocabulary.figures import KINDS
 from cxrfmkd.vocabulary.models import MODELS, split_model
 
 ROOT = Path(workflow.current_basedir).parent.parent
+SCRIPTS = ROOT / "workflow" / "scripts"
+# The variable that names the file of the planned configuration.
+PLAN = "CXRFMKD_PLAN"
+
+# Jobs work from the configuration that was planned, whatever becomes of the files while they wait.
+if not workflow.is_main_process and PLAN in os.environ:
+    planned = json.loads(Path(os.environ[PLAN]).read_text())
+    config.clear()
+    config.update(planned)
 
 try:
     study = Study(config)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+# Rules say `exec python "$SCRIPTS/<rule>.py"`: the full path works from any folder and in a module, and
+# exec puts the training in the shell's place, so that it gets SLURM's signals and their whole KillWait.
 # Scripts find the package in whatever environment they run.
-ENVIRONMENT = {"PYTHONPATH": str(ROOT / "src")} | study.environment
-shell.prefix("".join(f"export {name}={value}; " for name, value in ENVIRONMENT.items()))
+ENVIRONMENT = {"SCRIPTS": str(SCRIPTS), "PYTHONPATH": str(ROOT / "src")} | study.environment
+shell.prefix("".join(f"export {name}={quote(value)}; " for name, value in ENVIRONMENT.items()))
 
 SEEDS = study.settings.classification.seeds
 STUDENT_SEEDS = study.settings.distillation.seeds
@@ -33,6 +48,9 @@ FIGURES = study.shape.catalogue()
 onstart:
     if missing := study.missing_inputs():
         raise WorkflowError("The study's raw data are not there:\n  " + "\n  ".join(missing))
+    plan = Path(".snakemake", "plans", f"{fingerprint(config)}.json").absolute()
+    write_json(plan, config)
+    os.environ[PLAN] = str(plan)
 
 
 def one_of(names):
@@ -52,7 +70,7 @@ wildcard_constraints:
 
 def spec(rule):
     """The settings that matter to a rule and the hash of its script's code, as one canonical text."""
-    code = code_hash(ROOT / "workflow" / "scripts" / f"{rule}.py")
+    code = code_hash(SCRIPTS / f"{rule}.py")
     return lambda wildcards: canonical(SPECS[rule](study, wildcards) | {"code": code})
 
 
@@ -94,6 +112,11 @@ def by_name(wildcards, input):
     """Arguments for inputs of which a script finds each by its name: `--inputs NAME FILE...`."""
     named = {name: files for name, files in input.items() if name != "figures"}
     return " ".join(f"--inputs {name} {files}" for name, files in named.items() if files)
+
+
+def growing(mem_mb):
+    """Memory that grows with each attempt: a job without checkpoints fails for lack of it, not of time."""
+    return lambda wildcards, attempt: mem_mb * attempt
 
 
 def folders(name):

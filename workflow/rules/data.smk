@@ -16,7 +16,7 @@ rule synthesize_chexpert:
         "../envs/workflow.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         spec=spec("synthesize_chexpert"),
@@ -24,7 +24,7 @@ rule synthesize_chexpert:
     message:
         "Synthesising images and tables in CheXpert's layout: {wildcards.dataset}"
     shell:
-        "python workflow/scripts/synthesize_chexpert.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
+        'exec python "$SCRIPTS/synthesize_chexpert.py" --spec {params.spec:q} --out {params.out} --truth {output.truth}'
         " --workers {threads} &> {log}"
 
 
@@ -44,7 +44,7 @@ rule synthesize_mimic:
         "../envs/workflow.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         spec=spec("synthesize_mimic"),
@@ -52,7 +52,7 @@ rule synthesize_mimic:
     message:
         "Synthesising images and tables in MIMIC-CXR's layout: {wildcards.dataset}"
     shell:
-        "python workflow/scripts/synthesize_mimic.py --spec {params.spec:q} --out {params.out} --truth {output.truth}"
+        'exec python "$SCRIPTS/synthesize_mimic.py" --spec {params.spec:q} --out {params.out} --truth {output.truth}'
         " --workers {threads} &> {log}"
 
 
@@ -72,14 +72,14 @@ rule sample_records:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=30,
     params:
         spec=spec("sample_records"),
     message:
         "Sampling the records of {wildcards.dataset}"
     shell:
-        "python workflow/scripts/sample_records.py --spec {params.spec:q} --train {output.train} --val {output.val}"
+        'exec python "$SCRIPTS/sample_records.py" --spec {params.spec:q} --train {output.train} --val {output.val}'
         " --test {output.test} --summary {output.summary} --excluded {output.excluded} &> {log}"
 
 
@@ -95,14 +95,14 @@ rule resample_test:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=15,
     params:
         spec=spec("resample_test"),
     message:
         "Balancing the test set of {wildcards.dataset}"
     shell:
-        "python workflow/scripts/resample_test.py --spec {params.spec:q} --records {input.records}"
+        'exec python "$SCRIPTS/resample_test.py" --spec {params.spec:q} --records {input.records}'
         " --out {output.weights} --balance {output.balance} &> {log}"
 
 
@@ -123,9 +123,9 @@ rule pack_images:
         "<benchmarks>/pack_images/{dataset}.jsonl"
     conda:
         "../envs/workflow.yaml"
-    threads: 16
+    threads: 8
     resources:
-        mem_mb=16000,
+        mem_mb=growing(8000),
         runtime=240,
     params:
         spec=spec("pack_images"),
@@ -134,7 +134,7 @@ rule pack_images:
     message:
         "Packing the images of {wildcards.dataset}"
     shell:
-        "python workflow/scripts/pack_images.py --spec {params.spec:q} --train {input.train} --val {input.val}"
+        'exec python "$SCRIPTS/pack_images.py" --spec {params.spec:q} --train {input.train} --val {input.val}'
         " --test {input.test} --out {params.out} --shards {params.shards} --workers {threads} &> {log}"
 
 
@@ -153,12 +153,12 @@ rule check_pixels:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=15,
     params:
         spec=spec("check_pixels"),
     message:
         "Looking for the same image in two splits of {wildcards.dataset}"
     shell:
-        "python workflow/scripts/check_pixels.py --spec {params.spec:q} --train {input.train} --val {input.val}"
+        'exec python "$SCRIPTS/check_pixels.py" --spec {params.spec:q} --train {input.train} --val {input.val}'
         " --test {input.test} --images {input.images} --out {output.report} --pairs {output.pairs} &> {log}"

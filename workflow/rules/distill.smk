@@ -19,14 +19,14 @@ rule measure_scales:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=10,
     params:
         spec=spec("measure_scales"),
     message:
         "Measuring where the losses of {wildcards.dataset} level off"
     shell:
-        "python workflow/scripts/measure_scales.py --spec {params.spec:q} --mse {input.mse}"
+        'exec python "$SCRIPTS/measure_scales.py" --spec {params.spec:q} --mse {input.mse}'
         " --cosine {input.cosine} --out {output} &> {log}"
 
 
@@ -61,7 +61,7 @@ rule distill:
     message:
         "Distilling the teacher on {wildcards.dataset}: {wildcards.loss}, seed {wildcards.seed}"
     shell:
-        "python workflow/scripts/distill.py --spec {params.spec:q} --images {input.images} --teacher {input.teacher}"
+        'exec python "$SCRIPTS/distill.py" --spec {params.spec:q} --images {input.images} --teacher {input.teacher}'
         " --train {input.train} --val {input.val} {params.scales} --checkpoints {params.checkpoints}"
         " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
         " --run {output.run} &> {log}"
@@ -81,14 +81,14 @@ rule select_student:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=5,
     params:
         spec=spec("select_student"),
     message:
         "Selecting the student of {wildcards.dataset}, {wildcards.loss}"
     shell:
-        "python workflow/scripts/select_student.py --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}"
+        'exec python "$SCRIPTS/select_student.py" --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}'
 
 
 rule assess_student:
@@ -111,14 +111,14 @@ rule assess_student:
         "../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=16000,
+        mem_mb=growing(16000),
         runtime=60,
     params:
         spec=spec("assess_student"),
     message:
         "Assessing the student of {wildcards.dataset}, {wildcards.loss}, against its teacher"
     shell:
-        "python workflow/scripts/assess_student.py --spec {params.spec:q} --features {input.features}"
+        'exec python "$SCRIPTS/assess_student.py" --spec {params.spec:q} --features {input.features}'
         " --weights {input.student} --control-features {input.control} --teacher {input.teacher}"
         " --train {input.train} --val {input.val} --out {output} &> {log}"
 
@@ -141,12 +141,12 @@ rule select_loss:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=5,
     params:
         spec=spec("select_loss"),
     message:
         "Selecting the loss with the best student on {wildcards.dataset}"
     shell:
-        "python workflow/scripts/select_loss.py --spec {params.spec:q} --qualities {input.qualities}"
+        'exec python "$SCRIPTS/select_loss.py" --spec {params.spec:q} --qualities {input.qualities}'
         " --selections {input.selections} --out {output} &> {log}"

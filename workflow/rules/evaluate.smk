@@ -28,7 +28,7 @@ rule evaluate:
         "../envs/workflow.yaml"
     threads: 8
     resources:
-        mem_mb=32000,
+        mem_mb=growing(24000),
         runtime=240,
     params:
         spec=spec("evaluate"),
@@ -37,7 +37,7 @@ rule evaluate:
     message:
         "Evaluating every classifier on {wildcards.dataset}"
     shell:
-        "python workflow/scripts/evaluate.py --spec {params.spec:q} --predictions {input.predictions} --val {input.val}"
+        'exec python "$SCRIPTS/evaluate.py" --spec {params.spec:q} --predictions {input.predictions} --val {input.val}'
         " --test {input.test} --resampled {input.resampled} --arrays {input.arrays} {params.source_predictions}"
         " {params.source_val} --metrics {output.metrics} --summary {output.summary}"
         " --comparisons {output.comparisons} --thresholds {output.thresholds} --calibration {output.calibration}"
@@ -55,12 +55,12 @@ rule compare_with_thesis:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=10,
     params:
         spec=spec("compare_with_thesis"),
     message:
         "Comparing the thesis's numbers with ours"
     shell:
-        "python workflow/scripts/compare_with_thesis.py --spec {params.spec:q} --summary {input.summaries}"
+        'exec python "$SCRIPTS/compare_with_thesis.py" --spec {params.spec:q} --summary {input.summaries}'
         " --out {output} &> {log}"

@@ -12,7 +12,7 @@ rule make_tables:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=20,
     params:
         spec=spec("make_tables"),
@@ -22,7 +22,7 @@ rule make_tables:
     message:
         "Arranging the tables"
     shell:
-        "python workflow/scripts/make_tables.py --spec {params.spec:q} {params.inputs}"
+        'exec python "$SCRIPTS/make_tables.py" --spec {params.spec:q} {params.inputs}'
         " --benchmarks {params.benchmarks} --out-dir {params.out} &> {log}"
 
 
@@ -47,7 +47,7 @@ rule draw:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=20,
     params:
         spec=spec("draw"),
@@ -56,7 +56,7 @@ rule draw:
     message:
         "Drawing {wildcards.figure}"
     shell:
-        "python workflow/scripts/draw.py --spec {params.spec:q} {params.inputs} --svg {output.svg}"
+        'exec python "$SCRIPTS/draw.py" --spec {params.spec:q} {params.inputs} --svg {output.svg}'
         " --png {output.png} --csv {output.csv} &> {log}"
 
 
@@ -77,7 +77,7 @@ rule write_report:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=20,
     params:
         spec=spec("write_report"),
@@ -86,5 +86,5 @@ rule write_report:
     message:
         "Writing the report"
     shell:
-        "python workflow/scripts/write_report.py --spec {params.spec:q} {params.inputs} --figures {input.figures}"
+        'exec python "$SCRIPTS/write_report.py" --spec {params.spec:q} {params.inputs} --figures {input.figures}'
         " --thesis {params.thesis} --out {output} &> {log}"

@@ -11,7 +11,7 @@ rule build_demo_teacher:
         "../envs/tensorflow.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=15,
     params:
         spec=spec("build_demo_teacher"),
@@ -19,7 +19,7 @@ rule build_demo_teacher:
     message:
         "Building the stand-in teacher"
     shell:
-        "python workflow/scripts/build_demo_teacher.py --spec {params.spec:q} --out {params.out} &> {log}"
+        'exec python "$SCRIPTS/build_demo_teacher.py" --spec {params.spec:q} --out {params.out} &> {log}'
 
 
 rule embed:
@@ -45,7 +45,7 @@ rule embed:
         "../envs/tensorflow.yaml"
     threads: 8
     resources:
-        gpu=1,
+        gpu=lambda w: int(targets.teacher_on_gpu(study, w.dataset)),
         mem_mb=32000,
         runtime=1440,
     params:
@@ -55,5 +55,5 @@ rule embed:
     message:
         "Extracting teacher embeddings of {wildcards.dataset}"
     shell:
-        "python workflow/scripts/embed.py --spec {params.spec:q} --train {input.train} --val {input.val}"
+        'exec python "$SCRIPTS/embed.py" --spec {params.spec:q} --train {input.train} --val {input.val}'
         " --test {input.test} --out {params.out} --shards {params.shards} --workers {threads} &> {log}"

@@ -14,14 +14,14 @@ rule check_patients:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=15,
     params:
         spec=spec("check_patients"),
     message:
         "Looking for patients in different splits of {wildcards.source} and {wildcards.target}"
     shell:
-        "python workflow/scripts/check_patients.py --spec {params.spec:q} --source {input.source} --target {input.target}"
+        'exec python "$SCRIPTS/check_patients.py" --spec {params.spec:q} --source {input.source} --target {input.target}'
         " --out {output} &> {log}"
 
 
@@ -60,7 +60,7 @@ rule transfer_direct:
         "../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=32000,
+        mem_mb=growing(24000),
         runtime=60,
     params:
         spec=spec("transfer_direct"),
@@ -69,7 +69,7 @@ rule transfer_direct:
     message:
         "Applying {wildcards.model} of {wildcards.source} to {wildcards.target} as it is"
     shell:
-        "python workflow/scripts/transfer_direct.py --spec {params.spec:q} --features {input.features} {params.projection}"
+        'exec python "$SCRIPTS/transfer_direct.py" --spec {params.spec:q} --features {input.features} {params.projection}'
         " --heads {input.heads} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
 
 
@@ -110,7 +110,7 @@ rule transfer_probe:
         "../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=32000,
+        mem_mb=growing(24000),
         runtime=120,
     params:
         spec=spec("transfer_probe"),
@@ -119,7 +119,7 @@ rule transfer_probe:
     message:
         "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}"
     shell:
-        "python workflow/scripts/transfer_probe.py --spec {params.spec:q} --features {input.features} {params.projection}"
+        'exec python "$SCRIPTS/transfer_probe.py" --spec {params.spec:q} --features {input.features} {params.projection}'
         " --train {input.train} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
 
 
@@ -164,7 +164,7 @@ rule transfer_drifting:
     message:
         "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}, seed {wildcards.seed}, batch norm in training mode"
     shell:
-        "python workflow/scripts/transfer_drifting.py --spec {params.spec:q} --images {input.images} --source {input.source}"
+        'exec python "$SCRIPTS/transfer_drifting.py" --spec {params.spec:q} --images {input.images} --source {input.source}'
         " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
         " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
         " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
@@ -212,7 +212,7 @@ rule transfer_finetune:
     message:
         "Fine-tuning {wildcards.model} of {wildcards.source} on {wildcards.target}, seed {wildcards.seed}"
     shell:
-        "python workflow/scripts/transfer_finetune.py --spec {params.spec:q} --images {input.images}"
+        'exec python "$SCRIPTS/transfer_finetune.py" --spec {params.spec:q} --images {input.images}'
         " --source {input.source} {params.student} --train {input.train} --val {input.val} --test {input.test}"
         " --checkpoints {params.checkpoints} --time-budget {resources.runtime} --weights {output.weights}"
         " --history {output.history} --predictions {output.predictions} --run {output.run}"

@@ -52,6 +52,12 @@ def demo_teacher(study: Study, dataset: str) -> list[str]:
     return ["teacher/saved_model.pb"] if is_demo else []
 
 
+def teacher_on_gpu(study: Study, dataset: str) -> bool:
+    """Whether a dataset's embeddings are extracted with a model on a GPU, not read from files."""
+    teacher = study.settings.datasets[dataset].teacher
+    return teacher.source == "savedmodel" and teacher.device == "gpu"
+
+
 # --- students and backbones
 
 

@@ -1,0 +1,389 @@
+"""A real SLURM on this machine: four nodes of the sizes that the profile is written for.
+
+Debian's packages, loopback alone, no cgroups and no systemd; every file lies in one folder, and
+what was started is stopped by its process id. GPUs are device nodes that nothing can compute on, so
+that the scheduler hands out CUDA_VISIBLE_DEVICES and the jobs still run on the CPU.
+
+    with Cluster(folder) as cluster:
+        cluster.environment      # PATH and SLURM_CONF for whoever submits
+        cluster.jobs()           # what sacct reports
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+DAEMONS = "slurmctld slurmd slurm-client munge"
+ACCOUNTING_DAEMONS = "slurmdbd mariadb-server"
+CLIENTS = "sacct sacctmgr sbatch scancel scontrol sinfo squeue srun sshare sstat"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node: its partition, cores, memory in MB and GPUs."""
+
+    name: str
+    partition: str
+    cores: int
+    memory: int
+    gpus: int = 1
+
+
+NODES = (
+    Node("large1", "gpus48", 16, 128_000),
+    Node("large2", "gpus48", 16, 128_000),
+    Node("small1", "gpus24", 12, 63_488),
+    Node("small2", "gpus24", 12, 63_488),
+)
+
+CONF = """\
+ClusterName=tests
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+# A requeued job waits until its credential has expired: 120 s by default.
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
+CredType=cred/munge
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+MailProg=/bin/true
+# By process group: by parent, an orphan of a killed shell would never be found.
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+MpiDefault=none
+PropagateResourceLimits=NONE
+SchedulerType=sched/backfill
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerParameters=batch_sched_delay=0,sched_interval=5,bf_interval=5
+GresTypes=gpu
+DefMemPerCPU=500
+# The declared sizes stand, whatever this machine has.
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait={kill_wait}
+MinJobAge=300
+SlurmctldTimeout=300
+SlurmdTimeout=300
+MessageTimeout=60
+JobRequeue=1
+# What no partition can ever run is refused, not left pending.
+EnforcePartLimits=ALL
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+{accounting}
+"""
+
+WITH_ACCOUNTING = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={port}
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment"""
+
+DBD_CONF = """\
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={port}
+CommunicationParameters=NoInAddrAny
+SlurmUser=root
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=root
+StorageLoc=slurm_accounting
+"""
+
+
+class Cluster:
+    """The cluster. folder: for its files, emptied at the start.
+
+    accounting: with a database, so that sacct answers. kill_wait: seconds between the signal that
+    asks a job to end and the one that ends it (SLURM's default is 30). port: the first of eight.
+    """
+
+    def __init__(
+        self, folder: Path, accounting: bool = True, kill_wait: int = 30, port: int = 26817
+    ) -> None:
+        self.folder, self.accounting, self.kill_wait, self.port = (
+            folder,
+            accounting,
+            kill_wait,
+            port,
+        )
+        self.conf = folder / "slurm.conf"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which sbatch, squeue and the others talk to this cluster."""
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        return os.environ | {"PATH": path, "SLURM_CONF": str(self.conf)}
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name in ("bin", "state", "devices", *(f"spool-{node.name}" for node in NODES)):
+            (self.folder / name).mkdir(parents=True)
+        try:
+            self._configure()
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    # --- what a test asks and does ---------------------------------------------------------------
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Output of a SLURM command."""
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=120
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout.strip()
+
+    def jobs(self) -> list[dict[str, str]]:
+        """Every job as sacct reports it, oldest first; Comment says rule and wildcards."""
+        columns = (
+            "JobID JobName Partition State ExitCode AllocTRES ReqTRES TimelimitRaw NodeList "
+            "Comment Submit Start End"
+        ).split()
+        lines = self.run(
+            "sacct", "-X", "-D", "-n", "-P", "--format", ",".join(columns), "-S", "now-1day"
+        )
+        return [dict(zip(columns, line.split("|"), strict=True)) for line in lines.splitlines()]
+
+    def jobs_of(self, rule: str) -> list[dict[str, str]]:
+        """Jobs of a rule."""
+        return [
+            job for job in self.jobs() if job["Comment"].split("_wildcards")[0] == f"rule_{rule}"
+        ]
+
+    def queue(self) -> list[dict[str, str]]:
+        """Jobs that wait or run."""
+        lines = self.run("squeue", "-h", "-o", "%i|%T|%P|%k|%r")
+        columns = ("id", "state", "partition", "comment", "reason")
+        return [dict(zip(columns, line.split("|"), strict=True)) for line in lines.splitlines()]
+
+    def cancel_all(self) -> None:
+        """Cancel every job, and wait until none is left."""
+        self.run("scancel", "--user=root", check=False)
+        wait_for(lambda: not self.queue(), "an empty queue", 90)
+
+    def stop_controller(self) -> None:
+        """Take slurmctld away, as a maintenance would."""
+        self._stop("slurmctld")
+
+    def start_controller(self) -> None:
+        """Bring slurmctld up (again)."""
+        self._launch("/usr/sbin/slurmctld", "-f", str(self.conf))
+        wait_for(lambda: "is UP" in self.run("scontrol", "ping", check=False), "slurmctld", 60)
+
+    # --- how it is made --------------------------------------------------------------------------
+
+    def _configure(self) -> None:
+        folder, host = self.folder, socket.gethostname().split(".")[0]
+        values = {"folder": folder, "host": host, "port": self.port, "kill_wait": self.kill_wait}
+        accounting = "AccountingStorageType=accounting_storage/none"
+        if self.accounting:
+            accounting = WITH_ACCOUNTING.format(folder=folder, port=self.port + 1)
+        nodes, gres, first = [], [], 0
+        for number, node in enumerate(NODES):
+            devices = range(first, first := first + node.gpus)
+            for device in devices:
+                os.mknod(folder / f"devices/gpu{device}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+                gres.append(f"NodeName={node.name} Name=gpu File={folder}/devices/gpu{device}")
+            nodes.append(
+                f"NodeName={node.name} NodeHostname={host} NodeAddr=127.0.0.1 "
+                f"Port={self.port + 3 + number} Sockets=1 CoresPerSocket={node.cores} "
+                f"ThreadsPerCore=1 RealMemory={node.memory} Gres=gpu:{node.gpus} State=UNKNOWN"
+            )
+        for partition in dict.fromkeys(node.partition for node in NODES):
+            members = ",".join(node.name for node in NODES if node.partition == partition)
+            nodes.append(f"PartitionName={partition} Nodes={members} MaxTime=3-00:00:00 State=UP")
+        self.conf.write_text(CONF.format(accounting=accounting, **values) + "\n".join(nodes) + "\n")
+        (folder / "gres.conf").write_text("\n".join(gres) + "\n")
+        dbd = folder / "slurmdbd.conf"
+        dbd.write_text(DBD_CONF.format(folder=folder, port=self.port + 1))
+        dbd.chmod(0o600)
+        # The job step drops every SLURM_* variable, SLURM_CONF too, before it calls srun.
+        for client in CLIENTS.split():
+            wrapper = folder / "bin" / client
+            wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={self.conf} exec /usr/bin/{client} "$@"\n')
+            wrapper.chmod(0o755)
+
+    def _start(self) -> None:
+        folder = self.folder
+        key, munge = folder / "munge.key", folder / "munge.socket"
+        subprocess.run(["/usr/sbin/mungekey", "--create", f"--keyfile={key}"], check=True)
+        self._launch(
+            "/usr/sbin/munged",
+            f"--key-file={key}",
+            f"--socket={munge}",
+            "--num-threads=2",
+            f"--seed-file={folder}/munge.seed",
+            f"--pid-file={folder}/munged.pid",
+            f"--log-file={folder}/munged.log",
+        )
+        wait_for(munge.exists, "munged", 20)
+        if self.accounting:
+            self._start_database()
+        self.start_controller()
+        for node in NODES:
+            self._launch("/usr/sbin/slurmd", "-f", str(self.conf), "-N", node.name)
+        idle = "sinfo", "-h", "-N", "-o", "%t"
+        wait_for(lambda: self.run(*idle).split() == ["idle"] * len(NODES), "idle nodes", 60)
+        if self.accounting:
+            add = "sacctmgr", "--immediate", "--quiet", "add"
+            self.run(*add, "account", "lab", "Description=lab", "Organization=lab")
+            self.run(*add, "user", "root", "Account=lab")
+
+    def _start_database(self) -> None:
+        folder, database = self.folder, self.folder / "database"
+        path = folder / "mysql.socket"
+        subprocess.run(
+            [
+                "mariadb-install-db",
+                "--no-defaults",
+                f"--datadir={database}",
+                "--user=root",
+                "--auth-root-authentication-method=socket",
+                "--auth-root-socket-user=root",
+                "--skip-test-db",
+            ],
+            check=True,
+            capture_output=True,
+        )
+        self._launch(
+            "/usr/sbin/mariadbd",
+            "--no-defaults",
+            "--user=root",
+            f"--datadir={database}",
+            f"--socket={path}",
+            f"--pid-file={folder}/mariadbd.pid",
+            "--skip-networking",
+            "--skip-log-bin",
+            "--innodb-buffer-pool-size=64M",
+            "--innodb-lock-wait-timeout=900",
+            "--innodb-flush-log-at-trx-commit=0",
+            f"--log-error={folder}/mariadbd.log",
+            wait=False,
+        )
+        query = "mariadb", "--no-defaults", "-S", str(path), "-e", "select 1"
+        wait_for(lambda: not subprocess.run(query, capture_output=True).returncode, "MariaDB", 60)
+        self._launch("/usr/sbin/slurmdbd", MYSQL_UNIX_PORT=str(path))
+        wait_for(lambda: not self._fails("sacctmgr", "-n", "show", "cluster"), "slurmdbd", 60)
+
+    def _fails(self, *command: str) -> bool:
+        done = subprocess.run(command, env=self.environment, capture_output=True, timeout=60)
+        return bool(done.returncode)
+
+    def _launch(self, *command: str, wait: bool = True, **variables: str) -> None:
+        """Start a daemon; those that go to the background by themselves are waited for."""
+        with open(self.folder / "daemons.log", "a") as log:
+            started = subprocess.Popen(
+                command,
+                env=self.environment | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        if wait and started.wait(60):
+            text = (self.folder / "daemons.log").read_text()[-2000:]
+            raise RuntimeError(f"{command[0]} did not start:\n{text}")
+
+    def stop(self) -> None:
+        """Stop every daemon and whatever a job has left behind, by process id."""
+        if (self.folder / "slurmctld.pid").exists():
+            with suppress(RuntimeError, TimeoutError, subprocess.TimeoutExpired):
+                self.cancel_all()
+        nodes = [f"slurmd-{node.name}" for node in NODES]
+        for daemon in [*nodes, "slurmctld", "slurmdbd", "mariadbd", "munged"]:
+            self._stop(daemon)
+        for process in self._leftovers():
+            os.kill(process, signal.SIGKILL)
+
+    def _stop(self, daemon: str) -> None:
+        file = self.folder / f"{daemon}.pid"
+        if not file.exists() or not (text := file.read_text().strip()):
+            return
+        process = int(text)
+        if str(self.folder) not in _described(process):
+            return
+        os.kill(process, signal.SIGTERM)
+        try:
+            wait_for(lambda: str(self.folder) not in _described(process), daemon, 20)
+        except TimeoutError:
+            os.kill(process, signal.SIGKILL)
+
+    def _leftovers(self) -> list[int]:
+        """Processes whose environment says that they are of a job of this cluster."""
+        mark = f"SLURM_CONF={self.conf}\0"
+        own = {os.getpid(), os.getppid()}
+        return [
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit()
+            and int(entry.name) not in own
+            and mark in (about := _described(int(entry.name)))
+            and "SLURM_JOB_ID=" in about
+        ]
+
+
+def _described(process: int) -> str:
+    """Command line and environment of a process; empty when it is gone."""
+    try:
+        return "".join(
+            Path(f"/proc/{process}/{name}").read_bytes().decode(errors="replace")
+            for name in ("cmdline", "environ")
+        )
+    except OSError:
+        return ""
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
+    """Ask again and again until `condition` holds; TimeoutError after `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"no {what} within {seconds:g} s")
+        time.sleep(0.3)
+
+
+def missing_packages(accounting: bool = True) -> list[str]:
+    """Debian packages that the cluster needs and this machine does not have."""
+    names = f"{DAEMONS} {ACCOUNTING_DAEMONS if accounting else ''}".split()
+    status = [
+        subprocess.run(
+            ["dpkg-query", "-W", "-f", "${db:Status-Status}", name], capture_output=True, text=True
+        )
+        for name in names
+    ]
+    return [name for name, done in zip(names, status, strict=True) if done.stdout != "installed"]
