@@ -183,6 +183,14 @@ def test_no_redirect_takes_the_token_to_another_host(tmp_path, images, server, o
     assert "secret" not in str(error.value)
 
 
+def test_no_proxy_sees_the_token_in_clear(tmp_path, images, server, other_host, monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", f"http://localhost:{other_host.server_port}")
+    assert len(ask(tmp_path, images, server, "cxrfm-v1", 1376)) == 5
+    assert other_host.tokens == []
+
+
 def test_token_that_the_endpoint_repeats_stands_in_no_message_and_no_file(
     tmp_path, images, server, caplog
 ):

@@ -60,7 +60,11 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
-OPENER = urllib.request.build_opener(NoRedirects)
+def opener() -> urllib.request.OpenerDirector:
+    """Opens addresses without redirects, and this machine's own `http` ones without a proxy."""
+    proxies = urllib.request.getproxies()
+    tunnels = {"https": proxies["https"]} if "https" in proxies else {}
+    return urllib.request.build_opener(NoRedirects, urllib.request.ProxyHandler(tunnels))
 
 
 class Endpoint(ImageSource):
@@ -92,6 +96,7 @@ class Endpoint(ImageSource):
             "pooling": settings.pooling if settings.variant in FIELDS else "the endpoint's own",
         }
         self._feeder = Feeder(workers=1, level=6)
+        self._opener = opener()
 
     def answers(self, images: Sequence[EncodedImage]) -> list[np.ndarray | str]:
         """Return each image's vector, or why the endpoint refused it.
@@ -146,7 +151,7 @@ class Endpoint(ImageSource):
                 if token:
                     headers["Authorization"] = f"Bearer {token}"
                 request = urllib.request.Request(self.url, body, headers)
-                with OPENER.open(request, timeout=TIMEOUT) as answer:
+                with self._opener.open(request, timeout=TIMEOUT) as answer:
                     return _without(token, answer.read())
             except urllib.error.HTTPError as error:
                 if 300 <= error.code < 400:
