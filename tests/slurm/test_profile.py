@@ -9,6 +9,7 @@ import time
 import pytest
 from checkout import Checkout
 
+STUDENT = "results/demo/synthetic-chexpert/students/mse/seed41/weights.safetensors"
 HEAVY = {"distill", "finetune", "extract_features", "transfer_finetune"}
 
 
@@ -56,19 +57,16 @@ def test_a_finished_study_has_nothing_to_do(finished: Checkout):
 
 def test_one_deleted_student_is_distilled_again_and_its_branch_alone(finished: Checkout):
     before = len(finished.cluster.jobs())
-    target = "results/demo/synthetic-chexpert/students/mse/seed41/weights.safetensors"
-    (finished.folder / target).unlink()
-    done = finished.snakemake("--", target)
+    (finished.folder / STUDENT).unlink()
+    done = finished.snakemake("--", STUDENT)
     assert done.returncode == 0, done.stdout[-3000:]
     assert [rule_of(job) for job in finished.cluster.jobs()[before:]] == ["distill"]
 
 
 def test_time_of_one_rule_changes_on_the_command_line_and_nothing_else_with_it(finished: Checkout):
     before = len(finished.cluster.jobs())
-    folder = finished.folder / "results/demo/synthetic-chexpert/students/mse/seed41"
-    (folder / "weights.safetensors").unlink()
-    arguments = "--set-resources", "distill:runtime=77", "--", str(folder / "weights.safetensors")
-    done = finished.snakemake(*arguments)
+    (finished.folder / STUDENT).unlink()
+    done = finished.snakemake("--set-resources", "distill:runtime=77", "--", STUDENT)
     assert done.returncode == 0, done.stdout[-3000:]
     (job,) = finished.cluster.jobs()[before:]
     assert (job["TimelimitRaw"], job["Partition"]) == ("77", "gpus48")
@@ -78,15 +76,15 @@ def test_time_of_one_rule_changes_on_the_command_line_and_nothing_else_with_it(f
 
 def test_a_configuration_edited_under_a_running_head_does_not_reach_its_jobs(finished: Checkout):
     """The job that waits in the queue trains with the batch size that was planned."""
-    folder = finished.folder / "results/demo/synthetic-chexpert/students/mse/seed41"
+    folder = (finished.folder / STUDENT).parent
     planned = json.loads((folder / "run.json").read_text())["spec"]["distillation"]["batch_size"]
-    (folder / "weights.safetensors").unlink()
+    (finished.folder / STUDENT).unlink()
     config = finished.folder / "tests" / "slurm" / "study.yaml"
     text = config.read_text()
     nodes = "large1", "large2"
     for node in nodes:
         finished.cluster.run("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
-    head = finished.start("--", str(folder / "weights.safetensors"))
+    head = finished.start("--", STUDENT)
     try:
         end = time.monotonic() + 120
         while not finished.cluster.queue():

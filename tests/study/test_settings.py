@@ -30,7 +30,11 @@ OF_A_JOB = [Bias, Evaluation, Finetuning, Images, Labels, Network, Probe, Resamp
 ALL = [*OF_A_JOB, Configuration, Dataset, Distillation, Teacher, TeacherSource]
 
 
-@pytest.mark.parametrize("section", {*ALL, *sections().values()}, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "section",
+    sorted({*ALL, *sections().values()}, key=lambda kind: kind.__name__),
+    ids=lambda kind: kind.__name__,
+)
 def test_every_setting_is_explained_and_its_default_is_one_of_its_values(section):
     assert section.__doc__
     assert all(meaning(field) for field in section.model_fields.values())
