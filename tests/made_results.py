@@ -9,6 +9,7 @@ import made_tables as made
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.runtime.files import write_json, write_table
 from cxrfmkd.study.outputs import Files, Shape
 from cxrfmkd.study.settings import Configuration
@@ -188,6 +189,7 @@ def _records(folder: Path, name: str, race: bool) -> None:
         folder / "records/pixels.json",
         [{"name": "images in one split", "status": "passed", "found": "none"}],
     )
+    write_table(folder / "teacher/excluded.csv", pd.DataFrame(columns=["image_id", "reason"]))
     write_json(
         folder / "teacher/meta.json",
         {"variant": "cxrfm-v1", "licence": "research only", "dimension": 1376},
@@ -232,6 +234,10 @@ def _evaluation(folder: Path, metrics: pd.DataFrame, race: bool) -> None:
         "gaps": made.gaps(dataset, LOSSES, race),
         "curves": curves,
     }
+    # One of the test images is unreadable, and two have no embedding.
+    rows = [(dataset, "val", 300, 0, 0, 300), (dataset, "test", 300, 1, 2, 297)]
+    exclusions = pd.DataFrame(rows, columns=TABLE_COLUMNS["exclusions"])
+    write_table(folder / "exclusions.csv", exclusions)
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table[table.population.isin(keep)])
 

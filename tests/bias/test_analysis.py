@@ -349,13 +349,24 @@ def _write(folder: Path, records: pd.DataFrame) -> None:
     write_records(folder / "val.csv", val)
 
 
+def without(array: KeyedArray, image_id: str) -> KeyedArray:
+    """The array without one image, which it declares as excluded."""
+    keep = (array.index.image_id != image_id).to_numpy()
+    index = array.index[keep].reset_index(drop=True)
+    return KeyedArray(array.data[keep], index, array.meta | {"excluded": [image_id]})
+
+
 def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_path, monkeypatch):
     records = make_records(70)
     _write(tmp_path, records.copy())
     both = pd.concat([records, records.assign(image_id="v" + records.image_id)], ignore_index=True)
     equal_weights(records).to_csv(tmp_path / "weights.csv", index=False)
-    make_embeddings(both, 8).save(tmp_path / "teacher")
-    make_embeddings(both, 6, 1, {("race", "Black"): 2}).save(tmp_path / "embeddings")
+    # The teacher lacks one test image; packed images and a fine-tune's embeddings lack another.
+    unreadable, unknown = records.image_id[[3, 8]]
+    without(make_embeddings(both, 8), unknown).save(tmp_path / "teacher")
+    embeddings = make_embeddings(both, 6, 1, {("race", "Black"): 2})
+    for name in ("images", "embeddings"):
+        without(embeddings, unreadable).save(tmp_path / name)
     settings = Bias(attributes=["sex", "race"], simulations=3, permutations=5, replicates=5)
     tables = ("ks", "score", "effects", "null", "encoding", "variance")
     models = {"cxr-fm-lp": "teacher", "cxr-fmkd-fft.mse": "embeddings"}
@@ -372,6 +383,7 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
             "analyse_bias",
             spec,
             embeddings=[tmp_path / array / "meta.json"],
+            images=tmp_path / "images",
             teacher=tmp_path / "teacher",
             val=tmp_path / "val.csv",
             test=tmp_path / "test.csv",
@@ -379,6 +391,8 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
             points=tmp_path / model / "projection.parquet",
             **{name: tmp_path / model / f"{name}.csv" for name in tables},
         )
+    analysed = [pd.read_parquet(tmp_path / m / "projection.parquet").image_id for m in models]
+    assert set(analysed[0]) == set(analysed[1]) == set(records.image_id) - {unreadable, unknown}
     parts = {"scores": "score", "nulls": "null", "encodings": "encoding", "effects": "effects"}
     paths = {k: [tmp_path / m / f"{v}.csv" for m in models] for k, v in parts.items()}
     expected = list(reversed(models))

@@ -160,7 +160,8 @@ def test_halves_are_measured_on_their_own_patients_and_stand_in_no_other_table(s
             assert result["mean"].item() == pytest.approx(np.mean(expected))
             assert result.n_seeds.item() == 2
     assert set(tables["halves"].finding) == set(AVERAGES)
-    others = pd.concat([table.population for name, table in tables.items() if name != "halves"])
+    others = [tables[name].population for name in tables.keys() - {"halves", "exclusions"}]
+    others = pd.concat(others)
     assert set(others) == {"natural", "resampled"}
 
 
@@ -401,6 +402,58 @@ def test_predictions_that_do_not_fit_the_records_are_an_error(study, tmp_path, c
         study.evaluate(SETTINGS.model_copy(update=dict(replicates=0)), runs=[run])
 
 
+def reasons(image_ids) -> pd.Series:
+    return pd.Series("unreadable", pd.Index(image_ids))
+
+
+def test_excluded_images_change_nothing_whether_a_run_has_predicted_them_or_not(study, tmp_path):
+    settings = SETTINGS.model_copy(update=dict(replicates=20))
+    val, test, source = study.val, study.test, records(60, 9, "val")
+    gone = {"here": reasons([*val.image_id[:1], *test.image_id[[0, 7]]])}
+    gone["there"] = reasons(source.image_id[3:4])
+    fewer = {
+        "val": val.drop(index=0).reset_index(drop=True),
+        "test": test.drop(index=[0, 7]).reset_index(drop=True),
+    }
+    here = [{"val": val, "test": test}, fewer, {"val": val, "test": test[1:]}]
+    there = [source, source.drop(index=3), source]
+
+    def predictions(name: str, complete: dict, predicted: dict) -> Path:
+        path = write_predictions(tmp_path / f"{name}.parquet", 1.0, 5, **complete)
+        table = read_table(path)
+        ids = pd.concat([part.image_id for part in predicted.values()])
+        write_table(path, table[table.image_id.isin(ids)])
+        return path
+
+    runs = [
+        Run(
+            Family("there", "direct", model, ""),
+            41,
+            predictions(model, here[0], mine),
+            predictions(f"{model}-source", {"val": source}, {"val": theirs}),
+        )
+        for model, mine, theirs in zip(
+            ("cxr-fm-lp", "cxr-model-lp", "cxr-model-fft"), here, there, strict=True
+        )
+    ]
+    tables = study.evaluate(settings, runs=runs, sources={"there": source}, excluded=gone)
+    left = {"there": source.drop(index=3).reset_index(drop=True)}
+    same = [replace(r, predictions=runs[1].predictions) for r in runs]
+    same = [replace(r, source_predictions=runs[1].source_predictions) for r in same]
+    expected = study.evaluate(settings, runs=same, sources=left, **fewer)
+    for name in tables.keys() - {"exclusions"}:
+        pd.testing.assert_frame_equal(tables[name], expected[name])
+    counts = tables["exclusions"].set_index("split")
+    assert counts.loc["val"].tolist() == ["here", len(val), 1, 0, len(val) - 1]
+    assert counts.loc["test"].tolist() == ["here", len(test), 2, 0, len(test) - 2]
+    with pytest.raises(InputError, match="val images 1 are not among the records"):
+        study.evaluate(settings, runs=runs, sources=left, excluded=gone | {"there": reasons([])})
+    with pytest.raises(InputError, match="val images 1 are missing"):
+        study.evaluate(
+            settings, runs=runs[1:2], sources={"there": source}, excluded={"there": reasons([])}
+        )
+
+
 def test_missing_predictions_are_an_error(study, tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         study.evaluate(runs=[replace(study.runs[0], predictions=tmp_path / "absent.parquet")])
@@ -461,7 +514,7 @@ def test_references_are_of_the_same_source_and_strategy_or_trained_here():
 
 
 def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
-    remaining = study.test[:-1]
+    remaining = study.test[1:-1]  # the first is unreadable, the last has no embedding
     spec = {
         "dataset": "here",
         "evaluation": SETTINGS.model_copy(update=dict(replicates=20)).model_dump(),
@@ -471,20 +524,20 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
     for name, table in (("val", study.val), ("test", study.test)):
         write_table(tmp_path / f"{name}.csv", table)
     write_table(tmp_path / "weights.csv", study.weights)
-    ids = [*study.val.image_id, *remaining.image_id]
-    array = KeyedArray(
-        np.zeros((len(ids), 1)),
-        pd.DataFrame({"image_id": ids}),
-        {"excluded": [study.test.image_id.iloc[-1]]},
-    )
-    array.save(tmp_path / "images")
+    ids = pd.concat([study.val.image_id, study.test.image_id])
+    for name, position in (("images", 0), ("teacher", -1)):
+        missing = study.test.image_id.iloc[position]
+        index = pd.DataFrame({"image_id": ids[ids != missing]})
+        data = np.zeros((len(index), 1))
+        KeyedArray(data, index, {"excluded": [missing]}).save(tmp_path / name)
+    predicted = study.test[:-1], study.test[1:]  # a fine-tune's and the teacher's probe's
     files = []
     for i, run in enumerate(study.runs[:2]):
         source, strategy, model, loss = run.family
         folder = run_folder(source, "here", strategy, join_model(model, loss), run.seed)
         path = tmp_path / folder / "predictions.parquet"
         path.parent.mkdir(parents=True)
-        files.append(write_predictions(path, 1.0, i, val=study.val, test=remaining))
+        files.append(write_predictions(path, 1.0, i, val=study.val, test=predicted[i]))
     command = [
         sys.executable,
         ROOT / "workflow/scripts/evaluate.py",
@@ -498,8 +551,10 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
         tmp_path / "test.csv",
         "--resampled",
         tmp_path / "weights.csv",
-        "--arrays",
+        "--images",
         tmp_path / "images",
+        "--teacher",
+        tmp_path / "teacher",
     ]
     outputs = {name: tmp_path / "out" / f"{name}.csv" for name in TABLE_COLUMNS}
     command += [part for name, path in outputs.items() for part in (f"--{name}", path)]
@@ -509,3 +564,5 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
     assert pd.read_csv(outputs["metrics"]).query("population == 'natural'").n.max() == len(
         remaining
     )
+    counts = pd.read_csv(outputs["exclusions"]).set_index("split").loc["test"]
+    assert counts.tolist() == ["here", len(study.test), 1, 1, len(remaining)]

@@ -232,8 +232,10 @@ def test_the_flow_counts_unreadable_images_without_naming_their_files():
     excluded = pd.DataFrame(
         {"image_id": ["p1", "p2"], "reason": ["OSError: p1.jpg is cut off", "OSError: p2.jpg"]}
     )
-    table = flow.select_flow(summary, excluded)
-    assert table.kept.tolist() == [10, 8]
+    unknown = pd.DataFrame({"image_id": ["p2", "p3"], "reason": "no vector in p3"})
+    table = flow.select_flow(summary, excluded, unknown)
+    assert table.kept.tolist() == [10, 8, 7]  # p2 is counted once
+    assert table.reason.iloc[2] == "the teacher has no embedding of the image"
     assert table.reason.iloc[1] == "the image cannot be read (OSError)"
 
 

@@ -131,6 +131,18 @@ def test_every_section_is_there_in_order_and_in_the_contents(html):
     assert re.findall(r'<a href="#[^"]+">([^<]+)</a>', contents) == TITLES
 
 
+def test_images_that_are_left_out_are_counted_where_there_are_any(small, html, tmp_path):
+    text = "".join(parsed(html).text)
+    assert "6 validation or test images that cannot be read or of which the teacher has no" in text
+    tables = [pd.read_csv(path) for path in small.files["exclusions"]]
+    files = [tmp_path / f"evaluation/{table.dataset[0]}/exclusions.csv" for table in tables]
+    for path, table in zip(files, tables, strict=True):
+        path.parent.mkdir(parents=True)
+        table.assign(unreadable=0, without_embedding=0, measured=table.images).to_csv(path)
+    nothing = page(replace(small, files=small.files | {"exclusions": files}), "c0de")
+    assert "left out of every measurement" not in nothing
+
+
 def test_the_page_is_balanced_html_with_unique_ids_and_no_address_outside_itself(html):
     page = parsed(html)
     assert page.open == []

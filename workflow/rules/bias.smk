@@ -8,6 +8,7 @@ rule analyse_bias:
         student=need(targets.student, "dataset", "model"),
         candidates=candidates(targets.student, "dataset", "model"),
         selected="<results>/{dataset}/models/{model}/selected.json",
+        images="<results>/{dataset}/images/meta.json",
         teacher="<results>/{dataset}/teacher/meta.json",
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
@@ -37,8 +38,8 @@ rule analyse_bias:
         "Analysing the bias of {wildcards.model} on {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/analyse_bias.py" --spec {params.spec:q} --embeddings {input.embeddings}'
-        " {params.projection} --selected {input.selected} --teacher {input.teacher} --val {input.val}"
-        " --test {input.test} --resampled {input.resampled} --ks {output.ks} --score {output.score}"
+        " {params.projection} --selected {input.selected} --images {input.images} --teacher {input.teacher}"
+        " --val {input.val} --test {input.test} --resampled {input.resampled} --ks {output.ks} --score {output.score}"
         " --effects {output.effects} --null {output.null} --encoding {output.encoding}"
         " --variance {output.variance} --points {output.points} &> {log}"
 

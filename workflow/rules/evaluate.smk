@@ -7,9 +7,12 @@ rule evaluate:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         resampled="<results>/{dataset}/records/test_resampled.csv",
-        arrays=["<results>/{dataset}/images/meta.json", "<results>/{dataset}/teacher/meta.json"],
+        images="<results>/{dataset}/images/meta.json",
+        teacher="<results>/{dataset}/teacher/meta.json",
         source_predictions=need(targets.source_predictions, "dataset"),
         source_val=need(targets.source_val_records, "dataset"),
+        source_images=need(targets.source_images, "dataset"),
+        source_teacher=need(targets.source_teacher, "dataset"),
     output:
         metrics="<results>/evaluation/{dataset}/metrics.csv",
         summary="<results>/evaluation/{dataset}/summary.csv",
@@ -20,6 +23,7 @@ rule evaluate:
         gaps="<results>/evaluation/{dataset}/gaps.csv",
         curves="<results>/evaluation/{dataset}/curves.csv",
         halves="<results>/evaluation/{dataset}/halves.csv",
+        exclusions="<results>/evaluation/{dataset}/exclusions.csv",
     log:
         "<logs>/evaluate/{dataset}.log",
     benchmark:
@@ -34,14 +38,18 @@ rule evaluate:
         spec=spec("evaluate"),
         source_predictions=option("source_predictions"),
         source_val=option("source_val"),
+        source_images=option("source_images"),
+        source_teacher=option("source_teacher"),
     message:
         "Evaluating every classifier on {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/evaluate.py" --spec {params.spec:q} --predictions {input.predictions} --val {input.val}'
-        " --test {input.test} --resampled {input.resampled} --arrays {input.arrays} {params.source_predictions}"
-        " {params.source_val} --metrics {output.metrics} --summary {output.summary}"
-        " --comparisons {output.comparisons} --thresholds {output.thresholds} --calibration {output.calibration}"
-        " --subgroups {output.subgroups} --gaps {output.gaps} --curves {output.curves} --halves {output.halves} &> {log}"
+        " --test {input.test} --resampled {input.resampled} --images {input.images} --teacher {input.teacher}"
+        " {params.source_predictions} {params.source_val} {params.source_images} {params.source_teacher}"
+        " --metrics {output.metrics} --summary {output.summary} --comparisons {output.comparisons}"
+        " --thresholds {output.thresholds} --calibration {output.calibration}"
+        " --subgroups {output.subgroups} --gaps {output.gaps} --curves {output.curves} --halves {output.halves}"
+        " --exclusions {output.exclusions} &> {log}"
 
 
 rule compare_with_thesis:

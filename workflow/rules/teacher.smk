@@ -35,6 +35,7 @@ rule embed:
             data="data.npy",
             index="index.parquet",
             meta="meta.json",
+            excluded="excluded.csv",
         ),
     log:
         "<logs>/embed/{dataset}.log",

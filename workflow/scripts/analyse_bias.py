@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from cxrfmkd.bias.analysis import analyse, select_embeddings
-from cxrfmkd.datasets.records import present, read_records
+from cxrfmkd.datasets.exclusions import excluded_images, measured_images
+from cxrfmkd.datasets.records import read_records
 from cxrfmkd.datasets.resampled import read_weights
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
@@ -19,6 +20,7 @@ def main() -> None:
         embeddings=[KeyedArray.open],
         projection=(Path, None),
         selected=(Path, None),
+        images=KeyedArray.open,
         teacher=KeyedArray.open,
         val=Path,
         test=Path,
@@ -26,7 +28,8 @@ def main() -> None:
         **dict.fromkeys(TABLES, Path),
     )
     settings = Bias.from_spec(args.spec["bias"])
-    records = present(read_records(args.val, args.test), args.teacher, *args.embeddings)
+    records = read_records(args.val, args.test)
+    records = measured_images(records, excluded_images(records, args.images, args.teacher))
     embeddings, seeds = select_embeddings(
         args.embeddings, args.projection, args.selected, settings, args.spec["seeds"]
     )

@@ -6,6 +6,7 @@ knows.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from cxrfmkd.runtime.files import write_table
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import AGE_EDGES, DISEASES, RACES, SEXES
+
+log = logging.getLogger(__name__)
 
 KEYS = ("image_id", "patient_id", "study_id", "path")
 COLUMNS = (*KEYS, "sex", "age", "race", "view", *FINDINGS, "split", "disease", "age_bin")
@@ -80,7 +83,8 @@ def targets(records: pd.DataFrame, uncertain: str = "zeros") -> np.ndarray:
 def present(records: pd.DataFrame, *arrays: KeyedArray) -> pd.DataFrame:
     """The records that every array has, in order, less those that an array lists as excluded.
 
-    An array lists them in its `meta["excluded"]`. Any other absence raises InputError.
+    An array lists them in its `meta["excluded"]`; the log counts them. Any other absence raises
+    InputError.
     """
     keep = np.ones(len(records), bool)
     for array in arrays:
@@ -94,6 +98,8 @@ def present(records: pd.DataFrame, *arrays: KeyedArray) -> pd.DataFrame:
                 "it again."
             )
         keep &= ~absent
+    if not keep.all():
+        log.info("%d of %d images are left out: declared as excluded", (~keep).sum(), len(keep))
     return records[keep].reset_index(drop=True)
 
 

@@ -10,20 +10,20 @@ compared with.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets import records
+from cxrfmkd.datasets import exclusions, records
 from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, measurement, subgroups
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.comparisons import FamilySummary
 from cxrfmkd.evaluation.families import Family, references
 from cxrfmkd.evaluation.operating_points import threshold_table
 from cxrfmkd.evaluation.populations import Population, populations
-from cxrfmkd.evaluation.predictions import read_logits
-from cxrfmkd.evaluation.runs import LabelledImages, Run, Validation, validate
+from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
+from cxrfmkd.evaluation.runs import Run, Validation, validate
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -43,22 +43,30 @@ def evaluate(
     settings: Evaluation,
     uncertain: str = "zeros",
     sources: dict[str, pd.DataFrame] | None = None,
+    excluded: Mapping[str, pd.Series] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """All tables of TABLE_COLUMNS, as in docs/evaluation.md.
 
     val, test: records. weights: columns image_id and weight, of the resampled test set; all 1
     means that there is none.
     uncertain: as in `records.targets`. sources: validation records of the datasets that models were
-    trained on, for thresholds that are carried over from there.
+    trained on, for thresholds that are carried over from there. excluded: by name of a dataset,
+    its images that no model is measured on, as from `excluded_images`; none by default.
     """
+    names = {dataset, *(sources or {})}
+    excluded = dict.fromkeys(names, exclusions.nothing()) | dict(excluded or {})
+    counts = exclusions.count_exclusions({"val": val, "test": test}, excluded[dataset])
 
-    def labelled(table: pd.DataFrame) -> LabelledImages:
-        return LabelledImages(table.image_id, records.targets(table, uncertain).astype(float))
+    def labelled(table: pd.DataFrame, name: str = dataset) -> LabelledImages:
+        unmeasured = table.image_id[table.image_id.isin(excluded[name].index)]
+        table = exclusions.measured_images(table, excluded[name])
+        targets = records.targets(table, uncertain).astype(float)
+        return LabelledImages(table.image_id, targets, unmeasured)
 
     families: dict[Family, list[Run]] = {}
     for run in runs:
         families.setdefault(run.family, []).append(run)
-    source_images = {name: labelled(table) for name, table in (sources or {}).items()}
+    source_images = {name: labelled(table, name) for name, table in (sources or {}).items()}
     validated = {
         family: validate(members, labelled(val), source_images, settings.target_fpr)
         for family, members in families.items()
@@ -67,12 +75,13 @@ def evaluate(
     pairs = references(families, dataset, macro, settings.comparisons)
 
     def rows() -> NamedTables:
-        for population in populations(test, labelled(test).targets, weights, settings):
+        measured = exclusions.measured_images(test, excluded[dataset])
+        for population in populations(measured, labelled(test), weights, settings):
             tables = _joined(_measure(population, families, validated, pairs))
             for name, table in tables.items():
                 yield name, _adjusted(name, table, population)
 
-    tables = _joined(rows())
+    tables = _joined(rows()) | {"exclusions": counts}
     return {
         name: tables.get(name, pd.DataFrame()).assign(dataset=dataset).reindex(columns=columns)
         for name, columns in TABLE_COLUMNS.items()
@@ -100,7 +109,7 @@ def _measure(
     for i, family in enumerate(ordered, start=1):
         log.info("%s test set: %s (%d of %d)", population.name, family.name, i, len(families))
         runs = families[family]
-        logits = (read_logits(run.predictions, "test", population.image_ids) for run in runs)
+        logits = (read_logits(run.predictions, "test", population.images) for run in runs)
         result = measurement.measure_family(family.name, logits, validated[family].cuts, population)
         measures = subgroups.group_measures(result.measures, population.cells)
         ranges = gaps.ranges(measures, population.cells.groups)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cxrfmkd.datasets.exclusions import REASONS
+
 _RUN = "dataset source strategy model loss"
 _NUMBER = "estimate low high"
 _COUNTS = "n positives prevalence"
@@ -22,6 +24,7 @@ TABLE_COLUMNS = {
         "gaps": f"{_RUN} population attribute finding metric kind a b {_NUMBER} expected corrected "
         "p p_adjusted family n_seeds",
         "curves": f"{_RUN} population finding curve x y sd n_seeds",
+        "exclusions": f"dataset split images {' '.join(REASONS)} measured",
         "halves": f"{_RUN} population finding metric mean n_seeds",
     }.items()
 }

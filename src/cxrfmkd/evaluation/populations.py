@@ -12,6 +12,7 @@ from cxrfmkd.datasets import halves
 from cxrfmkd.datasets.resampled import weights_in_order
 from cxrfmkd.evaluation import subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
+from cxrfmkd.evaluation.predictions import LabelledImages
 from cxrfmkd.study.settings import Evaluation
 
 
@@ -20,7 +21,7 @@ class Population:
     """One weighting of the test images. half: of the patients, 0 or 1, to which each belongs."""
 
     name: str
-    image_ids: pd.Series
+    images: LabelledImages
     half: np.ndarray
     cells: subgroups.Cells
     sample: Sample
@@ -28,9 +29,13 @@ class Population:
 
 
 def populations(
-    test: pd.DataFrame, targets: np.ndarray, weights: pd.DataFrame, settings: Evaluation
+    test: pd.DataFrame, images: LabelledImages, weights: pd.DataFrame, settings: Evaluation
 ) -> Iterator[Population]:
-    """The natural test set, and the resampled one if it differs."""
+    """The natural test set, and the resampled one if it differs.
+
+    test: the records of `images`, in the same order.
+    """
+    targets = images.targets
     patients, half = test.patient_id.to_numpy(), halves.half(test.patient_id)
     groups = subgroups.patient_groups(test, settings.attributes)
     resampled = weights_in_order(weights, test.image_id)
@@ -39,4 +44,4 @@ def populations(
             cells = subgroups.count_cells(targets, patients, weight, groups, settings.minimum_cell)
             bootstrap = settings.replicates, settings.unit, settings.seed
             sample = Sample(targets, patients, weight, groups.codes, *bootstrap, cells.detail())
-            yield Population(name, test.image_id, half, cells, sample, settings)
+            yield Population(name, images, half, cells, sample, settings)

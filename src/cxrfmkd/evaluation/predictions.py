@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,24 @@ from cxrfmkd.runtime.files import read_table
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
-def read_logits(path: Path, split: str, image_ids: pd.Series) -> np.ndarray:
-    """The logits of the images of one split, in the order of `image_ids`.
+class LabelledImages(NamedTuple):
+    """The images of a split that models are measured on.
+
+    image_ids: shape (n,); targets: float64 of shape (n, 14); excluded: image_ids of the split that
+    models may have predictions of, and that no model is measured on.
+    """
+
+    image_ids: pd.Series
+    targets: np.ndarray
+    excluded: pd.Series | tuple = ()
+
+
+def read_logits(path: Path, split: str, images: LabelledImages) -> np.ndarray:
+    """The logits of the images of one split, in their order.
 
     path: predictions.parquet (image_id, split, one column per finding). Returns float32 of shape
-    (n, 14). Raises InputError unless the split has each of the images exactly once, no other, and
-    finite logits.
+    (n, 14). Raises InputError unless the split has each of the images exactly once, no other but
+    those that are excluded, and finite logits.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; the run that writes it has not finished.")
@@ -25,6 +38,8 @@ def read_logits(path: Path, split: str, image_ids: pd.Series) -> np.ndarray:
     if missing := [c for c in ("image_id", "split", *FINDINGS) if c not in table]:
         raise InputError(f"{path}: columns {', '.join(missing)} are missing.")
     table = table[table.split == split].set_index("image_id")
+    image_ids = images.image_ids
+    table = table[~table.index.isin(images.excluded)]
     misfits = {
         "have duplicate rows": table.index.duplicated().sum(),
         "are missing": (~image_ids.isin(table.index)).sum(),

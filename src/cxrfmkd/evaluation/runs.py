@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, metrics_of, with_averages
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
-from cxrfmkd.evaluation.predictions import read_logits
+from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS, MACRO
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -30,13 +29,6 @@ class Run:
     seed: int
     predictions: Path
     source_predictions: Path | None = None
-
-
-class LabelledImages(NamedTuple):
-    """Images of a split: image_ids, shape (n,); targets, float64 of shape (n, 14)."""
-
-    image_ids: pd.Series
-    targets: np.ndarray
 
 
 class Validation(NamedTuple):
@@ -95,12 +87,12 @@ def validate(
     """Thresholds and macro AUC-ROC of the runs of one family. sources: by name of the dataset."""
     cuts, macros = [], []
     for run in runs:
-        logits = read_logits(run.predictions, "val", val.image_ids)
+        logits = read_logits(run.predictions, "val", val)
         cut = thresholds_at_fpr(val.targets, logits, None, target_fpr)
         carried = np.full(len(FINDINGS), np.nan)
         if run.source_predictions is not None:
             source = sources[run.family.source]
-            source_logits = read_logits(run.source_predictions, "val", source.image_ids)
+            source_logits = read_logits(run.source_predictions, "val", source)
             carried = thresholds_at_fpr(source.targets, source_logits, None, target_fpr)
         cuts.append(np.stack([cut, carried], axis=1))
         metrics = with_averages(metrics_of(val.targets, logits))

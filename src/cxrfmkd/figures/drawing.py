@@ -81,7 +81,8 @@ def _of_study(select: Callable, draw: Callable, subject: str, *tables: str) -> C
 
 def _flow(sources: Sources) -> FigureResult:
     summary = read_documents(sources.files["records"])[0]
-    data = flow.select_flow(summary, sources.tables.get("excluded"))
+    tables = sources.tables
+    data = flow.select_flow(summary, tables.get("unreadable"), tables.get("without_embedding"))
     return _figure(data, flow.draw_flow, sources.subject)
 
 

@@ -19,18 +19,23 @@ COLUMNS = ["kind", "step", "kept", "excluded", "patients", "reason"]
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
-def select_flow(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataFrame:
+def select_flow(
+    summary: dict,
+    unreadable: pd.DataFrame | None = None,
+    without_embedding: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """The steps and splits of a dataset's `summary.json`: counts alone.
 
-    excluded: `image_id` and `reason` of the images that could not be packed. The splits are those
-    of the records.
+    unreadable, without_embedding: `image_id` and `reason` of the images that could not be packed,
+    and of those that the teacher has no embedding of; one that is both is counted as unreadable.
+    The splits are those of the records.
     """
     table = pd.DataFrame(summary["flow"]).assign(kind="step")
-    if excluded is not None and len(excluded):
+    if unreadable is not None and len(unreadable):
         # A reason may name a file, and a file a patient: only the kind of error leaves the
         # dataset's folder.
-        counts = excluded.reason.str.split(":").str[0].value_counts()
-        unreadable = pd.DataFrame(
+        counts = unreadable.reason.str.split(":").str[0].value_counts()
+        steps = pd.DataFrame(
             {
                 "kind": "step",
                 "step": "packed",
@@ -39,7 +44,15 @@ def select_flow(summary: dict, excluded: pd.DataFrame | None = None) -> pd.DataF
                 "reason": [f"the image cannot be read ({error})" for error in counts.index],
             }
         )
-        table = pd.concat([table, unreadable])
+        table = pd.concat([table, steps])
+    if without_embedding is not None:
+        counted = [] if unreadable is None else unreadable.image_id
+        count = int((~without_embedding.image_id.isin(counted)).sum())
+        if count:
+            step = {"kind": "step", "step": "embedded", "excluded": count}
+            step |= {"kept": table.kept.iloc[-1] - count}
+            step |= {"reason": "the teacher has no embedding of the image"}
+            table = pd.concat([table, pd.DataFrame([step])])
     splits = pd.DataFrame(
         [
             ("split", name, counts["images"], 0, counts["patients"], "")

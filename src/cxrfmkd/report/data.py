@@ -89,6 +89,12 @@ class ReportData:
         }
 
     @property
+    def left_out(self) -> int:
+        """Validation and test images of all datasets that no model is measured on."""
+        counts = self.table("exclusions")
+        return int((counts.images - counts.measured).sum()) if len(counts) else 0
+
+    @property
     def minimum_cell(self) -> int:
         """The fewest patients that a published group rests on."""
         return self.settings["evaluation"]["minimum_cell"]

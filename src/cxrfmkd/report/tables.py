@@ -148,6 +148,23 @@ def cohort(data: ReportData) -> Markup:
     return table(columns, caption, formats, name="cohort", sort=False)
 
 
+def exclusions(data: ReportData) -> Markup:
+    """Images of the splits that models are measured on, and how many of them are left out."""
+    frame = data.table("exclusions")
+    splits = {"val": "validation", "test": "test"}
+    columns = {
+        "dataset": [dataset_title(name) for name in frame.dataset],
+        "split": [splits[split] for split in frame.split],
+        "images": frame.images.tolist(),
+        "cannot be read": frame.unreadable.tolist(),
+        "no embedding": frame.without_embedding.tolist(),
+        "measured": frame.measured.tolist(),
+    }
+    caption = "Images left out of every measurement; all models are measured on the same images"
+    formats = dict.fromkeys(list(columns)[2:], WHOLE)
+    return table(columns, caption, formats, name="exclusions", sort=False)
+
+
 def _images(rows: pd.DataFrame, group: tuple[str, str], split: str) -> str:
     if group not in rows.index:
         return "–"

@@ -52,7 +52,8 @@ class Shape:
         for name in self.datasets:
             figures[f"{name}/flow"] = {
                 "records": [f"{name}/records/summary.json"],
-                "excluded": [f"{name}/images/excluded.csv"],
+                "unreadable": [f"{name}/images/excluded.csv"],
+                "without_embedding": [f"{name}/teacher/excluded.csv"],
             }
             if name in self.resampled:
                 figures[f"{name}/resampling"] = _tables(f"{name}/records", "test", "test_resampled")
@@ -86,7 +87,7 @@ class Shape:
                     f"{source}-to-{target}/patients.json" for source, target in self.pairs
                 ],
             }
-            | self._evaluations("summary", "comparisons", "gaps")
+            | self._evaluations("summary", "comparisons", "gaps", "exclusions")
             | (_tables("bias", *TRADEOFF) if self.analysed and self.trained else {})
             | _tables("tables", "cohort", "students", "costs")
             | (_tables("tables", "against_thesis") if self.thesis else {})

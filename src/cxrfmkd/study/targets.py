@@ -183,6 +183,16 @@ def source_val_records(study: Study, target: str) -> list[str]:
     return unique(f"{run.source}/records/val.csv" for run in direct_runs(study, target))
 
 
+def source_images(study: Study, target: str) -> list[str]:
+    """Packed images of the same sources: what cannot be read is measured nowhere."""
+    return unique(f"{run.source}/images/meta.json" for run in direct_runs(study, target))
+
+
+def source_teacher(study: Study, target: str) -> list[str]:
+    """Teacher embeddings of the same sources."""
+    return unique(f"{run.source}/teacher/meta.json" for run in direct_runs(study, target))
+
+
 def predictions(study: Study, dataset: str) -> list[str]:
     """Predictions of every classifier that is evaluated on a dataset."""
     return run_files(study.runs_on(dataset), "predictions.parquet")
