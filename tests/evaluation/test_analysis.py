@@ -530,7 +530,7 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
         missing = study.test.image_id.iloc[position]
         index = pd.DataFrame({"image_id": ids[ids != missing]})
         data = np.zeros((len(index), 1))
-        KeyedArray(data, index, {"excluded": [missing]}).save(tmp_path / name)
+        KeyedArray(data, index, {"excluded": [missing]}).save(tmp_path / "here" / name)
     predicted = study.test[:-1], study.test[1:]  # a fine-tune's and the teacher's probe's
     files = []
     for i, run in enumerate(study.runs[:2]):
@@ -553,9 +553,9 @@ def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
         "--resampled",
         tmp_path / "weights.csv",
         "--images",
-        tmp_path / "images",
+        tmp_path / "here" / "images",
         "--teacher",
-        tmp_path / "teacher",
+        tmp_path / "here" / "teacher",
     ]
     outputs = {name: tmp_path / "out" / f"{name}.csv" for name in TABLE_COLUMNS}
     command += [part for name, path in outputs.items() for part in (f"--{name}", path)]

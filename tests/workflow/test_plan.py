@@ -177,7 +177,7 @@ def test_the_tables_are_told_where_every_measured_rule_was_measured(finished):
         folder=folder,
         instant=instant,
     )
-    told = re.search(r"make_tables\.py .*? --benchmarks (.*?) --out-dir", said)[1].split()
+    told = re.search(r"make_tables\.py\S* .*? --benchmarks (.*?) --out-dir", said)[1].split()
     top = "benchmarks/results/demo"
     files = (folder / top).rglob("*.jsonl")
     measured = {path.relative_to(folder / top).parts[0] for path in files}

@@ -38,14 +38,12 @@ rule evaluate:
         spec=spec("evaluate"),
         source_predictions=option("source_predictions"),
         source_val=option("source_val"),
-        source_images=option("source_images"),
-        source_teacher=option("source_teacher"),
     message:
         "Evaluating every classifier on {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/evaluate.py" --spec {params.spec:q} --predictions {input.predictions} --val {input.val}'
-        " --test {input.test} --resampled {input.resampled} --images {input.images} --teacher {input.teacher}"
-        " {params.source_predictions} {params.source_val} {params.source_images} {params.source_teacher}"
+        " --test {input.test} --resampled {input.resampled} --images {input.images} {input.source_images}"
+        " --teacher {input.teacher} {input.source_teacher} {params.source_predictions} {params.source_val}"
         " --metrics {output.metrics} --summary {output.summary} --comparisons {output.comparisons}"
         " --thresholds {output.thresholds} --calibration {output.calibration}"
         " --subgroups {output.subgroups} --gaps {output.gaps} --curves {output.curves} --halves {output.halves}"

@@ -8,7 +8,8 @@ that have both.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import pandas as pd
 
@@ -31,6 +32,23 @@ def excluded_images(records: pd.DataFrame, images: KeyedArray, teacher: KeyedArr
         has_it = records.image_id.isin(present(records, array).image_id)
         reasons[~has_it.to_numpy()] = reason
     return reasons.dropna()
+
+
+def excluded_of_each(
+    records: Mapping[str, pd.DataFrame],
+    images: Iterable[KeyedArray],
+    teachers: Iterable[KeyedArray],
+) -> dict[str, pd.Series]:
+    """`excluded_images` of several datasets, by name.
+
+    records: by name of the dataset. images, teachers: in any order; the folder that an array lies
+    in is that of its dataset.
+    """
+    by_dataset = [{Path(a.name).parent.name: a for a in arrays} for arrays in (images, teachers)]
+    return {
+        name: excluded_images(table, *(arrays[name] for arrays in by_dataset))
+        for name, table in records.items()
+    }
 
 
 def nothing() -> pd.Series:
