@@ -24,10 +24,10 @@ class Checkout:
     folder: Path
     cluster: Cluster
 
-    def command(self, *arguments: str, overlay: str = "") -> list[str]:
-        """The user's command; overlay: one more configuration file."""
+    def command(self, *arguments: str) -> list[str]:
+        """The user's command."""
         snakemake = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", *TESTED]
-        return [*snakemake, "--configfile", *CONFIG, *filter(None, [overlay]), *arguments]
+        return [*snakemake, "--configfile", *CONFIG, *arguments]
 
     def snakemake(self, *arguments: str, timeout: int = 1200) -> subprocess.CompletedProcess[str]:
         """Run the workflow to its end; output and errors in `stdout`."""
@@ -41,10 +41,10 @@ class Checkout:
             timeout=timeout,
         )
 
-    def start(self, *arguments: str, overlay: str = "") -> subprocess.Popen:
+    def start(self, *arguments: str) -> subprocess.Popen:
         """Start the workflow and leave it running."""
         return subprocess.Popen(
-            self.command(*arguments, overlay=overlay),
+            self.command(*arguments),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.DEVNULL,

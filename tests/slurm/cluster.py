@@ -179,12 +179,6 @@ class Cluster:
         )
         return [dict(zip(columns, line.split("|"), strict=True)) for line in lines.splitlines()]
 
-    def jobs_of(self, rule: str) -> list[dict[str, str]]:
-        """Jobs of a rule."""
-        return [
-            job for job in self.jobs() if job["Comment"].split("_wildcards")[0] == f"rule_{rule}"
-        ]
-
     def queue(self) -> list[dict[str, str]]:
         """Jobs that wait or run."""
         lines = self.run("squeue", "-h", "-o", "%i|%T|%P|%k|%r")
@@ -196,12 +190,8 @@ class Cluster:
         self.run("scancel", "--user=root", check=False)
         wait_for(lambda: not self.queue(), "an empty queue", 90)
 
-    def stop_controller(self) -> None:
-        """Take slurmctld away, as a maintenance would."""
-        self._stop("slurmctld")
-
-    def start_controller(self) -> None:
-        """Bring slurmctld up (again)."""
+    def _start_controller(self) -> None:
+        """Start slurmctld and wait until it answers."""
         self._launch("/usr/sbin/slurmctld", "-f", str(self.conf))
         wait_for(lambda: "is UP" in self.run("scontrol", "ping", check=False), "slurmctld", 60)
 
@@ -254,7 +244,7 @@ class Cluster:
         wait_for(munge.exists, "munged", 20)
         if self.accounting:
             self._start_database()
-        self.start_controller()
+        self._start_controller()
         for node in NODES:
             self._launch("/usr/sbin/slurmd", "-f", str(self.conf), "-N", node.name)
         idle = "sinfo", "-h", "-N", "-o", "%t"

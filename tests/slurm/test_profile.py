@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 from checkout import Checkout
+from cluster import wait_for
+from rule_texts import request, rules
 
 STUDENT = "results/demo/synthetic-chexpert/students/mse/seed41/weights.safetensors"
 HEAVY = {"distill", "finetune", "extract_features", "transfer_finetune"}
 
 
-def requested(job: dict[str, str]) -> dict[str, str]:
+def allocated(job: dict[str, str]) -> dict[str, str]:
     """What a job was allocated, by kind: cpu, mem, gres/gpu."""
     return dict(part.split("=") for part in job["AllocTRES"].split(","))
 
@@ -33,18 +34,16 @@ def test_heavy_rules_get_a_gpu_on_gpus48_and_light_ones_none_on_gpus24(finished:
     for job in finished.cluster.jobs():
         heavy = rule_of(job) in HEAVY
         assert job["Partition"] == ("gpus48" if heavy else "gpus24"), job
-        assert requested(job).get("gres/gpu") == ("1" if heavy else None), job
+        assert allocated(job).get("gres/gpu") == ("1" if heavy else None), job
 
 
 def test_cores_memory_and_time_are_those_of_the_rule(finished: Checkout):
-    text = "\n".join(p.read_text() for p in finished.folder.glob("workflow/rules/*.smk"))
-    rules = dict(re.findall(r"^rule (\w+):(.*?)(?=^rule |\Z)", text, re.MULTILINE | re.DOTALL))
+    requests = {name: request(body) for name, body in rules().items()}
     for job in finished.cluster.jobs():
-        body, given = rules[rule_of(job)], requested(job)
-        memory = int(re.search(r"mem_mb=(?:growing\()?(\d+)", body)[1])
-        assert given["cpu"] == re.search(r"threads: (\d+)", body)[1], job
-        assert megabytes(given["mem"]) == pytest.approx(memory, abs=1), job
-        assert job["TimelimitRaw"] == re.search(r"runtime=(\d+)", body)[1], job
+        asked, given = requests[rule_of(job)], allocated(job)
+        assert given["cpu"] == str(asked.threads), job
+        assert megabytes(given["mem"]) == pytest.approx(asked.mem_mb, abs=1), job
+        assert job["TimelimitRaw"] == str(asked.runtime), job
 
 
 def megabytes(text: str) -> float:
@@ -70,8 +69,8 @@ def test_time_of_one_rule_changes_on_the_command_line_and_nothing_else_with_it(f
     assert done.returncode == 0, done.stdout[-3000:]
     (job,) = finished.cluster.jobs()[before:]
     assert (job["TimelimitRaw"], job["Partition"]) == ("77", "gpus48")
-    assert requested(job)["gres/gpu"] == "1"
-    assert requested(job)["cpu"] == "8"
+    assert allocated(job)["gres/gpu"] == "1"
+    assert allocated(job)["cpu"] == "8"
 
 
 def test_a_configuration_edited_under_a_running_head_does_not_reach_its_jobs(finished: Checkout):
@@ -86,10 +85,7 @@ def test_a_configuration_edited_under_a_running_head_does_not_reach_its_jobs(fin
         finished.cluster.run("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
     head = finished.start("--", STUDENT)
     try:
-        end = time.monotonic() + 120
-        while not finished.cluster.queue():
-            assert time.monotonic() < end, "the job was never submitted"
-            time.sleep(1)
+        wait_for(finished.cluster.queue, "a submitted job", 120)
         config.write_text(
             text.replace("  epochs: 2\n", f"  epochs: 2\n  batch_size: {planned * 2}\n")
         )

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from locations import ROOT
+from rule_texts import request, rules
 from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
 from cxrfmkd.commands.cost import read_configuration
@@ -300,33 +301,26 @@ def test_every_rule_fits_the_partition_that_it_is_sent_to(attempt):
     """Asked of the executor itself: heavy rules go to gpus48, light ones to gpus24, retries too."""
     partitions = read_partition_file(PROFILE / "partitions.yaml")
     for name, body in rules().items():
-        if "resources:" not in body:
-            continue
-        gpu = int("gpu=" in body)
-        memory = int(re.search(r"mem_mb=(?:growing\()?(\d+)", body)[1])
-        needs = {
-            "gpu": gpu,
-            "mem_mb": memory * (attempt if "growing(" in body else 1),
-            "runtime": int(re.search(r"runtime=(\d+)", body)[1]),
-        }
-        threads = int(re.search(r"threads: (\d+)", body)[1])
-        job = SimpleNamespace(name=name, threads=threads, resources=needs)
+        asked = request(body)
+        memory = asked.mem_mb * (attempt if asked.grows else 1)
+        needs = {"gpu": int(asked.gpu), "mem_mb": memory, "runtime": asked.runtime}
+        job = SimpleNamespace(name=name, threads=asked.threads, resources=needs)
         chosen = get_best_partition(partitions, job, logging.getLogger())
         assert chosen is not None, f"{name} fits no partition at attempt {attempt}: {needs}"
         if attempt == 1:
-            assert chosen == ("gpus48" if gpu else "gpus24"), name
+            assert chosen == ("gpus48" if asked.gpu else "gpus24"), name
 
 
 def test_two_light_jobs_fit_a_node():
     limits = {p.name: p.limits for p in read_partition_file(PROFILE / "partitions.yaml")}
     for name, body in rules().items():
-        if "resources:" in body and "gpu=" not in body:
-            memory = int(re.search(r"mem_mb=(?:growing\()?(\d+)", body)[1])
-            assert 2 * memory <= limits["gpus24"].max_mem_mb, name
+        asked = request(body)
+        assert asked.gpu or 2 * asked.mem_mb <= limits["gpus24"].max_mem_mb, name
 
 
 def test_a_time_out_of_a_training_asks_for_no_more_memory():
-    assert not [name for name, body in rules().items() if "gpu=1" in body and "growing" in body]
+    requests = {name: request(body) for name, body in rules().items()}
+    assert not [name for name, asked in requests.items() if asked.gpu and asked.grows]
 
 
 def test_partitions_are_named_in_the_profile_alone():
@@ -344,12 +338,6 @@ def test_conda_environments_have_the_locked_versions():
         for line in wanted:
             name, version = line.split("==")
             assert locked[name] == version, f"{file.name}: {line}"
-
-
-def rules() -> dict[str, str]:
-    """The text of every rule that runs something, by name."""
-    text = "\n".join(file.read_text() for file in ROOT.glob("workflow/rules/*.smk"))
-    return dict(re.findall(r"^rule (\w+):(.*?)(?=^rule |\Z)", text, re.MULTILINE | re.DOTALL))
 
 
 def test_every_rule_has_a_log_an_environment_and_a_message():
