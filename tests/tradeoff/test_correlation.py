@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,6 +45,16 @@ def _tables(slope: float = -0.002, noise: float = 0.01, populations=("resampled"
         for m in ("auc_pr", "auc_roc")
     ]
     return pd.concat(rows, ignore_index=True), scores
+
+
+def run_on_tables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run performance_vs_bias on the summary, halves and scores in `folder`, and write there."""
+    tables = {
+        name: [folder / f"{file}.csv"]
+        for name, file in {"summaries": "summary", "halves": "halves", "scores": "scores"}.items()
+    }
+    outputs = {"out": folder / "points.csv", "correlation": folder / "correlation.csv"}
+    run_script(monkeypatch, "performance_vs_bias", {}, **tables, **outputs)
 
 
 def test_line_is_numpys_and_rank_correlation_scipys():
@@ -177,16 +189,7 @@ def test_evaluation_and_bias_analysis_of_the_same_images_fill_the_split_correlat
     for name in ("summary", "halves"):
         evaluated[name].to_csv(tmp_path / f"{name}.csv", index=False)
     combine(tables, names).to_csv(tmp_path / "scores.csv", index=False)
-    run_script(
-        monkeypatch,
-        "performance_vs_bias",
-        {},
-        summaries=[tmp_path / "summary.csv"],
-        halves=[tmp_path / "halves.csv"],
-        scores=[tmp_path / "scores.csv"],
-        out=tmp_path / "points.csv",
-        correlation=tmp_path / "correlation.csv",
-    )
+    run_on_tables(tmp_path, monkeypatch)
     result = pd.read_csv(tmp_path / "correlation.csv").query("measure == 'score'")
     assert len(result) == 8
     assert (result.spearman_split > 0.5).all()
@@ -219,16 +222,7 @@ def test_script_writes_both_tables(tmp_path, monkeypatch):
     columns = ["low", "high", "sd"]
     summaries[halves].drop(columns=columns).to_csv(tmp_path / "halves.csv", index=False)
     scores.to_csv(tmp_path / "scores.csv", index=False)
-    run_script(
-        monkeypatch,
-        "performance_vs_bias",
-        {},
-        summaries=[tmp_path / "summary.csv"],
-        halves=[tmp_path / "halves.csv"],
-        scores=[tmp_path / "scores.csv"],
-        out=tmp_path / "points.csv",
-        correlation=tmp_path / "correlation.csv",
-    )
+    run_on_tables(tmp_path, monkeypatch)
     table = pd.read_csv(tmp_path / "points.csv")
     assert {"bias", "bias_low", "performance", "performance_low", "family", "measure"} <= set(table)
     assert set(table.population) == {"natural"}

@@ -149,7 +149,7 @@ def count_images(
 ) -> dict[str, ImageCounts]:
     """Count the images of every dataset: as stated, else as sampled, else as published.
 
-    Raises InputError for a dataset that the study has not, or whose images nobody has counted.
+    Raises InputError for a dataset that is not in the study, or whose number of images is unknown.
     """
     if wrong := set(stated) - set(study.datasets):
         raise InputError(

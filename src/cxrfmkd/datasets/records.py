@@ -141,7 +141,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def numbers(column: pd.Series, source: str) -> pd.Series:
-    """A text column as float64; InputError with lines and values where one is no number."""
+    """A text column as float64; InputError with lines and values where one is not numeric."""
     codes, texts = pd.factorize(column)
     values = np.append(pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float), np.nan)
     parsed = pd.Series(values[codes], column.index, name=column.name)

@@ -229,7 +229,7 @@ def write_left(panel: Axes, text: str, y: float, inches: float, coordinates) -> 
 def label_nested_rows(
     panel: Axes, outer: Sequence[str], inner: Sequence[str], top: float = 0.7
 ) -> None:
-    """Two columns of labels: `outer` once for each run of equal ones, then `inner`."""
+    """Two columns of labels: `outer` once for each run of repeats, then `inner`."""
     label_rows(panel, inner, top)
     panel.tick_params(axis="y", labelcolor=style.MUTED)
     left = text_width(outer) + (0.16 + text_width(inner) if any(inner) else 0) + 0.07

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -110,6 +111,6 @@ class ImageSource(EmbeddingSource):
             vector, error = (None, answer) if isinstance(answer, str) else (answer, "")
             yield EmbeddingRow(image_id, vector, error, image.height, image.width, image.bits)
 
+    @abstractmethod
     def answers(self, images: Sequence[EncodedImage]) -> list[np.ndarray | str]:
         """Return each image's vector, float32, or why the model refused it."""
-        raise NotImplementedError

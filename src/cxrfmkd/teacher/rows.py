@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class EmbeddingRow:
     bits: int = 0
 
 
-class EmbeddingSource:
+class EmbeddingSource(ABC):
     """Where embeddings come from.
 
     provenance: what decides the vectors, JSON-serialisable, available before any is read.
@@ -35,9 +36,9 @@ class EmbeddingSource:
     provenance: dict
     stored_keys: list[str] | None = None
 
+    @abstractmethod
     def rows(self, images: pd.DataFrame) -> Iterator[EmbeddingRow]:
         """Yield one row for every image (columns image_id, path, key), in any order."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027, a source that holds nothing has nothing to free
         """Free processes and files that the source holds."""

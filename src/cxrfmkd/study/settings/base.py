@@ -23,7 +23,8 @@ from cxrfmkd.runtime.errors import InputError
 class Settings(BaseModel):
     """One section: typed, documented by the text below each field, frozen, closed to other names.
 
-    Nothing is converted: a text is no number, a float no integer; an integer may stand for a float.
+    Nothing is converted: a text is not read as a number, nor a float as an integer; an integer may
+    stand for a float.
     """
 
     model_config = ConfigDict(
