@@ -70,8 +70,10 @@ wildcard_constraints:
 
 def spec(rule):
     """The settings that matter to a rule and the hash of its script's code, as one canonical text."""
-    code = code_hash(SCRIPTS / f"{rule}.py")
-    return lambda wildcards: canonical(SPECS[rule](study, wildcards) | {"code": code})
+    script = SCRIPTS / f"{rule}.py"
+    if workflow.is_main_process:
+        code_hash(script)  # of the code as it is planned; a job needs that of its own rule alone
+    return lambda wildcards: canonical(SPECS[rule](study, wildcards) | {"code": code_hash(script)})
 
 
 def checkpoints(rule):

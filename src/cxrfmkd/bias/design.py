@@ -99,7 +99,8 @@ class Design:
 
     def testable(self, family: Sequence[Comparison], images: np.ndarray) -> list[Comparison]:
         """The comparisons of which both groups have enough patients among `images`."""
-        patients = {c.attribute: self.group_patients(c.attribute, images) for c in family}
+        attributes = {c.attribute for c in family}
+        patients = {name: self.group_patients(name, images) for name in attributes}
         return [
             c
             for c in family

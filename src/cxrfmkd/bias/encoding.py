@@ -14,9 +14,9 @@ FOLDS = 5
 BLOCK = 100  # groupings whose energy coefficients are computed together
 
 
-def assign_folds(patients: np.ndarray, seed: int, count: int = FOLDS) -> np.ndarray:
+def assign_folds(patients: np.ndarray, seed: int) -> np.ndarray:
     """A fold for every row, int64 (n,), whole patients together; patients: int (n,), 0, 1, ..."""
-    fold_of_patient = np.random.default_rng(seed).permutation(patients.max() + 1) % count
+    fold_of_patient = np.random.default_rng(seed).permutation(patients.max() + 1) % FOLDS
     return fold_of_patient[patients]
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.groups import GROUPS
 from cxrfmkd.vocabulary.models import split_model
 
 MODEL = ["dataset", "model"]
 SCORED_ATTRIBUTES = ("race", "sex", "age", "view")
-SAMPLES = ("all", "one per patient", "AP", "PA", "half 1", "half 2")
+SAMPLES = ("all", "one per patient", *GROUPS["view"], *HALVES)
 Columns = Mapping[str, tuple[str, ...]]
 
 # Each column of the summary: a value of a table, and what the rows that have it are keyed by.

@@ -98,11 +98,6 @@ def main(args: argparse.Namespace) -> None:
     print("Images a second: " + ("; ".join(origins) or "none known"))
 
 
-FORMATS = dict.fromkeys(("images_trained", "images_seen"), "{:,.0f}".format) | {
-    "hours": "{:,.2f}".format
-}
-
-
 def cost_table(all_work: list[Work], rates: dict[str, float]) -> pd.DataFrame:
     """A row per rule, dataset and network, with COLUMNS; hours are blank where no rate is known."""
     rows = [

@@ -113,15 +113,21 @@ def fit(
     return square
 
 
+def finite_range(pixels: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest value. Raises UnreadableError for NaN and infinity."""
+    low, high = float(pixels.min()), float(pixels.max())
+    if not np.isfinite([low, high]).all():
+        raise UnreadableError("pixels that are not finite numbers")
+    return low, high
+
+
 def stretch(pixels: np.ndarray, low: float | None = None, high: float | None = None) -> np.ndarray:
     """Values from `low` to `high` (default: their own range) on 0-255, clipped; float32.
 
     A constant image is 0. Raises UnreadableError for NaN and infinity.
     """
     values = pixels.astype(np.float32)
-    darkest, brightest = float(values.min()), float(values.max())
-    if not np.isfinite([darkest, brightest]).all():
-        raise UnreadableError("pixels that are not finite numbers")
+    darkest, brightest = finite_range(values)
     low = darkest if low is None else low
     high = brightest if high is None else high
     if high <= low:

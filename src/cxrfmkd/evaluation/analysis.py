@@ -67,8 +67,9 @@ def evaluate(
     for run in runs:
         families.setdefault(run.family, []).append(run)
     source_images = {name: labelled(table, name) for name, table in (sources or {}).items()}
+    val_images = labelled(val)
     validated = {
-        family: validate(members, labelled(val), source_images, settings.target_fpr)
+        family: validate(members, val_images, source_images, settings.target_fpr)
         for family, members in families.items()
     }
     macro = {family: validation.macro for family, validation in validated.items()}
@@ -168,9 +169,10 @@ def _comparisons(
 ) -> NamedTables:
     """A family's differences from its references, whose `summaries` are there."""
     sample, level = population.sample, population.settings.confidence
+    patients = sample.patient_codes[0]
     for kind, reference in [(kind, b) for kind, a, b in pairs if a == family]:
         other = summaries[reference]
-        table = comparisons.comparison_table(summary, other, sample.targets, sample.patients, level)
+        table = comparisons.comparison_table(summary, other, sample.targets, patients, level)
         names = {"model_a": family.name, "model_b": reference.name, "family": kind}
         yield "comparisons", table.assign(**names)
         if kind != "loss":

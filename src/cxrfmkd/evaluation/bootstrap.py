@@ -12,13 +12,12 @@ image.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from cxrfmkd.runtime.threads import cores
+from cxrfmkd.runtime.threads import cores, parallel_for
 from cxrfmkd.statistics.draws import Strata, draw_patients, draw_rows, multinomial_counts, strata
 from cxrfmkd.statistics.ranking import (
     EVERYTHING,
@@ -82,7 +81,6 @@ class Sample:
         them, else (f, n); reused after the call.
         """
         codes, n_patients = self.patient_codes
-        bounds = np.linspace(0, 1 + self.replicates, cores() + 1).astype(int)
 
         def work(start: int, stop: int) -> None:
             weights = np.empty((self.targets.shape[1] if self.unit == "row" else 1, len(codes)))
@@ -96,8 +94,8 @@ class Sample:
                     draw_patients(self.seed, replicate, codes, self.weights, counts, weights[0])
                 measure(replicate, weights)
 
-        with ThreadPoolExecutor(len(bounds) - 1) as pool:
-            list(pool.map(work, bounds[:-1], bounds[1:]))
+        count = 1 + self.replicates
+        parallel_for(work, count, -(-count // cores()))
 
     def measure(
         self, scores: np.ndarray, cuts: np.ndarray | None = None, target_fpr: float = 0.2
@@ -112,13 +110,14 @@ class Sample:
         cells = (self.targets.shape[1], self.n_groups)
         cuts = np.empty((cells[0], 0)) if cuts is None else np.asarray(cuts, np.float64)
         detail = np.full(cells, EVERYTHING) if self.detail is None else self.detail
+        detail = detail.astype(np.int8)
         rankings = self._rankings(scores)
         axes = [(len(METRICS),), (), *[(cuts.shape[1] + 1,)] * 2]
         result = Measures(*(np.full((1 + self.replicates, *axis, *cells), np.nan) for axis in axes))
 
         def measure(replicate: int, weights: np.ndarray) -> None:
             out = Measures(*(array[replicate] for array in result))
-            measure_rankings(out, weights, rankings, cuts, target_fpr, detail.astype(np.int8))
+            measure_rankings(out, weights, rankings, cuts, target_fpr, detail)
 
         self.for_each_replicate(measure)
         return result

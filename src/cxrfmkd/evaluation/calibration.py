@@ -35,10 +35,8 @@ class Calibration(NamedTuple):
     predicted: np.ndarray
 
 
-def equal_weight_bins(
-    probabilities: np.ndarray, weights: np.ndarray, count: int = BINS
-) -> np.ndarray:
-    """Bin of each image, 0 to count - 1, by rising probability; no tie is cut.
+def equal_weight_bins(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Bin of each image, 0 to BINS - 1, by rising probability; no tie is cut.
 
     probabilities, weights: shape (n,). Returns int16, shape (n,).
     """
@@ -48,7 +46,7 @@ def equal_weight_bins(
     first = np.searchsorted(ranked, ranked, side="left")
     share = below[first] / max(weights.sum(), 1e-300)
     result = np.empty(len(order), np.int16)
-    result[order] = np.minimum(share * count + 1e-9, count - 1)
+    result[order] = np.minimum(share * BINS + 1e-9, BINS - 1)
     return result
 
 
@@ -100,24 +98,24 @@ def _measure(out, observed, drawn, targets, probabilities, bins):
                 observed[finding, b] = sums[1, b] / sums[0, b]
 
 
-def calibrate(sample: Sample, probabilities: np.ndarray, n_bins: int = BINS) -> Calibration:
+def calibrate(sample: Sample, probabilities: np.ndarray) -> Calibration:
     """Calibration of one model on the sample and its replicates. probabilities: shape (n, f)."""
     n, findings = sample.targets.shape
     left_out = np.isnan(sample.targets) | (sample.weights == 0)[:, None]
     targets = np.ascontiguousarray(np.where(left_out, -1, sample.targets).T, np.int8)
     chances = np.ascontiguousarray(probabilities.T, np.float64)
     bins = np.zeros((findings, n), np.int16)
-    predicted = np.full((1, findings, n_bins), np.nan)
+    predicted = np.full((1, findings, BINS), np.nan)
     for k in range(findings):
         labelled = np.flatnonzero(targets[k] >= 0)
         weights = sample.weights[labelled]
-        bin_ = bins[k, labelled] = equal_weight_bins(chances[k, labelled], weights, n_bins)
-        total = np.bincount(bin_, weights, n_bins)
-        weighted = np.bincount(bin_, weights * chances[k, labelled], n_bins)
+        bin_ = bins[k, labelled] = equal_weight_bins(chances[k, labelled], weights)
+        total = np.bincount(bin_, weights, BINS)
+        weighted = np.bincount(bin_, weights * chances[k, labelled], BINS)
         np.divide(weighted, total, out=predicted[0, k], where=total > 0)
     observed, measures = (
         np.full((1 + sample.replicates, findings, size), np.nan)
-        for size in (n_bins, len(CALIBRATION_MEASURES))
+        for size in (BINS, len(CALIBRATION_MEASURES))
     )
 
     def measure(replicate: int, drawn: np.ndarray) -> None:

@@ -74,7 +74,7 @@ def measure_family(
         measures = sample.measure(logits, cut, settings.target_fpr)
         seeds.append(_seed_result(measures, logits, cut, population))
         if (sample.weights == 1).all():
-            influences.append(delong.influence(sample.targets, logits, sample.patients))
+            influences.append(delong.influence(sample.targets, logits, sample.patient_codes[0]))
         worth = operating_points.worth_of_rules(measures)
         calibrated = calibration.calibrate(sample, operating_points.probabilities(logits))
         arrays = [*measures, worth, *calibrated]

@@ -9,7 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from cxrfmkd.evaluation.families import Family
-from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, metrics_of, with_averages
+from cxrfmkd.evaluation.metrics import (
+    FINDINGS_AND_AVERAGES,
+    metrics_and_thresholds,
+    with_averages,
+)
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
 from cxrfmkd.runtime.errors import InputError, some
@@ -88,13 +92,13 @@ def validate(
     cuts, macros = [], []
     for run in runs:
         logits = read_logits(run.predictions, "val", val)
-        cut = thresholds_at_fpr(val.targets, logits, None, target_fpr)
+        metrics, cut = metrics_and_thresholds(val.targets, logits, None, target_fpr)
         carried = np.full(len(FINDINGS), np.nan)
         if run.source_predictions is not None:
             source = sources[run.family.source]
             source_logits = read_logits(run.source_predictions, "val", source)
             carried = thresholds_at_fpr(source.targets, source_logits, None, target_fpr)
         cuts.append(np.stack([cut, carried], axis=1))
-        metrics = with_averages(metrics_of(val.targets, logits))
-        macros.append(metrics[FINDINGS_AND_AVERAGES.index(MACRO), METRICS.index("auc_roc")])
+        macro = with_averages(metrics)[FINDINGS_AND_AVERAGES.index(MACRO)]
+        macros.append(macro[METRICS.index("auc_roc")])
     return Validation(np.array(cuts), float(np.mean(macros)))

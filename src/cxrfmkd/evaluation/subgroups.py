@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -131,6 +132,7 @@ class Cells:
             counts.append(self.without_finding)
         return np.any([count < self.minimum for count in counts], axis=0)
 
+    @cached_property
     def hidden_counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Whether the number of images and patients, and that of positives, is left blank.
 
@@ -254,7 +256,7 @@ def subgroup_table(
 
 def _counts(prevalence: np.ndarray, cells: Cells) -> dict[str, np.ndarray]:
     """What the numbers rest on, (f, groups); blank where small or telling a small one."""
-    images, positives = cells.hidden_counts()
+    images, positives = cells.hidden_counts
     return {
         "n": np.where(images, np.nan, cells.images),
         "patients": np.where(images, np.nan, cells.patients),

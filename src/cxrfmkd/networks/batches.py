@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.processes import read_ahead
 
 # Share of a GPU's free memory that images may fill; a training step needs the rest.
 RESIDENT = 0.4
@@ -108,14 +108,9 @@ class BatchLoader:
             return self._read(rows).pin_memory()
 
         pool = ThreadPoolExecutor(1)
-        reads: deque[Future[Tensor]] = deque()
         try:
-            for rows in positions:
-                reads.append(pool.submit(read, rows))
-                if len(reads) > AHEAD:
-                    yield reads.popleft().result().to(self.device, non_blocking=True)
-            while reads:
-                yield reads.popleft().result().to(self.device, non_blocking=True)
+            for batch in read_ahead(pool, read, positions, AHEAD + 1):
+                yield batch.to(self.device, non_blocking=True)
         finally:
             pool.shutdown(cancel_futures=True)
 

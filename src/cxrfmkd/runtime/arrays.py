@@ -8,6 +8,7 @@ made). Rows are found by `image_id`, never by position.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,11 @@ class KeyedArray:
         write_table(folder / "index.parquet", self.index)
         write_meta(folder, self.meta)
 
+    @cached_property
+    def _keys(self) -> pd.Index:
+        """The ids as one index, whose hash table serves every look-up."""
+        return pd.Index(self.index.image_id)
+
     def rows(self, image_ids) -> np.ndarray:
         """Positions of `image_ids` in `data`, shape (len(image_ids),), int64.
 
@@ -85,7 +91,7 @@ class KeyedArray:
         themselves stay out of logs.
         """
         requested = pd.Index(image_ids)
-        positions = pd.Index(self.index.image_id).get_indexer(requested)
+        positions = self._keys.get_indexer(requested)
         absent = np.flatnonzero(positions < 0)
         if len(absent):
             raise InputError(

@@ -1,11 +1,13 @@
-"""A parallel map over processes that never outlive the one that started them."""
+"""Work in other processes and threads; no process outlives the one that started it."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
@@ -25,13 +27,31 @@ def parallel_map(
     if workers == 1:
         yield from map(function, jobs)
         return
-    context = get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
+    pool = process_pool(workers)
     try:
         for done in as_completed([pool.submit(function, job) for job in jobs]):
             yield done.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """A pool of fresh interpreters that end when this process ends."""
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent)
+
+
+def read_ahead(
+    pool: Executor, function: Callable[[Job], Result], jobs: Iterable[Job], ahead: int
+) -> Iterator[Result]:
+    """Yield `function(job)` of every job in order; the pool works on up to `ahead` of them."""
+    remaining = iter(jobs)
+    pending: deque[Future[Result]] = deque()
+    while True:
+        for job in islice(remaining, ahead - len(pending)):
+            pending.append(pool.submit(function, job))
+        if not pending:
+            return
+        yield pending.popleft().result()
 
 
 def end_with_parent() -> None:

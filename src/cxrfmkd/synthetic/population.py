@@ -12,7 +12,8 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.synthetic.truth import PATHOLOGIES, RACE_CODES, RACES, SITES, Truth
+from cxrfmkd.synthetic.truth import PATHOLOGIES, RACE_CODES, SITES, Truth
+from cxrfmkd.vocabulary.groups import RACES
 
 FACTORS = ("fluid", "infection", "trauma", "collapse", "chronic")
 PRESENTABLE = (*PATHOLOGIES, "Support Devices")

@@ -16,7 +16,6 @@ from typing import Any
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS
 
-RACES = ("White", "Asian", "Black")
 PATHOLOGIES = tuple(name for name in FINDINGS if name not in ("No Finding", "Support Devices"))
 
 # Corners of a triangle with sides of length 1: every pair of races is equally far apart.

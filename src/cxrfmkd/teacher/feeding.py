@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.runtime.processes import end_with_parent
+from cxrfmkd.runtime.processes import process_pool, read_ahead
 from cxrfmkd.teacher.images import encode_png, read_image
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
 
@@ -61,8 +59,7 @@ class Feeder:
         self.workers, self.level = workers, level
         self._pool: ProcessPoolExecutor | None = None
         if workers > 1:
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(workers, spawn, initializer=end_with_parent)
+            self._pool = process_pool(workers)
 
     def close(self) -> None:
         """End the pool; what is not begun is dropped."""
@@ -71,18 +68,11 @@ class Feeder:
 
     def images(self, paths: Sequence[Path]) -> Iterator[EncodedImage]:
         """Yield the images of `paths`, one for each, in their order."""
+        encode = partial(encode_image, level=self.level)
         if self._pool is None:
-            for path in paths:
-                yield encode_image(path, self.level)
-            return
-        remaining = iter(paths)
-        pending: deque[Future[EncodedImage]] = deque()
-        while True:
-            for path in islice(remaining, IMAGES_PER_WORKER * self.workers - len(pending)):
-                pending.append(self._pool.submit(encode_image, path, self.level))
-            if not pending:
-                return
-            yield pending.popleft().result()
+            yield from map(encode, paths)
+        else:
+            yield from read_ahead(self._pool, encode, paths, IMAGES_PER_WORKER * self.workers)
 
 
 class ImageSource(EmbeddingSource):

@@ -87,9 +87,11 @@ class StoredVectors(EmbeddingSource):
                 yield EmbeddingRow(image_id, vector)
 
 
-def file_vectors(settings: TeacherSource, read: Callable[[Path], np.ndarray]) -> StoredVectors:
-    """One vector a file, found by the file's path."""
-    names, paths = zip(*find_files(settings), strict=True)
+def file_vectors(
+    settings: TeacherSource, files: list[tuple[str, Path]], read: Callable[[Path], np.ndarray]
+) -> StoredVectors:
+    """One vector a file, found by the file's path. files: from `find_files`."""
+    names, paths = zip(*files, strict=True)
     return StoredVectors(settings, list(names), list(paths), read)
 
 
@@ -100,7 +102,8 @@ def dat_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
     """
     numbers = int(np.prod(VARIANTS[settings.variant].shape or (teacher.dimension,)))
     types: dict[int, np.dtype] = {4 * numbers: np.dtype("<f4"), 8 * numbers: np.dtype("<f8")}
-    sizes = Counter(path.stat().st_size for _, path in find_files(settings))
+    files = find_files(settings)
+    sizes = Counter(path.stat().st_size for _, path in files)
     counts = {size: sizes[size] for size in types if sizes[size]}
     if len(counts) > 1:
         both = " and ".join(f"{n} of {size} bytes ({types[size]})" for size, n in counts.items())
@@ -116,13 +119,14 @@ def dat_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
             raise ValueError(f"a file of {len(content)} bytes, not {' or '.join(map(str, types))}")
         return np.frombuffer(content, types[len(content)])
 
-    return file_vectors(settings, read)
+    return file_vectors(settings, files, read)
 
 
 def npy_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
     """Files of one array each, or a keyed array that an earlier extraction wrote."""
     if len(settings.path) > 1 or not Path(settings.path[0], "index.parquet").exists():
-        return file_vectors(settings, lambda path: np.load(path, allow_pickle=False))
+        files = find_files(settings)
+        return file_vectors(settings, files, lambda path: np.load(path, allow_pickle=False))
     array = KeyedArray.open(settings.path[0])
     check_variants({settings.path[0]: array.meta.get("variant", "nothing")}, settings.variant)
     names, positions = list(array.index.image_id), list(range(len(array)))
@@ -139,7 +143,7 @@ def npz_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
                     raise KeyError(f"no array {settings.feature}, only {some(archive.files)}")
                 return archive[settings.feature]
 
-        return file_vectors(settings, read)
+        return file_vectors(settings, find_files(settings), read)
     try:
         archives = [np.load(path, allow_pickle=False) for path in settings.path]
     except (OSError, ValueError, zipfile.BadZipFile) as error:
@@ -161,7 +165,9 @@ def tfrecord_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
 
     The key is the file's path: `image/id`, where it is there, is an artifact, its authors say.
     """
-    return file_vectors(settings, lambda path: read_vector(path, settings.feature))
+    return file_vectors(
+        settings, find_files(settings), lambda path: read_vector(path, settings.feature)
+    )
 
 
 FILE_READERS = {

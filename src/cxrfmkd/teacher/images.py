@@ -16,8 +16,8 @@ from PIL import Image
 from cxrfmkd.datasets.decoding import (
     DEEP,
     DICOM,
-    UnreadableError,
     check_readable,
+    finite_range,
     read_dicom,
 )
 
@@ -51,9 +51,7 @@ def full_range(pixels: np.ndarray) -> np.ndarray:
     A linear change, which the teacher's own normalisation undoes. Without it a 12-bit image, or
     8-bit values in a 16-bit file, is nearly or wholly black to a graph that decodes to 8 bits.
     """
-    low, high = float(pixels.min()), float(pixels.max())
-    if not np.isfinite([low, high]).all():
-        raise UnreadableError("pixels that are not finite numbers")
+    low, high = finite_range(pixels)
     if (low, high) == (0.0, 65535.0) and pixels.dtype == np.uint16:
         return pixels
     stretched = (pixels.astype(np.float32) - np.float32(low)) * np.float32(65535 / (high - low))

@@ -95,7 +95,8 @@ class Endpoint(ImageSource):
             "url": self.url,
             "pooling": settings.pooling if settings.variant in FIELDS else "the endpoint's own",
         }
-        self._feeder = Feeder(workers=1, level=6)
+        # The others get the file as it is.
+        self._feeder = Feeder(workers=1, level=6 if settings.variant == "cxrfm-v1" else 0)
         self._opener = opener()
 
     def answers(self, images: Sequence[EncodedImage]) -> list[np.ndarray | str]:
