@@ -37,11 +37,11 @@ rule analyse_bias:
     message:
         "Analysing the bias of {wildcards.model} on {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/analyse_bias.py" --spec {params.spec:q} --embeddings {input.embeddings}'
-        " {params.projection} --selected {input.selected} --images {input.images} --teacher {input.teacher}"
-        " --val {input.val} --test {input.test} --resampled {input.resampled} --ks {output.ks} --score {output.score}"
-        " --effects {output.effects} --null {output.null} --encoding {output.encoding}"
-        " --variance {output.variance} --points {output.points} &> {log}"
+        'exec python "$SCRIPTS/analyse_bias.py" --spec {params.spec:q} --embeddings {input.embeddings:q}'
+        " {params.projection:q} --selected {input.selected:q} --images {input.images:q} --teacher {input.teacher:q}"
+        " --val {input.val:q} --test {input.test:q} --resampled {input.resampled:q} --ks {output.ks:q} --score {output.score:q}"
+        " --effects {output.effects:q} --null {output.null:q} --encoding {output.encoding:q}"
+        " --variance {output.variance:q} --points {output.points:q} &> {log:q}"
 
 
 rule combine_bias:
@@ -65,8 +65,8 @@ rule combine_bias:
     message:
         "Collecting the bias scores of {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/combine_bias.py" --spec {params.spec:q} --scores {input.scores} --nulls {input.nulls}'
-        " --encodings {input.encodings} --effects {input.effects} --out {output} &> {log}"
+        'exec python "$SCRIPTS/combine_bias.py" --spec {params.spec:q} --scores {input.scores:q} --nulls {input.nulls:q}'
+        " --encodings {input.encodings:q} --effects {input.effects:q} --out {output:q} &> {log:q}"
 
 
 rule performance_vs_bias:
@@ -99,5 +99,5 @@ rule performance_vs_bias:
     message:
         "Comparing performance with bias"
     shell:
-        'exec python "$SCRIPTS/performance_vs_bias.py" --spec {params.spec:q} --summaries {input.summaries}'
-        " --halves {input.halves} --scores {input.scores} --out {output.points} --correlation {output.correlation} &> {log}"
+        'exec python "$SCRIPTS/performance_vs_bias.py" --spec {params.spec:q} --summaries {input.summaries:q}'
+        " --halves {input.halves:q} --scores {input.scores:q} --out {output.points:q} --correlation {output.correlation:q} &> {log:q}"

@@ -35,8 +35,8 @@ rule extract_features:
     message:
         "Extracting features of {wildcards.dataset} with {wildcards.backbone}"
     shell:
-        'exec python "$SCRIPTS/extract_features.py" --spec {params.spec:q} --images {input.images} {params.weights}'
-        " --train {input.train} --val {input.val} --test {input.test} --out {params.out} &> {log}"
+        'exec python "$SCRIPTS/extract_features.py" --spec {params.spec:q} --images {input.images:q} {params.weights:q}'
+        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --out {params.out:q} &> {log:q}"
 
 
 rule probe:
@@ -77,8 +77,8 @@ rule probe:
     message:
         "Probing {wildcards.dataset}: {wildcards.model}, all seeds"
     shell:
-        'exec python "$SCRIPTS/probe.py" --spec {params.spec:q} --features {input.features} {params.projection}'
-        " --train {input.train} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
+        'exec python "$SCRIPTS/probe.py" --spec {params.spec:q} --features {input.features:q} {params.projection:q}'
+        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --runs {params.runs:q} &> {log:q}"
 
 
 rule drifting_probe:
@@ -123,10 +123,10 @@ rule drifting_probe:
     message:
         "Probing {wildcards.dataset} with batch norm in training mode: {wildcards.model}, seed {wildcards.seed}"
     shell:
-        'exec python "$SCRIPTS/drifting_probe.py" --spec {params.spec:q} --images {input.images} {params.start}'
-        " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
-        " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
-        " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
+        'exec python "$SCRIPTS/drifting_probe.py" --spec {params.spec:q} --images {input.images:q} {params.start:q}'
+        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --checkpoints {params.checkpoints:q}"
+        " --time-budget {resources.runtime} --weights {output.weights:q} --history {output.history:q}"
+        " --predictions {output.predictions:q} --run {output.run:q} --embeddings {params.embeddings:q} &> {log:q}"
 
 
 rule finetune:
@@ -171,10 +171,10 @@ rule finetune:
     message:
         "Fine-tuning on {wildcards.dataset}: {wildcards.model}, seed {wildcards.seed}"
     shell:
-        'exec python "$SCRIPTS/finetune.py" --spec {params.spec:q} --images {input.images} {params.student}'
-        " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
-        " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
-        " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
+        'exec python "$SCRIPTS/finetune.py" --spec {params.spec:q} --images {input.images:q} {params.student:q}'
+        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --checkpoints {params.checkpoints:q}"
+        " --time-budget {resources.runtime} --weights {output.weights:q} --history {output.history:q}"
+        " --predictions {output.predictions:q} --run {output.run:q} --embeddings {params.embeddings:q} &> {log:q}"
 
 
 rule select_model:
@@ -195,4 +195,4 @@ rule select_model:
     message:
         "Selecting the seed of {wildcards.model} on {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/select_model.py" --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}'
+        'exec python "$SCRIPTS/select_model.py" --spec {params.spec:q} --runs {input.runs:q} --out {output:q} &> {log:q}'

@@ -104,16 +104,23 @@ def candidates(files, *names):
     )
 
 
+def words(files):
+    """One file or several as a list, of which the shell command quotes each."""
+    return [files] if isinstance(files, str) else list(files or ())
+
+
 def option(name):
     """An argument for an input that not every job has: `--name` and its files, or nothing."""
     flag = f"--{name.replace('_', '-')}"
-    return lambda wildcards, input: f"{flag} {input.get(name)}" if input.get(name) else ""
+    return lambda wildcards, input: [flag, *words(input.get(name))] if input.get(name) else []
 
 
 def by_name(wildcards, input):
     """Arguments for inputs of which a script finds each by its name: `--inputs NAME FILE...`."""
     named = {name: files for name, files in input.items() if name != "figures"}
-    return " ".join(f"--inputs {name} {files}" for name, files in named.items() if files)
+    return [
+        word for name, files in named.items() if files for word in ("--inputs", name, *words(files))
+    ]
 
 
 def growing(mem_mb):

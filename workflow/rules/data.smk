@@ -24,8 +24,8 @@ rule synthesize_chexpert:
     message:
         "Synthesising images and tables in CheXpert's layout: {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/synthesize_chexpert.py" --spec {params.spec:q} --out {params.out} --truth {output.truth}'
-        " --workers {threads} &> {log}"
+        'exec python "$SCRIPTS/synthesize_chexpert.py" --spec {params.spec:q} --out {params.out:q} --truth {output.truth:q}'
+        " --workers {threads} &> {log:q}"
 
 
 rule synthesize_mimic:
@@ -52,8 +52,8 @@ rule synthesize_mimic:
     message:
         "Synthesising images and tables in MIMIC-CXR's layout: {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/synthesize_mimic.py" --spec {params.spec:q} --out {params.out} --truth {output.truth}'
-        " --workers {threads} &> {log}"
+        'exec python "$SCRIPTS/synthesize_mimic.py" --spec {params.spec:q} --out {params.out:q} --truth {output.truth:q}'
+        " --workers {threads} &> {log:q}"
 
 
 rule sample_records:
@@ -79,8 +79,8 @@ rule sample_records:
     message:
         "Sampling the records of {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/sample_records.py" --spec {params.spec:q} --train {output.train} --val {output.val}'
-        " --test {output.test} --summary {output.summary} --excluded {output.excluded} &> {log}"
+        'exec python "$SCRIPTS/sample_records.py" --spec {params.spec:q} --train {output.train:q} --val {output.val:q}'
+        " --test {output.test:q} --summary {output.summary:q} --excluded {output.excluded:q} &> {log:q}"
 
 
 rule resample_test:
@@ -102,8 +102,8 @@ rule resample_test:
     message:
         "Balancing the test set of {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/resample_test.py" --spec {params.spec:q} --records {input.records}'
-        " --out {output.weights} --balance {output.balance} &> {log}"
+        'exec python "$SCRIPTS/resample_test.py" --spec {params.spec:q} --records {input.records:q}'
+        " --out {output.weights:q} --balance {output.balance:q} &> {log:q}"
 
 
 rule pack_images:
@@ -134,8 +134,8 @@ rule pack_images:
     message:
         "Packing the images of {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/pack_images.py" --spec {params.spec:q} --train {input.train} --val {input.val}'
-        " --test {input.test} --out {params.out} --shards {params.shards} --workers {threads} &> {log}"
+        'exec python "$SCRIPTS/pack_images.py" --spec {params.spec:q} --train {input.train:q} --val {input.val:q}'
+        " --test {input.test:q} --out {params.out:q} --shards {params.shards:q} --workers {threads} &> {log:q}"
 
 
 rule check_pixels:
@@ -160,5 +160,5 @@ rule check_pixels:
     message:
         "Looking for the same image in two splits of {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/check_pixels.py" --spec {params.spec:q} --train {input.train} --val {input.val}'
-        " --test {input.test} --images {input.images} --out {output.report} --pairs {output.pairs} &> {log}"
+        'exec python "$SCRIPTS/check_pixels.py" --spec {params.spec:q} --train {input.train:q} --val {input.val:q}'
+        " --test {input.test:q} --images {input.images:q} --out {output.report:q} --pairs {output.pairs:q} &> {log:q}"

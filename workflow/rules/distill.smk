@@ -26,8 +26,8 @@ rule measure_scales:
     message:
         "Measuring where the losses of {wildcards.dataset} level off"
     shell:
-        'exec python "$SCRIPTS/measure_scales.py" --spec {params.spec:q} --mse {input.mse}'
-        " --cosine {input.cosine} --out {output} &> {log}"
+        'exec python "$SCRIPTS/measure_scales.py" --spec {params.spec:q} --mse {input.mse:q}'
+        " --cosine {input.cosine:q} --out {output:q} &> {log:q}"
 
 
 rule distill:
@@ -61,10 +61,10 @@ rule distill:
     message:
         "Distilling the teacher on {wildcards.dataset}: {wildcards.loss}, seed {wildcards.seed}"
     shell:
-        'exec python "$SCRIPTS/distill.py" --spec {params.spec:q} --images {input.images} --teacher {input.teacher}'
-        " --train {input.train} --val {input.val} {params.scales} --checkpoints {params.checkpoints}"
-        " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
-        " --run {output.run} &> {log}"
+        'exec python "$SCRIPTS/distill.py" --spec {params.spec:q} --images {input.images:q} --teacher {input.teacher:q}'
+        " --train {input.train:q} --val {input.val:q} {params.scales:q} --checkpoints {params.checkpoints:q}"
+        " --time-budget {resources.runtime} --weights {output.weights:q} --history {output.history:q}"
+        " --run {output.run:q} &> {log:q}"
 
 
 rule select_student:
@@ -88,7 +88,7 @@ rule select_student:
     message:
         "Selecting the student of {wildcards.dataset}, {wildcards.loss}"
     shell:
-        'exec python "$SCRIPTS/select_student.py" --spec {params.spec:q} --runs {input.runs} --out {output} &> {log}'
+        'exec python "$SCRIPTS/select_student.py" --spec {params.spec:q} --runs {input.runs:q} --out {output:q} &> {log:q}'
 
 
 rule assess_student:
@@ -118,9 +118,9 @@ rule assess_student:
     message:
         "Assessing the student of {wildcards.dataset}, {wildcards.loss}, against its teacher"
     shell:
-        'exec python "$SCRIPTS/assess_student.py" --spec {params.spec:q} --features {input.features}'
-        " --weights {input.student} --control-features {input.control} --teacher {input.teacher}"
-        " --train {input.train} --val {input.val} --out {output} &> {log}"
+        'exec python "$SCRIPTS/assess_student.py" --spec {params.spec:q} --features {input.features:q}'
+        " --weights {input.student:q} --control-features {input.control:q} --teacher {input.teacher:q}"
+        " --train {input.train:q} --val {input.val:q} --out {output:q} &> {log:q}"
 
 
 rule select_loss:
@@ -148,5 +148,5 @@ rule select_loss:
     message:
         "Selecting the loss with the best student on {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/select_loss.py" --spec {params.spec:q} --qualities {input.qualities}'
-        " --selections {input.selections} --out {output} &> {log}"
+        'exec python "$SCRIPTS/select_loss.py" --spec {params.spec:q} --qualities {input.qualities:q}'
+        " --selections {input.selections:q} --out {output:q} &> {log:q}"

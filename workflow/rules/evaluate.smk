@@ -41,13 +41,13 @@ rule evaluate:
     message:
         "Evaluating every classifier on {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/evaluate.py" --spec {params.spec:q} --predictions {input.predictions} --val {input.val}'
-        " --test {input.test} --resampled {input.resampled} --images {input.images} {input.source_images}"
-        " --teacher {input.teacher} {input.source_teacher} {params.source_predictions} {params.source_val}"
-        " --metrics {output.metrics} --summary {output.summary} --comparisons {output.comparisons}"
-        " --thresholds {output.thresholds} --calibration {output.calibration}"
-        " --subgroups {output.subgroups} --gaps {output.gaps} --curves {output.curves} --halves {output.halves}"
-        " --exclusions {output.exclusions} &> {log}"
+        'exec python "$SCRIPTS/evaluate.py" --spec {params.spec:q} --predictions {input.predictions:q} --val {input.val:q}'
+        " --test {input.test:q} --resampled {input.resampled:q} --images {input.images:q} {input.source_images:q}"
+        " --teacher {input.teacher:q} {input.source_teacher:q} {params.source_predictions:q} {params.source_val:q}"
+        " --metrics {output.metrics:q} --summary {output.summary:q} --comparisons {output.comparisons:q}"
+        " --thresholds {output.thresholds:q} --calibration {output.calibration:q}"
+        " --subgroups {output.subgroups:q} --gaps {output.gaps:q} --curves {output.curves:q} --halves {output.halves:q}"
+        " --exclusions {output.exclusions:q} &> {log:q}"
 
 
 rule compare_with_thesis:
@@ -68,5 +68,5 @@ rule compare_with_thesis:
     message:
         "Comparing the thesis's numbers with ours"
     shell:
-        'exec python "$SCRIPTS/compare_with_thesis.py" --spec {params.spec:q} --summary {input.summaries}'
-        " --out {output} &> {log}"
+        'exec python "$SCRIPTS/compare_with_thesis.py" --spec {params.spec:q} --summary {input.summaries:q}'
+        " --out {output:q} &> {log:q}"

@@ -22,8 +22,8 @@ rule make_tables:
     message:
         "Arranging the tables"
     shell:
-        'exec python "$SCRIPTS/make_tables.py" --spec {params.spec:q} {params.inputs}'
-        " --benchmarks {params.benchmarks} --out-dir {params.out} &> {log}"
+        'exec python "$SCRIPTS/make_tables.py" --spec {params.spec:q} {params.inputs:q}'
+        " --benchmarks {params.benchmarks:q} --out-dir {params.out:q} &> {log:q}"
 
 
 rule draw:
@@ -56,8 +56,8 @@ rule draw:
     message:
         "Drawing {wildcards.figure}"
     shell:
-        'exec python "$SCRIPTS/draw.py" --spec {params.spec:q} {params.inputs} --svg {output.svg}'
-        " --png {output.png} --csv {output.csv} &> {log}"
+        'exec python "$SCRIPTS/draw.py" --spec {params.spec:q} {params.inputs:q} --svg {output.svg:q}'
+        " --png {output.png:q} --csv {output.csv:q} &> {log:q}"
 
 
 rule write_report:
@@ -86,5 +86,5 @@ rule write_report:
     message:
         "Writing the report"
     shell:
-        'exec python "$SCRIPTS/write_report.py" --spec {params.spec:q} {params.inputs} --figures {input.figures}'
-        " --thesis {params.thesis} --out {output} &> {log}"
+        'exec python "$SCRIPTS/write_report.py" --spec {params.spec:q} {params.inputs:q} --figures {input.figures:q}'
+        " --thesis {params.thesis:q} --out {output:q} &> {log:q}"

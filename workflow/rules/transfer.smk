@@ -21,8 +21,8 @@ rule check_patients:
     message:
         "Looking for patients in different splits of {wildcards.source} and {wildcards.target}"
     shell:
-        'exec python "$SCRIPTS/check_patients.py" --spec {params.spec:q} --source {input.source} --target {input.target}'
-        " --out {output} &> {log}"
+        'exec python "$SCRIPTS/check_patients.py" --spec {params.spec:q} --source {input.source:q} --target {input.target:q}'
+        " --out {output:q} &> {log:q}"
 
 
 rule transfer_direct:
@@ -69,8 +69,8 @@ rule transfer_direct:
     message:
         "Applying {wildcards.model} of {wildcards.source} to {wildcards.target} as it is"
     shell:
-        'exec python "$SCRIPTS/transfer_direct.py" --spec {params.spec:q} --features {input.features} {params.projection}'
-        " --heads {input.heads} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
+        'exec python "$SCRIPTS/transfer_direct.py" --spec {params.spec:q} --features {input.features:q} {params.projection:q}'
+        " --heads {input.heads:q} --val {input.val:q} --test {input.test:q} --runs {params.runs:q} &> {log:q}"
 
 
 rule transfer_probe:
@@ -119,8 +119,8 @@ rule transfer_probe:
     message:
         "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}"
     shell:
-        'exec python "$SCRIPTS/transfer_probe.py" --spec {params.spec:q} --features {input.features} {params.projection}'
-        " --train {input.train} --val {input.val} --test {input.test} --runs {params.runs} &> {log}"
+        'exec python "$SCRIPTS/transfer_probe.py" --spec {params.spec:q} --features {input.features:q} {params.projection:q}'
+        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --runs {params.runs:q} &> {log:q}"
 
 
 rule transfer_drifting:
@@ -164,10 +164,10 @@ rule transfer_drifting:
     message:
         "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}, seed {wildcards.seed}, batch norm in training mode"
     shell:
-        'exec python "$SCRIPTS/transfer_drifting.py" --spec {params.spec:q} --images {input.images} --source {input.source}'
-        " --train {input.train} --val {input.val} --test {input.test} --checkpoints {params.checkpoints}"
-        " --time-budget {resources.runtime} --weights {output.weights} --history {output.history}"
-        " --predictions {output.predictions} --run {output.run} --embeddings {params.embeddings} &> {log}"
+        'exec python "$SCRIPTS/transfer_drifting.py" --spec {params.spec:q} --images {input.images:q} --source {input.source:q}'
+        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --checkpoints {params.checkpoints:q}"
+        " --time-budget {resources.runtime} --weights {output.weights:q} --history {output.history:q}"
+        " --predictions {output.predictions:q} --run {output.run:q} --embeddings {params.embeddings:q} &> {log:q}"
 
 
 rule transfer_finetune:
@@ -212,8 +212,8 @@ rule transfer_finetune:
     message:
         "Fine-tuning {wildcards.model} of {wildcards.source} on {wildcards.target}, seed {wildcards.seed}"
     shell:
-        'exec python "$SCRIPTS/transfer_finetune.py" --spec {params.spec:q} --images {input.images}'
-        " --source {input.source} {params.student} --train {input.train} --val {input.val} --test {input.test}"
-        " --checkpoints {params.checkpoints} --time-budget {resources.runtime} --weights {output.weights}"
-        " --history {output.history} --predictions {output.predictions} --run {output.run}"
-        " --embeddings {params.embeddings} &> {log}"
+        'exec python "$SCRIPTS/transfer_finetune.py" --spec {params.spec:q} --images {input.images:q}'
+        " --source {input.source:q} {params.student:q} --train {input.train:q} --val {input.val:q} --test {input.test:q}"
+        " --checkpoints {params.checkpoints:q} --time-budget {resources.runtime} --weights {output.weights:q}"
+        " --history {output.history:q} --predictions {output.predictions:q} --run {output.run:q}"
+        " --embeddings {params.embeddings:q} &> {log:q}"
