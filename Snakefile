@@ -6,12 +6,17 @@
 #
 # The settings are in config/config.yaml; config/README.md explains each.
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.25")
 
+CONFIG = Path("config", "config.yaml")
 
-configfile: "config/config.yaml"
+
+# The working folder's own, or with --directory elsewhere the project's.
+configfile: str(CONFIG if CONFIG.exists() else Path(workflow.current_basedir) / CONFIG)
 
 
 include: "workflow/rules/common.smk"

@@ -14,6 +14,8 @@ from locations import ROOT
 
 # Polling sooner than on a real cluster, where 40 s spare the scheduler; nothing else differs.
 TESTED = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "20")
+# Nodes of 16 cores share this machine's few: more threads than cores would wait for each other.
+ONE_THREAD = {"OMP_THREAD_LIMIT": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 CONFIG = ("config/demo.yaml", "tests/slurm/study.yaml")
 
 
@@ -56,7 +58,8 @@ class Checkout:
         """Variables of whoever submits: this Python, this checkout, this cluster."""
         variables = self.cluster.environment
         path = f"{self.cluster.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return variables | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
+        places = {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
+        return variables | places | ONE_THREAD
 
 
 def copy_project(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """Checkpoints: refused, locked, written in time, and exact after any kill."""
 
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import random
@@ -57,7 +58,8 @@ def test_the_folder_goes_when_all_went_well_and_stays_when_not(tmp_path):
     assert (tmp_path / "ill" / "state.pt").exists()
 
 
-def test_two_processes_cannot_train_one_run(tmp_path):
+def test_two_processes_cannot_train_one_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints_module, "PATIENCE", 0.1)
     with Checkpoints(tmp_path / "c"):
         with (
             pytest.raises(InputError, match=rf"process {os.getpid()} on .* is training this run"),
@@ -67,6 +69,25 @@ def test_two_processes_cannot_train_one_run(tmp_path):
         assert (tmp_path / "c").exists()
     with Checkpoints(tmp_path / "c"):
         pass
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_a_process_that_is_ending_is_waited_for(tmp_path, ends_well):
+    """As a requeued job meets its first process, which still saves on another node."""
+    script = (
+        "import sys, time; from cxrfmkd.training.checkpoints import Checkpoints\n"
+        "with Checkpoints(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(1)\n"
+        f"    {ends_well} or sys.exit(75)"
+    )
+    former = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "c")], stdout=subprocess.PIPE, text=True
+    )
+    assert former.stdout.readline() == "held\n"
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        assert former.wait(10) == (0 if ends_well else 75)
+        checkpoints.save({"step": 1})
+        with open(tmp_path / "c" / "lock") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog):

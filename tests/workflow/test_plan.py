@@ -128,6 +128,19 @@ def plan(finished, *arguments: str) -> dict[str, int]:
     return jobs(said)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_a_study_can_be_planned_in_another_folder_with_its_configuration_or_the_projects(
+    checkout, tmp_path, own
+):
+    if own:
+        (tmp_path / "config").mkdir()
+        shutil.copy(checkout / "config" / "nih.yaml", tmp_path / "config" / "config.yaml")
+    arguments = ["-n", "--directory", str(tmp_path), "--snakefile", str(checkout / "Snakefile")]
+    status, said = snakemake(*arguments, "--", "records", folder=tmp_path)
+    assert status == 0, said[-3000:]
+    assert jobs(said)["sample_records"] == (1 if own else 2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["config", "thesis", "demo", "nih", "nih-distillation"])
 def test_every_shipped_configuration_can_be_planned(checkout, name):

@@ -1,16 +1,20 @@
 # The study that the configuration asks for, and every function that the rules call.
 
 import json
+import logging
 import os
 import re
 from pathlib import Path
 from shlex import quote
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_json
 from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint
+from cxrfmkd.runtime.scheduler import active_jobs, final_failure
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import TABLES
@@ -48,9 +52,44 @@ FIGURES = study.shape.catalogue()
 onstart:
     if missing := study.missing_inputs():
         raise WorkflowError("The study's raw data are not there:\n  " + "\n  ".join(missing))
+    if orphans := jobs_of_another_head():
+        raise WorkflowError(
+            "These jobs, of a Snakemake that was killed or is still at work, write what is to be made:\n  "
+            + "\n  ".join(orphans)
+            + "\nWait until they have ended (squeue --me) or cancel them, then run this again."
+        )
     plan = Path(".snakemake", "plans", f"{fingerprint(config)}.json").absolute()
     write_json(plan, config)
     os.environ[PLAN] = str(plan)
+    logger.addHandler(FinalFailures())
+
+
+class FinalFailures(logging.Handler):
+    """Takes its further attempts from a job that would fail again in the same way."""
+
+    def emit(self, record):
+        if getattr(record, "event", None) is not LogEvent.JOB_ERROR:
+            return
+        log = record.log[-1] if record.log else None
+        if reason := final_failure(record.rule_msg or "", log):
+            (job,) = (job for job in workflow.dag.jobs if workflow.dag.jobid(job) == record.jobid)
+            job.attempt = job.restart_times + 1
+            logger.warning(
+                f"Job {record.jobid} ({job}) is not tried again: {reason}. To go on, run the same command again."
+            )
+
+
+def jobs_of_another_head():
+    """SLURM's jobs that already write, in this folder, what is to be made."""
+    active = active_jobs(workflow.workdir_init)
+    comments = [slurm_comment(job) for job in workflow.dag.needrun_jobs()] if active else []
+    return [f"{number} ({comment})" for comment in comments for number in active.get(comment, [])]
+
+
+def slurm_comment(job):
+    """What the SLURM executor calls a job: its rule and wildcards."""
+    wildcards = "_".join(job.wildcards).replace("/", "_")
+    return f"rule_{job.rule.name}" + (f"_wildcards_{wildcards}" if wildcards else "")
 
 
 def one_of(names):

@@ -21,7 +21,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TextIO
@@ -38,6 +38,10 @@ STOPPED = 75
 
 # Share of the time budget, at the most so many seconds, that is left for saving and stopping.
 RESERVE, LONGEST_RESERVE = 0.1, 300.0
+
+# Seconds to wait for the process that holds a folder: a requeued job may start on another node
+# before SLURM has ended its first process, which takes KillWait, 30 s unless a site says otherwise.
+PATIENCE = 60.0
 
 
 class Checkpoints:
@@ -138,21 +142,39 @@ class Checkpoints:
 
 
 def _locked(folder: Path) -> TextIO:
-    """The lock of a folder, until it is closed or the process ends; InputError if taken."""
+    """The lock of a folder, until it is closed or the process ends.
+
+    InputError when another process holds it for longer than `PATIENCE`.
+    """
     lock = open(folder / "lock", "a+")  # noqa: SIM115, stays open on purpose
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise InputError(
-            f"{folder}: another process ({holder}) is training this run. Wait until it has ended, "
-            "or end it."
-        ) from None
+        if not _acquired(lock):
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise InputError(
+                f"{folder}: another process ({holder}) is training this run. Wait until it has "
+                "ended, or end it."
+            )
+        if not os.fstat(lock.fileno()).st_nlink:  # its former holder ended well and removed it
+            lock.close()
+            folder.mkdir(parents=True, exist_ok=True)
+            return _locked(folder)
     except OSError as error:
         log.warning("%s: this file system has no locks (%s)", folder, error)
     lock.truncate(0)
     lock.write(f"process {os.getpid()} on {socket.gethostname()}")
     lock.flush()
     return lock
+
+
+def _acquired(lock: TextIO) -> bool:
+    """Whether the lock could be had before patience ended."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.5)
