@@ -64,7 +64,7 @@ def snakemake(folder: Path, *arguments: str) -> str:
         env=os.environ
         | {
             "PATH": f"{places}:{os.environ['PATH']}",
-            "PYTHONPATH": "",
+            "PYTHONPATH": str(ROOT / "src"),
             "SPOKEN": str(folder.parent / "spoken"),
             "XDG_CACHE_HOME": str(folder.parent / "cache"),
         },
@@ -92,8 +92,8 @@ def test_no_hostile_name_is_run_by_any_job(hostile_study):
         "SPOKEN": str(folder.parent / "spoken"),
     }
     for script, command in one_each.items():
-        log = re.search(r"&> (.*)$", command)[1]
-        command = command[: -len(f" &> {log}")]  # Snakemake makes the folder of the log
+        log = re.search(r"&>> (.*)$", command)[1]
+        command = command[: -len(f" &>> {log}")]  # Snakemake makes the folder of the log
         subprocess.run(["bash", "-c", command], cwd=folder, env=environment, check=True)
         words = ast.literal_eval((folder.parent / "spoken").read_text().splitlines()[-1])
         assert words[0].endswith(f"{script}.py")

@@ -41,7 +41,7 @@ rule analyse_bias:
         " {params.projection:q} --selected {input.selected:q} --images {input.images:q} --teacher {input.teacher:q}"
         " --val {input.val:q} --test {input.test:q} --resampled {input.resampled:q} --ks {output.ks:q} --score {output.score:q}"
         " --effects {output.effects:q} --null {output.null:q} --encoding {output.encoding:q}"
-        " --variance {output.variance:q} --points {output.points:q} &> {log:q}"
+        " --variance {output.variance:q} --points {output.points:q} &>> {log:q}"
 
 
 rule combine_bias:
@@ -66,7 +66,7 @@ rule combine_bias:
         "Collecting the bias scores of {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/combine_bias.py" --spec {params.spec:q} --scores {input.scores:q} --nulls {input.nulls:q}'
-        " --encodings {input.encodings:q} --effects {input.effects:q} --out {output:q} &> {log:q}"
+        " --encodings {input.encodings:q} --effects {input.effects:q} --out {output:q} &>> {log:q}"
 
 
 rule performance_vs_bias:
@@ -100,4 +100,4 @@ rule performance_vs_bias:
         "Comparing performance with bias"
     shell:
         'exec python "$SCRIPTS/performance_vs_bias.py" --spec {params.spec:q} --summaries {input.summaries:q}'
-        " --halves {input.halves:q} --scores {input.scores:q} --out {output.points:q} --correlation {output.correlation:q} &> {log:q}"
+        " --halves {input.halves:q} --scores {input.scores:q} --out {output.points:q} --correlation {output.correlation:q} &>> {log:q}"

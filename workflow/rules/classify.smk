@@ -36,7 +36,7 @@ rule extract_features:
         "Extracting features of {wildcards.dataset} with {wildcards.backbone}"
     shell:
         'exec python "$SCRIPTS/extract_features.py" --spec {params.spec:q} --images {input.images:q} {params.weights:q}'
-        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --out {params.out:q} &> {log:q}"
+        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --out {params.out:q} &>> {log:q}"
 
 
 rule probe:
@@ -78,7 +78,7 @@ rule probe:
         "Probing {wildcards.dataset}: {wildcards.model}, all seeds"
     shell:
         'exec python "$SCRIPTS/probe.py" --spec {params.spec:q} --features {input.features:q} {params.projection:q}'
-        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --runs {params.runs:q} &> {log:q}"
+        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --runs {params.runs:q} &>> {log:q}"
 
 
 rule drifting_probe:
@@ -126,7 +126,7 @@ rule drifting_probe:
         'exec python "$SCRIPTS/drifting_probe.py" --spec {params.spec:q} --images {input.images:q} {params.start:q}'
         " --train {input.train:q} --val {input.val:q} --test {input.test:q} --checkpoints {params.checkpoints:q}"
         " --time-budget {resources.runtime} --weights {output.weights:q} --history {output.history:q}"
-        " --predictions {output.predictions:q} --run {output.run:q} --embeddings {params.embeddings:q} &> {log:q}"
+        " --predictions {output.predictions:q} --run {output.run:q} --embeddings {params.embeddings:q} &>> {log:q}"
 
 
 rule finetune:
@@ -174,7 +174,7 @@ rule finetune:
         'exec python "$SCRIPTS/finetune.py" --spec {params.spec:q} --images {input.images:q} {params.student:q}'
         " --train {input.train:q} --val {input.val:q} --test {input.test:q} --checkpoints {params.checkpoints:q}"
         " --time-budget {resources.runtime} --weights {output.weights:q} --history {output.history:q}"
-        " --predictions {output.predictions:q} --run {output.run:q} --embeddings {params.embeddings:q} &> {log:q}"
+        " --predictions {output.predictions:q} --run {output.run:q} --embeddings {params.embeddings:q} &>> {log:q}"
 
 
 rule select_model:
@@ -195,4 +195,4 @@ rule select_model:
     message:
         "Selecting the seed of {wildcards.model} on {wildcards.dataset}"
     shell:
-        'exec python "$SCRIPTS/select_model.py" --spec {params.spec:q} --runs {input.runs:q} --out {output:q} &> {log:q}'
+        'exec python "$SCRIPTS/select_model.py" --spec {params.spec:q} --runs {input.runs:q} --out {output:q} &>> {log:q}'

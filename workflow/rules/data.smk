@@ -25,7 +25,7 @@ rule synthesize_chexpert:
         "Synthesising images and tables in CheXpert's layout: {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/synthesize_chexpert.py" --spec {params.spec:q} --out {params.out:q} --truth {output.truth:q}'
-        " --workers {threads} &> {log:q}"
+        " --workers {threads} &>> {log:q}"
 
 
 rule synthesize_mimic:
@@ -53,7 +53,7 @@ rule synthesize_mimic:
         "Synthesising images and tables in MIMIC-CXR's layout: {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/synthesize_mimic.py" --spec {params.spec:q} --out {params.out:q} --truth {output.truth:q}'
-        " --workers {threads} &> {log:q}"
+        " --workers {threads} &>> {log:q}"
 
 
 rule sample_records:
@@ -80,7 +80,7 @@ rule sample_records:
         "Sampling the records of {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/sample_records.py" --spec {params.spec:q} --train {output.train:q} --val {output.val:q}'
-        " --test {output.test:q} --summary {output.summary:q} --excluded {output.excluded:q} &> {log:q}"
+        " --test {output.test:q} --summary {output.summary:q} --excluded {output.excluded:q} &>> {log:q}"
 
 
 rule resample_test:
@@ -103,7 +103,7 @@ rule resample_test:
         "Balancing the test set of {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/resample_test.py" --spec {params.spec:q} --records {input.records:q}'
-        " --out {output.weights:q} --balance {output.balance:q} &> {log:q}"
+        " --out {output.weights:q} --balance {output.balance:q} &>> {log:q}"
 
 
 rule pack_images:
@@ -135,7 +135,7 @@ rule pack_images:
         "Packing the images of {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/pack_images.py" --spec {params.spec:q} --train {input.train:q} --val {input.val:q}'
-        " --test {input.test:q} --out {params.out:q} --shards {params.shards:q} --workers {threads} &> {log:q}"
+        " --test {input.test:q} --out {params.out:q} --shards {params.shards:q} --workers {threads} &>> {log:q}"
 
 
 rule check_pixels:
@@ -161,4 +161,4 @@ rule check_pixels:
         "Looking for the same image in two splits of {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/check_pixels.py" --spec {params.spec:q} --train {input.train:q} --val {input.val:q}'
-        " --test {input.test:q} --images {input.images:q} --out {output.report:q} --pairs {output.pairs:q} &> {log:q}"
+        " --test {input.test:q} --images {input.images:q} --out {output.report:q} --pairs {output.pairs:q} &>> {log:q}"

@@ -27,7 +27,7 @@ rule measure_scales:
         "Measuring where the losses of {wildcards.dataset} level off"
     shell:
         'exec python "$SCRIPTS/measure_scales.py" --spec {params.spec:q} --mse {input.mse:q}'
-        " --cosine {input.cosine:q} --out {output:q} &> {log:q}"
+        " --cosine {input.cosine:q} --out {output:q} &>> {log:q}"
 
 
 rule distill:
@@ -64,7 +64,7 @@ rule distill:
         'exec python "$SCRIPTS/distill.py" --spec {params.spec:q} --images {input.images:q} --teacher {input.teacher:q}'
         " --train {input.train:q} --val {input.val:q} {params.scales:q} --checkpoints {params.checkpoints:q}"
         " --time-budget {resources.runtime} --weights {output.weights:q} --history {output.history:q}"
-        " --run {output.run:q} &> {log:q}"
+        " --run {output.run:q} &>> {log:q}"
 
 
 rule select_student:
@@ -88,7 +88,7 @@ rule select_student:
     message:
         "Selecting the student of {wildcards.dataset}, {wildcards.loss}"
     shell:
-        'exec python "$SCRIPTS/select_student.py" --spec {params.spec:q} --runs {input.runs:q} --out {output:q} &> {log:q}'
+        'exec python "$SCRIPTS/select_student.py" --spec {params.spec:q} --runs {input.runs:q} --out {output:q} &>> {log:q}'
 
 
 rule assess_student:
@@ -120,7 +120,7 @@ rule assess_student:
     shell:
         'exec python "$SCRIPTS/assess_student.py" --spec {params.spec:q} --features {input.features:q}'
         " --weights {input.student:q} --control-features {input.control:q} --teacher {input.teacher:q}"
-        " --train {input.train:q} --val {input.val:q} --out {output:q} &> {log:q}"
+        " --train {input.train:q} --val {input.val:q} --out {output:q} &>> {log:q}"
 
 
 rule select_loss:
@@ -149,4 +149,4 @@ rule select_loss:
         "Selecting the loss with the best student on {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/select_loss.py" --spec {params.spec:q} --qualities {input.qualities:q}'
-        " --selections {input.selections:q} --out {output:q} &> {log:q}"
+        " --selections {input.selections:q} --out {output:q} &>> {log:q}"

@@ -47,7 +47,7 @@ rule evaluate:
         " --metrics {output.metrics:q} --summary {output.summary:q} --comparisons {output.comparisons:q}"
         " --thresholds {output.thresholds:q} --calibration {output.calibration:q}"
         " --subgroups {output.subgroups:q} --gaps {output.gaps:q} --curves {output.curves:q} --halves {output.halves:q}"
-        " --exclusions {output.exclusions:q} &> {log:q}"
+        " --exclusions {output.exclusions:q} &>> {log:q}"
 
 
 rule compare_with_thesis:
@@ -69,4 +69,4 @@ rule compare_with_thesis:
         "Comparing the thesis's numbers with ours"
     shell:
         'exec python "$SCRIPTS/compare_with_thesis.py" --spec {params.spec:q} --summary {input.summaries:q}'
-        " --out {output:q} &> {log:q}"
+        " --out {output:q} &>> {log:q}"

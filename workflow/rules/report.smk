@@ -23,7 +23,7 @@ rule make_tables:
         "Arranging the tables"
     shell:
         'exec python "$SCRIPTS/make_tables.py" --spec {params.spec:q} {params.inputs:q}'
-        " --benchmarks {params.benchmarks:q} --out-dir {params.out:q} &> {log:q}"
+        " --benchmarks {params.benchmarks:q} --out-dir {params.out:q} &>> {log:q}"
 
 
 rule draw:
@@ -57,7 +57,7 @@ rule draw:
         "Drawing {wildcards.figure}"
     shell:
         'exec python "$SCRIPTS/draw.py" --spec {params.spec:q} {params.inputs:q} --svg {output.svg:q}'
-        " --png {output.png:q} --csv {output.csv:q} &> {log:q}"
+        " --png {output.png:q} --csv {output.csv:q} &>> {log:q}"
 
 
 rule write_report:
@@ -87,4 +87,4 @@ rule write_report:
         "Writing the report"
     shell:
         'exec python "$SCRIPTS/write_report.py" --spec {params.spec:q} {params.inputs:q} --figures {input.figures:q}'
-        " --thesis {params.thesis:q} --out {output:q} &> {log:q}"
+        " --thesis {params.thesis:q} --out {output:q} &>> {log:q}"

@@ -19,7 +19,7 @@ rule build_demo_teacher:
     message:
         "Building the stand-in teacher"
     shell:
-        'exec python "$SCRIPTS/build_demo_teacher.py" --spec {params.spec:q} --out {params.out:q} &> {log:q}'
+        'exec python "$SCRIPTS/build_demo_teacher.py" --spec {params.spec:q} --out {params.out:q} &>> {log:q}'
 
 
 rule embed:
@@ -57,4 +57,4 @@ rule embed:
         "Extracting teacher embeddings of {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/embed.py" --spec {params.spec:q} --train {input.train:q} --val {input.val:q}'
-        " --test {input.test:q} --out {params.out:q} --shards {params.shards:q} --workers {threads} &> {log:q}"
+        " --test {input.test:q} --out {params.out:q} --shards {params.shards:q} --workers {threads} &>> {log:q}"

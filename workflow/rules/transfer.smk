@@ -22,7 +22,7 @@ rule check_patients:
         "Looking for patients in different splits of {wildcards.source} and {wildcards.target}"
     shell:
         'exec python "$SCRIPTS/check_patients.py" --spec {params.spec:q} --source {input.source:q} --target {input.target:q}'
-        " --out {output:q} &> {log:q}"
+        " --out {output:q} &>> {log:q}"
 
 
 rule transfer_direct:
@@ -70,7 +70,7 @@ rule transfer_direct:
         "Applying {wildcards.model} of {wildcards.source} to {wildcards.target} as it is"
     shell:
         'exec python "$SCRIPTS/transfer_direct.py" --spec {params.spec:q} --features {input.features:q} {params.projection:q}'
-        " --heads {input.heads:q} --val {input.val:q} --test {input.test:q} --runs {params.runs:q} &> {log:q}"
+        " --heads {input.heads:q} --val {input.val:q} --test {input.test:q} --runs {params.runs:q} &>> {log:q}"
 
 
 rule transfer_probe:
@@ -120,7 +120,7 @@ rule transfer_probe:
         "Probing {wildcards.target} through {wildcards.model} of {wildcards.source}"
     shell:
         'exec python "$SCRIPTS/transfer_probe.py" --spec {params.spec:q} --features {input.features:q} {params.projection:q}'
-        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --runs {params.runs:q} &> {log:q}"
+        " --train {input.train:q} --val {input.val:q} --test {input.test:q} --runs {params.runs:q} &>> {log:q}"
 
 
 rule transfer_drifting:
@@ -167,7 +167,7 @@ rule transfer_drifting:
         'exec python "$SCRIPTS/transfer_drifting.py" --spec {params.spec:q} --images {input.images:q} --source {input.source:q}'
         " --train {input.train:q} --val {input.val:q} --test {input.test:q} --checkpoints {params.checkpoints:q}"
         " --time-budget {resources.runtime} --weights {output.weights:q} --history {output.history:q}"
-        " --predictions {output.predictions:q} --run {output.run:q} --embeddings {params.embeddings:q} &> {log:q}"
+        " --predictions {output.predictions:q} --run {output.run:q} --embeddings {params.embeddings:q} &>> {log:q}"
 
 
 rule transfer_finetune:
@@ -216,4 +216,4 @@ rule transfer_finetune:
         " --source {input.source:q} {params.student:q} --train {input.train:q} --val {input.val:q} --test {input.test:q}"
         " --checkpoints {params.checkpoints:q} --time-budget {resources.runtime} --weights {output.weights:q}"
         " --history {output.history:q} --predictions {output.predictions:q} --run {output.run:q}"
-        " --embeddings {params.embeddings:q} &> {log:q}"
+        " --embeddings {params.embeddings:q} &>> {log:q}"
