@@ -9,7 +9,7 @@ import pandas as pd
 import torchvision
 
 from cxrfmkd.datasets.records import complete, write_records
-from cxrfmkd.networks.architectures import ARCHITECTURES, Architecture
+from cxrfmkd.networks.architectures import ARCHITECTURES
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -27,8 +27,7 @@ def tiny_densenet():
 
 def add_tiny_backbone() -> None:
     """Let `tiny` name that network."""
-    known = ARCHITECTURES["densenet169"]
-    ARCHITECTURES["tiny"] = Architecture(tiny_densenet, known.stem, known.classifier)
+    ARCHITECTURES["tiny"] = tiny_densenet
 
 
 def records(sizes: dict[str, int] = SIZES, seed: int = 0) -> dict[str, pd.DataFrame]:

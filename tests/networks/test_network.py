@@ -14,10 +14,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from cxrfmkd.networks.architectures import ARCHITECTURES, initial_weights
+from cxrfmkd.networks.architectures import initial_weights
 from cxrfmkd.networks.network import Network, create, holds_network, load, load_student
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.vocabulary.models import MODELS, WIDTHS
+from cxrfmkd.vocabulary.backbones import BACKBONES
+from cxrfmkd.vocabulary.models import MODELS
 
 add_tiny_backbone()
 
@@ -51,21 +52,55 @@ def repeated(images, scaled=True):
     return ((grey / 255 - 0.449) / 0.226 if scaled else grey).expand(-1, 3, -1, -1)
 
 
-@pytest.mark.parametrize("name", sorted(WIDTHS))
+FAMILIES = [
+    *("densenet169", "densenet121", "resnet50", "resnet18", "efficientnet_b0", "convnext_tiny"),
+    *("mobilenet_v3_small", "swin_t", "regnet_y_400mf", "shufflenet_v2_x0_5"),
+    pytest.param("vit_b_32", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_one_channel_gives_the_same_features_as_three_equal_channels(name, images, tmp_path):
     torch.manual_seed(0)
     theirs = randomised(getattr(torchvision.models, name)())
-    stem = theirs.get_submodule(ARCHITECTURES[name].stem).weight
+    layers = dict(theirs.named_modules())
+    stem = next(layer for layer in layers.values() if isinstance(layer, nn.Conv2d)).weight
     stem.data = (stem.data * 4096).round() / 4096  # so that float32 sums its channels exactly
     save_file(theirs.state_dict(), tmp_path / f"{name}.safetensors")
-    setattr(theirs, ARCHITECTURES[name].classifier, nn.Identity())
+    (classifier,) = [k for k, layer in layers.items() if getattr(layer, "out_features", 0) == 1000]
+    width = layers[classifier].in_features
+    theirs.set_submodule(classifier, nn.Identity())
     theirs.double()
+    if name.startswith("vit"):
+        images = images.repeat_interleave(4, 1)[:, :224].repeat_interleave(4, 2)[..., :224]
     for mode, scaled in [("normalised", True), ("raw", False)]:
         ours = create(name, str(tmp_path), None, None, mode).eval().double()
         with torch.no_grad():
             expected, outputs = theirs(repeated(images, scaled)), ours(images)
-        assert outputs.shape == (2, WIDTHS[name]) == (2, ours.width)
+        assert outputs.shape == (2, width) == (2, ours.width)
         assert_close(outputs, expected)
+    ours.save(tmp_path / "saved.safetensors")
+    assert load(tmp_path / "saved.safetensors").architecture == name
+
+
+def test_every_name_is_a_classification_network_of_torchvision():
+    names = set(torchvision.models.list_models(module=torchvision.models))
+    others = {"googlenet", "inception_v3", "squeezenet1_0", "squeezenet1_1"}
+    assert set(BACKBONES) == names - others
+
+
+@pytest.mark.slow
+def test_network_of_a_fixed_size_takes_images_of_any(images):
+    torch.manual_seed(0)
+    network = Network("vit_b_32").eval()
+    with torch.no_grad():
+        features = network.features(images)
+        resized = nn.functional.interpolate(
+            ((images / 255 - 0.449) / 0.226)[:, None], (224, 224), mode="bilinear", antialias=True
+        )
+        expected = network.backbone(resized)
+    assert features.shape == (2, 768)
+    torch.testing.assert_close(features, expected, rtol=0, atol=1e-5)
 
 
 def assert_same_backbone(network, three_channels):

@@ -22,11 +22,10 @@ from importlib.util import find_spec
 import numpy as np
 
 from cxrfmkd.runtime.provenance import PACKAGES
-from cxrfmkd.teacher.images import encode_png
-from cxrfmkd.teacher.model import TOKENS, Model, canary_images, decoders, model_folder
+from cxrfmkd.teacher.images import canary_images, encode_png
+from cxrfmkd.teacher.model import TOKENS, Model, decoders, model_folder
 from cxrfmkd.teacher.savedmodel import folder_fingerprint
 from cxrfmkd.teacher.tensorflow_setup import choose_device, load_tensorflow
-from cxrfmkd.vocabulary.teachers import VARIANTS
 
 TOOLS = (*PACKAGES, "tensorflow-text", "protobuf", "snakemake", "pydicom")
 SIZE = (2828, 2320)  # an image of CheXpert or MIMIC-CXR, height and width
@@ -40,7 +39,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--qformer", default="", help="folder of the Q-Former behind it, for elixr-b-*")
     add(
         "--variant",
-        choices=list(VARIANTS),
         default="elixr-c-v2-gap",
         help="what the model is (default %(default)s)",
     )

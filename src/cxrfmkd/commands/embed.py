@@ -31,9 +31,8 @@ from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.study.settings.base import choices, meaning
 from cxrfmkd.teacher.embedding import embed
-from cxrfmkd.vocabulary.teachers import VARIANTS
 
-COMMON_SETTINGS = ("dimension", "workers", "shard", "failed")
+COMMON_SETTINGS = ("title", "licence", "dimension", "workers", "shard", "failed")
 ROW_GROUP = 2048
 
 
@@ -72,10 +71,9 @@ def main(args: argparse.Namespace) -> None:
     settings = {name: getattr(args, name) for name in TeacherSource.model_fields}
     source = TeacherSource.read(settings, "teacher.")
     common = {name: getattr(args, name) for name in COMMON_SETTINGS}
-    common["dimension"] = (
-        args.dimension or VARIANTS[source.variant].dimension(source.pooling) or Teacher().dimension
-    )
-    teacher = Teacher.read(common, "teacher.")
+    declared = Teacher(title=args.title, licence=args.licence).variant(source.variant)
+    length = args.dimension or declared.dimension(source.pooling) or Teacher().dimension
+    teacher = Teacher.read(common | {"dimension": length}, "teacher.")
     shards = args.out.with_name(f".{args.out.name}.shards")
     if args.out.suffix == ".parquet":
         folder = args.out.with_name(f".{args.out.name}.array")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torchvision
@@ -22,27 +22,33 @@ from torch import Tensor, nn
 from cxrfmkd.networks.weights import UNREADABLE, reading_weights
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import describe_file
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How to build an image network, and the names of its first convolution and its classifier."""
-
-    build: Callable[[], nn.Module]
-    stem: str
-    classifier: str
-
+from cxrfmkd.vocabulary.backbones import BACKBONES
 
 REMEDY = (
     "Fetch it again, or set `network.weights: imagenet`, which fetches torchvision's. Of a model "
     "of your own, `torch.save(model.state_dict(), ...)` writes the tensors alone."
 )
 
-ARCHITECTURES = {
-    "densenet169": Architecture(torchvision.models.densenet169, "features.conv0", "classifier"),
-    "densenet121": Architecture(torchvision.models.densenet121, "features.conv0", "classifier"),
-    "resnet50": Architecture(torchvision.models.resnet50, "conv1", "fc"),
+# What builds each network, of random weights and three channels.
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    name: partial(torchvision.models.get_model, name, weights=None) for name in BACKBONES
 }
+
+
+def empty(name: str) -> AbstractContextManager:
+    """Build `name` without numbers, for weights that are loaded next; RegNets need theirs."""
+    return nullcontext() if name.startswith("regnet") else torch.device("meta")
+
+
+def stem_of(network: nn.Module) -> str:
+    """Name of the first convolution, the only layer that knows the number of channels."""
+    return next(name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
+
+
+def classifier_of(network: nn.Module) -> str:
+    """Name of the last linear layer, which gives ImageNet's 1,000 logits."""
+    linear = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    return linear[-1]
 
 
 def initial_weights(architecture: str, weights: str) -> dict[str, Tensor]:
@@ -52,13 +58,15 @@ def initial_weights(architecture: str, weights: str) -> dict[str, Tensor]:
     folder with <architecture>.safetensors or <architecture>*.pth, of three channels or one.
     """
     read = _imagenet_weights if weights == "imagenet" else partial(_weights_from, Path(weights))
-    parts = ARCHITECTURES[architecture]
+    with empty(architecture):
+        network = ARCHITECTURES[architecture]()
+    classifier = classifier_of(network)
     state = {
         _present_name(name): value
         for name, value in read(architecture).items()
-        if not name.startswith(f"{parts.classifier}.")
+        if not name.startswith(f"{classifier}.")
     }
-    stem = f"{parts.stem}.weight"
+    stem = f"{stem_of(network)}.weight"
     if stem in state:
         state[stem] = state[stem].sum(1, keepdim=True)
     return state
@@ -112,15 +120,23 @@ def _present_name(name: str) -> str:
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
 
 
-def one_channel_backbone(name: str) -> tuple[nn.Module, int]:
-    """A torchvision network without classifier, for one channel, and its pooled output's width."""
-    parts = ARCHITECTURES[name]
-    backbone = parts.build()
-    width = backbone.get_submodule(parts.classifier).in_features
-    backbone.set_submodule(parts.classifier, nn.Identity())
-    three = cast(nn.Conv2d, backbone.get_submodule(parts.stem))
+def one_channel_backbone(name: str) -> tuple[nn.Module, str, int]:
+    """A torchvision network without classifier, for one channel.
+
+    Returns it, the name of its first convolution, and the width of its pooled output.
+    """
+    backbone = ARCHITECTURES[name]()
+    classifier, stem = classifier_of(backbone), stem_of(backbone)
+    width = cast(nn.Linear, backbone.get_submodule(classifier)).in_features
+    backbone.set_submodule(classifier, nn.Identity())
+    three = cast(nn.Conv2d, backbone.get_submodule(stem))
     # A new layer, though its random weights are replaced: initial heads are drawn after it.
-    stem = nn.Conv2d(1, three.out_channels, 7, 2, 3, bias=False)
-    stem.weight = nn.Parameter(three.weight.detach().sum(1, keepdim=True))
-    backbone.set_submodule(parts.stem, stem)
-    return backbone, cast(int, width)
+    shape: dict[str, Any] = {
+        name: getattr(three, name) for name in ("out_channels", "kernel_size", "stride", "padding")
+    }
+    one = nn.Conv2d(1, **shape, bias=three.bias is not None)
+    one.weight = nn.Parameter(three.weight.detach().sum(1, keepdim=True))
+    if three.bias is not None:
+        one.bias = three.bias
+    backbone.set_submodule(stem, one)
+    return backbone, stem, width

@@ -18,9 +18,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from cxrfmkd.networks.architectures import ARCHITECTURES, initial_weights, one_channel_backbone
+from cxrfmkd.networks.architectures import (
+    ARCHITECTURES,
+    empty,
+    initial_weights,
+    one_channel_backbone,
+)
 from cxrfmkd.networks.weights import reading_weights, selected_weights, write_weights
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.vocabulary.backbones import FIXED_SIZES
 
 # Mean over the three channels of ImageNet's mean and standard deviation.
 GREY_MEAN, GREY_SD = 0.449, 0.226
@@ -51,8 +57,9 @@ class Network(nn.Module):
                 f"there is no network {backbone!r} with {input!r} input; networks are "
                 f"{some(ARCHITECTURES)}, inputs {some(INPUTS)}."
             )
+        self._side = FIXED_SIZES.get(backbone)
         self.architecture, self.input = backbone, input
-        self.backbone, self.width = one_channel_backbone(backbone)
+        self.backbone, self._stem, self.width = one_channel_backbone(backbone)
         self.projection = nn.Linear(self.width, projection) if projection else None
         self.head = nn.Linear(projection or self.width, outputs) if outputs else None
         self._backbone_in_eval = False
@@ -60,8 +67,7 @@ class Network(nn.Module):
     @property
     def stem(self) -> Tensor:
         """Weights of the first convolution, (filters, 1, h, w)."""
-        stem = self.backbone.get_submodule(ARCHITECTURES[self.architecture].stem)
-        return cast(nn.Conv2d, stem).weight
+        return cast(nn.Conv2d, self.backbone.get_submodule(self._stem)).weight
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (n, h, w) or (n, 1, h, w), uint8 or float of 0-255 -> (n, outputs)."""
@@ -84,6 +90,11 @@ class Network(nn.Module):
         images = images.to(dtype)
         if self.input == "normalised":
             images = (images / 255 - GREY_MEAN) / GREY_SD
+        if self._side and images.shape[-2:] != (self._side, self._side):
+            # A transformer's position embeddings, and ImageNet's for it, are of one size.
+            images = nn.functional.interpolate(
+                images, (self._side, self._side), mode="bilinear", antialias=True
+            )
         return self.backbone(images).to(dtype)
 
     @staticmethod
@@ -178,7 +189,7 @@ def load(path: str | Path) -> Network:
             "alone."
         )
     layers = int(header["projection"]), int(header["outputs"])
-    with torch.device("meta"):
+    with empty(header["architecture"]):
         network = Network(header["architecture"], *layers, header["input"])
     network.load_state_dict(load_file(path), assign=True)
     return network.eval()
@@ -218,7 +229,7 @@ def create(
     if weights == "none":
         return Network(backbone, projection, outputs, input)
     state = initial_weights(backbone, weights)
-    with torch.device("meta"):
+    with empty(backbone):
         network = Network(backbone, None, None, input)
     missing, unexpected = network.backbone.load_state_dict(state, strict=False, assign=True)
     absent = [name for name in missing if not name.endswith("num_batches_tracked")]

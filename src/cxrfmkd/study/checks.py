@@ -44,6 +44,15 @@ def unbalanced_attributes(runs: Runs) -> Iterator[str]:
             )
 
 
+def unknown_teachers(runs: Runs) -> Iterator[str]:
+    """An embedding space is a known one, or declared, and as long as `teacher.dimension` says."""
+    for name in runs.datasets:
+        try:
+            runs.settings.datasets[name].teacher.check_dimension(runs.settings.teacher)
+        except InputError as error:
+            yield f"datasets.{name}: {error}"
+
+
 def untransferable_pairs(runs: Runs) -> Iterator[str]:
     """A transfer's source is trained on, in the embedding space of its target."""
     s = runs.settings
@@ -100,6 +109,7 @@ def untrained_models(runs: Runs) -> Iterator[str]:
 CHECKS: list[Callable[[Runs], Iterator[str]]] = [
     unknown_datasets,
     unbalanced_attributes,
+    unknown_teachers,
     untransferable_pairs,
     missing_students,
     missing_plateaus,

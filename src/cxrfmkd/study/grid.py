@@ -14,7 +14,7 @@ from cxrfmkd.study.checks import check
 from cxrfmkd.study.outputs import Shape
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.study.settings import Dataset, TeacherSource
-from cxrfmkd.vocabulary.models import MODELS, WIDTHS, split_model
+from cxrfmkd.vocabulary.models import MODELS, split_model
 
 
 class Study(Runs):
@@ -57,7 +57,7 @@ class Study(Runs):
 
     def weights_of(self, backbone: str) -> str | None:
         """File below the results that holds the weights of a backbone; None for initial weights."""
-        if backbone in WIDTHS:
+        if "." not in backbone:
             return None
         source, _, rest = backbone.partition(".")
         if rest.startswith("student."):

@@ -13,6 +13,7 @@ from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.runs import Run
 from cxrfmkd.vocabulary.models import MODELS, split_model
+from cxrfmkd.vocabulary.teachers import ENCODERS
 
 SELECTED, WEIGHTS = "selected.json", "weights.safetensors"
 
@@ -55,7 +56,7 @@ def demo_teacher(study: Study, dataset: str) -> list[str]:
 def teacher_on_gpu(study: Study, dataset: str) -> bool:
     """Whether a dataset's embeddings are extracted with a model on a GPU, not read from files."""
     teacher = study.settings.datasets[dataset].teacher
-    return teacher.source == "savedmodel" and teacher.device == "gpu"
+    return teacher.source in ("savedmodel", *ENCODERS) and teacher.device == "gpu"
 
 
 # --- students and backbones

@@ -19,7 +19,6 @@ from cxrfmkd.teacher.extraction import extract
 from cxrfmkd.teacher.keys import key_rule, match_keys
 from cxrfmkd.teacher.rows import EmbeddingRow
 from cxrfmkd.teacher.sources import open_source
-from cxrfmkd.vocabulary.teachers import VARIANTS
 
 log = logging.getLogger(__name__)
 IMAGE_FACTS = ["height", "width", "bits"]
@@ -43,7 +42,7 @@ def embed(
     be right, and if more than the share teacher.failed of the images have no vector.
     """
     source_settings = TeacherSource.read(settings, "teacher.")
-    variant = VARIANTS[source_settings.variant]
+    variant = teacher.variant(source_settings.variant)
     location = ", ".join(map(str, source_settings.path)) or source_settings.source
     exclusions = Exclusions(len(records), teacher.failed, location, Path(out) / "excluded.csv")
     with closing(open_source(source_settings, teacher, Path(images_root))) as source:

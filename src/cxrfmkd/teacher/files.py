@@ -23,7 +23,7 @@ from cxrfmkd.teacher.examples import read_vector
 from cxrfmkd.teacher.keys import key_rule, stored_key
 from cxrfmkd.teacher.pooling import pool
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
-from cxrfmkd.vocabulary.teachers import FILE_SUFFIXES, VARIANTS
+from cxrfmkd.vocabulary.teachers import FILE_SUFFIXES, variant_shape
 
 
 def find_files(settings: TeacherSource) -> list[tuple[str, Path]]:
@@ -100,7 +100,7 @@ def dat_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
 
     The same converter has written both, depending on the version of protobuf beside it.
     """
-    numbers = int(np.prod(VARIANTS[settings.variant].shape or (teacher.dimension,)))
+    numbers = int(np.prod(variant_shape(settings.variant) or (teacher.dimension,)))
     types: dict[int, np.dtype] = {4 * numbers: np.dtype("<f4"), 8 * numbers: np.dtype("<f8")}
     files = find_files(settings)
     sizes = Counter(path.stat().st_size for _, path in files)

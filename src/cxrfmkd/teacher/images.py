@@ -81,3 +81,10 @@ def encode_png(image: np.ndarray, level: int = 0) -> bytes:
         crc = zlib.crc32(content, zlib.crc32(kind))
         parts += [struct.pack(">I", len(content)), kind, content, struct.pack(">I", crc)]
     return b"".join(parts)
+
+
+def canary_images() -> list[np.ndarray]:
+    """Two images that no teacher should take for the same: shape (64, 64), uint8 each."""
+    y, x = np.mgrid[0:64, 0:64]
+    rings = 127.5 + 127.5 * np.cos(np.hypot(y - 20, x - 40) / 3)
+    return [(2 * (x + y)).astype(np.uint8), rings.astype(np.uint8)]

@@ -17,10 +17,9 @@ import numpy as np
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import describe_file
 from cxrfmkd.teacher.examples import serialize_example
-from cxrfmkd.teacher.images import encode_png
+from cxrfmkd.teacher.images import canary_images, encode_png
 from cxrfmkd.teacher.pooling import pool
 from cxrfmkd.teacher.tensorflow_setup import load_tensorflow
-from cxrfmkd.vocabulary.teachers import VariantName
 
 INPUT, OUTPUT = "input_example", "feature_maps_0"
 REMEDY = (
@@ -61,13 +60,6 @@ def _check_contents(folder: Path) -> None:
             raise InputError(f"{file}: the file is {kind}. {REMEDY}")
 
 
-def canary_images() -> list[np.ndarray]:
-    """Two images that no teacher should take for the same: shape (64, 64), uint8 each."""
-    y, x = np.mgrid[0:64, 0:64]
-    rings = 127.5 + 127.5 * np.cos(np.hypot(y - 20, x - 40) / 3)
-    return [(2 * (x + y)).astype(np.uint8), rings.astype(np.uint8)]
-
-
 class Model:
     """ELIXR-C or its like, on serialized Examples; with a Q-Former, on through it.
 
@@ -75,7 +67,7 @@ class Model:
     """
 
     def __init__(
-        self, folder: Path, variant: VariantName, pooling: str = "mean", qformer: Path | None = None
+        self, folder: Path, variant: str, pooling: str = "mean", qformer: Path | None = None
     ) -> None:
         self.tf = load_tensorflow()
         self.folder, self.variant, self.pooling = folder, variant, pooling

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from cxrfmkd.vocabulary.teachers import VARIANTS, VariantName
+from cxrfmkd.vocabulary.teachers import variant_shape
 
 
-def pool(answer: np.ndarray, variant: VariantName, pooling: str = "mean") -> np.ndarray:
+def pool(answer: np.ndarray, variant: str, pooling: str = "mean") -> np.ndarray:
     """Reduce one image's answer to its embedding: shape (dimension,), float32.
 
     answer: any float, axes of length 1 anywhere (Google's endpoint nests a vector twice). A map
@@ -15,7 +15,7 @@ def pool(answer: np.ndarray, variant: VariantName, pooling: str = "mean") -> np.
     or all of them (`flatten`); a vector stays. Means are taken in float64.
     """
     answer = np.squeeze(np.asarray(answer))
-    shape = VARIANTS[variant].shape
+    shape = variant_shape(variant)
     if len(shape) == 2 and answer.size == shape[0] * shape[1]:
         tokens = answer.reshape(shape)
         answer = tokens.ravel() if pooling == "flatten" else tokens.mean(0, dtype=np.float64)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cxrfmkd.study.settings import Teacher, TeacherSource
+from cxrfmkd.teacher.encoders import EncoderSource
 from cxrfmkd.teacher.files import FILE_READERS
 from cxrfmkd.teacher.rows import EmbeddingSource
 from cxrfmkd.teacher.savedmodel import SavedModel
 from cxrfmkd.teacher.tables import EmbeddingTables
 from cxrfmkd.teacher.vertex import Endpoint
+from cxrfmkd.vocabulary.teachers import ENCODERS
 
 STORED_SOURCES = FILE_READERS | {"parquet": EmbeddingTables}
-MODEL_SOURCES = {"savedmodel": SavedModel, "vertex": Endpoint}
+MODEL_SOURCES: dict[str, Callable[[TeacherSource, Teacher, Path], EmbeddingSource]] = {
+    "savedmodel": SavedModel,
+    "vertex": Endpoint,
+    **dict.fromkeys(ENCODERS, EncoderSource),
+}
 
 
 def open_source(settings: TeacherSource, teacher: Teacher, images_root: Path) -> EmbeddingSource:

@@ -43,9 +43,6 @@ MODELS = {
 # The network of every student.
 STUDENT = MODELS["cxr-fmkd-lp"].backbone
 
-# Features after global pooling of each backbone.
-WIDTHS = {"densenet169": 1664, "densenet121": 1024, "resnet50": 2048}
-
 STRATEGIES = ("direct", "linear-probe", "full-finetune")
 
 # Columns of a result table that name a run family: one model's runs over all seeds.

@@ -5,7 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SourceName = Literal["savedmodel", "dat", "npy", "npz", "tfrecord", "parquet", "vertex"]
+SourceName = Literal[
+    "savedmodel",
+    "dat",
+    "npy",
+    "npz",
+    "tfrecord",
+    "parquet",
+    "vertex",
+    "torch",
+    "onnx",
+    "transformers",
+    "timm",
+    "open-clip",
+]
+# Sources of image encoders that torch or onnxruntime runs.
+ENCODERS: tuple[SourceName, ...] = ("torch", "onnx", "transformers", "timm", "open-clip")
+
+# From an encoder's outputs, or the tokens of elixr-b-*, to one vector.
+Pooling = Literal["mean", "flatten", "cls", "pooler", "attention"]
 # Of the sources of ready embeddings.
 FILE_SUFFIXES: dict[SourceName, tuple[str, ...]] = {
     "dat": (".dat",),
@@ -39,8 +57,8 @@ class Variant:
         return self.shape[0] * self.shape[1] if flat else self.shape[-1]
 
 
-VariantName = Literal["cxrfm-v1", "elixr-c-v2-gap", "elixr-b-img", "elixr-b-contrastive", "demo"]
 HAI_DEF = "Health AI Developer Foundations terms of use"
+# The embedding spaces that are known; a study may declare one of its own.
 VARIANTS: dict[str, Variant] = {
     "cxrfm-v1": Variant(
         "CXR Foundation 1.0 (2022), supervised contrastive",
@@ -55,3 +73,8 @@ VARIANTS: dict[str, Variant] = {
         "stand-in with fixed filters, for demonstration alone", (), "none: no model of anybody"
     ),
 }
+
+
+def variant_shape(name: str) -> tuple[int, ...]:
+    """Shape of one image's output before pooling; empty for a space of which nothing is known."""
+    return VARIANTS[name].shape if name in VARIANTS else ()

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from ipaddress import ip_address
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings.base import Settings, Texts
-from cxrfmkd.vocabulary.teachers import VARIANTS, KeyRule, SourceName, VariantName
+from cxrfmkd.vocabulary.teachers import (
+    ENCODERS,
+    VARIANTS,
+    KeyRule,
+    Pooling,
+    SourceName,
+    Variant,
+)
+
+# Of a source that has others than `mean` and `flatten`; timm and open-clip pool by themselves.
+POOLINGS: dict[SourceName, tuple[Pooling, ...]] = {
+    "torch": ("mean", "flatten", "cls"),
+    "onnx": ("mean", "flatten", "cls"),
+    "transformers": ("mean", "flatten", "cls", "pooler", "attention"),
+    "timm": ("mean",),
+    "open-clip": ("mean",),
+}
+
+
+def _variant_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        raise ValueError(f"{name!r}: a name has small letters, digits, dots and hyphens alone.")
+    return name
+
+
+VariantName = Annotated[str, AfterValidator(_variant_name)]
 
 
 class Teacher(Settings):
@@ -18,14 +45,39 @@ class Teacher(Settings):
 
     name: str = "CXR-FM"
     """name of the teacher, for tables and metadata"""
+    title: str = ""
+    """a teacher of your own: what it is, in a few words; the named variants have theirs"""
+    licence: str = ""
+    """a teacher of your own: the terms under which its weights and vectors may be used"""
     dimension: int = Field(1376, ge=1)
     """length of one embedding"""
     workers: int = Field(4, ge=1)
-    """processes that feed a SavedModel"""
+    """processes that read images for a model"""
     shard: int = Field(2000, ge=1)
     """images per resumable shard"""
     failed: float = Field(0.001, ge=0, le=1)
     """share of images without an embedding above which the study stops"""
+
+    def variant(self, name: str) -> Variant:
+        """A known embedding space, or the one that this teacher declares with title and licence.
+
+        Raises InputError for a name that is neither.
+        """
+        if name in VARIANTS:
+            if self.title or self.licence:
+                raise InputError(
+                    f"teacher.title and teacher.licence describe a teacher of your own, but the "
+                    f"variant {name} has its own. Remove them, or name another variant."
+                )
+            return VARIANTS[name]
+        if self.title and self.licence:
+            return Variant(self.title, (), self.licence)
+        close = difflib.get_close_matches(name, VARIANTS, 1)
+        raise InputError(
+            f"teacher.variant: {name!r} is none of {', '.join(VARIANTS)}."
+            + (f" Did you mean {close[0]}?" if close else "")
+            + " A teacher of your own is declared by teacher.title and teacher.licence."
+        )
 
 
 class TeacherSource(Settings):
@@ -34,7 +86,8 @@ class TeacherSource(Settings):
     source: SourceName
     """kind of source"""
     variant: VariantName
-    """embedding space of the vectors; never guessed"""
+    """embedding space of the vectors; never guessed. A named one of docs/teacher.md, or a name of
+    your own, with `teacher.title` and `teacher.licence`"""
     path: Texts = []
     """file or folder, or several of them"""
     key: KeyRule | Literal[""] = ""
@@ -44,13 +97,19 @@ class TeacherSource(Settings):
     column: str = "image_id"
     """table: column with the keys"""
     batch: int = Field(1, ge=1)
-    """savedmodel, vertex: images per call, where the model can"""
+    """a model: images per call, where it can"""
     device: Literal["cpu", "gpu"] = "cpu"
-    """savedmodel: `cpu` or `gpu`"""
+    """a model on this machine: `cpu` or `gpu`"""
+    model: str = ""
+    """timm, open-clip: name of the architecture, such as `vit_base_patch14_dinov2`"""
+    preprocessing: str = ""
+    """torch, onnx: the model's preprocessor_config.json; empty for the one beside it"""
     qformer: str = ""
     """savedmodel: folder of the Q-Former, for elixr-b-*"""
-    pooling: Literal["mean", "flatten"] = "mean"
-    """elixr-b-*: `mean` of the 32 tokens, or all of them"""
+    pooling: Pooling = "mean"
+    """from a model's output to one vector: `mean` over tokens or map, `flatten` for all of them;
+    transformers also `cls` (first token), `pooler` (the model's own) and `attention` (tokens
+    weighted by the last layer's attention of the first)"""
     project: str = ""
     """vertex: Google Cloud project"""
     location: str = "us-central1"
@@ -89,11 +148,23 @@ class TeacherSource(Settings):
     def _has_path(self) -> Self:
         if self.source != "vertex" and not self.path:
             raise ValueError(f"`path` is missing; source {self.source} needs it.")
+        if self.source in ("timm", "open-clip") and not self.model:
+            raise ValueError(f"`model` is missing; source {self.source} needs its name.")
+        if self.source in ENCODERS and self.variant in VARIANTS:
+            raise ValueError(
+                f"source {self.source} gives vectors of a model of your own, not {self.variant}. "
+                "Give `variant` a name of its own."
+            )
+        poolings = POOLINGS.get(self.source, ("mean", "flatten"))
+        if self.pooling not in poolings:
+            raise ValueError(
+                f"`pooling` is {self.pooling}; source {self.source} has {', '.join(poolings)}."
+            )
         return self
 
     def check_dimension(self, teacher: Teacher) -> None:
         """Raises InputError unless the study's `teacher.dimension` is this variant's length."""
-        expected = VARIANTS[self.variant].dimension(self.pooling)
+        expected = teacher.variant(self.variant).dimension(self.pooling)
         if expected and expected != teacher.dimension:
             raise InputError(
                 f"teacher.dimension is {teacher.dimension}, but a vector of {self.variant} "

@@ -1,0 +1,137 @@
+"""The sources that make embeddings with an image encoder that torch or onnxruntime runs.
+
+An encoder is a file or folder of one of five kinds. Whatever its kind, its preprocessing is its own
+and recorded, two different images must get different vectors, and a batch is used only if it gives
+what single images give.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Teacher, TeacherSource
+from cxrfmkd.teacher.encoder import Encoder
+from cxrfmkd.teacher.exported import OnnxModel, TorchProgram
+from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource
+from cxrfmkd.teacher.hubs import OpenClip, Timm, Transformers
+from cxrfmkd.teacher.images import canary_images
+
+log = logging.getLogger(__name__)
+
+# What an image of a batch may differ from the same image alone by, in units of the largest number
+# of a vector: float32 sums of some thousand terms, in another order.
+BATCH_TOLERANCE = 1e-4
+
+# The encoder of each source.
+CLASSES: dict[str, Callable[[TeacherSource], Encoder]] = {
+    "torch": TorchProgram,
+    "onnx": OnnxModel,
+    "transformers": Transformers,
+    "timm": Timm,
+    "open-clip": OpenClip,
+}
+
+
+def open_encoder(settings: TeacherSource) -> Encoder:
+    """Load the encoder that `settings` name; raises InputError where it cannot be used."""
+    return CLASSES[settings.source](settings)
+
+
+class EncoderSource(ImageSource):
+    """Embeddings from an image encoder on this machine."""
+
+    def __init__(self, settings: TeacherSource, teacher: Teacher, images_root: Path) -> None:
+        self.images_root, self.path = images_root, ", ".join(settings.path)
+        self._feeder = Feeder(teacher.workers)
+        try:
+            self.encoder = open_encoder(settings)
+            self._check(teacher)
+        except BaseException:
+            self.close()
+            raise
+        self.batch = settings.batch
+        if self.batch > 1 and not self.takes_batches:
+            log.info("teacher: the model takes one image at a time, so batch is 1")
+            self.batch = 1
+        self.provenance = {
+            "variant": settings.variant,
+            "pooling": settings.pooling,
+            "device": settings.device,
+            "batch": settings.batch,
+            **self.encoder.identity,
+        }
+
+    def close(self) -> None:
+        """End the processes that read images."""
+        self._feeder.close()
+
+    @functools.cached_property
+    def canaries(self) -> list[np.ndarray]:
+        """The embeddings of two different images, each from a call of its own."""
+        try:
+            return [self.encoder([Image.fromarray(image)])[0] for image in canary_images()]
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{self.path}: the model refuses an image ({_first_line(error)}). Does its "
+                "preprocessing fit it (size, number of channels)?"
+            ) from None
+
+    def _check(self, teacher: Teacher) -> None:
+        """Raises InputError for a model that is blind, or whose vectors have another length."""
+        one, other = self.canaries
+        if np.array_equal(one, other):
+            raise InputError(
+                f"{self.path}: two different images have the same embedding, so the model does not "
+                "see what it is given."
+            )
+        if one.shape != (teacher.dimension,):
+            raise InputError(
+                f"{self.path}: gives vectors of {len(one)} numbers, but teacher.dimension is "
+                f"{teacher.dimension}. Set teacher.dimension: {len(one)}, or another pooling."
+            )
+
+    @functools.cached_property
+    def takes_batches(self) -> bool:
+        """Whether two images in one call give what each gives alone, to float32 rounding."""
+        try:
+            together = self.encoder([Image.fromarray(image) for image in canary_images()])
+        except (RuntimeError, ValueError):
+            return False
+        alone = np.stack(self.canaries)
+        limit = BATCH_TOLERANCE * np.abs(alone).max()
+        return together.shape == alone.shape and bool(np.abs(together - alone).max() <= limit)
+
+    def answers(self, images: Sequence[EncodedImage]) -> list[np.ndarray | str]:
+        """Return each image's vector, float32, or why the model refused it."""
+        return self._vectors([_grey(image.png) for image in images])
+
+    def _vectors(self, images: list[Image.Image]) -> list[np.ndarray | str]:
+        """Vectors or refusals; a batch that fails is tried in halves."""
+        try:
+            return list(self.encoder(images))
+        except (RuntimeError, ValueError) as error:
+            if len(images) == 1:
+                return [f"refused by the model: {_first_line(error)}"]
+            middle = len(images) // 2
+            return self._vectors(images[:middle]) + self._vectors(images[middle:])
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+
+
+def _grey(png: bytes) -> Image.Image:
+    """An 8-bit greyscale image; the 16 bits of deeper files are scaled, 65535 to 255."""
+    with Image.open(io.BytesIO(png)) as image:
+        pixels = np.asarray(image)
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(pixels / 257.0).astype(np.uint8)
+    return Image.fromarray(pixels)
