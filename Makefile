@@ -3,6 +3,7 @@
 # make test-slurm       the profile on a real SLURM, brought up on this machine (Debian, root)
 # make lint             ruff, mypy, snakefmt, snakemake --lint
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
+# make teachers         adds the libraries of image encoders: transformers, timm, open_clip, onnxruntime
 # make bench            speed beside a plain baseline, written to benchmarks/results.json
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ SMALL := --set-threads $(addsuffix =1,analyse_bias assess_student distill evalua
 	transfer_direct transfer_finetune transfer_probe)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo nih test test-slurm lint bench environment
+.PHONY: demo nih test test-slurm lint bench environment teachers
 
 demo: environment
 	$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
@@ -48,4 +49,10 @@ environment: .venv/complete
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+teachers: .venv/teachers
+
+.venv/teachers: requirements-teachers.lock .venv/complete
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement requirements-teachers.lock
 	touch $@

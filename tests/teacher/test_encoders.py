@@ -392,5 +392,5 @@ def test_absent_library_names_the_extra(tmp_path, images, monkeypatch):
     from cxrfmkd.teacher import encoder
 
     monkeypatch.setattr(encoder, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"needs onnxruntime, .* cxrfmkd\[teachers\]"):
+    with pytest.raises(InputError, match=r"needs onnxruntime, .*cxrfmkd\[teachers\]"):
         embedded(tmp_path, images, source="onnx", path=tmp_path / "model.onnx")

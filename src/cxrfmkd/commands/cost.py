@@ -30,9 +30,11 @@ from cxrfmkd.runtime.files import read_json, write_table
 from cxrfmkd.study.forecast import ImageCounts, Work, published, works
 from cxrfmkd.study.grid import Study
 from cxrfmkd.tables.gathering import about
-from cxrfmkd.vocabulary.models import MODELS, STUDENT, WIDTHS
+from cxrfmkd.vocabulary.models import MODELS, STUDENT
 
 BASE = Path("config/config.yaml")
+# Networks that images pass through.
+NETWORKS = {model.backbone for model in MODELS.values()} - {"teacher"}
 COLUMNS = "rule dataset network jobs runs images_trained images_seen hours".split()
 FORMATS = dict.fromkeys(("images_trained", "images_seen"), "{:,.0f}".format) | {
     "hours": "{:,.2f}".format
@@ -75,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
         if (value := getattr(args, flag)) is not None and value <= 0:
             raise InputError(f"--{flag.replace('_', '-')} {value:g}: it must be more than 0.")
     if args.images_per_second:
-        rates, origins = dict.fromkeys(WIDTHS, args.images_per_second), ["as stated"]
+        rates, origins = dict.fromkeys(NETWORKS, args.images_per_second), ["as stated"]
     else:
         rates, origins = measured(args.measured or results)
     if args.teacher_seconds:
@@ -192,4 +194,4 @@ def measured(results: Path) -> tuple[dict[str, float], list[str]]:
     overall = median(chain(*rates.values()))
     origins = [f"{name} {median(runs):g} ({len(runs)} runs)" for name, runs in rates.items()]
     origins.append(f"measured in {results} on {', '.join(sorted(devices))}")
-    return {name: median(rates.get(name, [overall])) for name in WIDTHS}, origins
+    return {name: median(rates.get(name, [overall])) for name in NETWORKS}, origins

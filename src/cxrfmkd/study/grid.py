@@ -124,5 +124,10 @@ class Study(Runs):
         return [
             *((f"tables.{key}", path) for key, path in dataset["tables"].items()),
             ("images", dataset["images"]),
-            *(("teacher.path", path) for path in teacher.path if teacher.variant != "demo"),
+            *(("teacher.path", path) for path in teacher.path if not _made_elsewhere(teacher)),
         ]
+
+
+def _made_elsewhere(teacher: TeacherSource) -> bool:
+    """Whether a teacher's path need not be on the disk yet: the stand-in, or a name on a hub."""
+    return teacher.variant == "demo" or (teacher.source == "transformers" and teacher.on_hub)

@@ -65,7 +65,7 @@ class EncoderSource(ImageSource):
             "variant": settings.variant,
             "pooling": settings.pooling,
             "device": settings.device,
-            "batch": settings.batch,
+            "batch": self.batch,
             **self.encoder.identity,
         }
 

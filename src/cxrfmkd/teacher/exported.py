@@ -65,8 +65,12 @@ class TorchProgram(_ModelFile):
         """See Encoder."""
         import torch
 
-        with torch.inference_mode():
-            outputs = self.program(torch.from_numpy(self.batch_of(images)).to(self.device))
+        batch = torch.from_numpy(self.batch_of(images)).to(self.device)
+        try:
+            with torch.inference_mode():
+                outputs = self.program(batch)
+        except AssertionError as error:  # a guard of an exported program, such as its batch
+            raise RuntimeError(str(error)) from error
         return pool_outputs(_first_output(outputs).float().cpu().numpy(), self.pooling)
 
 

@@ -40,7 +40,7 @@ class Transformers(Encoder):
         folder = Path(self.name)
         if folder.is_dir():
             _check_folder(folder)
-        elif folder.is_absolute() or self.name.count("/") != 1:
+        elif not settings.on_hub:
             raise InputError(
                 f"{self.name}: there is no such folder, nor is it a name on the hub such as "
                 "microsoft/rad-dino. Correct teacher.path."

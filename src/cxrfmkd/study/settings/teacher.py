@@ -162,6 +162,12 @@ class TeacherSource(Settings):
             )
         return self
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether `path` is a name on a hub of models, such as microsoft/rad-dino, and no folder."""
+        path = self.path[0]
+        return not path.startswith((".", "/", "~")) and path.count("/") == 1
+
     def check_dimension(self, teacher: Teacher) -> None:
         """Raises InputError unless the study's `teacher.dimension` is this variant's length."""
         expected = teacher.variant(self.variant).dimension(self.pooling)
