@@ -17,6 +17,7 @@ from made_teachers import write_images
 from PIL import Image
 from torch import nn
 
+from cxrfmkd.cli import main
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher.embedding import embed
@@ -394,3 +395,13 @@ def test_absent_library_names_the_extra(tmp_path, images, monkeypatch):
     monkeypatch.setattr(encoder, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs onnxruntime, .*cxrfmkd\[teachers\]"):
         embedded(tmp_path, images, source="onnx", path=tmp_path / "model.onnx")
+
+
+def test_doctor_tells_what_an_encoder_is(tmp_path, images, capsys):
+    path = exported(tmp_path / "model", made())
+    main(["doctor", "--model", str(path), "--source", "torch", "--images", "100"])
+    told = capsys.readouterr().out
+    assert "5 numbers; two different images differ" in told
+    assert "any size" in told
+    assert '"size": [32, 32]' in told
+    assert "time for 100 images" in told

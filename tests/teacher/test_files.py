@@ -374,6 +374,25 @@ def test_import_holds_no_copy_of_the_matrix_in_memory(tmp_path):
     assert peak < values.nbytes
 
 
+def test_variant_of_ones_own_is_declared_with_title_and_licence(tmp_path):
+    folder = store(tmp_path / "vectors", "dat")
+    settings = {"source": "dat", "path": str(folder), "variant": "my-encoder", "key": "path"}
+    with pytest.raises(InputError, match=r"declared by teacher\.title and teacher\.licence"):
+        embed(RECORDS, folder, settings, Teacher(dimension=DIMENSION), tmp_path / "a", tmp_path)
+    declared = Teacher(dimension=DIMENSION, title="An encoder of ours", licence="CC BY 4.0")
+    array = embed(RECORDS, folder, settings, declared, tmp_path / "b", tmp_path)
+    facts = [array.meta[key] for key in ("variant", "title", "licence")]
+    assert facts == ["my-encoder", "An encoder of ours", "CC BY 4.0"]
+    assert np.array_equal(array.take(IDS), VECTORS)
+    with pytest.raises(InputError, match=r"cxrfm-v1 has its own\. Remove them"):
+        embed(RECORDS, folder, settings | {"variant": "cxrfm-v1"}, declared, tmp_path, tmp_path)
+    with pytest.raises(InputError, match="small letters, digits, dots and hyphens"):
+        embed(RECORDS, folder, settings | {"variant": "My Encoder"}, declared, tmp_path, tmp_path)
+    own = {"source": "torch", "path": str(folder), "variant": "cxrfm-v1"}
+    with pytest.raises(InputError, match="vectors of a model of your own, not cxrfm-v1"):
+        embed(RECORDS, folder, own, declared, tmp_path, tmp_path)
+
+
 SETTINGS = {
     "a typo": (
         {"source": "dat", "variant": "demo", "path": "x", "keys": "path"},
@@ -383,7 +402,7 @@ SETTINGS = {
     "no source": ({"variant": "demo", "path": "x"}, "teacher.source is missing"),
     "unknown variant": (
         {"source": "dat", "variant": "cxrfm", "path": "x"},
-        "teacher.variant: 'cxrfm' should be 'cxrfm-v1', 'elixr-c",
+        "teacher.variant: 'cxrfm' is none of cxrfm-v1, elixr-c",
     ),
     "unknown device": (
         {"source": "savedmodel", "variant": "demo", "path": "x", "device": "tpu"},

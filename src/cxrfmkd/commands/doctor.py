@@ -3,29 +3,36 @@ r"""Check what a study depends on: software, GPUs, and a teacher's SavedModel be
 Without --model it prints the versions and what torch and TensorFlow see of the GPU. With --model it
 loads the teacher and prints its signature, how its graph decodes images, whether it can be trusted
 with a batch, whether different images get different embeddings, and how long your images will take.
+A model that is no SavedModel is named by its --source.
 
     cxrfmkd doctor
     cxrfmkd doctor --model models/elixr-c-v2-pooled --variant elixr-c-v2-gap --device gpu \
         --images 220000
+    cxrfmkd doctor --model models/rad-dino --source transformers --pooling cls
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
 
 import numpy as np
+from PIL import Image
 
 from cxrfmkd.runtime.provenance import PACKAGES
+from cxrfmkd.study.settings import TeacherSource
+from cxrfmkd.teacher.encoders import canary_vectors, open_encoder, takes_batches
 from cxrfmkd.teacher.images import canary_images, encode_png
 from cxrfmkd.teacher.model import TOKENS, Model, decoders, model_folder
 from cxrfmkd.teacher.savedmodel import folder_fingerprint
 from cxrfmkd.teacher.tensorflow_setup import choose_device, load_tensorflow
+from cxrfmkd.vocabulary.teachers import ENCODERS
 
 TOOLS = (*PACKAGES, "tensorflow-text", "protobuf", "snakemake", "pydicom")
 SIZE = (2828, 2320)  # an image of CheXpert or MIMIC-CXR, height and width
@@ -35,7 +42,16 @@ CALLS = 5
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
     add = parser.add_argument
-    add("--model", help="folder of a SavedModel to examine")
+    add("--model", help="folder or file of a model to examine")
+    add(
+        "--source",
+        choices=["savedmodel", *ENCODERS],
+        default="savedmodel",
+        help="what the model is written by (default %(default)s)",
+    )
+    add("--architecture", default="", help="timm, open-clip: name of the architecture")
+    add("--preprocessing", default="", help="torch, onnx: preprocessor_config.json elsewhere")
+    add("--pooling", default="mean", help="from the model's output to a vector (default mean)")
     add("--qformer", default="", help="folder of the Q-Former behind it, for elixr-b-*")
     add(
         "--variant",
@@ -52,7 +68,7 @@ def main(args: argparse.Namespace) -> None:
         print(f"{name:24} {value}")
     if args.model:
         print()
-        for name, value in examine(args):
+        for name, value in (examine if args.source == "savedmodel" else examine_encoder)(args):
             print(f"{name:24} {value}", flush=True)
 
 
@@ -99,12 +115,30 @@ def examine(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
     refusal = "one image a call (of two images, it does not embed both)"
     yield "batches", "any size" if model.takes_batches else refusal
     yield "8-bit values in 16 bits", _low_range(model)
-    seconds = _seconds(model)
-    yield "time per image", f"{seconds:.3f} s at {SIZE[1]} x {SIZE[0]} pixels on the {args.device}"
-    yield (
-        f"time for {args.images:,} images",
-        f"{seconds * args.images / 3600:.1f} h on one {args.device}",
-    )
+    png = encode_png(full_size_image())
+    yield from _times(lambda: model.vector(png), args)
+
+
+def examine_encoder(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """What an image encoder is, and whether it sees what it is given."""
+    settings = {
+        "source": args.source,
+        "path": args.model,
+        "variant": "examined",
+        "model": args.architecture,
+        "preprocessing": args.preprocessing,
+        "pooling": args.pooling,
+        "device": args.device,
+    }
+    encoder = open_encoder(TeacherSource.read(settings, "--"))
+    for name, value in encoder.identity.items():
+        yield name, value if isinstance(value, str) else json.dumps(value)
+    vector = canary_vectors(encoder, args.model)[0]
+    yield "embedding", f"{len(vector)} numbers; two different images differ, as they must"
+    refusal = "one image a call (of two images, it does not embed both alike)"
+    yield "batches", "any size" if takes_batches(encoder, args.model) else refusal
+    image = Image.fromarray(full_size_image())
+    yield from _times(lambda: encoder([image]), args)
 
 
 def _low_range(model: Model) -> str:
@@ -119,14 +153,23 @@ def _low_range(model: Model) -> str:
     )
 
 
-def _seconds(model: Model) -> float:
-    """Median time of a call with one image of full size."""
+def full_size_image() -> np.ndarray:
+    """An image as large as those of the datasets: shape SIZE, uint8."""
     y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
-    png = encode_png(((x // 9 + y // 11) % 256).astype(np.uint8))
-    model.vector(png)
+    return ((x // 9 + y // 11) % 256).astype(np.uint8)
+
+
+def _times(call: Callable[[], object], args: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Median time of a call with one image of full size, and what follows for all images."""
+    call()
     times = []
     for _ in range(CALLS):
         start = time.perf_counter()
-        model.vector(png)
+        call()
         times.append(time.perf_counter() - start)
-    return float(np.median(times))
+    seconds = float(np.median(times))
+    yield "time per image", f"{seconds:.3f} s at {SIZE[1]} x {SIZE[0]} pixels on the {args.device}"
+    yield (
+        f"time for {args.images:,} images",
+        f"{seconds * args.images / 3600:.1f} h on one {args.device}",
+    )

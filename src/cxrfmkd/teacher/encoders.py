@@ -7,7 +7,6 @@ what single images give.
 
 from __future__ import annotations
 
-import functools
 import io
 import logging
 from collections.abc import Callable, Sequence
@@ -45,6 +44,40 @@ def open_encoder(settings: TeacherSource) -> Encoder:
     return CLASSES[settings.source](settings)
 
 
+def canary_vectors(encoder: Encoder, name: str) -> list[np.ndarray]:
+    """The embeddings of two different images, each from a call of its own.
+
+    Raises InputError if the model refuses them, or gives both one embedding: then it is blind to
+    what it is given. name: of the model, for messages.
+    """
+    try:
+        vectors = [encoder([Image.fromarray(image)])[0] for image in canary_images()]
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{name}: the model refuses an image ({_first_line(error)}). Does its preprocessing "
+            "fit it (size, number of channels)?"
+        ) from None
+    if np.array_equal(*vectors):
+        raise InputError(
+            f"{name}: two different images have the same embedding, so the model does not see what "
+            "it is given."
+        )
+    return vectors
+
+
+def takes_batches(encoder: Encoder, name: str) -> bool:
+    """Whether two images in one call give what each gives alone, to float32 rounding."""
+    alone = np.stack(canary_vectors(encoder, name))
+    try:
+        together = encoder([Image.fromarray(image) for image in canary_images()])
+    except (RuntimeError, ValueError):
+        return False
+    limit = BATCH_TOLERANCE * np.abs(alone).max()
+    return together.shape == alone.shape and bool(np.abs(together - alone).max() <= limit)
+
+
 class EncoderSource(ImageSource):
     """Embeddings from an image encoder on this machine."""
 
@@ -53,12 +86,17 @@ class EncoderSource(ImageSource):
         self._feeder = Feeder(teacher.workers)
         try:
             self.encoder = open_encoder(settings)
-            self._check(teacher)
+            length = len(canary_vectors(self.encoder, self.path)[0])
+            if length != teacher.dimension:
+                raise InputError(
+                    f"{self.path}: gives vectors of {length} numbers, but teacher.dimension is "
+                    f"{teacher.dimension}. Set teacher.dimension: {length}, or another pooling."
+                )
         except BaseException:
             self.close()
             raise
         self.batch = settings.batch
-        if self.batch > 1 and not self.takes_batches:
+        if self.batch > 1 and not takes_batches(self.encoder, self.path):
             log.info("teacher: the model takes one image at a time, so batch is 1")
             self.batch = 1
         self.provenance = {
@@ -72,42 +110,6 @@ class EncoderSource(ImageSource):
     def close(self) -> None:
         """End the processes that read images."""
         self._feeder.close()
-
-    @functools.cached_property
-    def canaries(self) -> list[np.ndarray]:
-        """The embeddings of two different images, each from a call of its own."""
-        try:
-            return [self.encoder([Image.fromarray(image)])[0] for image in canary_images()]
-        except (RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{self.path}: the model refuses an image ({_first_line(error)}). Does its "
-                "preprocessing fit it (size, number of channels)?"
-            ) from None
-
-    def _check(self, teacher: Teacher) -> None:
-        """Raises InputError for a model that is blind, or whose vectors have another length."""
-        one, other = self.canaries
-        if np.array_equal(one, other):
-            raise InputError(
-                f"{self.path}: two different images have the same embedding, so the model does not "
-                "see what it is given."
-            )
-        if one.shape != (teacher.dimension,):
-            raise InputError(
-                f"{self.path}: gives vectors of {len(one)} numbers, but teacher.dimension is "
-                f"{teacher.dimension}. Set teacher.dimension: {len(one)}, or another pooling."
-            )
-
-    @functools.cached_property
-    def takes_batches(self) -> bool:
-        """Whether two images in one call give what each gives alone, to float32 rounding."""
-        try:
-            together = self.encoder([Image.fromarray(image) for image in canary_images()])
-        except (RuntimeError, ValueError):
-            return False
-        alone = np.stack(self.canaries)
-        limit = BATCH_TOLERANCE * np.abs(alone).max()
-        return together.shape == alone.shape and bool(np.abs(together - alone).max() <= limit)
 
     def answers(self, images: Sequence[EncodedImage]) -> list[np.ndarray | str]:
         """Return each image's vector, float32, or why the model refused it."""

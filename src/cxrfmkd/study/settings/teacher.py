@@ -164,7 +164,7 @@ class TeacherSource(Settings):
 
     @property
     def on_hub(self) -> bool:
-        """Whether `path` is a name on a hub of models, such as microsoft/rad-dino, and no folder."""
+        """Whether `path` is a name on a hub, such as microsoft/rad-dino, and no folder."""
         path = self.path[0]
         return not path.startswith((".", "/", "~")) and path.count("/") == 1
 
