@@ -342,6 +342,10 @@ def qualities(losses=("mse", "cosine"), dataset="chexpert") -> list[dict]:
             "images": {"train": 800, "val": 120},
             "teacher": {"probe_auc": 0.81},
             "student": found(0.99, 0.72 + 0.01 * i, 0.55, 0.8, 0.5, 0.79, 0.78),
+            "students": [
+                {"seed": seed, **found(0.99, 0.72 + 0.01 * i + d, 0.55, 0.8, 0.5, 0.79, 0.78)}
+                for seed, d in ((41, -0.02), (42, 0.02))
+            ],
             "controls": {
                 "mean_vector": found(0.97, 0.0, 0.0, 0.0, 0.08, 0.5, 0.5),
                 "shuffled": found(0.96, 0.01, -0.8, 0.0, 0.08, 0.5, 0.5),

@@ -9,7 +9,7 @@ import pytest
 from certificates import rounding
 from locations import SCRIPTS
 from made_dataset import make
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
@@ -18,8 +18,8 @@ from cxrfmkd.assessment.controls import (
     PENALTIES,
     assess,
     best_linear_map,
+    control_embeddings,
     macro_auc,
-    predict_teacher,
 )
 from cxrfmkd.assessment.measures import (
     centred_cosine,
@@ -162,9 +162,9 @@ def test_macro_auc_leaves_out_findings_with_one_class():
 def test_controls_have_the_teachers_shape_and_break_what_they_should(pair):
     student, teacher = pair
     features = np.random.default_rng(2).normal(size=(80, 9)).astype("f4")
-    predictors = predict_teacher(teacher, (student, student[:30]), (features, features[:30]))
-    assert {rows.shape for pair in predictors.values() for rows in pair} == {(80, 20), (30, 20)}
-    shuffled = predictors["shuffled"][0]
+    controls = control_embeddings(teacher, (student, student[:30]), (features, features[:30]))
+    assert {rows.shape for pair in controls.values() for rows in pair} == {(80, 20), (30, 20)}
+    shuffled = controls["shuffled"][0]
     assert not np.array_equal(shuffled, student)
     np.testing.assert_array_equal(np.sort(shuffled, 0), np.sort(student, 0))
 
@@ -184,7 +184,7 @@ def dataset(tmp_path):
 
 def test_student_stands_clear_of_every_control(dataset, tmp_path):
     out = tmp_path / "quality.json"
-    spec = {"loss": "mse", "labels": {"uncertain": "zeros"}}
+    spec = {"loss": "mse", "seeds": [7], "labels": {"uncertain": "zeros"}}
     command = [sys.executable, SCRIPT, "--spec", json.dumps(spec), "--out", out]
     for name in ("features", "weights", "teacher", "train", "val"):
         command += [f"--{name}", dataset[name]]
@@ -193,6 +193,7 @@ def test_student_stands_clear_of_every_control(dataset, tmp_path):
     assert done.returncode == 0, done.stderr
     report = read_json(out)
     assert set(report["controls"]) == {"mean_vector", "shuffled", "untrained", "untrained_linear"}
+    assert report["students"] == [{"seed": 7} | report["student"]]
     assert report["student"]["r2_overall"] > 0.9
     assert report["student"]["probe_auc"] == pytest.approx(report["teacher"]["probe_auc"], abs=0.03)
     assert report["student"]["probe_auc"] > 0.8
@@ -211,10 +212,31 @@ def test_student_of_another_teacher_is_refused(dataset):
     tables = [read_records(dataset[split]) for split in ("train", "val")]
     with pytest.raises(InputError, match=r"embeddings have 9 numbers, those of .* 7"):
         assess(
-            {"labels": {"uncertain": "zeros"}},
-            opened["features"],
-            dataset["weights"],
+            {"labels": {"uncertain": "zeros"}, "seeds": []},
+            [opened["features"]],
+            [dataset["weights"]],
             opened["control"],
             opened["teacher"],
             *tables,
         )
+
+
+def test_the_quality_of_a_loss_is_the_mean_over_its_students(dataset):
+    layers = load_file(dataset["weights"])
+    worse = dataset["weights"].with_name("worse.safetensors")
+    save_file(layers | {"projection.weight": -layers["projection.weight"]}, worse)
+    features, control, teacher = (
+        KeyedArray.open(dataset[name]) for name in ("features", "control", "teacher")
+    )
+    tables = [read_records(dataset[split]) for split in ("train", "val")]
+    spec = {"seeds": [3, 4], "labels": {"uncertain": "zeros"}}
+    weights = [dataset["weights"], worse]
+    quality = assess(spec, [features] * 2, weights, control, teacher, *tables)
+    good, bad = quality["students"]
+    assert (good["seed"], bad["seed"]) == (3, 4)
+    assert good["centred_cosine"] > 0.9 > bad["centred_cosine"]
+    for name in ("centred_cosine", "probe_auc"):
+        assert quality["student"][name] == pytest.approx((good[name] + bad[name]) / 2)
+    quantiles = [of["r2_quantiles"]["0.5"] for of in (good, bad)]
+    assert quality["student"]["r2_quantiles"]["0.5"] == pytest.approx(sum(quantiles) / 2)
+    assert quality["student"]["gallery"] == good["gallery"]

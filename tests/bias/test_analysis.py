@@ -328,10 +328,11 @@ def test_selected_seed_and_projection_choose_what_is_analysed(tmp_path):
     weight, bias = np.ones((3, 6), np.float32), np.arange(3, dtype=np.float32)
     save_file({"projection.weight": weight, "projection.bias": bias}, tmp_path / "w.safetensors")
     chosen = SMALL.model_copy(update=dict(seeds="selected"))
-    seen, seeds = select_embeddings(arrays, None, tmp_path / "selected.json", chosen, [41, 42])
+    seen, seeds = select_embeddings(arrays, [], tmp_path / "selected.json", chosen, [41, 42])
     assert seeds == [42]
     assert seen[0].features is arrays[1]
-    seen, seeds = select_embeddings(arrays[:1], tmp_path / "selected.json", None, SMALL, [41, 42])
+    layer = tmp_path / "selected.json"
+    seen, seeds = select_embeddings(arrays[:1], [layer], None, SMALL, [41, 42])
     assert seeds == [41, 42]
     expected = arrays[0].data.astype(float) @ weight.T + bias
     apart = np.abs(seen[0].take(records.image_id) - expected)

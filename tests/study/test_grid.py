@@ -112,6 +112,15 @@ def test_missing_folders_are_reported_with_the_setting_to_change():
             {"datasets": {"mimic": {"attributes": []}}},
             "datasets.mimic.attributes: the resampled test set needs age and",
         ),
+        (
+            {"classification": {"seeds": [41, 7, 9]}},
+            "classification.seeds: there is no student of seed 7, 9 to start from. Add it to "
+            "distillation.seeds, or set classification.student: selected.",
+        ),
+        (
+            {"transfer": {"start": "selected-seed"}},
+            "transfer.start: which student the selected seed of cxr-fmkd-lp.mse, ",
+        ),
         ({"labels": {"uncertain": "perhaps"}}, "'perhaps' should be 'zeros', 'ones' or 'ignore'"),
         (
             {"datasets": {"mimic": {"adapter": "dicom"}}},
@@ -146,7 +155,7 @@ def test_weights_of_every_backbone_are_the_file_that_its_run_writes():
     study = Study(configuration())
     assert study.weights_of("densenet169") is None
     for model, backbone in [
-        ("cxr-fmkd-lp.mse-cosine-0.6", "chexpert.student.mse-cosine-0.6"),
+        ("cxr-fmkd-lp.mse-cosine-0.6", "chexpert.student.mse-cosine-0.6.seed43"),
         ("cxr-fmkd-fft.mse-cosine-0.6", "chexpert.cxr-fmkd-fft.mse-cosine-0.6.seed43"),
         ("cxr-model-fft", "chexpert.cxr-model-fft.seed43"),
         ("cxr-fm-lp", None),
@@ -154,8 +163,8 @@ def test_weights_of_every_backbone_are_the_file_that_its_run_writes():
     ]:
         assert study.backbone("chexpert", model, 43) == backbone
     assert (
-        study.weights_of("chexpert.student.mse-cosine-0.6")
-        == "chexpert/students/mse-cosine-0.6/selected.json"
+        study.weights_of("chexpert.student.mse-cosine-0.6.seed43")
+        == "chexpert/students/mse-cosine-0.6/seed43/weights.safetensors"
     )
     assert (
         study.weights_of("chexpert.cxr-fmkd-fft.mse-cosine-0.6.seed43")

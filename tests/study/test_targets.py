@@ -12,7 +12,8 @@ def study(*names: str, **changes) -> Study:
 
 
 SOUND, THESIS, DEMO = study(), study("thesis"), study("demo")
-SELECTED_SEED = study(transfer={"start": "selected-seed"})
+SELECTED = study(classification={"student": "selected"})
+SELECTED_SEED = study(classification={"student": "selected"}, transfer={"start": "selected-seed"})
 SEEDS = SOUND.settings.classification.seeds
 
 
@@ -51,16 +52,34 @@ def test_scales_are_measured_for_weighted_losses_unless_they_are_set():
 
 
 @pytest.mark.parametrize(
-    ("model", "files"),
+    ("model", "folder"),
     [
-        ("cxr-fm-lp", []),
-        ("cxr-model-fft", []),
-        ("cxr-fmkd-lp.mse", ["mimic/students/mse/selected.json"]),
-        ("cxr-fmkd-direct-fft.cosine", ["mimic/students/cosine/selected.json"]),
+        ("cxr-fm-lp", None),
+        ("cxr-model-fft", None),
+        ("cxr-fmkd-lp.mse", "mimic/students/mse"),
+        ("cxr-fmkd-direct-fft.cosine", "mimic/students/cosine"),
     ],
 )
-def test_distilled_classifiers_start_from_the_selected_student_of_their_loss(model, files):
-    assert targets.student(SOUND, "mimic", model) == files
+def test_distilled_classifiers_start_from_the_student_of_their_loss_and_seed(model, folder):
+    of_seed = [f"{folder}/seed43/weights.safetensors"] if folder else []
+    selected = [f"{folder}/selected.json"] if folder else []
+    assert targets.student(SOUND, "mimic", model, "43") == of_seed
+    assert targets.students(SOUND, "mimic", model) == (seeds(folder) if folder else [])
+    assert targets.student(SELECTED, "mimic", model, "43") == selected
+    assert targets.students(SELECTED, "mimic", model) == selected
+
+
+def test_the_students_that_classifiers_start_from_are_assessed():
+    names = [f"chexpert.student.mse-cosine-0.6.seed{seed}" for seed in SEEDS]
+    folder, loss = "chexpert/students/mse-cosine-0.6", "mse-cosine-0.6"
+    assert targets.assessed_students(SOUND, "chexpert", loss) == seeds(folder)
+    assert targets.student_features(SOUND, "chexpert", loss) == [
+        f"chexpert/features/{name}/meta.json" for name in names
+    ]
+    assert targets.assessed_students(SELECTED, "chexpert", loss) == [f"{folder}/selected.json"]
+    assert targets.student_features(SELECTED, "chexpert", loss) == [
+        "chexpert/features/chexpert.student.mse-cosine-0.6/meta.json"
+    ]
 
 
 def test_a_selected_run_was_chosen_among_the_seeds_of_its_stage():
@@ -77,8 +96,11 @@ def test_a_selected_run_was_chosen_among_the_seeds_of_its_stage():
 
 def test_a_backbone_is_loaded_from_the_file_that_its_name_says():
     assert targets.backbone_weights(SOUND, "densenet169") == []
-    assert targets.backbone_weights(SOUND, "mimic.student.mse") == [
-        "mimic/students/mse/selected.json"
+    assert targets.backbone_weights(SOUND, "mimic.student.mse-cosine-0.6.seed42") == [
+        "mimic/students/mse-cosine-0.6/seed42/weights.safetensors"
+    ]
+    assert targets.backbone_weights(SELECTED, "mimic.student.mse-cosine-0.6") == [
+        "mimic/students/mse-cosine-0.6/selected.json"
     ]
     assert targets.backbone_weights(SOUND, "mimic.cxr-model-fft.seed41") == [
         "mimic/models/cxr-model-fft/seed41/weights.safetensors"
@@ -94,6 +116,9 @@ def test_features_are_one_array_unless_every_seed_has_a_backbone_of_its_own():
         "mimic/features/densenet169/meta.json"
     ]
     assert targets.features(SOUND, "chexpert", "mimic", "cxr-fmkd-lp.mse") == [
+        f"mimic/features/chexpert.student.mse.seed{seed}/meta.json" for seed in SEEDS
+    ]
+    assert targets.features(SELECTED, "chexpert", "mimic", "cxr-fmkd-lp.mse") == [
         "mimic/features/chexpert.student.mse/meta.json"
     ]
     assert targets.features(SOUND, "chexpert", "mimic", "cxr-model-fft") == [
@@ -113,7 +138,7 @@ def test_embeddings_of_fine_tuned_models_are_their_runs_own():
 
 def test_the_projection_is_the_student_s_or_each_fine_tuned_run_s_own():
     probe, finetuned = "cxr-fmkd-lp.mse", "cxr-fmkd-fft.mse"
-    of_student = ["mimic/students/mse/selected.json"]
+    of_student = seeds("mimic/students/mse")
     of_runs = seeds(f"mimic/models/{finetuned}")
     assert targets.projection(SOUND, "mimic", probe) == of_student
     assert targets.projection(SOUND, "mimic", finetuned) == of_runs
@@ -136,11 +161,15 @@ def test_a_transfer_starts_from_the_run_of_its_seed_or_from_the_selected_one():
 
 
 def test_a_probed_source_needs_its_student_beside_its_head():
-    assert targets.probed_student(SOUND, "mimic", "cxr-fmkd-lp.mse") == [
+    probe, finetuned = "cxr-fmkd-lp.mse", "cxr-fmkd-fft.mse"
+    assert targets.probed_student(SOUND, "mimic", probe, "42") == [
+        "mimic/students/mse/seed42/weights.safetensors"
+    ]
+    assert targets.probed_student(SELECTED, "mimic", probe, "42") == [
         "mimic/students/mse/selected.json"
     ]
-    assert targets.probed_student(SOUND, "mimic", "cxr-fmkd-fft.mse") == []
-    assert targets.probed_student(THESIS, "mimic", "cxr-fmkd-lp.mse") == []  # drifting: own network
+    assert targets.probed_student(SOUND, "mimic", finetuned, "42") == []
+    assert targets.probed_student(THESIS, "mimic", probe, "42") == []  # drifting: own network
 
 
 def test_evaluation_needs_every_classifier_and_the_sources_of_direct_transfers():

@@ -5,8 +5,8 @@ rule analyse_bias:
     input:
         embeddings=need(targets.embeddings, "dataset", "model"),
         projection=need(targets.pending_projection, "dataset", "model"),
-        student=need(targets.student, "dataset", "model"),
-        candidates=candidates(targets.student, "dataset", "model"),
+        students=need(targets.students, "dataset", "model"),
+        candidates=candidates(targets.students, "dataset", "model"),
         selected="<results>/{dataset}/models/{model}/selected.json",
         images="<results>/{dataset}/images/meta.json",
         teacher="<results>/{dataset}/teacher/meta.json",

@@ -43,8 +43,8 @@ rule probe:
     input:
         features=need(targets.features, "dataset", "dataset", "model"),
         projection=need(targets.projection, "dataset", "model"),
-        student=need(targets.student, "dataset", "model"),
-        candidates=candidates(targets.student, "dataset", "model"),
+        students=need(targets.students, "dataset", "model"),
+        candidates=candidates(targets.students, "dataset", "model"),
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
@@ -88,8 +88,8 @@ rule drifting_probe:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         pixels="<results>/{dataset}/records/pixels.json",
-        start=need(targets.student, "dataset", "model"),
-        candidates=candidates(targets.student, "dataset", "model"),
+        start=need(targets.student, "dataset", "model", "seed"),
+        candidates=candidates(targets.student, "dataset", "model", "seed"),
     output:
         multiext(
             "<results>/{dataset}/models/{model}/seed{seed}/embeddings/",
@@ -136,8 +136,8 @@ rule finetune:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         pixels="<results>/{dataset}/records/pixels.json",
-        student=need(targets.student, "dataset", "model"),
-        candidates=candidates(targets.student, "dataset", "model"),
+        student=need(targets.student, "dataset", "model", "seed"),
+        candidates=candidates(targets.student, "dataset", "model", "seed"),
     output:
         multiext(
             "<results>/{dataset}/models/{model}/seed{seed}/embeddings/",

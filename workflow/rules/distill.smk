@@ -93,9 +93,9 @@ rule select_student:
 
 rule assess_student:
     input:
-        features="<results>/{dataset}/features/{dataset}.student.{loss}/meta.json",
+        features=need(targets.student_features, "dataset", "loss"),
         control="<results>/{dataset}/features/densenet169/meta.json",
-        student="<results>/{dataset}/students/{loss}/selected.json",
+        students=need(targets.assessed_students, "dataset", "loss"),
         candidates=collect(
             "<results>/{{dataset}}/students/{{loss}}/seed{seed}/weights.safetensors",
             seed=STUDENT_SEEDS,
@@ -116,10 +116,10 @@ rule assess_student:
     params:
         spec=spec("assess_student"),
     message:
-        "Assessing the student of {wildcards.dataset}, {wildcards.loss}, against its teacher"
+        "Assessing the students of {wildcards.dataset}, {wildcards.loss}, against their teacher"
     shell:
         'exec python "$SCRIPTS/assess_student.py" --spec {params.spec:q} --features {input.features:q}'
-        " --weights {input.student:q} --control-features {input.control:q} --teacher {input.teacher:q}"
+        " --weights {input.students:q} --control-features {input.control:q} --teacher {input.teacher:q}"
         " --train {input.train:q} --val {input.val:q} --out {output:q} &>> {log:q}"
 
 

@@ -29,8 +29,8 @@ rule transfer_direct:
     input:
         features=need(targets.features, "source", "target", "model"),
         projection=need(targets.projection, "source", "model"),
-        student=need(targets.student, "source", "model"),
-        candidates=candidates(targets.student, "source", "model"),
+        students=need(targets.students, "source", "model"),
+        candidates=candidates(targets.students, "source", "model"),
         heads=need(targets.source_runs, "source", "model"),
         head_candidates=collect(
             "<results>/{{source}}/models/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS
@@ -77,8 +77,8 @@ rule transfer_probe:
     input:
         features=need(targets.features, "source", "target", "model"),
         projection=need(targets.transfer_projection, "source", "model"),
-        student=need(targets.student, "source", "model"),
-        candidates=candidates(targets.student, "source", "model"),
+        students=need(targets.students, "source", "model"),
+        candidates=candidates(targets.students, "source", "model"),
         train="<results>/{target}/records/train.csv",
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
@@ -179,8 +179,8 @@ rule transfer_finetune:
         patients="<results>/{source}-to-{target}/patients.json",
         source=need(targets.source_run, "source", "model", "seed"),
         candidates=candidates(targets.source_run, "source", "model", "seed"),
-        student=need(targets.probed_student, "source", "model"),
-        student_candidates=candidates(targets.probed_student, "source", "model"),
+        student=need(targets.probed_student, "source", "model", "seed"),
+        student_candidates=candidates(targets.probed_student, "source", "model", "seed"),
     output:
         multiext(
             "<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/embeddings/",

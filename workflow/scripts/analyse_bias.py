@@ -18,7 +18,7 @@ def main() -> None:
     args = parse(
         __doc__,
         embeddings=[KeyedArray.open],
-        projection=(Path, None),
+        projection=[Path],
         selected=(Path, None),
         images=KeyedArray.open,
         teacher=KeyedArray.open,

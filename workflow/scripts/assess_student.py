@@ -1,4 +1,4 @@
-"""Measure how well a student reproduces its teacher, beside controls."""
+"""Measure how well the students of a loss reproduce their teacher, beside controls."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from cxrfmkd.runtime.files import write_json
 def main() -> None:
     args = parse(
         __doc__,
-        features=KeyedArray.open,
-        weights=Path,
+        features=[KeyedArray.open],
+        weights=[Path],
         control_features=KeyedArray.open,
         teacher=KeyedArray.open,
         train=read_records,

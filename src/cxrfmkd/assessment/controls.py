@@ -1,6 +1,6 @@
-"""A student and its controls, measured against the teacher on validation records.
+"""Students and their controls, measured against the teacher on validation records.
 
-The controls say what a number is worth: the constant mean vector of the teacher; the student's own
+The controls say what a number is worth: the constant mean vector of the teacher; a student's own
 embeddings given to the wrong images; the same network before distillation, with a random
 projection; and the best linear map from that undistilled network's features to the teacher, which
 distillation must beat to have been needed.
@@ -8,7 +8,7 @@ distillation must beat to have been needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from cxrfmkd.probing.probes import train_heads
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_json
 from cxrfmkd.statistics.ridge import ridge_slopes
 from cxrfmkd.study.settings import Labels, Probe
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -34,26 +35,22 @@ SEED = 0
 
 def assess(
     spec: dict,
-    features: KeyedArray,
-    weights: Path,
+    features: Sequence[KeyedArray],
+    weights: Sequence[Path],
     control: KeyedArray,
     teacher: KeyedArray,
     train: pd.DataFrame,
     val: pd.DataFrame,
 ) -> dict:
-    """The contents of `quality.json`: measures of a student and its controls on validation records.
+    """The contents of `quality.json`: measures of students and controls on validation records.
 
-    spec: `loss` and `labels`; features: the student's, before its projection, which is in
-    `weights`; control: those of the undistilled network; train, val: records. Test records are not
-    asked for.
+    spec: `loss`, `labels` and `seeds`, those of the students, none for the selected one alone;
+    features: each student's, before its projection, which is in `weights`; control: those of the
+    undistilled network; train, val: records. Test records are not asked for. `student` is the mean
+    over `students`; the shuffled control is made of the first student.
     """
-    train, val = (records.present(table, features, control, teacher) for table in (train, val))
-    projection = Linear.load(weights, "projection")
-    if len(projection.weight) != teacher.data.shape[1]:
-        raise InputError(
-            f"{weights}: the student's embeddings have {len(projection.weight)} numbers, those of "
-            f"{teacher.name} {teacher.data.shape[1]}. They are of different teachers."
-        )
+    train, val = (records.present(table, *features, control, teacher) for table in (train, val))
+    projections = [_projection(path, teacher) for path in weights]
     labels = Labels.from_spec(spec["labels"])
     targets, val_targets = (records.targets(table, labels.uncertain) for table in (train, val))
     patients, val_patients = (table.patient_id.to_numpy() for table in (train, val))
@@ -68,29 +65,55 @@ def assess(
 
     reference, truth = of_teacher = embeddings(HeadInput(teacher))
     teacher_probe = probe(of_teacher)
-    predictors = predict_teacher(
-        reference, embeddings(HeadInput(features, projection)), embeddings(HeadInput(control))
-    )
-    measures = {
-        name: measure(pair[1], truth, reference, SEED)
-        | {
+
+    def measured(pair: Pair) -> dict:
+        return measure(pair[1], truth, reference, SEED) | {
             "probe_auc": macro_auc(val_targets, probe(pair)(pair[1])),
             "teacher_probe_auc": macro_auc(val_targets, teacher_probe(pair[1])),
         }
-        for name, pair in predictors.items()
-    }
+
+    inputs = [HeadInput(*of_student) for of_student in zip(features, projections, strict=True)]
+    students = [measured(embeddings(head_input)) for head_input in inputs]
+    controls = control_embeddings(reference, embeddings(inputs[0]), embeddings(HeadInput(control)))
+    seeds = spec["seeds"] or [read_json(weights[0])["seed"]]
     return {
         "spec": spec,
         "versions": provenance.versions(),
         "images": {"train": len(train), "val": len(val)},
         "teacher": {"probe_auc": macro_auc(val_targets, teacher_probe(truth))},
-        "student": measures.pop("student"),
-        "controls": measures,
+        "student": mean_measures(students),
+        "students": [{"seed": seed} | of for seed, of in zip(seeds, students, strict=True)],
+        "controls": {name: measured(pair) for name, pair in controls.items()},
     }
 
 
-def predict_teacher(teacher: np.ndarray, student: Pair, untrained: Pair) -> dict[str, Pair]:
-    """The student and its controls as embeddings in the teacher's dimension.
+def _projection(weights: Path, teacher: KeyedArray) -> Linear:
+    """A student's projection, which must be into the teacher's dimension."""
+    projection = Linear.load(weights, "projection")
+    if len(projection.weight) != teacher.data.shape[1]:
+        raise InputError(
+            f"{weights}: the student's embeddings have {len(projection.weight)} numbers, those of "
+            f"{teacher.name} {teacher.data.shape[1]}. They are of different teachers."
+        )
+    return projection
+
+
+def mean_measures(measures: Sequence[dict]) -> dict:
+    """The mean of each measure over students; None where one of them has none."""
+    means: dict = {}
+    for name, first in measures[0].items():
+        values = [of[name] for of in measures]
+        if isinstance(first, dict):
+            means[name] = mean_measures(values)
+        elif all(value == first for value in values):
+            means[name] = first  # such as a number of images
+        else:
+            means[name] = None if None in values else float(np.mean(values))
+    return means
+
+
+def control_embeddings(teacher: np.ndarray, student: Pair, untrained: Pair) -> dict[str, Pair]:
+    """A student's controls as embeddings in the teacher's dimension.
 
     teacher: (n, D), of training images; student: (n, D) and (m, D), of training and validation
     images; untrained: (n, F) and (m, F), the features of the undistilled network.
@@ -106,7 +129,6 @@ def predict_teacher(teacher: np.ndarray, student: Pair, untrained: Pair) -> dict
         return function(pair[0]), function(pair[1])
 
     return {
-        "student": student,
         "mean_vector": apply(lambda rows: np.full(rows.shape, mean), student),
         "shuffled": apply(lambda rows: rows[random.permutation(len(rows))], student),
         "untrained": apply(lambda rows: rows @ projection, untrained),

@@ -64,7 +64,7 @@ def select_loss(
     out: str | Path,
     rule: str = "probe_auc",
 ) -> dict:
-    """The loss whose selected student is best by `rule`, a key of `LOSS_RULES`; ties: the first.
+    """The loss whose students are best by `rule`, a key of `LOSS_RULES`; ties: the first.
 
     qualities, selections: the `quality.json` and `selected.json` of every loss, both in a folder
     named by the loss. Distillation losses themselves are not compared: they have different scales

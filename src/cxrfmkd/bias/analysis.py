@@ -29,23 +29,24 @@ ALL_SEEDS = 0  # the seed, in tables, of an embedding that is the same for all s
 
 def select_embeddings(
     arrays: Sequence[KeyedArray],
-    projection: Path | None,
+    projections: Sequence[Path],
     selected: Path | None,
     settings: Bias,
     seeds: Sequence[int],
 ) -> tuple[list[HeadInput], list[int]]:
     """The embeddings to analyse and their seeds: all, or the one of `selected` (a selected.json).
 
-    projection: weights, or a selected.json that names them, of a layer that the arrays have not
-    passed yet.
+    projections: weights, or a selected.json that names them, of layers that the arrays have not
+    passed yet, one for each array; empty where there are none.
     """
-    layer = None if projection is None else Linear.load(projection, "projection")
+    layers = [Linear.load(path, "projection") for path in projections] or [None] * len(arrays)
+    inputs = [HeadInput(array, layer) for array, layer in zip(arrays, layers, strict=True)]
     if settings.seeds == "selected" and selected is not None:
         seed = read_json(selected)["seed"]
-        if len(arrays) == len(seeds):
-            arrays = [arrays[list(seeds).index(seed)]]
+        if len(inputs) == len(seeds):
+            inputs = [inputs[list(seeds).index(seed)]]
         seeds = [seed]
-    return [HeadInput(array, layer) for array in arrays], list(seeds)
+    return inputs, list(seeds)
 
 
 def analyse(

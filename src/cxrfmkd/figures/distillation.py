@@ -29,7 +29,7 @@ FLOOR = -0.3  # what lies further to the left stands at the edge, as a number
 
 
 def select_distillation(qualities: Sequence[dict], dataset: str) -> pd.DataFrame:
-    """Long table of every measure: of each loss's student, of the controls, of the teacher.
+    """Long table of every measure: of each loss's students, of the controls, of the teacher.
 
     qualities: contents of `quality.json` with what their path says under `about`. Controls are
     averaged over losses.
@@ -85,8 +85,9 @@ def draw_distillation(table: pd.DataFrame, dataset: str) -> Figure:
     label_rows(figure.used[0], labels)
     return figure.finish(
         f"What the students of {dataset_title(dataset)} kept of the teacher",
-        "Selected seed of each loss on validation images (blue) and controls (grey); dashed: a "
-        "probe on the teacher itself. A mean vector alone already has the raw cosine shown.",
+        "Students of each loss, mean over seeds, on validation images (blue) and controls (grey); "
+        "dashed: a probe on the teacher itself. A mean vector alone already has the raw cosine "
+        "shown.",
     )
 
 

@@ -175,20 +175,21 @@ def _images(rows: pd.DataFrame, group: tuple[str, str], split: str) -> str:
 
 
 def students(data: ReportData, dataset: str) -> Markup:
-    """Agreement with the teacher: the selected student of each loss, and the controls."""
+    """Agreement with the teacher: the students of each loss, and the controls."""
     frame = where(data.table("students"), dataset=dataset)
-    selected = where(frame, what="student")
-    selected = selected[selected.chosen.astype(str) == "True"]
+    assessed = where(frame, what="student").dropna(subset=["centred_cosine"])
+    of_losses = assessed.groupby("loss", sort=False).mean(numeric_only=True).reset_index()
     controls = frame[frame.what != "student"].groupby("what", sort=False)
     controls = controls.mean(numeric_only=True).reset_index()
-    names = [loss_title(loss) for loss in selected.loss] + [
+    names = [loss_title(loss) for loss in of_losses.loss] + [
         CONTROL_TITLES.get(what.replace(" ", "_"), "The teacher itself") for what in controls.what
     ]
-    rows = pd.concat([selected, controls], ignore_index=True)
+    rows = pd.concat([of_losses, controls], ignore_index=True)
     columns = {title: rows[column].tolist() for column, title in AGREEMENT_TITLES.items()}
     caption = (
         f"Agreement with the teacher on validation images of {dataset_title(dataset)}: the "
-        "selected seed of each loss, and controls (mean over losses)"
+        "students of each loss (mean over the seeds that classifiers start from), and controls "
+        "(mean over losses)"
     )
     formats = dict.fromkeys(columns, decimals(3))
     return table({"distilled with": names} | columns, caption, formats, name=f"students-{dataset}")

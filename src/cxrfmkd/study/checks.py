@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.vocabulary.groups import BALANCED
-from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.models import MODELS, split_model
 
 
 def check(runs: Runs) -> None:
@@ -83,6 +83,34 @@ def missing_students(runs: Runs) -> Iterator[str]:
                 )
 
 
+def students_without_seed(runs: Runs) -> Iterator[str]:
+    """Where a classifier starts from the student of its seed, there is one."""
+    s = runs.settings
+    absent = sorted(set(s.classification.seeds) - set(s.distillation.seeds))
+    distilled = any(MODELS[name].student for name in s.classification.models)
+    if absent and distilled and not runs.one_student:
+        yield (
+            f"classification.seeds: there is no student of seed {some(absent)} to start from. Add "
+            "it to distillation.seeds, or set classification.student: selected."
+        )
+
+
+def unknown_students(runs: Runs) -> Iterator[str]:
+    """The student that a selected probe looked through is known before the probe is selected."""
+    through = [
+        model
+        for model in runs.transferred
+        if MODELS[split_model(model)[0]].student and not runs.owns_backbone(model)
+    ]
+    selected = runs.settings.transfer.start == "selected-seed"
+    if through and runs.pairs and selected and not runs.one_student:
+        yield (
+            f"transfer.start: which student the selected seed of {some(through, 3)} looks through "
+            "is not known before it is selected. Set classification.student: selected, or "
+            "transfer.start: same-seed."
+        )
+
+
 def missing_plateaus(runs: Runs) -> Iterator[str]:
     """Weighted losses are scaled by students of mse and cosine."""
     losses = runs.settings.distillation.losses
@@ -112,6 +140,8 @@ CHECKS: list[Callable[[Runs], Iterator[str]]] = [
     unknown_teachers,
     untransferable_pairs,
     missing_students,
+    students_without_seed,
+    unknown_students,
     missing_plateaus,
     untrained_models,
 ]

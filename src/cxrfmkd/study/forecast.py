@@ -106,8 +106,12 @@ def _features(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]
     """Frozen networks that a dataset passes through: for students' assessment, probes, transfer."""
     backbones: set[tuple[str, str | None]] = set()
     for name in study.settings.distillation.datasets:
-        losses = study.settings.distillation.losses
-        backbones |= {(name, STUDENT), *((name, f"{name}.student.{loss}") for loss in losses)}
+        section = study.settings.distillation
+        backbones |= {(name, STUDENT)} | {
+            (name, study.student_backbone(name, loss, seed))
+            for loss in section.losses
+            for seed in section.seeds
+        }
     strategies = ("direct",) if study.drifting else ("direct", "linear-probe")
     backbones |= {
         (run.target, study.backbone(run.source, run.model, run.seed))

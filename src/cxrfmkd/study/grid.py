@@ -53,7 +53,13 @@ class Study(Runs):
         if self.owns_backbone(model):
             selected = self.settings.transfer.start == "selected-seed"
             return f"{source}.{model}.{'selected' if selected else f'seed{seed}'}"
-        return f"{source}.student.{loss}" if MODELS[name].student else MODELS[name].backbone
+        if MODELS[name].student:
+            return self.student_backbone(source, loss, seed)
+        return MODELS[name].backbone
+
+    def student_backbone(self, dataset: str, loss: str, seed: int) -> str:
+        """Name of the student that classifiers of `seed` start from, as a frozen network."""
+        return f"{dataset}.student.{loss}" + ("" if self.one_student else f".seed{seed}")
 
     def weights_of(self, backbone: str) -> str | None:
         """File below the results that holds the weights of a backbone; None for initial weights."""
@@ -61,10 +67,13 @@ class Study(Runs):
             return None
         source, _, rest = backbone.partition(".")
         if rest.startswith("student."):
-            return f"{source}/students/{rest.removeprefix('student.')}/selected.json"
-        model, _, last = rest.rpartition(".")
-        name = "selected.json" if last == "selected" else f"{last}/weights.safetensors"
-        return f"{source}/models/{model}/{name}"
+            folder, rest = "students", rest.removeprefix("student.")
+            rest = f"{rest}.selected" if self.one_student else rest
+        else:
+            folder = "models"
+        name, _, last = rest.rpartition(".")
+        file = "selected.json" if last == "selected" else f"{last}/weights.safetensors"
+        return f"{source}/{folder}/{name}/{file}"
 
     @property
     def environment(self) -> dict[str, str]:

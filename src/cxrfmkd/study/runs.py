@@ -154,6 +154,11 @@ class Runs:
         return [m for m in self.models if split_model(m)[1] in ("", *losses)]
 
     @property
+    def one_student(self) -> bool:
+        """Whether all seeds of a distilled classifier start from one student, the selected one."""
+        return self.settings.classification.student == "selected"
+
+    @property
     def drifting(self) -> bool:
         """Whether batch-norm statistics move while the head of a probe on images is trained."""
         return self.settings.probe.batch_norm == "drifting"

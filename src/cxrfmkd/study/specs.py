@@ -105,7 +105,11 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "select_on": study.settings.distillation.select_on,
     },
     "select_loss": lambda study, w: {"losses": study.settings.distillation.losses},
-    "assess_student": lambda study, w: {"loss": w.loss, **_sections(study, "labels")},
+    "assess_student": lambda study, w: {
+        "loss": w.loss,
+        "seeds": [] if study.one_student else study.settings.distillation.seeds,
+        **_sections(study, "labels"),
+    },
     "extract_features": lambda study, w: {"backbone": w.backbone, **_sections(study, "network")},
     "probe": _probe,
     "drifting_probe": _drifting_probe,

@@ -67,10 +67,34 @@ def loss_scales(study: Study, dataset: str, loss: str) -> list[str]:
     return [f"{dataset}/students/scales.json"] if study.scales_needed(loss) else []
 
 
-def student(study: Study, dataset: str, model: str) -> list[str]:
-    """The selected student that a classifier's network starts from, if it starts from one."""
+def student(study: Study, dataset: str, model: str, seed: int | str) -> list[str]:
+    """The student that a classifier's network starts from: of its seed, or the selected one."""
     name, loss = split_model(model)
-    return [f"{dataset}/students/{loss}/{SELECTED}"] if MODELS[name].student else []
+    if not MODELS[name].student:
+        return []
+    folder = f"{dataset}/students/{loss}"
+    return [f"{folder}/{SELECTED}" if study.one_student else f"{folder}/seed{seed}/{WEIGHTS}"]
+
+
+def students(study: Study, dataset: str, model: str) -> list[str]:
+    """The students of all seeds of a classifier: one a seed, or the selected one for all."""
+    seeds = study.settings.classification.seeds
+    return unique(path for seed in seeds for path in student(study, dataset, model, seed))
+
+
+def assessed_students(study: Study, dataset: str, loss: str) -> list[str]:
+    """The students of a loss whose quality is measured: those that classifiers may start from."""
+    folder = f"{dataset}/students/{loss}"
+    if study.one_student:
+        return [f"{folder}/{SELECTED}"]
+    return _of_seeds(folder, study.settings.distillation.seeds, WEIGHTS)
+
+
+def student_features(study: Study, dataset: str, loss: str) -> list[str]:
+    """The features of the same students, on the dataset that they were distilled on."""
+    seeds = study.settings.distillation.seeds
+    backbones = unique(study.student_backbone(dataset, loss, seed) for seed in seeds)
+    return [f"{dataset}/features/{backbone}/meta.json" for backbone in backbones]
 
 
 def candidates(study: Study, selected: Iterable[str]) -> list[str]:
@@ -123,7 +147,7 @@ def projection(study: Study, dataset: str, model: str) -> list[str]:
     if not MODELS[split_model(model)[0]].projection:
         return []
     own = study.owns_backbone(model)
-    return source_runs(study, dataset, model) if own else student(study, dataset, model)
+    return source_runs(study, dataset, model) if own else students(study, dataset, model)
 
 
 def pending_projection(study: Study, dataset: str, model: str) -> list[str]:
@@ -148,9 +172,9 @@ def source_runs(study: Study, source: str, model: str) -> list[str]:
     return unique(path for seed in seeds for path in source_run(study, source, model, seed))
 
 
-def probed_student(study: Study, source: str, model: str) -> list[str]:
+def probed_student(study: Study, source: str, model: str, seed: int | str) -> list[str]:
     """The student of a source that was probed: its run holds the head alone."""
-    return [] if study.owns_backbone(model) else student(study, source, model)
+    return [] if study.owns_backbone(model) else student(study, source, model, seed)
 
 
 def transfer_projection(study: Study, source: str, model: str) -> list[str]:

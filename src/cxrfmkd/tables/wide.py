@@ -84,14 +84,18 @@ def students(
 
     runs, qualities, selected: contents of `run.json` of every seed, `quality.json` and
     `selected.json`, each with what its path says under `about`. Agreement, on validation images,
-    is known of the selected seed alone.
+    is known of the seeds that classifiers start from.
     """
 
     def student(document: dict) -> tuple[str, str]:
         return document["about"]["dataset"], document["about"]["loss"]
 
     seeds = {student(document): document["seed"] for document in selected}
-    agreement = {student(document): document["student"] for document in qualities}
+    agreement = {
+        (*student(document), of_seed["seed"]): of_seed
+        for document in qualities
+        for of_seed in document["students"]
+    }
     rows = []
     for run in runs:
         about, best = run["about"], run.get("best", {})
@@ -100,7 +104,7 @@ def students(
         is_selected = seeds.get(student(run)) == about["seed"]
         row = about | {"what": "student", "chosen": is_selected, "best_epoch": best.get("epoch")}
         row |= {loss: best.get(loss) for loss in ("val_loss", "test_loss")}
-        rows.append(row | (agreement.get(student(run), {}) if is_selected else {}))
+        rows.append(agreement.get((*student(run), about["seed"]), {}) | row)
     for quality in qualities:
         for name, values in {"teacher": quality["teacher"], **quality["controls"]}.items():
             rows.append(quality["about"] | {"what": name.replace("_", " ")} | values)

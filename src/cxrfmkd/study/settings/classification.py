@@ -26,6 +26,11 @@ class Classification(Settings):
     """models of docs/training.md"""
     seeds: Seeds = [41, 42, 43, 44, 45]
     """one classifier per model, loss and seed"""
+    student: Literal["same-seed", "selected"] = "same-seed"
+    """student that a distilled model starts from: `same-seed`, the classifier of seed s starts from
+    the student of seed s, so that comparing two losses compares trainings, not two networks;
+    `selected`, every seed starts from the student selected on the distillation's data, as the
+    thesis"""
 
 
 class Probe(Settings):
