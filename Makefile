@@ -3,6 +3,7 @@
 # make test-slurm       the profile on a real SLURM, brought up on this machine (Debian, root)
 # make lint             ruff, mypy, snakefmt, snakemake --lint
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
+# make gpu-check        this GPU: every fast path beside the plain one, images a second (three minutes)
 # make teachers         adds the libraries of image encoders: transformers, timm, open_clip, onnxruntime
 # make bench            speed beside a plain baseline, written to benchmarks/results.json
 
@@ -15,7 +16,7 @@ SMALL := --set-threads $(addsuffix =1,analyse_bias assess_student distill evalua
 	transfer_direct transfer_finetune transfer_probe)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo nih test test-slurm lint bench environment teachers
+.PHONY: demo nih test test-slurm lint gpu-check bench environment teachers
 
 demo: environment
 	$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
@@ -38,6 +39,9 @@ lint: environment
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+gpu-check: environment
+	$(BIN)/cxrfmkd gpu-check
 
 bench: environment
 	$(BIN)/python benchmarks/run.py

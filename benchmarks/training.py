@@ -17,27 +17,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
-import torchvision
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import Compose, RandomAffine, RandomApply, RandomHorizontalFlip
+from torch.utils.data import DataLoader
 
 from cxrfmkd.networks.batches import BatchLoader, shuffled
 from cxrfmkd.networks.devices import algorithms, device_name, pick_device
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.study.settings import Network as Compute
-from cxrfmkd.training.augmentation import Augmentation
 from cxrfmkd.training.jobs import Job, Plan
 from cxrfmkd.training.loop import train, train_step
 from cxrfmkd.training.losses import Objective
+from cxrfmkd.training.speed import AUGMENT, DIMENSION, made_images, stored_images, wait
 from cxrfmkd.training.state import State
+from cxrfmkd.training.thesis_loop import OneByOne, ThesisStudent, write_one_by_one
 
-DIMENSION, BATCH, SIZE = 1376, 128, 224
-AUGMENT = Augmentation(flip=True, affine=True)
+BATCH, SIZE = 128, 224
 
 
 def run() -> list[dict]:
@@ -91,46 +88,10 @@ def timed(function: Callable[[], object], device: torch.device) -> float:
     return clock() - start
 
 
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def images(n: int, size: int) -> tuple[KeyedArray, np.ndarray]:
-    """Smooth random images, uint8 (n, size, size), keyed; teacher vectors, float32 (n, 1376)."""
-    random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (n, 1, 14, 14), dtype=np.uint8)
-    smooth = nn.functional.interpolate(torch.from_numpy(coarse).float(), size=size, mode="bilinear")
-    pixels = smooth[:, 0].round().to(torch.uint8).numpy()
-    index = pd.DataFrame({"image_id": [f"image{i}" for i in range(n)]})
-    vectors = random.standard_normal((n, DIMENSION), dtype=np.float32)
-    return KeyedArray(pixels, index, {}, "images"), vectors
-
-
-class OneByOne(Dataset):
-    """The thesis's data set: a JPEG and a `.dat` file each, augmented and copied one by one."""
-
-    def __init__(self, folder: Path, n: int, augment: bool) -> None:
-        moved = [RandomHorizontalFlip(0.5), RandomApply([RandomAffine(15, scale=(0.9, 1.1))], 0.5)]
-        self.folder, self.n = folder, n
-        self.augment = Compose(moved) if augment else lambda image: image
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __getitem__(self, i: int) -> dict[str, Tensor]:
-        pixels = np.asarray(Image.open(self.folder / f"image{i}.jpg")).astype(np.float32)
-        vector = np.fromfile(self.folder / f"image{i}.dat", dtype=np.float32)
-        image = self.augment(torch.from_numpy(pixels)[None]).repeat(3, 1, 1)
-        return {"cxr": image, "embedding": torch.from_numpy(vector)}
-
-
 def feeding(folder: Path, device: torch.device, n: int) -> dict:
     """Images and targets brought to the device and augmented, one CPU core, no network."""
-    made, vectors = images(n, SIZE)
-    for i, (pixels, vector) in enumerate(zip(made.data, vectors, strict=True)):
-        Image.fromarray(pixels).save(folder / f"image{i}.jpg", quality=95)
-        vector.tofile(folder / f"image{i}.dat")
+    made, vectors = made_images(n, SIZE)
+    write_one_by_one(folder, made.data, vectors)
     # What is packed is what the files hold: the two ways see the same pixels.
     packed = np.stack([np.asarray(Image.open(folder / f"image{i}.jpg")) for i in range(n)])
     np.save(folder / "packed.npy", packed)
@@ -163,31 +124,13 @@ def feeding(folder: Path, device: torch.device, n: int) -> dict:
     )
 
 
-class Plain(nn.Module):
-    """The thesis's student: torchvision's network for three channels, with another classifier."""
-
-    def __init__(self, ours: Network) -> None:
-        super().__init__()
-        self.model = torchvision.models.densenet169()
-        self.model.classifier = nn.Linear(1664, DIMENSION)
-        state = {f"classifier.{k}": v for k, v in ours.projection.state_dict().items()}
-        state |= ours.backbone.state_dict()
-        stem = state["features.conv0.weight"]
-        state["features.conv0.weight"] = (stem / 3).expand(-1, 3, -1, -1)
-        self.model.load_state_dict(state)
-
-    def forward(self, batch: Tensor) -> Tensor:
-        """Embeddings of three-channel images."""
-        return self.model(batch)
-
-
 def pair(device: torch.device, batch: int, size: int) -> tuple:
     """Both students with the same weights, and a batch for each; their losses agree in fp32."""
     torch.manual_seed(0)
     ours = Network("densenet169", DIMENSION, input="raw")
-    plain = Plain(ours).to(device)
+    plain = ThesisStudent(ours).to(device)
     ours.to_device(device)
-    made, vectors = images(batch, size)
+    made, vectors = made_images(batch, size)
     pixels, targets = torch.from_numpy(made.data).to(device), torch.from_numpy(vectors).to(device)
     copied = pixels[:, None].float().repeat(1, 3, 1, 1)
     with torch.no_grad():
@@ -302,13 +245,9 @@ def fed(device: torch.device, resident: bool) -> dict:
     settings = Compute()
     baseline = our_steps(ours, pixels, targets, 40, settings)
     with tempfile.TemporaryDirectory() as folder:
-        made, vectors = images(n, SIZE)
-        np.save(Path(folder) / "packed.npy", made.data)
-        packed = np.load(Path(folder) / "packed.npy", mmap_mode="r")
-        array = KeyedArray(packed, made.index, {}, "images")
-        loader = BatchLoader(array, array.index.image_id, vectors, device)
-        if not resident:
-            loader.resident = None
+        array, vectors = stored_images(Path(folder), n, SIZE)
+        feeding = "resident" if resident else "read-ahead"
+        loader = BatchLoader(array, array.index.image_id, vectors, device, feeding)
         val = BatchLoader(array, array.index.image_id[:BATCH], vectors[:BATCH], device)
         plan = Plan(3, BATCH, 1e-4, "one-cycle", augmentation=AUGMENT)
         history = train(ours, Objective("mse"), loader, val, plan, Job(0, settings)).history

@@ -17,6 +17,7 @@ COMMANDS = {
     "embed": "extract teacher embeddings of a folder of images",
     "export": "a student as one portable file for use outside",
     "cost": "what a study will cost before it runs",
+    "gpu-check": "compare every fast path on this GPU with the plain one, and measure its speed",
     "doctor": "check the software, the GPU and a teacher's SavedModel",
 }
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
         if name not in arguments[:1]:
             commands.add_parser(name, help=summary, add_help=False)
             continue
-        module = import_module(f"cxrfmkd.commands.{name}")
+        module = import_module(f"cxrfmkd.commands.{name.replace('-', '_')}")
         command = commands.add_parser(
             name,
             help=summary,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from torch import Tensor
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.processes import read_ahead
+
+# How images come to the device; `auto` chooses by the device and its free memory.
+Feeding = Literal["auto", "resident", "read-ahead", "mapped"]
 
 # Share of a GPU's free memory that images may fill; a training step needs the rest.
 RESIDENT = 0.4
@@ -26,8 +30,10 @@ class BatchLoader:
 
     images: packed images, uint8 (n, h, w). image_ids: which of them, by key. targets:
     (len(image_ids), d) float32 in the same order; without any, d is 0.
-    Images lie on a GPU if they fit there, else a thread reads them ahead into pinned memory. On a
-    CPU they stay in the file's memory map.
+    feeding: `resident`, the images lie in the device's memory; `read-ahead`, a thread reads them
+    ahead, for a GPU into pinned memory; `mapped`, they are read from the file's memory map when
+    their turn comes. By itself a GPU gets them resident if they fit, else read ahead, and a CPU
+    mapped.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class BatchLoader:
         image_ids: Sequence[str],
         targets: np.ndarray | None = None,
         device: torch.device | str = "cpu",
+        feeding: Feeding = "auto",
     ) -> None:
         self.device = torch.device(device)
         self.images, self.rows = images, images.rows(image_ids)
@@ -47,7 +54,8 @@ class BatchLoader:
             raise ValueError(f"{len(targets)} targets for {len(self.rows)} images")
         targets = np.empty((len(self.rows), 0), np.float32) if targets is None else targets
         self.targets = torch.as_tensor(targets, device=self.device)
-        self.resident = self._fill() if self._fits() else None
+        self.feeding = self._choose() if feeding == "auto" else feeding
+        self.resident = self._fill() if self.feeding == "resident" else None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -70,10 +78,10 @@ class BatchLoader:
         batches: Iterator[Tensor]
         if self.resident is not None:
             batches = map(self.resident.__getitem__, positions_there)
-        elif self.device.type == "cuda":
+        elif self.feeding == "read-ahead":
             batches = self._read_ahead(positions)
         else:
-            batches = map(self._read, positions)
+            batches = (self._read(rows).to(self.device) for rows in positions)
         for rows, batch in zip(positions_there, batches, strict=True):
             yield batch, self.targets[rows]
 
@@ -85,11 +93,12 @@ class BatchLoader:
         digest.update(self.targets.cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def _fits(self) -> bool:
+    def _choose(self) -> Feeding:
         if self.device.type != "cuda":
-            return False
+            return "mapped"
         free, _ = torch.cuda.mem_get_info(self.device)
-        return len(self.rows) * int(np.prod(self.shape)) <= RESIDENT * free
+        fits = len(self.rows) * int(np.prod(self.shape)) <= RESIDENT * free
+        return "resident" if fits else "read-ahead"
 
     def _fill(self) -> Tensor:
         resident = torch.empty((len(self.rows), *self.shape), dtype=torch.uint8, device=self.device)
@@ -105,7 +114,8 @@ class BatchLoader:
         """Batches that a thread reads while the device is busy with the ones before."""
 
         def read(rows: Tensor) -> Tensor:
-            return self._read(rows).pin_memory()
+            batch = self._read(rows)
+            return batch.pin_memory() if self.device.type == "cuda" else batch
 
         pool = ThreadPoolExecutor(1)
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
+from torch import Tensor, nn
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Network
@@ -34,9 +36,25 @@ def device_name(device: torch.device) -> str:
 
 
 def precision(settings: Network, device: torch.device) -> AbstractContextManager:
-    """Autocast to bf16 on a GPU unless the settings say fp32; a CPU was slower with bf16."""
-    bf16 = settings.precision == "auto" and device.type == "cuda"
+    """Autocast to bf16, which `auto` means on a GPU alone: a CPU was slower with it."""
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
+def compiled(network: nn.Module, settings: Network) -> Callable[[Tensor], Tensor]:
+    """The network as it is, or compiled for batches of one size if the settings say so.
+
+    Raises InputError where torch finds no C compiler, which it needs for either device.
+    """
+    if not settings.compile:
+        return network
+    names = [name for name in (os.environ.get("CXX"), os.environ.get("CC")) if name]
+    if not any(map(shutil.which, [*names, "g++", "gcc", "cc", "clang"])):
+        raise InputError(
+            "network.compile is true, but there is no C compiler here, which torch.compile needs. "
+            "Install one (g++), name it in the variable CXX, or set network.compile: false."
+        )
+    return torch.compile(network, dynamic=False)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrfmkd.networks.batches import BatchLoader, shuffled
-from cxrfmkd.networks.devices import algorithms, device_name, precision
+from cxrfmkd.networks.devices import algorithms, compiled, device_name, precision
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.errors import InputError
@@ -83,8 +83,7 @@ def train(
     state = State(network, objective, plan, job, math.ceil(len(training) / plan.batch_size))
     if saved := job.checkpoints.load(fingerprint):
         state.restore(saved)
-    compiled = job.compute.compile and training.device.type == "cuda"
-    forward = torch.compile(network, dynamic=False) if compiled else network
+    forward = compiled(network, job.compute)
     events = Events(job.events, state.epoch)
     progress = Progress("training", plan.epochs * state.steps_per_epoch, state.step)
     if state.resumed:
