@@ -26,16 +26,18 @@ from typing import TYPE_CHECKING
 
 from cxrfmkd import __version__
 from cxrfmkd.runtime import provenance
-from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import write_json
 from cxrfmkd.study.rates import RATES, Rates
-from cxrfmkd.vocabulary.models import WIDTHS
+from cxrfmkd.vocabulary.models import MODELS, STUDENT
 
 if TYPE_CHECKING:
     import torch
 
     from cxrfmkd.networks.batches import Feeding
 
+# What a study trains by default; the student's first.
+NETWORKS = [STUDENT, *sorted({model.backbone for model in MODELS.values()} - {STUDENT, "teacher"})]
 # Image size, batch and seconds of each measurement.
 DEFAULTS = {"cuda": (224, 128, 6.0), "cpu": (64, 8, 3.0)}
 BATCHES = 20  # of images that lie in files for the loops
@@ -49,7 +51,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=int, help="height and width of the images (default 224; on a CPU 64)")
     add("--batch-size", type=int, help="images in a batch (default 128; on a CPU 8)")
     add("--seconds", type=float, help="of each measurement (default 6; on a CPU 3)")
-    add("--networks", nargs="+", default=list(WIDTHS), help="the first is checked (default: all)")
+    add(
+        "--networks",
+        nargs="+",
+        default=NETWORKS,
+        help="the first is checked (default: %(default)s)",
+    )
     add(
         "--compile",
         action=argparse.BooleanOptionalAction,
@@ -66,8 +73,8 @@ def main(args: argparse.Namespace) -> None:
 
     if unknown := [name for name in args.networks if name not in ARCHITECTURES]:
         raise InputError(
-            f"--networks {unknown[0]}: there is no such network. Networks are "
-            f"{', '.join(ARCHITECTURES)}."
+            f"--networks {unknown[0]}: there is no such network. There are "
+            f"{some(ARCHITECTURES, 90)}."
         )
     device = pick_device(args.device)
     size, batch, seconds = DEFAULTS[device.type]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision.transforms import Compose, RandomAffine, RandomApply, RandomHorizontalFlip
 
-from cxrfmkd.networks.architectures import ARCHITECTURES
+from cxrfmkd.networks.architectures import ARCHITECTURES, classifier_of, stem_of
 from cxrfmkd.networks.network import Network
 from cxrfmkd.training.augmentation import CHANCE, DEGREES, SCALES
 
@@ -31,13 +31,13 @@ class ThesisStudent(nn.Module):
         super().__init__()
         if ours.projection is None:
             raise ValueError("a network without a projection is no student")
-        parts = ARCHITECTURES[ours.architecture]
-        self.model = parts.build()
+        self.model = ARCHITECTURES[ours.architecture]()
+        stem, classifier = stem_of(self.model), classifier_of(self.model)
         layer = nn.Linear(ours.projection.in_features, ours.projection.out_features)
-        self.model.set_submodule(parts.classifier, layer)
-        state = {f"{parts.classifier}.{k}": v for k, v in ours.projection.state_dict().items()}
+        self.model.set_submodule(classifier, layer)
+        state = {f"{classifier}.{k}": v for k, v in ours.projection.state_dict().items()}
         state |= ours.backbone.state_dict()
-        state[f"{parts.stem}.weight"] = (ours.stem.detach() / 3).expand(-1, 3, -1, -1)
+        state[f"{stem}.weight"] = (ours.stem.detach() / 3).expand(-1, 3, -1, -1)
         self.model.load_state_dict(state)
 
     def forward(self, images: Tensor) -> Tensor:
