@@ -5,6 +5,7 @@
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
 # make gpu-check        this GPU: every fast path beside the plain one, images a second (three minutes)
 # make teachers         adds the libraries of image encoders: transformers, timm, open_clip, onnxruntime
+# make validity         coverage of the intervals and error rates of the tests, written to docs/validity.md
 # make bench            speed beside a plain baseline, written to benchmarks/results.json
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ SMALL := --set-threads $(addsuffix =1,analyse_bias assess_student distill evalua
 	transfer_direct transfer_finetune transfer_probe)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo nih test test-slurm lint gpu-check bench environment teachers
+.PHONY: demo nih test test-slurm lint gpu-check validity bench environment teachers
 
 demo: environment
 	$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
@@ -42,6 +43,9 @@ lint: environment
 
 gpu-check: environment
 	$(BIN)/cxrfmkd gpu-check
+
+validity: environment
+	$(BIN)/python validity/run.py
 
 bench: environment
 	$(BIN)/python benchmarks/run.py

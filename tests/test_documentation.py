@@ -19,12 +19,12 @@ PAGES = [
 ]
 CODE = [
     path
-    for folder in ("src", "workflow", "tests", "benchmarks")
+    for folder in ("src", "workflow", "tests", "benchmarks", "validity")
     for path in sorted((ROOT / folder).rglob("*"))
     if path.suffix in (".py", ".smk")
 ]
 # Folders of the checkout; those that a run makes (results, logs, …) are not among them.
-TOP = "src|workflow|docs|config|profiles|tests|benchmarks"
+TOP = "src|workflow|docs|config|profiles|tests|benchmarks|validity"
 NAMED_PATH = re.compile(rf"(?<![\w/.{{<-])(?:{TOP})/[\w./-]*\w")
 NAMED_MODULE = re.compile(r"\bcxrfmkd(?:\.[A-Za-z_]\w*)+")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")

@@ -1,0 +1,51 @@
+"""A short form of the validity suite, and the page that the long one has written."""
+
+import json
+from importlib import import_module
+
+import numpy as np
+import pytest
+from cases import COVERAGE, Case, noise, within_band
+from locations import ROOT
+from run import page, topics
+
+WORLDS = 40
+CASES = [case for module in topics() for case in import_module(module).CASES]
+ROWS = json.loads((ROOT / "validity/results.json").read_text())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.topic}: {case.world}")
+def test_intervals_and_tests_do_what_they_say_in_a_few_worlds(case):
+    for row in case.measure(WORLDS):
+        if row["worlds"]:
+            slack = noise(row["worlds"], row["nominal"])
+            assert within_band(row, slack), row
+
+
+def test_the_page_is_what_was_measured_and_every_case_was():
+    assert (ROOT / "docs/validity.md").read_text() == page(ROWS)
+    assert {(case.topic, case.world) for case in CASES} == {
+        (row["topic"], row["world"]) for row in ROWS
+    }
+
+
+def test_every_measured_number_lies_in_its_band():
+    assert not [row for row in ROWS if not within_band(row)]
+
+
+def test_a_case_counts_hits_and_worlds_without_an_interval():
+    def simulate(rng):
+        known = rng.random() < 0.5
+        return {"always": True, "sometimes": False if known else None}
+
+    always, sometimes = Case("topic", "world", simulate, worlds=200).measure()
+    assert (always["measured"], always["worlds"], always["without"]) == (1.0, 200, 0.0)
+    assert sometimes["measured"] == 0.0
+    assert sometimes["worlds"] + 200 * sometimes["without"] == pytest.approx(200)
+    assert not within_band(always)
+    assert within_band(always, 0.03)
+    assert always["band"] == list(COVERAGE.band)
+    assert Case("topic", "world", simulate).measure(50) == Case("topic", "world", simulate).measure(
+        50
+    )
+    assert np.isclose(noise(100, 0.5, 2), 0.1)
