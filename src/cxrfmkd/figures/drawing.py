@@ -105,8 +105,9 @@ def _subgroups(sources: Sources, column: str) -> FigureResult:
 
 def _embedding(sources: Sources, space: str) -> FigureResult:
     tables = sources["projection"], sources["test"]
-    points = embedding.select_points(*tables, space, sources.spec["minimum_cell"])
-    figure, _ = _figure(points, embedding.draw_embedding, sources.subject, space)
+    fewest = sources.spec["minimum_cell"]
+    points = embedding.select_points(*tables, space, fewest)
+    figure, _ = _figure(points, embedding.draw_embedding, sources.subject, space, fewest)
     return figure, embedding.summarise_points(points, space)
 
 

@@ -1,6 +1,8 @@
-"""Embeddings as pictures: images as dots in two dimensions, coloured by groups of patients.
+"""Embeddings as pictures: where the groups of patients lie in two dimensions.
 
-The dots are single images and carry no ids; what is saved beside the picture is one line per group.
+A dot for every image would be row-level data: the same dot in the panels of sex, race and age tells
+all three of one patient. Drawn are densities of groups, smoothed until no part of them rests on few
+patients; the images' own places stay in the dataset's folder (`projection.parquet`).
 """
 
 from __future__ import annotations
@@ -10,9 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from scipy import ndimage
+from scipy.spatial.distance import cdist
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, blank, handle, text_width, write_left
@@ -40,8 +41,9 @@ SPACES = {
 }
 EDGE_SHARE = 0.24  # share of a panel that the distributions along its two edges take
 MOST = 3000
-PIXELS = 120
-DOT = np.array([[0, 0.6, 0], [0.6, 1, 0.6], [0, 0.6, 0]])  # a dot's pixels
+GRID = 60  # points of a density along each axis
+INSIDE = (0.5, 0.8)  # shares of a group within its inner and its outer line
+DIGITS = 1  # of the numbers beside the picture, beyond the first of the spread of all images
 
 
 def select_points(
@@ -50,7 +52,9 @@ def select_points(
     """The main sample's images that have a place in `space`, at most `MOST` of each model.
 
     records: `image_id` and `patient_id`. Groups of too few patients among these images, and those
-    that would tell them, lose their name, and with it their colour (`suppression`).
+    that would tell them, lose their name, and with it their colour (`suppression`). Row-level: what
+    leaves the dataset's folder are the densities that are drawn and the numbers of
+    `summarise_points`.
     """
     x, y, *_ = SPACES[space]
     if x not in projection or y not in projection:
@@ -75,7 +79,11 @@ def select_points(
 
 
 def summarise_points(points: pd.DataFrame, space: str) -> pd.DataFrame:
-    """One row per model, attribute, group and axis: number of images, mean, SD and quartiles."""
+    """One row per model, attribute, group and axis: number of images, mean, SD and quartiles.
+
+    Rounded to a few hundredths of the axis's SD, since a quartile can be a single
+    image's place.
+    """
     columns = ["model", "loss", "attribute", "group", "axis"]
     numbers = ["images", "mean", "sd", "q25", "median", "q75"]
     rows = []
@@ -84,85 +92,86 @@ def summarise_points(points: pd.DataFrame, space: str) -> pd.DataFrame:
             for group, members in images.groupby(attribute):
                 for axis in SPACES[space][:2]:
                     x = members[axis]
-                    quartiles = x.quantile([0.25, 0.5, 0.75])
+                    decimals = DIGITS - int(np.floor(np.log10(images[axis].std() or 1.0)))
+                    values = np.array([x.mean(), x.std(), *x.quantile([0.25, 0.5, 0.75])])
                     key = (*model, attribute, group, axis)
-                    rows.append((*key, len(x), x.mean(), x.std(), *quartiles))
+                    rows.append((*key, len(x), *values.round(decimals)))
     return pd.DataFrame(rows, columns=[*columns, *numbers])
 
 
-def density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density (Scott's bandwidth) of `values` on an even `grid`, shape (n,).
+def widths(places: np.ndarray, patients: np.ndarray, fewest: int) -> np.ndarray:
+    """SD of each image's kernel: Scott's, or as wide as to reach `fewest` patients; shape (n,).
 
-    Through a histogram of the grid's width, so that it takes no longer for more values.
+    places: shape (n, d), in SDs of the whole sample; patients: shape (n,), codes 0, 1, ... An image
+    that lies alone is spread until its kernel covers as many patients as a shown group has, so that
+    no bump of a density is one patient's (a sample-point estimator; Breiman, Meisel and Purcell
+    1977).
     """
-    step = grid[1] - grid[0]
-    counts, _ = np.histogram(values, bins=np.append(grid - step / 2, grid[-1] + step / 2))
-    width = max(np.std(values) * len(values) ** -0.2, step)
-    reach = int(np.ceil(4 * width / step))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)
-    smooth = np.convolve(counts, kernel / kernel.sum(), mode="full")[reach : reach + len(grid)]
-    return smooth / max(len(values) * step, 1e-300)
+    people = patients.max() + 1
+    scott = places.std(axis=0).mean() * people ** (-1 / (places.shape[1] + 4))
+    order = np.argsort(patients, kind="stable")
+    starts = np.searchsorted(patients[order], np.arange(people))
+    to_patients = np.minimum.reduceat(cdist(places, places[order]), starts, axis=1)
+    last = min(fewest, people) - 1
+    nearest = np.partition(to_patients, last, axis=1)[:, last]
+    return np.maximum(nearest, scott)
 
 
-def limits(values: np.ndarray) -> tuple[float, float]:
-    """From the 0.5th to the 99.5th percentile, a little wider."""
-    low, high = np.quantile(values, [0.005, 0.995])
-    room = 0.06 * ((high - low) or 1.0)
-    return float(low - room), float(high + room)
-
-
-def dots(
-    x: np.ndarray,
-    y: np.ndarray,
-    groups: Sequence[np.ndarray],
-    colours: Sequence[str],
-    bounds: Sequence[tuple[float, float]],
+def density(
+    places: np.ndarray, patients: np.ndarray, grids: Sequence[np.ndarray], fewest: int
 ) -> np.ndarray:
-    """The images as an image, float (PIXELS, PIXELS, 4), first row at the bottom.
+    """Density of one group on a grid, shape of the grids, the first axis last; every patient alike.
 
-    groups: bool (n,) each; bounds: of x and of y. Where images of several groups meet, their
-    colours mix by number, so that no group hides another; opacity grows with the number of images.
+    places: shape (n, d); grids: d axes, in the units of `places`; patients, fewest: as in `widths`.
     """
-    edges = [np.linspace(*bound, PIXELS + 1) for bound in bounds]
-    total, mixed = np.zeros((PIXELS, PIXELS)), np.zeros((PIXELS, PIXELS, 3))
-    for group, colour in zip(groups, colours, strict=True):
-        counts = np.histogram2d(y[group], x[group], bins=edges[::-1])[0]
-        blurred = ndimage.correlate(counts, DOT, mode="constant")
-        total += blurred
-        mixed += blurred[..., None] * to_rgb(colour)
-    image = np.zeros((PIXELS, PIXELS, 4))
-    image[..., :3] = mixed / np.maximum(total, 1e-12)[..., None]
-    image[..., 3] = 1 - np.exp(-0.8 * total)
-    return np.round(image * 15) / 15 * (total > 0)[..., None]
+    codes = pd.factorize(patients)[0]
+    sd = widths(places, codes, fewest)
+    share = 1 / np.bincount(codes)[codes] / (codes.max() + 1)
+    kernels = [
+        np.exp(-0.5 * ((grid[None] - x[:, None]) / sd[:, None]) ** 2)
+        / (sd[:, None] * np.sqrt(2 * np.pi))
+        for x, grid in zip(places.T, grids, strict=True)
+    ]
+    if len(kernels) == 1:
+        return share @ kernels[0]
+    return (share[:, None] * kernels[1]).T @ kernels[0]
 
 
-def _draw_points(panel: Axes, table: pd.DataFrame, attribute: str, axes: Sequence[str]) -> None:
-    """Dots, and along the lower and the left edge each group's distribution."""
-    x, y = (table[axis].to_numpy(float) for axis in axes)
-    members = {group: (table[attribute] == group).to_numpy() for group in COLOURS[attribute]}
-    members = {group: rows for group, rows in members.items() if rows.sum() > 1}
-    colours = [COLOURS[attribute][group] for group in members]
-    bounds = limits(x), limits(y)
-    image = dots(x, y, list(members.values()), colours, bounds)
-    panel.imshow(
-        image, extent=(*bounds[0], *bounds[1]), origin="lower", aspect="auto", interpolation="none"
-    )
-    for values, (start, end), (edge, top), fill in (
-        (x, bounds[0], bounds[1], panel.fill_between),
-        (y, bounds[1], bounds[0], panel.fill_betweenx),
-    ):
-        grid, room = np.linspace(start, end, 90), EDGE_SHARE * (top - edge)
-        heights = [density(values[rows], grid) for rows in members.values()]
-        tallest = np.max(heights, initial=0) or 1.0
-        for colour, height in zip(colours, heights, strict=True):
-            curve = edge - room + 0.9 * room * height / tallest
-            fill(grid, edge - room, curve, color=colour, alpha=0.1, linewidth=0)
-            line = (grid, curve) if values is x else (curve, grid)
+def levels(heights: np.ndarray) -> list[float]:
+    """The heights above which the shares `INSIDE` of a density on an even grid lie, rising."""
+    ranked = np.sort(heights.ravel())[::-1]
+    inside = np.cumsum(ranked) / max(ranked.sum(), 1e-300)
+    found = [float(ranked[np.searchsorted(inside, share)]) for share in INSIDE[::-1]]
+    return found if found[0] < found[1] else found[:1]
+
+
+def _draw_densities(
+    panel: Axes, table: pd.DataFrame, attribute: str, axes: Sequence[str], fewest: int
+) -> None:
+    """Lines around each group, and along the lower and the left edge its distributions."""
+    places = table[list(axes)].to_numpy(float)
+    places = (places - places.mean(axis=0)) / np.where(places.std(axis=0) > 0, places.std(0), 1)
+    span = 3.2
+    grid = np.linspace(-span, span, GRID)
+    low = -span - EDGE_SHARE * 2 * span
+    edges: list[list[tuple[str, np.ndarray]]] = [[], []]
+    for group, colour in COLOURS[attribute].items():
+        rows = (table[attribute] == group).to_numpy()
+        if not rows.any():
+            continue
+        people = table.patient_id.to_numpy()[rows]
+        plane = density(places[rows], people, (grid, grid), fewest)
+        panel.contour(grid, grid, plane, levels(plane), colors=[colour], linewidths=(0.7, 1.3))
+        for axis in range(2):
+            along = density(places[rows][:, [axis]], people, (grid,), fewest)
+            edges[axis].append((colour, along))
+    for axis, curves in enumerate(edges):
+        tallest = max((along.max() for _, along in curves), default=1.0)
+        for colour, along in curves:
+            curve = low + 0.9 * EDGE_SHARE * 2 * span * along / tallest
+            line = (curve, grid) if axis else (grid, curve)
             panel.plot(*line, color=colour, linewidth=0.9)
-    (left, right), (bottom, top) = bounds
-    panel.set_xlim(left - EDGE_SHARE * (right - left), right)
-    panel.set_ylim(bottom - EDGE_SHARE * (top - bottom), top)
-    panel.set(xticks=[], yticks=[])
+    panel.set(xlim=(low, span), ylim=(low, span), xticks=[], yticks=[])
     panel.grid(False)
     panel.spines["bottom"].set_visible(False)
 
@@ -181,7 +190,7 @@ def _add_group_legend(panel: Axes, attribute: str, table: pd.DataFrame) -> None:
     panel.set_title(attribute.capitalize(), pad=16)
 
 
-def draw_embedding(table: pd.DataFrame, dataset: str, space: str) -> Figure:
+def draw_embedding(table: pd.DataFrame, dataset: str, space: str, minimum_cell: int = 10) -> Figure:
     """A row a model, a column an attribute of which at least two groups are known."""
     *axes, x_name, y_name, what = SPACES[space]
     models = models_in(table)
@@ -197,7 +206,8 @@ def draw_embedding(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     left = 0.07 + text_width("\n".join(titles.values()).split("\n"))
     for row, (model, loss) in zip(figure.panels, models, strict=True):
         for panel, attribute in zip(row, attributes, strict=True):
-            _draw_points(panel, where(table, model=model, loss=loss), attribute, axes)
+            images = where(table, model=model, loss=loss)
+            _draw_densities(panel, images, attribute, axes, minimum_cell)
         write_left(row[0], titles[model, loss], 0.5, left, "axes fraction")
     for panel, attribute in zip(figure.panels[0], attributes, strict=True):
         _add_group_legend(panel, attribute, table)
@@ -206,6 +216,6 @@ def draw_embedding(table: pd.DataFrame, dataset: str, space: str) -> Figure:
     warning = "; for looking, distances and densities mean little" if space == "tsne" else ""
     return figure.finish(
         f"Embeddings of {dataset_title(dataset)} in {what}",
-        "Each dot an image of the main sample, colours mixed where images meet; curves along the "
-        f"edges: distribution of each group{warning}",
+        "Lines hold half and 80 % of each group of the main sample; along the edges: its "
+        f"distribution; smoothed over {minimum_cell} patients at least{warning}",
     )
