@@ -143,9 +143,13 @@ def _records(folder: Path, name: str, race: bool) -> None:
             else None,
             "disease": rng.choice(["Pleural Effusion", "No Finding", "Other"], n),
             "age_bin": rng.integers(1, 7, n),
+            "sex": rng.choice(["Male", "Female"], n),
+            "view": rng.choice(["AP", "PA"], n),
         }
     )
-    write_table(folder / "records/test.csv", table)
+    table[list(FINDINGS)] = rng.choice([1.0, 0.0, -1.0], (n, len(FINDINGS)), p=[0.2, 0.7, 0.1])
+    for split in ("train", "val", "test"):
+        write_table(folder / f"records/{split}.csv", table)
     write_table(folder / "records/test_resampled.csv", table[["image_id"]].assign(weight=1.0))
     excluded = [(f"{SECRET}/bad", f"UnidentifiedImageError: cannot identify {SECRET}.png")]
     write_table(

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from locations import ROOT
 
+from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.figures import (
     flow,
     focused,
@@ -28,7 +29,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.outputs import representatives
 from cxrfmkd.vocabulary.figures import KINDS
 
-SPEC = {"minimum_cell": 10, "method": "weights"}
+SPEC = {"minimum_cell": 10, "uncertain": "zeros", "method": "weights"}
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def test_balance_hides_small_groups_and_the_next_smallest():
         }
     )
     weights = pd.DataFrame({"image_id": records.image_id, "weight": 1.0})
-    table = resampling.select_resampling(records, weights, 10)
+    table = resampling.select_resampling(records, weights, disclosure(records, 10))
     race = table[table.attribute == "race"].set_index("level")
     assert race.before["White"] == 0.6
     assert race.images["White"] == 60
@@ -190,7 +191,9 @@ def test_a_cell_of_the_balance_cannot_be_told_from_its_race_nor_from_its_disease
     records = pd.DataFrame(rows, columns=["race", "disease"]).assign(age_bin=4)
     records["image_id"] = records["patient_id"] = records.index.astype(str)
     weights = pd.DataFrame({"image_id": records.image_id, "weight": 1.0})
-    table = resampling.select_resampling(records, weights, 10).set_index(["race", "level"])
+    table = resampling.select_resampling(records, weights, disclosure(records, 10)).set_index(
+        ["race", "level"]
+    )
     disease = table[table.attribute == "disease"].images
     assert disease["All"].tolist() == [39, 74, 95]
     hidden = set(disease.index[disease.isna()])
@@ -214,7 +217,7 @@ def test_balance_is_drawn_where_every_group_is_hidden():
         }
     )
     weights = pd.DataFrame({"image_id": patients, "weight": 1.0})
-    table = resampling.select_resampling(records, weights, 10)
+    table = resampling.select_resampling(records, weights, disclosure(records, 10))
     assert table[table.attribute == "race"].before.isna().all()
     notes = [
         text.get_text()
@@ -237,6 +240,41 @@ def test_the_flow_counts_unreadable_images_without_naming_their_files():
     assert table.kept.tolist() == [10, 8, 7]  # p2 is counted once
     assert table.reason.iloc[2] == "the teacher has no embedding of the image"
     assert table.reason.iloc[1] == "the image cannot be read (OSError)"
+
+
+def steps(*excluded: int) -> dict:
+    kept, rows = 1000, [{"step": "raw", "kept": 1000, "excluded": 0, "patients": 400, "reason": ""}]
+    for i, number in enumerate(excluded):
+        kept -= number
+        step = {"step": f"s{i}", "kept": kept, "excluded": number, "patients": 400 - i}
+        rows.append(step | {"reason": f"reason {i}"})
+    return {"flow": rows, "counts": {}}
+
+
+@pytest.mark.parametrize(
+    ("excluded", "shown"),
+    [
+        ((40, 3, 20), [0, 40, 23]),
+        ((40, 0, 3), [0, 43]),
+        ((3, 0, 20, 0), [0, 23, 0]),
+        ((4, 3, 5), [0, 12]),
+        ((0, 40), [0, 0, 40]),
+    ],
+)
+def test_few_records_that_a_step_leaves_out_are_counted_with_another_step(excluded, shown):
+    table = flow.select_flow(steps(*excluded))
+    assert table.excluded.tolist() == shown
+    assert (table.kept.iloc[0] - table.excluded.cumsum() == table.kept).all()
+    assert table.suppressed.any() == (0 < min(n for n in excluded if n) < 10)
+    assert all(f"reason {i}" in " ".join(table.reason) for i, n in enumerate(excluded) if n)
+
+
+def test_few_records_that_are_all_that_is_left_out_are_not_counted():
+    table = flow.select_flow(steps(0, 3))
+    assert table.kept.isna().tolist() == [True, True, False]
+    assert table.excluded.iloc[-1:].isna().all()
+    texts = [text.get_text() for text in flow.draw_flow(table, "chexpert").axes[0].texts]
+    assert "A few left out" in texts
 
 
 def test_groups_that_are_too_small_everywhere_are_named_and_not_drawn():

@@ -96,13 +96,18 @@ def study(root: Path, few=FEW, synthetic=False, **kind) -> ReportData:
     made_results.write(root, **kind)
     shape = made_results.shape(**kind)
     command = [sys.executable, ROOT / "workflow/scripts/make_tables.py"]
-    command += ["--spec", json.dumps({"minimum_cell": 10}), "--out-dir", root / "tables"]
+    command += [
+        "--spec",
+        json.dumps({"minimum_cell": 10, "uncertain": "zeros"}),
+        "--out-dir",
+        root / "tables",
+    ]
     inputs = made_results.as_arguments(made_results.below(root, shape.tables()))
     subprocess.run([*command, *inputs], check=True)
     figures = []
     for name, files in shape.catalogue().items():
         if name in few:
-            spec = {"minimum_cell": 10, "method": "weights"}
+            spec = {"minimum_cell": 10, "uncertain": "zeros", "method": "weights"}
             figure, _ = draw_figure(name, spec, made_results.below(root, files))
             figures.append(root / "figures" / f"{name}.svg")
             save_figure(figure, figures[-1], figures[-1].with_suffix(".png"))

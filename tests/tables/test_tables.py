@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from locations import SCRIPTS
 
+from cxrfmkd.datasets.disclosure import Disclosure
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.tables import wide
@@ -153,32 +154,26 @@ def test_students_table_knows_the_chosen_seed_and_the_controls():
     assert table[table.what == "untrained"].r2_overall.item() == -12.5
 
 
-def test_small_groups_of_the_cohort_are_hidden_with_what_would_give_them_away():
-    label = {"positive": 20, "negative": 280, "uncertain": 0, "blank": 0}
-    findings = dict.fromkeys(FINDINGS, label)
+def test_the_cohort_leaves_out_what_no_table_shows():
+    label = {"positive": 20, "negative": 280, "uncertain": 4, "blank": 23}
     split = {"images": 327, "patients": 193, "studies": 250, "mean_age": 60.0}
     split |= {
         "sex": {"Female": 140, "Male": 157, "blank": 30},
         "race": {"White": 25, "Black": 4, "Asian": 298},
-        "findings": findings,
-        # Many images of few patients are a small group too.
-        "patients_by": {
-            "sex": {"Female": 90, "Male": 100, "blank": 3},
-            "race": {"White": 5, "Black": 4, "Asian": 184},
-            "findings": findings,
-        },
+        "findings": dict.fromkeys(FINDINGS, label),
     }
-    table = cohort([{"dataset": "d", "counts": {"train": split}}], 10)
+    hidden = [{"race": "White"}, {"race": "Black"}, {"label:Edema": "uncertain"}]
+    disclosed = Disclosure(frozenset(cell.items()) for cell in hidden)
+    table = cohort([{"dataset": "d", "counts": {"train": split}}], {("d", "train"): disclosed})
     table = table.set_index(["attribute", "level"])
-    assert pd.isna(table.train["sex", "blank"])
-    assert pd.isna(table.train["sex", "Female"])
-    assert table.train["sex", "Male"] == 157
-    # Two small groups hide one another, so the third may be shown.
-    assert pd.isna(table.train["race", "White"])
+    assert table.train["sex", "blank"] == 30
+    assert table.train[[("race", "White"), ("race", "Black")]].isna().all()
     assert table.train["race", "Asian"] == 298
     assert table.suppressed["race", "Black"] == "train"
     assert table.suppressed["race", "Asian"] == ""
-    assert table.train["Edema", "uncertain"] == 0
+    assert pd.isna(table.train["Edema", "uncertain"])
+    assert table.train["Edema", "positive"] == 20
+    assert table.train["Cardiomegaly", "uncertain"] == 4
 
 
 def test_the_made_tables_have_the_columns_that_the_evaluation_writes():
@@ -202,7 +197,7 @@ def test_the_script_writes_every_table_and_names_nobody(tmp_path, transfer):
     made_results.write(tmp_path, transfer=transfer)
     files = made_results.below(tmp_path, made_results.shape(transfer=transfer).tables())
     inputs = made_results.as_arguments(files)
-    spec = json.dumps({"minimum_cell": 10})
+    spec = json.dumps({"minimum_cell": 10, "uncertain": "zeros"})
     command = [sys.executable, SCRIPT, "--spec", spec, *inputs, "--out-dir", tmp_path / "tables"]
     subprocess.run(command, check=True)
     for name in TABLES:

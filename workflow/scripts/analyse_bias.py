@@ -43,6 +43,7 @@ def main() -> None:
         model=args.spec["model"],
         seeds=seeds,
         minimum_cell=args.spec["evaluation"]["minimum_cell"],
+        uncertain=args.spec["uncertain"],
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.tables import wide
 from cxrfmkd.tables.cohort import cohort
 from cxrfmkd.tables.costs import costs
-from cxrfmkd.tables.gathering import read_documents, read_results
+from cxrfmkd.tables.gathering import about, read_documents, read_result, read_results
+from cxrfmkd.vocabulary.datasets import SPLITS
 
 
 def main() -> None:
@@ -20,8 +22,15 @@ def main() -> None:
         read_results(args.inputs.get(name, []))
         for name in ("metrics", "summary", "subgroups", "scores")
     )
+    disclosed = {
+        (about(path)["dataset"], split): disclosure(
+            read_result(path), args.spec["minimum_cell"], args.spec["uncertain"]
+        )
+        for split in SPLITS
+        for path in args.inputs.get(split, [])
+    }
     tables = {
-        "cohort": cohort(records, args.spec["minimum_cell"]),
+        "cohort": cohort(records, disclosed),
         "performance_detailed": wide.performance_detailed(metrics, summary),
         "performance_focused": wide.performance_focused(metrics, summary),
         "transfer": wide.transfer(summary),

@@ -60,19 +60,20 @@ def analyse(
     model: str,
     seeds: Sequence[int],
     minimum_cell: int = 10,
+    uncertain: str = "zeros",
 ) -> dict[str, pd.DataFrame]:
     """Tables `ks`, `score`, `effects`, `null`, `encoding`, `variance`, `points` (docs/bias.md).
 
     embeddings: one for each of `seeds`, or one alone if it is the same for all; records: of split
     `test` and, where PCA is fitted on it, `val`; weights: columns image_id, weight. `points` is
-    row-level and of the first embedding alone.
+    row-level and of the first embedding alone. uncertain: as in `records.targets`.
     """
     if len(embeddings) not in (1, len(seeds)):
         raise InputError(
             f"{model}: {len(embeddings)} embeddings for {len(seeds)} seeds. Name one for each "
             "seed, or one for all."
         )
-    design = build_design(dataset, records, weights, settings, minimum_cell)
+    design = build_design(dataset, records, weights, settings, minimum_cell, uncertain)
     labels = list(seeds) if len(embeddings) == len(seeds) else [ALL_SEEDS]
     tables: dict[str, list[pd.DataFrame]] = {}
     for seed, embedding in zip(labels, embeddings, strict=True):

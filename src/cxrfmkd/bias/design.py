@@ -12,6 +12,7 @@ import pandas as pd
 from cxrfmkd.bias import null, sampling
 from cxrfmkd.bias.grouping import Comparison, Grouping, group_images, select_comparisons
 from cxrfmkd.datasets import halves
+from cxrfmkd.datasets.disclosure import Disclosure, disclosure
 from cxrfmkd.datasets.resampled import weights_in_order
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.draws import patient_counts
@@ -29,7 +30,7 @@ class Design:
     test: one row an image, with patient, attributes and `weight`; rows: positions in `test` that
     samples are drawn from, the unique images in v2 and every resampled row in v1; grouping: of
     `test`'s images; comparisons: the thesis's family and the extra one; minimum_cell: patients that
-    a group must have to be tested.
+    a group must have to be tested; disclosed: which counts of the test images may be shown.
     """
 
     dataset: str
@@ -39,6 +40,7 @@ class Design:
     comparisons: tuple[list[Comparison], list[Comparison]]
     settings: Bias
     minimum_cell: int
+    disclosed: Disclosure
 
     @cached_property
     def row_grouping(self) -> Grouping:
@@ -83,6 +85,12 @@ class Design:
         samples |= {name: main[half == number] for number, name in enumerate(halves.HALVES)}
         draws = {name: rows[None] for name, rows in samples.items() if len(rows)}
         return draws | ({"simulation": self.simulated} if self.settings.simulations else {})
+
+    @cached_property
+    def disclosed_main(self) -> Disclosure:
+        """Which counts of the main sample may be shown."""
+        sample = self.test.iloc[np.unique(self.rows[self.main])]
+        return self.disclosed | disclosure(sample, self.minimum_cell)
 
     @cached_property
     def distance_subset(self) -> np.ndarray:
@@ -132,19 +140,24 @@ def build_design(
     weights: pd.DataFrame,
     settings: Bias,
     minimum_cell: int = 10,
+    uncertain: str = "zeros",
 ) -> Design:
     """The design of an analysis of the records of split `test`.
 
     weights: columns image_id and weight, a row for each test image: how often, or how much, it
     counts in the resampled test set. Images with weight 0 were not drawn and take no part.
+    uncertain: as in `records.targets`.
     """
     test = records[records.split == "test"]
+    disclosed = disclosure(test, minimum_cell, uncertain)
     weight = weights_in_order(weights, test.image_id)
     test = test.assign(weight=weight)[weight > 0].reset_index(drop=True)
     if len(test) < 2:
         raise InputError(
             f"{dataset}: {len(test)} test images take part; there is nothing to compare."
         )
+    if (weight == 0).any():
+        disclosed |= disclosure(test, minimum_cell, uncertain)
     rows = np.arange(len(test))
     if settings.variant == "v1":
         if (test.weight % 1 != 0).any():
@@ -156,4 +169,4 @@ def build_design(
         rows = np.repeat(rows, test.weight.astype(int))
     grouping = group_images(test)
     families = select_comparisons(grouping, settings.attributes, dataset)
-    return Design(dataset, test, rows, grouping, families, settings, minimum_cell)
+    return Design(dataset, test, rows, grouping, families, settings, minimum_cell, disclosed)

@@ -11,7 +11,7 @@ from cxrfmkd.bias.effects import EFFECT_SIZES, effect_sizes
 from cxrfmkd.bias.grouping import pair_codes
 from cxrfmkd.bias.projection import PrincipalComponents
 from cxrfmkd.statistics.intervals import error_interval
-from cxrfmkd.statistics.suppression import patients_per_cell, small, suppressed, with_complements
+from cxrfmkd.statistics.suppression import COARSE, patients_per_cell
 from cxrfmkd.vocabulary.groups import GROUPS
 
 ALL_MODES = 0  # the mode in tables of what belongs to all modes
@@ -45,7 +45,10 @@ def effect_lines(design: Design, scores: np.ndarray, pca: PrincipalComponents) -
                 values, codes == a, codes == b, design.patients, design.patient_draws, weights, unit
             )
             by_mode.append(np.vstack([estimate, errors]))
-            lines += [(*names, mode + 1, *line) for line in _summaries(by_mode[-1])]
+            summaries = _summaries(by_mode[-1])
+            if any(design.disclosed.hides({c.attribute: group}) for group in (c.a, c.b)):
+                summaries = [(m, *np.round(numbers, COARSE)) for m, *numbers in summaries]
+            lines += [(*names, mode + 1, *line) for line in summaries]
         over_modes.append(np.tensordot(mode_weights, np.array(by_mode), 1)[:, :2])
     if testable:
         means = np.stack(over_modes, -1)
@@ -123,7 +126,7 @@ def probe_table(design: Design, scores: np.ndarray) -> pd.DataFrame:
             auc = _auc(design, probed[:, column], positive, negative)
             counts = ((positive | negative).sum(), positive.sum())
             if np.isnan(auc[0]) or hidden[attribute][given][code]:
-                counts = (np.nan, np.nan)
+                counts, auc = (np.nan, np.nan), tuple(np.round(auc, COARSE))
             lines.append((attribute, group, given, *auc, *counts))
     return pd.DataFrame(lines, columns=AUC_COLUMNS)
 
@@ -145,23 +148,16 @@ def _auc(
 def hidden_counts(design: Design, attribute: str) -> dict[str, np.ndarray]:
     """Which groups' counts are left blank, bool (groups,), by the condition `given`.
 
-    Small cells, and those from which a small one would follow: the groups within a condition add up
-    to it, and a group's images in all conditions to its own count. Of an attribute with two groups
-    both are blank or none, since the count of both together stands beside.
+    Of an attribute with two groups both are blank or none, since the count of both together stands
+    beside.
     """
-    codes, size = design.grouping.of(attribute).astype(int), len(GROUPS[attribute])
-    overall = suppressed(patients_per_cell(codes, design.patients, size), design.minimum_cell)
-    hidden = {"": overall}
-    for condition in CONDITIONS:
-        if condition == attribute:
+    hidden = {}
+    for name, value in [("", ""), *((c, v) for c in CONDITIONS for v in GROUPS[c])]:
+        if name == attribute:
             continue
-        given, width = design.grouping.of(condition), len(GROUPS[condition])
-        cells = np.where((codes < 0) | (given < 0), -1, codes * width + given)
-        patients = patients_per_cell(cells, design.patients, size * width)
-        group, value = np.divmod(np.arange(size * width), width)
-        few = small(patients, design.minimum_cell) | overall[group]
-        table = with_complements(few, patients, group, value).reshape(size, width)
-        hidden |= dict(zip(GROUPS[condition], table.T, strict=True))
-    if size == 2:
-        hidden = {given: np.full(2, table.any()) for given, table in hidden.items()}
+        given = {name: value} if name else {}
+        groups = [{attribute: group} | given for group in GROUPS[attribute]]
+        hidden[value] = np.array([design.disclosed.hides(levels) for levels in groups])
+    if len(GROUPS[attribute]) == 2:
+        hidden = {given: np.full(2, flags.any()) for given, flags in hidden.items()}
     return hidden

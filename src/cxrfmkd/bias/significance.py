@@ -10,8 +10,9 @@ from cxrfmkd.bias.design import Design
 from cxrfmkd.bias.encoding import energy_coefficients
 from cxrfmkd.bias.grouping import Comparison, pair_codes
 from cxrfmkd.bias.ks import BANDS, KSResult, bands, ks_tests, sort_scores
+from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.statistics.intervals import central_interval
-from cxrfmkd.statistics.suppression import suppressed
+from cxrfmkd.statistics.suppression import COARSE, small
 from cxrfmkd.vocabulary.groups import GROUPS
 
 TEST_COLUMNS = (
@@ -45,7 +46,7 @@ def test_tables(
             ]
             if tested:
                 tests = ks_tests(ordered, design.row_grouping.codes, pair_codes(tested), draws)
-                hidden = [_hides_sizes(design, c, images) for c in tested]
+                hidden = [_hides_sizes(design, c, sample) for c in tested]
                 test_lines += _test_lines(sample, tested, tests, hidden)
                 points.append(score.points(tests))
                 testable += tested
@@ -57,12 +58,26 @@ def test_tables(
     )
 
 
-def _hides_sizes(design: Design, comparison: Comparison, images: np.ndarray) -> bool:
-    """Whether the sizes of its groups would tell that of a small group of the same attribute."""
-    patients = design.group_patients(comparison.attribute, images)
-    hidden = suppressed(patients, design.minimum_cell)
-    names = np.array(GROUPS[comparison.attribute])[hidden]
-    return comparison.a in names or comparison.b in names
+def _hides_sizes(design: Design, comparison: Comparison, sample: str) -> bool:
+    """Whether the sizes of its groups in a sample are blank.
+
+    Parts of the main sample add up to it: of the views the cells of attribute and view decide, of
+    the halves either's.
+    """
+    disclosed = design.disclosed if sample == "all" else design.disclosed_main
+    view = {"view": sample} if sample in GROUPS["view"] else {}
+    if view and comparison.attribute == "view":
+        view = {}
+    groups = [{comparison.attribute: group} for group in GROUPS[comparison.attribute]]
+    named = [g for g in groups if {comparison.a, comparison.b} & set(g.values())]
+    if any(disclosed.hides(group) or disclosed.hides(group | view) for group in named):
+        return True
+    halves = [design.rows[design.samples[name][0]] for name in HALVES if name in design.samples]
+    few = [
+        small(design.group_patients(comparison.attribute, half), design.minimum_cell).any()
+        for half in halves
+    ]
+    return sample in HALVES and any(few)
 
 
 def _test_lines(
@@ -76,7 +91,12 @@ def _test_lines(
     sizes, d, p, p_adjusted = (
         values.mean(0) for values in (tests.sizes, tests.d, tests.p, tests.p_adjusted)
     )
-    sizes[np.array(hidden)] = np.nan
+    without_sizes = np.array(hidden)
+    sizes[without_sizes] = np.nan
+    # Distances and p-values of two sizes tell these.
+    d[:, without_sizes] = d[:, without_sizes].round(COARSE)
+    for values in (p, p_adjusted):
+        values[:, without_sizes] = _significant(values[:, without_sizes], COARSE)
     sd = tests.p_adjusted.std(0, ddof=1) if draws > 1 else np.full(p.shape, np.nan)
     shares = np.stack([(band == code).mean(0) for code in range(len(BANDS))])
     return [
@@ -87,6 +107,12 @@ def _test_lines(
         for mode in range(len(p))
         for i, c in enumerate(comparisons)
     ]
+
+
+def _significant(values: np.ndarray, digits: int) -> np.ndarray:
+    """`values`, none negative, rounded to so many significant digits."""
+    scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.where(values > 0, values, 1.0))))
+    return np.round(values * scale) / scale
 
 
 def _score_lines(

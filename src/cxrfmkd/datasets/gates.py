@@ -22,6 +22,7 @@ from cxrfmkd.vocabulary.groups import DISEASES, RACES
 # A demographic table whose keys are written in another way joins nothing. That of MIMIC-IV knows
 # only patients who were admitted, so the bar is low; the share itself is always reported.
 JOINED = 0.5
+FEW = 10  # images below which a message counts none
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ def contradictions(records: pd.DataFrame) -> Gate:
     """No Finding together with Pleural Effusion, which then wins."""
     both = records[["No Finding", "Pleural Effusion"]].eq(1).all(axis=1).sum()
     names = "No Finding and Pleural Effusion"
-    message = f"{both} images have {names} at once; they count as the latter"
+    number = both if both >= FEW else "a few"  # a cell of two findings, in logs and on the page
+    message = f"{number} images have {names} at once; they count as the latter"
     return _gate("No Finding means none", both, message, "never beside an effusion", "noted")
 
 

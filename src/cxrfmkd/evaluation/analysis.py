@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets import exclusions, records
+from cxrfmkd.datasets.disclosure import Disclosure, disclosure
 from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, measurement, subgroups
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.comparisons import FamilySummary
@@ -23,6 +26,7 @@ from cxrfmkd.evaluation.families import Family, references
 from cxrfmkd.evaluation.operating_points import threshold_table
 from cxrfmkd.evaluation.populations import Population, populations
 from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
+from cxrfmkd.evaluation.publication import publish
 from cxrfmkd.evaluation.runs import Run, Validation, validate
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation
@@ -77,16 +81,31 @@ def evaluate(
 
     def rows() -> NamedTables:
         measured = exclusions.measured_images(test, excluded[dataset])
-        for population in populations(measured, labelled(test), weights, settings):
+        disclosed = _disclosure(test, measured, weights, settings.minimum_cell, uncertain)
+        for population in populations(measured, labelled(test), weights, settings, disclosed):
             tables = _joined(_measure(population, families, validated, pairs))
             for name, table in tables.items():
-                yield name, _adjusted(name, table, population)
+                yield name, publish(name, _adjusted(name, table, population), population.cells)
 
     tables = _joined(rows()) | {"exclusions": counts}
     return {
         name: tables.get(name, pd.DataFrame()).assign(dataset=dataset).reindex(columns=columns)
         for name, columns in TABLE_COLUMNS.items()
     }
+
+
+def _disclosure(
+    test: pd.DataFrame,
+    measured: pd.DataFrame,
+    weights: pd.DataFrame,
+    minimum: int,
+    uncertain: str,
+) -> Disclosure:
+    """What may be shown of all test images, of the measured ones, and of those with a weight."""
+    weighted = weights.image_id[weights.weight > 0]
+    parts = [test, measured, measured[measured.image_id.isin(weighted)]]
+    by_size = {len(part): part for part in parts if len(part)}
+    return reduce(or_, (disclosure(part, minimum, uncertain) for part in by_size.values()))
 
 
 def _joined(named: Iterable[tuple[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
@@ -140,7 +159,7 @@ def _family_tables(
     counts = measurement.everyones_counts(result, cells)
     # Curves of findings that few patients have or lack would show single images.
     few = cells.images[:, 0] < calibration.BINS * cells.minimum
-    without_points = np.array(FINDINGS)[cells.hidden("prevalence")[:, 0] | few]
+    without_points = np.array(FINDINGS)[cells.hidden_counts[1][:, 0] | few]
 
     def counted(table: pd.DataFrame) -> pd.DataFrame:
         finding = pd.Index(FINDINGS).get_indexer(table.finding)

@@ -170,7 +170,7 @@ def _with_counts(
 
 def everyones_counts(result: FamilyResult, cells: Cells) -> dict[str, np.ndarray]:
     """Columns n, positives and prevalence of all patients, shape (14,); small ones blank."""
-    hidden = cells.hidden("prevalence")[:, 0]
+    hidden = cells.hidden_counts[1][:, 0]
     return {
         "n": cells.images[:, 0],
         "positives": np.where(hidden, np.nan, cells.positives[:, 0]),

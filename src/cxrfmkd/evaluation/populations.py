@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets import halves
+from cxrfmkd.datasets.disclosure import Disclosure
 from cxrfmkd.datasets.resampled import weights_in_order
 from cxrfmkd.evaluation import subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
@@ -29,11 +30,15 @@ class Population:
 
 
 def populations(
-    test: pd.DataFrame, images: LabelledImages, weights: pd.DataFrame, settings: Evaluation
+    test: pd.DataFrame,
+    images: LabelledImages,
+    weights: pd.DataFrame,
+    settings: Evaluation,
+    disclosed: Disclosure,
 ) -> Iterator[Population]:
     """The natural test set, and the resampled one if it differs.
 
-    test: the records of `images`, in the same order.
+    test: the records of `images`, in the same order. disclosed: which counts may be shown.
     """
     targets = images.targets
     patients, half = test.patient_id.to_numpy(), halves.half(test.patient_id)
@@ -41,7 +46,9 @@ def populations(
     resampled = weights_in_order(weights, test.image_id)
     for name, weight in (("natural", np.ones(len(test))), ("resampled", resampled)):
         if name == "natural" or (weight != 1).any():
-            cells = subgroups.count_cells(targets, patients, weight, groups, settings.minimum_cell)
+            cells = subgroups.count_cells(
+                targets, patients, weight, groups, settings.minimum_cell, disclosed
+            )
             bootstrap = settings.replicates, settings.unit, settings.seed
             sample = Sample(targets, patients, weight, groups.codes, *bootstrap, cells.detail())
             yield Population(name, images, half, cells, sample, settings)

@@ -16,12 +16,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.datasets.disclosure import Disclosure
 from cxrfmkd.evaluation.operating_points import THRESHOLD_RULES
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.intervals import estimate_columns
 from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, NOTHING, RATES, Measures
-from cxrfmkd.statistics.suppression import patients_per_cell, small, with_complements
+from cxrfmkd.statistics.suppression import patients_per_cell
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import AGE_BINS
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -65,14 +66,16 @@ class PatientGroups:
         """The attributes, without "all"."""
         return list(dict.fromkeys(self.attributes))[1:]
 
-    def totals(self, attribute: str) -> list[np.ndarray]:
-        """For a crossing, the groups of its two attributes that its groups add up to; else none."""
-        crossed = attribute.split(CROSSING)
-        if len(crossed) == 1:
-            return []
-        image = [np.argwhere(self.codes == group)[0, 0] for group in self.of(attribute)]
-        columns = [EVERYONE, *self.divisions]
-        return [self.codes[image, columns.index(name)] for name in crossed]
+    @property
+    def levels(self) -> list[dict[str, str]]:
+        """What the images of each group have in common, as `Disclosure` names it."""
+        parts = [
+            (attribute.split(CROSSING), name.split(", "))
+            for attribute, name in zip(self.attributes, self.names, strict=True)
+        ]
+        rows = [dict(zip(attributes, names, strict=True)) for attributes, names in parts]
+        renamed = [{"age_bin" if k == "age" else k: v for k, v in row.items()} for row in rows]
+        return [{} if EVERYONE in row else row for row in renamed]
 
 
 def patient_groups(records: pd.DataFrame, attributes: Sequence[str]) -> PatientGroups:
@@ -113,6 +116,7 @@ class Cells:
 
     images, positives: counts of images with a weight. patients: of those images; with_finding,
     without_finding: of those images with target 1 or 0. minimum: fewer patients are a small cell.
+    disclosed: which counts other tables hide, or would give away.
     """
 
     groups: PatientGroups
@@ -122,6 +126,7 @@ class Cells:
     with_finding: np.ndarray
     without_finding: np.ndarray
     minimum: int
+    disclosed: Disclosure
 
     def hidden(self, measure: str) -> np.ndarray:
         """Whether a measure is left blank."""
@@ -134,23 +139,20 @@ class Cells:
 
     @cached_property
     def hidden_counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Whether the number of images and patients, and that of positives, is left blank.
-
-        Small ones are, and the next smallest of an attribute where one would follow from the total.
-        """
-        fewest = np.minimum(self.with_finding, self.without_finding)
-        images, positives, negatives = (
-            small(count, self.minimum)
-            for count in (self.patients, self.with_finding, self.without_finding)
-        )
-        positives |= negatives
-        for attribute in self.groups.divisions:
-            cols, totals = self.groups.of(attribute), self.groups.totals(attribute)
-            for k in range(len(FINDINGS)):
-                images[k, cols] = with_complements(images[k, cols], self.patients[k, cols], *totals)
-                positives[k, cols] |= images[k, cols]
-                positives[k, cols] = with_complements(positives[k, cols], fewest[k, cols], *totals)
-        return images | (self.patients < self.minimum), positives | self.hidden("prevalence")
+        """Whether the number of images and patients, and that of positives, is left blank."""
+        hides, levels = self.disclosed.hides, self.groups.levels
+        by_target = {
+            word: np.array(
+                [
+                    [hides({f"target:{name}": word, **level}) for level in levels]
+                    for name in FINDINGS
+                ]
+            )
+            for word in ("with", "without", "left out")
+        }
+        images = (self.patients < self.minimum) | by_target["left out"]
+        images |= [hides(level) for level in levels]
+        return images, images | self.hidden("prevalence") | by_target["with"] | by_target["without"]
 
     def detail(self) -> np.ndarray:
         """How much of each group must be measured, for `bootstrap.Sample`; (f, groups)."""
@@ -168,6 +170,7 @@ def count_cells(
     weights: np.ndarray,
     groups: PatientGroups,
     minimum: int,
+    disclosed: Disclosure,
 ) -> Cells:
     """Count. targets: (n, 14); patients, weights: (n,)."""
     n_groups, patient = len(groups.names), pd.factorize(patients)[0]
@@ -182,7 +185,8 @@ def count_cells(
                 n_images[i, k] += np.bincount(cell[cell >= 0], minlength=n_groups)
                 n_patients[i, k] += patients_per_cell(cell, patient, n_groups)
     labelled, with_finding, without = n_patients
-    return Cells(groups, n_images[0], n_images[1], labelled, with_finding, without, minimum)
+    counts = n_images[0], n_images[1], labelled, with_finding, without
+    return Cells(groups, *counts, minimum, disclosed)
 
 
 def group_measures(measures: Measures, cells: Cells) -> GroupMeasures:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.figures import (
     against_thesis,
     curves,
@@ -82,13 +83,15 @@ def _of_study(select: Callable, draw: Callable, subject: str, *tables: str) -> C
 def _flow(sources: Sources) -> FigureResult:
     summary = read_documents(sources.files["records"])[0]
     tables = sources.tables
-    data = flow.select_flow(summary, tables.get("unreadable"), tables.get("without_embedding"))
+    excluded = tables.get("unreadable"), tables.get("without_embedding")
+    data = flow.select_flow(summary, *excluded, sources.spec["minimum_cell"])
     return _figure(data, flow.draw_flow, sources.subject)
 
 
 def _resampling(sources: Sources) -> FigureResult:
-    tables = sources["test"], sources["test_resampled"]
-    data = resampling.select_resampling(*tables, sources.spec["minimum_cell"])
+    test, weights = sources["test"], sources["test_resampled"]
+    disclosed = disclosure(test, sources.spec["minimum_cell"], sources.spec["uncertain"])
+    data = resampling.select_resampling(test, weights, disclosed)
     return _figure(data, resampling.draw_resampling, sources.subject, sources.spec["method"])
 
 
@@ -160,7 +163,8 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
 def draw_figure(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) -> FigureResult:
     """The figure `<subject>/<kind>` of `cxrfmkd.study.outputs`, and its numbers.
 
-    spec: `minimum_cell`, and `method` of resampling; files: those of the catalogue, by name.
+    spec: `minimum_cell`, `uncertain`, and `method` of resampling; files: those of the catalogue, by
+    name.
     """
     subject, _, kind = name.rpartition("/")
     if kind not in FIGURES:

@@ -15,7 +15,7 @@ from cxrfmkd.vocabulary.titles import dataset_title
 WIDTH, BOX, SIDE = 7.4, 2.6, 4.2  # inches: figure, box of what is used, box of what is left out
 EDGE, LINE, PAD = 0.1, 0.135, 0.13  # inches: margin, a line of text, air around all lines of a box
 GAP = 0.14  # between one box and the next
-COLUMNS = ["kind", "step", "kept", "excluded", "patients", "reason"]
+COLUMNS = ["kind", "step", "kept", "excluded", "patients", "reason", "suppressed"]
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
@@ -23,14 +23,18 @@ def select_flow(
     summary: dict,
     unreadable: pd.DataFrame | None = None,
     without_embedding: pd.DataFrame | None = None,
+    minimum_cell: int = 10,
 ) -> pd.DataFrame:
     """The steps and splits of a dataset's `summary.json`: counts alone.
 
     unreadable, without_embedding: `image_id` and `reason` of the images that could not be packed,
     and of those that the teacher has no embedding of; one that is both is counted as unreadable.
-    The splits are those of the records.
+    The splits are those of the records. A step that leaves out a few records, fewer than
+    `minimum_cell`, has no numbers of its own: it counts with the next one that leaves any out, or
+    with the one before, and the column `suppressed` says so. What cannot be read or has no
+    embedding is a matter of files, not of patients, and counted in any case.
     """
-    table = pd.DataFrame(summary["flow"]).assign(kind="step")
+    table = _without_few(pd.DataFrame(summary["flow"]), minimum_cell).assign(kind="step")
     if unreadable is not None and len(unreadable):
         # A reason may name a file, and a file a patient: only the kind of error leaves the
         # dataset's folder.
@@ -55,12 +59,48 @@ def select_flow(
             table = pd.concat([table, pd.DataFrame([step])])
     splits = pd.DataFrame(
         [
-            ("split", name, counts["images"], 0, counts["patients"], "")
+            ("split", name, counts["images"], 0, counts["patients"], "", False)
             for name, counts in summary["counts"].items()
         ],
         columns=COLUMNS,
     )
     return pd.concat([table, splits] if len(splits) else [table], ignore_index=True)[COLUMNS]
+
+
+def _without_few(steps: pd.DataFrame, minimum: int) -> pd.DataFrame:
+    """Join steps until each leaves out none or `minimum` images; if all do not, show none of it.
+
+    The images that a step leaves out are the difference of two numbers that are kept, so what is
+    few is added to what the following step leaves out, and what is few at the end to the former.
+    """
+    rows: list[dict] = []
+    for row in steps.assign(suppressed=False).to_dict("records"):
+        former = _last_that_excludes(rows)
+        if row["excluded"] and former is not None and rows[former]["excluded"] < minimum:
+            row = _joined(rows[former], row)
+            del rows[former:]  # what stands between leaves out none, but what it keeps would tell
+        rows.append(row)
+    few = _last_that_excludes(rows)
+    if few is None or rows[few]["excluded"] >= minimum:
+        return pd.DataFrame(rows)
+    former = _last_that_excludes(rows[:few])
+    if former is not None:
+        rows[former : few + 1] = [_joined(rows[former], rows[few])]
+    else:
+        hidden = dict.fromkeys(("kept", "patients"), float("nan"))
+        rows[:few] = [row | hidden for row in rows[:few]]
+        rows[few] |= {"excluded": float("nan"), "suppressed": True}
+    return pd.DataFrame(rows)
+
+
+def _last_that_excludes(rows: list[dict]) -> int | None:
+    return next((i for i in reversed(range(len(rows))) if rows[i]["excluded"]), None)
+
+
+def _joined(former: dict, row: dict) -> dict:
+    """Two steps as one that leaves out what both do."""
+    joined = {"excluded": former["excluded"] + row["excluded"], "suppressed": True}
+    return row | joined | {"reason": f"{former['reason']}; {row['reason']}"}
 
 
 def _tall(lines: list[str]) -> float:
@@ -86,6 +126,8 @@ def _arrow(panel: Axes, start: tuple[float, float], end: tuple[float, float]) ->
 
 
 def _size(images: float, patients: float) -> str:
+    if pd.isna(images):
+        return "number not shown"
     text = f"{images:,.0f} images"
     return text if pd.isna(patients) else f"{text} of {patients:,.0f} patients"
 
@@ -98,8 +140,9 @@ def _steps(table: pd.DataFrame) -> list[tuple[list[str], list[str]]]:
         remaining = _size(row.kept, row.patients)
         if not i:
             steps.append(([], [str(row.step), remaining]))
-        elif row.excluded:
-            steps.append(([f"{row.excluded:,.0f} left out", *reason], [remaining]))
+        elif pd.isna(row.excluded) or row.excluded:
+            left_out = "A few" if pd.isna(row.excluded) else f"{row.excluded:,.0f}"
+            steps.append(([f"{left_out} left out", *reason], [remaining]))
     return steps
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from cxrfmkd.datasets.disclosure import Disclosure
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, handle, label_rows, note
-from cxrfmkd.statistics import suppression
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.groups import AGE_BINS, GROUPS, RACES
 from cxrfmkd.vocabulary.titles import dataset_title
@@ -28,12 +29,12 @@ METHODS = {
 
 
 def select_resampling(
-    records: pd.DataFrame, weights: pd.DataFrame, minimum_cell: int
+    records: pd.DataFrame, weights: pd.DataFrame, disclosed: Disclosure
 ) -> pd.DataFrame:
     """Shares of images before and after balancing, by race, by disease and by age within race.
 
     records: the test split; weights: `image_id` and `weight`. Race "All" is the whole test set.
-    Numbers of small groups, and of those that would tell them, are blank (`suppression`).
+    disclosed: which counts no table shows; numbers of these are blank.
     """
     images = records.merge(weights, on="image_id", validate="one_to_one")
     images["age"] = pd.to_numeric(images.age_bin).map(dict(enumerate(AGE_BINS)))
@@ -42,15 +43,19 @@ def select_resampling(
         of_race = images if race == "All" else where(images, race=race)
         parts.append(_shares(of_race, "disease", race, DISEASES))
         parts.append(_shares(of_race, "age", race, AGE_BINS))
-    small_races = parts[0].level[suppression.suppressed(parts[0].patients, minimum_cell)]
     table = pd.concat(parts, ignore_index=True)
-    for _, rows in table.groupby("attribute"):
-        hidden = suppression.small(rows.patients, minimum_cell) | rows.race.isin(small_races)
-        # A race's levels add up to its images, and the races' images of a level to those of all.
-        margins = rows.race, rows.level.where(rows.race != "All", "All " + rows.level)
-        hidden = suppression.with_complements(hidden, rows.patients, *margins)
-        table.loc[rows.index[hidden], ["patients", "images", "before", "after"]] = np.nan
+    hidden = [
+        disclosed.hides(levels) or (race != "All" and disclosed.hides({"race": race}))
+        for race, levels in zip(table.race, map(_levels, table.itertuples()), strict=True)
+    ]
+    table.loc[hidden, ["patients", "images", "before", "after"]] = np.nan
     return table[COLUMNS]
+
+
+def _levels(row: Any) -> dict[str, str]:
+    """What the images of a row have in common, as `Disclosure` names it."""
+    level = {"age_bin" if row.attribute == "age" else row.attribute: row.level}
+    return level if row.race == "All" else level | {"race": row.race}
 
 
 def _shares(images: pd.DataFrame, attribute: str, race: str, levels: Sequence[str]) -> pd.DataFrame:

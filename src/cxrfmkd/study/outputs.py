@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxrfmkd.vocabulary.datasets import SPLITS
+
 # The tables for people: what `workflow/scripts/make_tables.py` writes, always all of them.
 TABLES = (
     "cohort performance_detailed performance_focused transfer students subgroups bias costs"
@@ -74,7 +76,11 @@ class Shape:
 
     def tables(self) -> Files:
         """What the tables for people are made from."""
-        return self._documents() | self._evaluations("metrics", "summary", "subgroups")
+        return (
+            self._documents()
+            | {s: [f"{name}/records/{s}.csv" for name in self.datasets] for s in SPLITS}
+            | self._evaluations("metrics", "summary", "subgroups")
+        )
 
     def report(self) -> Files:
         """What the report is written from, besides its figures."""

@@ -17,6 +17,11 @@ def _minimum_cell(study: Study) -> dict:
     return {"minimum_cell": study.settings.evaluation.minimum_cell}
 
 
+def _uncertain(study: Study) -> dict:
+    """What an uncertain label counts as: it decides which images have a finding."""
+    return {"uncertain": study.settings.labels.uncertain}
+
+
 def _classifier_seeds(study: Study, w: Any) -> dict:
     """All seeds of a classifier whose heads are made by one job."""
     return {"model": w.model, "seeds": study.settings.classification.seeds}
@@ -43,7 +48,9 @@ def _transfer(study: Study, w: Any) -> dict:
 def _figure(study: Study, w: Any) -> dict:
     subject, _, kind = w.figure.rpartition("/")
     method = study.section("resampling", subject)["method"] if kind == "resampling" else None
-    return {"figure": w.figure, "method": method, "assets": assets()} | _minimum_cell(study)
+    return {"figure": w.figure, "method": method, "assets": assets()} | (
+        _minimum_cell(study) | _uncertain(study)
+    )
 
 
 def _report(study: Study) -> dict:
@@ -130,11 +137,12 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "dataset": w.dataset,
         "bias": study.section("bias", w.dataset),
         "evaluation": _minimum_cell(study),
+        **_uncertain(study),
         **_classifier_seeds(study, w),
     },
     "combine_bias": lambda study, w: {"dataset": w.dataset, "models": study.analysed},
     "performance_vs_bias": lambda study, w: {"datasets": study.settings.classification.datasets},
-    "make_tables": lambda study, w: _minimum_cell(study),
+    "make_tables": lambda study, w: _minimum_cell(study) | _uncertain(study),
     "draw": _figure,
     "write_report": lambda study, w: _report(study),
 }

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from cxrfmkd.statistics.suppression import suppressed
+from cxrfmkd.datasets.disclosure import Disclosure
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 TOTALS = {"images": "images", "patients": "patients", "studies": "studies", "age": "mean_age"}
 ATTRIBUTES = ("sex", "race", "view", "age_bin", "disease")
 
 
-def cohort(summaries: Sequence[dict], minimum_cell: int) -> pd.DataFrame:
+def cohort(
+    summaries: Sequence[dict], disclosed: Mapping[tuple[str, str], Disclosure]
+) -> pd.DataFrame:
     """Images by dataset, attribute, level and split, from the datasets' `summary.json`.
 
-    Counts that rest on fewer than `minimum_cell` patients are blank, and with a single one the
-    count of the level with the next fewest patients, since it would follow from the total;
-    `suppressed` names the splits.
+    disclosed: by dataset and split, which counts no table shows; these are blank, and `suppressed`
+    names their splits.
     """
     rows: list[dict] = []
     for summary in summaries:
@@ -32,10 +33,9 @@ def cohort(summaries: Sequence[dict], minimum_cell: int) -> pd.DataFrame:
         ]
         for attribute in (*ATTRIBUTES, *FINDINGS):
             images = {split: _levels(counts, attribute) for split, counts in splits.items()}
-            patients = {
-                split: _levels(counts["patients_by"], attribute) for split, counts in splits.items()
-            }
-            levels = _by_level(images, patients, minimum_cell)
+            levels = _by_level(
+                attribute, images, {s: disclosed[summary["dataset"], s] for s in splits}
+            )
             rows += [about | {"attribute": attribute} | row for row in levels]
     columns = ["dataset", "attribute", "level", "train", "val", "test", "suppressed"]
     return pd.DataFrame(rows).reindex(columns=columns).fillna({"suppressed": ""})
@@ -46,16 +46,15 @@ def _levels(counts: dict, attribute: str) -> dict[str, int]:
 
 
 def _by_level(
-    images: dict[str, dict[str, int]], patients: dict[str, dict[str, int]], minimum_cell: int
+    attribute: str, images: Mapping[str, dict[str, int]], disclosed: Mapping[str, Disclosure]
 ) -> list[dict]:
-    """A row per level of one attribute; images, patients: by split, then by level."""
+    """A row per level of one attribute; images: by split, then by level."""
     levels = list(dict.fromkeys(level for counts in images.values() for level in counts))
-    shown, people = (
-        pd.DataFrame(counts).reindex(levels).fillna(0).astype(float)
-        for counts in (images, patients)
-    )
+    shown = pd.DataFrame(images).reindex(levels).fillna(0).astype(float)
+    key = f"label:{attribute}" if attribute in FINDINGS else attribute
     hidden = pd.DataFrame(
-        {split: suppressed(people[split].to_numpy(), minimum_cell) for split in people}, levels
+        {split: [disclosed[split].hides({key: level}) for level in levels] for split in images},
+        levels,
     )
     return [
         {"level": level, "suppressed": ", ".join(hidden.columns[hidden.loc[level]])}
