@@ -109,3 +109,59 @@ def test_equal_settings_have_one_canonical_text():
     assert provenance.canonical({"lr": 1, "wd": 2}) != provenance.canonical({"lr": 2, "wd": 1})
     with pytest.raises(ValueError, match="not JSON compliant"):
         provenance.canonical({"x": float("nan")})
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    """A file of parses, and a process that has parsed nothing yet."""
+    monkeypatch.setattr(provenance, "_memory", {})
+    monkeypatch.setattr(provenance, "_remembered", set())
+    return tmp_path / "parses.json"
+
+
+def forget():
+    provenance._memory.clear()
+    provenance._remembered.clear()
+
+
+def test_what_an_earlier_process_parsed_is_not_parsed_again(package, memory, monkeypatch):
+    _, script = package
+    before = fresh_hash(script)
+    provenance.keep(memory)
+    forget()
+    provenance.remember(memory)
+    monkeypatch.setattr(provenance, "_parse", lambda source: pytest.fail("parsed again"))
+    assert fresh_hash(script) == before
+    written = memory.stat().st_mtime_ns
+    provenance.keep(memory)
+    assert memory.stat().st_mtime_ns == written, "written without need"
+
+
+def test_an_edit_counts_whatever_is_remembered(package, memory):
+    source, script = package
+    before = fresh_hash(script)
+    provenance.keep(memory)
+    forget()
+    provenance.remember(memory)
+    (source / "inner.py").write_text("def f():\n    return 2\n")
+    after = fresh_hash(script)
+    assert after != before
+    forget()
+    assert fresh_hash(script) == after
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"parser": "another", "parses": {"a": 1}}'])
+def test_damaged_or_old_parses_are_ignored(package, memory, content):
+    _, script = package
+    before = fresh_hash(script)
+    memory.write_text(content)
+    forget()
+    provenance.remember(memory)
+    assert fresh_hash(script) == before
+
+
+def test_parses_are_not_kept_where_nothing_can_be_written(package, tmp_path, memory):
+    _, script = package
+    fresh_hash(script)
+    (tmp_path / "file").write_text("")
+    provenance.keep(tmp_path / "file" / "parses.json")

@@ -25,6 +25,8 @@ rule analyse_bias:
         "<logs>/analyse_bias/{dataset}/{model}.log",
     benchmark:
         "<benchmarks>/analyse_bias/{dataset}/{model}.jsonl"
+    group:
+        together("bias", lambda w: f"{w.dataset}-{split_model(w.model)[0]}")
     conda:
         "../envs/workflow.yaml"
     threads: 4
@@ -54,6 +56,8 @@ rule combine_bias:
         "<results>/bias/{dataset}/scores.csv",
     log:
         "<logs>/combine_bias/{dataset}.log",
+    group:
+        together("tables")
     conda:
         "../envs/workflow.yaml"
     threads: 1
@@ -88,6 +92,8 @@ rule performance_vs_bias:
         correlation="<results>/bias/correlation.csv",
     log:
         "<logs>/performance_vs_bias.log",
+    group:
+        together("tables")
     conda:
         "../envs/workflow.yaml"
     threads: 1

@@ -21,13 +21,15 @@ rule extract_features:
     benchmark:
         "<benchmarks>/extract_features/{dataset}/{backbone}.jsonl"
     priority: 30
+    group:
+        together("features", lambda w: f"{w.dataset}-{targets.family(w.backbone)}")
     conda:
         "../envs/torch.yaml"
     threads: 8
     resources:
         gpu=1,
         mem_mb=32000,
-        runtime=120,
+        runtime=30,
     params:
         spec=spec("extract_features"),
         out=subpath(output.meta, parent=True),
@@ -64,11 +66,13 @@ rule probe:
         "<benchmarks>/probe/{dataset}/{model}.jsonl"
     wildcard_constraints:
         model=one_of(model for model in study.models if not study.owns_backbone(model)),
+    group:
+        together("probes", lambda w: f"{w.dataset}-{split_model(w.model)[0]}")
     conda:
         "../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=growing(24000),
+        mem_mb=growing(15000),
         runtime=120,
     params:
         spec=spec("probe"),
@@ -184,6 +188,7 @@ rule select_model:
         "<results>/{dataset}/models/{model}/selected.json",
     log:
         "<logs>/select_model/{dataset}/{model}.log",
+    localrule: True
     conda:
         "../envs/workflow.yaml"
     threads: 1

@@ -1,19 +1,22 @@
 # The study that the configuration asks for, and every function that the rules call.
 
+import gc
 import json
 import logging
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.settings.types import SharedFSUsage
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_json
-from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint
+from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint, keep, remember
 from cxrfmkd.runtime.scheduler import active_jobs, final_failure
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
@@ -21,6 +24,9 @@ from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.specs import SPECS
 from cxrfmkd.vocabulary.figures import KINDS
 from cxrfmkd.vocabulary.models import MODELS, split_model
+
+# A plan is millions of small objects, none of which the collector could free. A run switches it on again.
+gc.disable()
 
 ROOT = Path(workflow.current_basedir).parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -44,12 +50,22 @@ except InputError as error:
 ENVIRONMENT = {"SCRIPTS": str(SCRIPTS), "PYTHONPATH": str(ROOT / "src")} | study.environment
 shell.prefix("".join(f"export {name}={quote(value)}; " for name, value in ENVIRONMENT.items()))
 
+# The code as it is planned, hashed at once; a job hashes that of its own rule alone. What was parsed once is not
+# parsed again.
+PARSES = Path(".snakemake", "cxrfmkd", "parses.json")
+remember(PARSES)
+if workflow.is_main_process:
+    for script in SCRIPTS.glob("*.py"):
+        code_hash(script)
+    keep(PARSES)
+
 SEEDS = study.settings.classification.seeds
 STUDENT_SEEDS = study.settings.distillation.seeds
 FIGURES = study.shape.catalogue()
 
 
 onstart:
+    gc.enable()
     if missing := study.missing_inputs():
         raise WorkflowError("The study's raw data are not there:\n  " + "\n  ".join(missing))
     if orphans := jobs_of_another_head():
@@ -68,26 +84,38 @@ class FinalFailures(logging.Handler):
     """Takes its further attempts from a job that would fail again in the same way."""
 
     def emit(self, record):
-        if getattr(record, "event", None) is not LogEvent.JOB_ERROR:
+        event = getattr(record, "event", None)
+        if event is LogEvent.JOB_ERROR:
+            jobid, message, logs = record.jobid, record.rule_msg or "", record.log
+        elif event is LogEvent.GROUP_ERROR:
+            jobid, message, logs = record.job_error_info[0]["jobid"], "", record.aux_logs
+        else:
             return
-        log = record.log[-1] if record.log else None
-        if reason := final_failure(record.rule_msg or "", log):
-            (job,) = (job for job in workflow.dag.jobs if workflow.dag.jobid(job) == record.jobid)
+        if reason := final_failure(message, logs[-1] if logs else None):
+            (job,) = (job for job in workflow.dag.jobs if workflow.dag.jobid(job) == jobid)
+            job = workflow.dag.get_job_group(job) or job
             job.attempt = job.restart_times + 1
             logger.warning(
-                f"Job {record.jobid} ({job}) is not tried again: {reason}. To go on, run the same command again."
+                f"Job {jobid} ({job.name}) is not tried again: {reason}. To go on, run the same command again."
             )
 
 
 def jobs_of_another_head():
     """SLURM's jobs that already write, in this folder, what is to be made."""
     active = active_jobs(workflow.workdir_init)
-    comments = [slurm_comment(job) for job in workflow.dag.needrun_jobs()] if active else []
-    return [f"{number} ({comment})" for comment in comments for number in active.get(comment, [])]
+    jobs = workflow.dag.needrun_jobs() if active else []
+    comments = {slurm_comment(workflow.dag.get_job_group(job) or job) for job in jobs}
+    return [
+        f"{number} ({comment})"
+        for comment in sorted(comments)
+        for number in active.get(comment, [])
+    ]
 
 
 def slurm_comment(job):
-    """What the SLURM executor calls a job: its rule and wildcards."""
+    """What the SLURM executor calls a job: its rule and wildcards, or its group."""
+    if job.is_group():
+        return f"rule_{job.name}"
     wildcards = "_".join(job.wildcards).replace("/", "_")
     return f"rule_{job.rule.name}" + (f"_wildcards_{wildcards}" if wildcards else "")
 
@@ -110,8 +138,6 @@ wildcard_constraints:
 def spec(rule):
     """The settings that matter to a rule and the hash of its script's code, as one canonical text."""
     script = SCRIPTS / f"{rule}.py"
-    if workflow.is_main_process:
-        code_hash(script)  # of the code as it is planned; a job needs that of its own rule alone
     return lambda wildcards: canonical(SPECS[rule](study, wildcards) | {"code": code_hash(script)})
 
 
@@ -137,7 +163,12 @@ def named_results(files):
 
 
 def candidates(files, *names):
-    """An input function: the weights that a selected run of `need(files, …)` may point to."""
+    """An input function: the weights that a selected run of `need(files, …)` may point to.
+
+    None where jobs share a file system: they are there when the selection is, and every file costs planning.
+    """
+    if SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage:
+        return []
     return lambda wildcards: results(
         targets.candidates(study, files(study, *(wildcards[name] for name in names)))
     )
@@ -160,6 +191,27 @@ def by_name(wildcards, input):
     return [
         word for name, files in named.items() if files for word in ("--inputs", name, *words(files))
     ]
+
+
+def together(name, family=lambda wildcards: "all"):
+    """The group of a rule whose jobs take seconds: on a cluster (`--jobs`), those of one `family` are one job.
+
+    `--group-components` knows no family, and does not reach SLURM's job steps, which would take the jobs
+    one by one; so a group without a number of members is made whole here, where Snakemake asks for its name.
+    """
+
+    def group(wildcards):
+        if workflow.resource_settings.nodes is None:
+            return None
+        member = f"{name}-{family(wildcards)}"
+        workflow.parent_groupids[member] = name
+        settings = workflow.group_settings
+        if name not in settings.group_components:
+            components = {**settings.group_components, name: 10_000}
+            workflow.group_settings = replace(settings, group_components=components)
+        return member
+
+    return group
 
 
 def growing(mem_mb):

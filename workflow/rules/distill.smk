@@ -15,6 +15,7 @@ rule measure_scales:
         "<results>/{dataset}/students/scales.json",
     log:
         "<logs>/measure_scales/{dataset}.log",
+    localrule: True
     conda:
         "../envs/torch.yaml"
     threads: 1
@@ -77,6 +78,7 @@ rule select_student:
         "<results>/{dataset}/students/{loss}/selected.json",
     log:
         "<logs>/select_student/{dataset}/{loss}.log",
+    localrule: True
     conda:
         "../envs/workflow.yaml"
     threads: 1
@@ -107,11 +109,13 @@ rule assess_student:
         "<results>/{dataset}/students/{loss}/quality.json",
     log:
         "<logs>/assess_student/{dataset}/{loss}.log",
+    group:
+        together("assessments", lambda w: w.dataset)
     conda:
         "../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=growing(16000),
+        mem_mb=growing(15000),
         runtime=60,
     params:
         spec=spec("assess_student"),
@@ -137,6 +141,7 @@ rule select_loss:
         "<results>/{dataset}/students/selected.json",
     log:
         "<logs>/select_loss/{dataset}.log",
+    localrule: True
     conda:
         "../envs/workflow.yaml"
     threads: 1

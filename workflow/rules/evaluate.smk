@@ -57,6 +57,8 @@ rule compare_with_thesis:
         "<results>/tables/against_thesis.csv",
     log:
         "<logs>/compare_with_thesis.log",
+    group:
+        together("tables")
     conda:
         "../envs/workflow.yaml"
     threads: 1

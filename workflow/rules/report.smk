@@ -8,6 +8,8 @@ rule make_tables:
         collect("<results>/tables/{name}.csv", name=TABLES),
     log:
         "<logs>/make_tables.log",
+    group:
+        together("tables")
     conda:
         "../envs/workflow.yaml"
     threads: 1
@@ -43,6 +45,8 @@ rule draw:
         "<logs>/draw/{figure}.log",
     wildcard_constraints:
         figure=one_of(FIGURES),
+    group:
+        together("figures")
     conda:
         "../envs/workflow.yaml"
     threads: 1

@@ -56,11 +56,13 @@ rule transfer_direct:
         ),
     log:
         "<logs>/transfer_direct/{source}-to-{target}/{model}.log",
+    group:
+        together("direct-transfers", lambda w: f"{w.source}-to-{w.target}")
     conda:
         "../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=growing(24000),
+        mem_mb=growing(15000),
         runtime=60,
     params:
         spec=spec("transfer_direct"),
@@ -106,11 +108,13 @@ rule transfer_probe:
         "<benchmarks>/transfer_probe/{source}-to-{target}/{model}.jsonl"
     wildcard_constraints:
         model=one_of([] if study.drifting else study.models),
+    group:
+        together("transfer-probes", lambda w: f"{w.source}-to-{w.target}")
     conda:
         "../envs/torch.yaml"
     threads: 2
     resources:
-        mem_mb=growing(24000),
+        mem_mb=growing(15000),
         runtime=120,
     params:
         spec=spec("transfer_probe"),

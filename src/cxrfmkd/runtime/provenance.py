@@ -9,10 +9,13 @@ import json
 import platform
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+
+from cxrfmkd.runtime.files import read_json, write_json
 
 SOURCE = Path(__file__).parent.parent
 PACKAGE = SOURCE.name
@@ -90,14 +93,53 @@ def _matters(statement: ast.stmt) -> bool:
     return True
 
 
+# What was parsed before, by the hash of a file's bytes; and of it, what `remember` has read.
+_memory: dict[str, tuple[str, list[str]]] = {}
+_remembered: set[str] = set()
+
+
+def _parser() -> str:
+    """What a parse depends on besides the file: this module, and Python's own syntax tree."""
+    return fingerprint(sha256(__file__), sys.version)
+
+
+def remember(path: Path) -> None:
+    """Take the parses of an earlier process from `path`; an absent or old file is ignored."""
+    try:
+        stored = read_json(path)
+        parses = stored["parses"] if stored["parser"] == _parser() else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    _memory.update(parses)
+    _remembered.update(parses)
+
+
+def keep(path: Path) -> None:
+    """Leave this process's parses for others, if there are new ones and `path` can be written."""
+    if _memory.keys() - _remembered:
+        with suppress(OSError):
+            write_json(path, {"parser": _parser(), "parses": _memory})
+
+
 @functools.cache
 def _parsed(path: Path) -> tuple[str, frozenset[str]]:
-    """What of a file a result can depend on, as text, and the modules that it imports.
+    """Hash of what of a file a result can depend on, and the modules that it imports."""
+    source = path.read_bytes()
+    key = hashlib.sha256(source).hexdigest()
+    if key not in _memory:
+        text, imported = _parse(source)
+        _memory[key] = hashlib.sha256(text.encode()).hexdigest(), sorted(imported)
+    digest, modules = _memory[key]
+    return digest, frozenset(modules)
+
+
+def _parse(source: bytes) -> tuple[str, set[str]]:
+    """What of a source text a result can depend on, and the modules that it imports.
 
     That is its syntax tree without docstrings, the arguments of errors, logging, progress and the
     types of arguments. Imports inside functions count as any other.
     """
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(source)
     imported: set[str] = set()
     for node in ast.walk(tree):  # parents first, so what is taken out is not visited
         for block in ("body", "orelse", "finalbody"):
@@ -117,7 +159,7 @@ def _parsed(path: Path) -> tuple[str, frozenset[str]]:
                 node.annotation = None
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 node.returns = None
-    return ast.dump(tree), frozenset(imported)
+    return ast.dump(tree), imported
 
 
 def modules(script: str | Path) -> list[str]:
@@ -140,8 +182,8 @@ def code_hash(script: str | Path) -> str:
     Only an edit that can change a result changes it: not one of comments, docstrings, layout,
     messages, types of arguments or the modules of `LEFT_OUT`, nor a file's time.
     """
-    texts = {name: _parsed(_file(name))[0] for name in modules(script)}
-    return fingerprint(_parsed(Path(script))[0], texts)
+    digests = {name: _parsed(_file(name))[0] for name in modules(script)}
+    return fingerprint(_parsed(Path(script))[0], digests)
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:

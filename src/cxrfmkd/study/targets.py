@@ -117,6 +117,15 @@ def backbone_weights(study: Study, backbone: str) -> list[str]:
     return [] if path is None else [path]
 
 
+def family(backbone: str) -> str:
+    """Backbones that are made alike and at about the same time, whatever their loss and seed.
+
+    `mimic.student.mse` is of `mimic.student`, an architecture with initial weights of `initial`.
+    """
+    source, _, rest = backbone.partition(".")
+    return f"{source}.{rest.partition('.')[0]}" if rest else "initial"
+
+
 def features(study: Study, source: str, target: str, model: str) -> list[str]:
     """Arrays through which `model` of `source` sees `target`: the teacher's or its backbones'."""
     backbones = [

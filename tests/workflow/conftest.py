@@ -1,0 +1,36 @@
+"""A copy of the workflow, and one whose demo study is finished."""
+
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from locations import ROOT
+from planning import INSTANT, snakemake
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory) -> Path:
+    """A copy of the workflow without results."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("workflow", "config", "src", "profiles"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(checkout) -> tuple[Path, Path]:
+    """The demo study run to its end by the stand-in; its folder and the stand-in's."""
+    instant = checkout / "instant"
+    instant.mkdir()
+    (instant / "python").write_text(INSTANT.replace("{python}", sys.executable))
+    (instant / "python").chmod(stat.S_IRWXU)
+    status, said = snakemake(
+        "--cores", "2", "--configfile", "config/demo.yaml", folder=checkout, instant=instant
+    )
+    assert status == 0, said[-3000:]
+    return checkout, instant
