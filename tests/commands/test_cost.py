@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import made_images
 import pandas as pd
 import pytest
 import yaml
@@ -14,17 +15,26 @@ from snakemake.utils import update_config
 
 from cxrfmkd.cli import main
 from cxrfmkd.commands import cost
+from cxrfmkd.commands.configuration import read_configuration
 from cxrfmkd.study.forecast import PUBLISHED, ImageCounts, works
 from cxrfmkd.study.grid import Study
 
 FILES = {name: ROOT / f"config/{name}.yaml" for name in ("config", "thesis", "demo", "nih")}
 CHEXPERT = PUBLISHED["chexpert"]
+MEASURE = cost.measure_here
+
+
+made_images.add_tiny_backbone()
+HERE = 50.0  # images a second that are measured where no rate is known
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """A folder without configuration or results."""
+    """A folder without configuration or results, where every network is equally quick."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        cost, "measure_here", lambda names, *_: (dict.fromkeys(names, HERE), "just now")
+    )
     return tmp_path
 
 
@@ -86,7 +96,7 @@ def test_images_go_backward_only_where_weights_below_the_head_are_trained():
 
 
 def test_own_epochs_of_a_loss_and_one_image_a_backbone_count():
-    config = cost.read_configuration([FILES["config"]])
+    config = read_configuration([FILES["config"]])
     config["distillation"] |= {
         "losses": ["mse", "cosine"],
         "seeds": [1, 2],
@@ -118,11 +128,63 @@ def test_rates_are_the_medians_of_finished_runs_by_network(elsewhere, capsys):
     assert "measured in done on L40" in capsys.readouterr().out
 
 
-def test_without_a_rate_images_are_counted_and_hours_left_blank(capsys):
+def test_without_a_rate_one_is_measured_here(capsys):
     table = run("config")
-    assert table[table.images_trained > 0].hours.isna().all()
-    assert table.images_trained.sum() > 0
-    assert "no rate is known: densenet121, densenet169, resnet50" in capsys.readouterr().err
+    stated = run("config", more=["--images-per-second", str(HERE)])
+    pd.testing.assert_frame_equal(table, stated)
+    assert table.hours.sum() > 0
+    assert "Images a second: just now" in capsys.readouterr().out
+
+
+def test_a_few_steps_give_a_rate_of_this_machine(capsys):
+    rates, origin = MEASURE(["tiny"], 48, 128)
+    assert rates["tiny"] > 0
+    assert f"tiny {rates['tiny']:.3g}, a few steps just now on cpu" in origin
+    assert "run cxrfmkd gpu-check there" in origin
+
+
+def test_the_file_of_rates_comes_before_measuring_and_is_scaled_to_the_images(elsewhere, capsys):
+    content = {
+        "device": "a card",
+        "measured": "today",
+        "image_size": 112,
+        "batch_size": 128,
+        "images_per_second": {"densenet169": 400.0, "resnet50": 800.0},
+    }
+    (elsewhere / "resources").mkdir()
+    (elsewhere / "resources/rates.json").write_text(json.dumps(content))
+    table = run("config")
+    # Twice as wide is four times as much; a network that was not measured gets the median.
+    rates = {"densenet169": 100, "resnet50": 200, "densenet121": 150}
+    for network, rate in rates.items():
+        stated = run("config", more=["--images-per-second", str(rate)])
+        mine = table.network == network
+        pd.testing.assert_series_equal(table.hours[mine], stated.hours[mine])
+    assert "of resources/rates.json, measured on a card" in capsys.readouterr().out
+    write_run(elsewhere / "results/chexpert/students/mse/seed1/run.json", 100.0)
+    run("config")
+    assert "measured in results on L40" in capsys.readouterr().out
+
+
+def test_a_long_study_names_the_setting_that_makes_it_short_and_a_short_one_does_not(capsys):
+    run("config", more=["--brief"])
+    long = capsys.readouterr().out
+    assert re.search(r"About \d+ days on one device", long)
+    assert "datasets.chexpert.limit: 500 takes 500 patients at the most (so for mimic)" in long
+    assert "distill" not in long
+    few = ["--images", "chexpert=9,1,1", "--images", "mimic=9,1,1", "--brief"]
+    run("config", more=few)
+    short = capsys.readouterr().out
+    assert re.search(r"About \d+ minutes", short)
+    assert "limit" not in short
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [(0, "1 minutes"), (0.4, "24 minutes"), (27.04, "27.0 hours"), (240, "10 days")],
+)
+def test_a_duration_has_the_unit_that_suits(hours, words):
+    assert cost.duration(hours) == words
 
 
 def test_the_teacher_counts_where_a_savedmodel_is_asked(capsys):
@@ -150,6 +212,8 @@ def test_images_are_as_stated_else_as_sampled_else_as_published(elsewhere):
         (["config", "--images", "cxr=1,2,3"], "no dataset cxr; it has chexpert, mimic"),
         (["config", "--images", "mimic=12"], "write DATASET=TRAIN,VAL,TEST"),
         (["config", "--images-per-second", "0"], "must be more than 0"),
+        (["config", "--measured", "."], "no run.json of a training is below it"),
+        (["config", "--config", "title"], "--config title: Invalid config definition"),
         (["absent.yaml"], "absent.yaml: there is no such file"),
         (["few.yaml"], "nobody has counted the images of chexpert"),
         (["broken.yaml"], "broken.yaml: this is no YAML"),
@@ -174,7 +238,7 @@ def test_without_any_configuration_the_message_says_where_to_go(capsys):
 def test_configurations_are_laid_over_one_another_as_snakemake_does(name, elsewhere):
     expected = yaml.safe_load(FILES["config"].read_text())
     update_config(expected, yaml.safe_load(FILES[name].read_text()))
-    assert cost.read_configuration([FILES["config"], FILES[name]]) == expected
+    assert read_configuration([FILES["config"], FILES[name]]) == expected
     (elsewhere / "config").mkdir()
     (elsewhere / "config/config.yaml").write_text(FILES["config"].read_text())
-    assert cost.read_configuration([FILES[name]]) == expected
+    assert read_configuration([FILES[name]]) == expected

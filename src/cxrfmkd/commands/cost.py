@@ -1,18 +1,19 @@
-r"""Estimate what a study costs before it runs: runs, images through networks, hours on one GPU.
+r"""Estimate what a study costs before it runs: runs, images through networks, hours on one device.
 
 The study is planned from its configuration, which is laid over config/config.yaml as Snakemake lays
-it. Where they are there, two more things are read: the numbers of images (records/summary.json of
-each dataset) and the images a second that finished runs recorded. Otherwise give them: --images for
-a dataset that is not yet sampled (CheXpert and MIMIC-CXR are known), --images-per-second for a GPU
-on which nothing has run. Epochs that early stopping may leave out are counted.
+it. Numbers of images are what --images says, else those of records/summary.json, else counted from
+the raw tables, else the published ones of CheXpert and MIMIC-CXR. Images a second are what
+--images-per-second says, else what finished runs recorded (--measured, or the study's own), else
+what `cxrfmkd gpu-check` wrote to resources/rates.json, else a few steps are made here and now.
+Epochs that early stopping may leave out are counted.
 
     cxrfmkd cost --configfile config/thesis.yaml --images-per-second 750
     cxrfmkd cost --configfile config/nih.yaml --measured results/nih \
         --images nih-pa=40000,7000,20000 --images nih-ap=26000,4000,13000
 
 images_trained go forward and backward through the network; images_seen go forward alone, at a third
-of the cost. Heads on stored features take seconds and count as nothing. A rate holds for images of
-its size: measure at the images.size that you plan.
+of the cost. Heads on stored features take seconds and count as nothing. A rate of images of another
+size is scaled by their pixels.
 """
 
 from __future__ import annotations
@@ -25,34 +26,32 @@ from statistics import median
 
 import pandas as pd
 
+from cxrfmkd.commands.configuration import add_arguments, read_configuration
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, write_table
 from cxrfmkd.study.forecast import ImageCounts, Work, published, works
 from cxrfmkd.study.grid import Study
+from cxrfmkd.study.rates import RATES, read_rates
+from cxrfmkd.study.settings import Dataset
 from cxrfmkd.tables.gathering import about
 from cxrfmkd.vocabulary.models import MODELS, STUDENT
 
-BASE = Path("config/config.yaml")
 # Networks that images pass through.
 NETWORKS = {model.backbone for model in MODELS.values()} - {"teacher"}
 COLUMNS = "rule dataset network jobs runs images_trained images_seen hours".split()
 FORMATS = dict.fromkeys(("images_trained", "images_seen"), "{:,.0f}".format) | {
     "hours": "{:,.2f}".format
 }
+LONG = 8  # hours from which on a smaller study is proposed
+# Where no rate is known: seconds of each network, and the largest batch on a CPU.
+SECONDS, CPU_BATCH = 3.0, 8
 RUNS = [f"*/{stage}/*/seed*/run.json" for stage in ("students", "models", "full-finetune")]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
+    add_arguments(parser)
     add = parser.add_argument
-    add(
-        "--configfile",
-        type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        help="configurations, each laid over those before it, and all over config/config.yaml",
-    )
     add("--images-per-second", type=float, help="images that one GPU trains on in a second")
     add("--teacher-seconds", type=float, help="seconds an image takes in the teacher (see doctor)")
     add(
@@ -65,39 +64,101 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATASET=TRAIN,VAL,TEST",
         help="images of a dataset that is not yet sampled",
     )
+    add("--brief", action="store_true", help="print the time alone, not the table")
     add("--out", type=Path, help="CSV or Parquet to write the table to as well")
 
 
 def main(args: argparse.Namespace) -> None:
     """Print the table, its totals, and what its hours rest on."""
-    study = Study(read_configuration(args.configfile))
+    study = Study(read_configuration(args.configfile, args.config))
     results = Path(study.settings.pathvars.get("results", "results"))
     images = count_images(study, results, dict(map(_images, args.images)))
     for flag in ("images_per_second", "teacher_seconds"):
         if (value := getattr(args, flag)) is not None and value <= 0:
             raise InputError(f"--{flag.replace('_', '-')} {value:g}: it must be more than 0.")
-    if args.images_per_second:
-        rates, origins = dict.fromkeys(NETWORKS, args.images_per_second), ["as stated"]
-    else:
-        rates, origins = measured(args.measured or results)
+    work = works(study, images)
+    rates, origin = find_rates(args, study, work, results)
     if args.teacher_seconds:
         rates["teacher"] = 1 / args.teacher_seconds
-    costs = cost_table(works(study, images), rates)
+    costs = cost_table(work, rates)
     if args.out:
         write_table(args.out, costs)
-    print(costs.to_string(index=False, na_rep="?", formatters=FORMATS))
-    total = costs[["jobs", "runs", "images_trained", "images_seen", "hours"]].sum()
-    print(
-        f"\n{total.runs:,.0f} runs in {total.jobs:,.0f} jobs; {total.images_trained:,.0f} images "
-        f"trained on, {total.images_seen:,.0f} seen; {total.hours:,.1f} hours on one device"
-    )
+    if not args.brief:
+        print(costs.to_string(index=False, na_rep="?", formatters=FORMATS))
+        total = costs[["jobs", "runs", "images_trained", "images_seen"]].sum()
+        print(
+            f"\n{total.runs:,.0f} runs in {total.jobs:,.0f} jobs; {total.images_trained:,.0f} "
+            f"images trained on, {total.images_seen:,.0f} seen; "
+            f"{costs.hours.sum():,.1f} hours on one device"
+        )
+    print(f"About {duration(costs.hours.sum())} on one device. Images a second: {origin}")
     if unknown := sorted(set(costs.network[costs.hours.isna()])):
         print(
-            f"Not counted, since no rate is known: {', '.join(unknown)}. Give --images-per-second, "
-            "or --measured with a finished study (--teacher-seconds for the teacher).",
+            f"Not counted, since no rate is known: {', '.join(unknown)}. Give "
+            + ("--teacher-seconds (see doctor)." if unknown == ["teacher"] else "--measured."),
             file=sys.stderr,
         )
-    print("Images a second: " + ("; ".join(origins) or "none known"))
+    unlimited = [name for name in study.datasets if study.settings.datasets[name].limit is None]
+    if costs.hours.sum() > LONG and unlimited and not study.settings.synthetic:
+        print(
+            f"For a first look, datasets.{unlimited[0]}.limit: 500 takes 500 patients at the most"
+            + (f" (so for {', '.join(unlimited[1:])})." if unlimited[1:] else ".")
+        )
+
+
+def duration(hours: float) -> str:
+    """Hours in the unit that suits: `25 minutes`, `3.5 hours`, `9 days`."""
+    if hours < 1:
+        return f"{max(1, round(60 * hours))} minutes"
+    return f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.0f} days"
+
+
+def find_rates(
+    args: argparse.Namespace, study: Study, work: list[Work], results: Path
+) -> tuple[dict[str, float], str]:
+    """Images a second by network: as stated, recorded, in the file of rates, or measured now.
+
+    The second value says in words what they rest on.
+    """
+    needed = sorted({w.network for w in work if w.trained + w.seen} & NETWORKS)
+    if args.images_per_second:
+        return dict.fromkeys(NETWORKS, args.images_per_second), "as stated"
+    rates, origins = measured(args.measured or results)
+    if rates:
+        return rates, "; ".join(origins)
+    if args.measured:
+        raise InputError(
+            f"--measured {args.measured}: no run.json of a training is below it. Name the folder "
+            "of a study's results, such as results/nih."
+        )
+    size = study.settings.images.size
+    if known := read_rates():
+        rates = known.at_size(size)
+        typical = median(rate for name, rate in rates.items() if name != "teacher")
+        found = ", ".join(f"{name} {rates.get(name, typical):.4g}" for name in needed)
+        return dict.fromkeys(needed, typical) | rates, (
+            f"{found}, of {RATES}, measured on {known.device}"
+        )
+    return measure_here(needed, size, study.settings.distillation.batch_size)
+
+
+def measure_here(networks: list[str], size: int, batch: int) -> tuple[dict[str, float], str]:
+    """Images a second of a few steps of each network on this machine, and where that was."""
+    from cxrfmkd.networks.devices import device_name, pick_device
+    from cxrfmkd.training.speed import images_per_second, network_steps
+
+    device = pick_device()
+    batch = batch if device.type == "cuda" else min(batch, CPU_BATCH)
+    rates = {}
+    for name in networks:
+        print(f"Measuring {name} at {size} px on this machine …", file=sys.stderr, flush=True)
+        steps = network_steps(name, device, size, batch)
+        rates[name] = images_per_second(steps, device, SECONDS, warm_up=1)
+    found = ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items())
+    origin = f"{found}, a few steps just now on {device_name(device)}"
+    if device.type == "cpu":
+        origin += " (a GPU is far quicker: run cxrfmkd gpu-check there)"
+    return rates, origin
 
 
 def cost_table(all_work: list[Work], rates: dict[str, float]) -> pd.DataFrame:
@@ -107,28 +168,6 @@ def cost_table(all_work: list[Work], rates: dict[str, float]) -> pd.DataFrame:
         for w in all_work
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"hours": float})
-
-
-def read_configuration(paths: list[Path]) -> dict:
-    """config/config.yaml of this folder, if there is one, with each of `paths` laid over it."""
-    import yaml
-    from snakemake.utils import update_config
-
-    named = [path.resolve() for path in paths]
-    files = [BASE, *paths] if BASE.is_file() and BASE.resolve() not in named else paths
-    if not files:
-        raise InputError(
-            f"there is no {BASE} here. Go to the workflow's folder, or name a whole --configfile."
-        )
-    config: dict = {}
-    for path in files:
-        if not path.is_file():
-            raise InputError(f"{path}: there is no such file.")
-        try:
-            update_config(config, yaml.safe_load(path.read_text()) or {})
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: this is no YAML ({error}).") from None
-    return config
 
 
 def _images(text: str) -> tuple[str, ImageCounts]:
@@ -161,6 +200,8 @@ def count_images(
         elif summary.is_file():
             counts = read_json(summary)["counts"]
             images[name] = ImageCounts(*(counts[split]["images"] for split in ImageCounts._fields))
+        elif counted := count_raw(study, name):
+            images[name] = counted
         elif number := published(study, name):
             images[name] = number
     if unknown := [name for name in study.datasets if name not in images]:
@@ -170,6 +211,18 @@ def count_images(
             f"--images {unknown[0]}=TRAIN,VAL,TEST, or sample them: snakemake records."
         )
     return images
+
+
+def count_raw(study: Study, name: str) -> ImageCounts | None:
+    """Images that a dataset's raw tables yield, where they lie; None where they do not."""
+    from cxrfmkd.datasets.sampling import sample
+
+    settings = Dataset.from_spec(study.dataset(name))
+    if not all(Path(path).exists() for path in [*settings.tables.values(), settings.images]):
+        return None
+    print(f"Counting the images of {name} …", file=sys.stderr, flush=True)
+    sides = sample(name, settings).records.split.value_counts()
+    return ImageCounts(*(int(sides.get(split, 0)) for split in ImageCounts._fields))
 
 
 def measured(results: Path) -> tuple[dict[str, float], list[str]]:

@@ -72,13 +72,14 @@ def images_per_second(
     device: torch.device,
     seconds: float,
     meter: AbstractContextManager | None = None,
+    warm_up: int = WARM_UP,
 ) -> float:
     """Images a second of steps that each yield how many they took, over about so many seconds.
 
-    meter: is open while the clock runs. Closes `steps`.
+    meter: is open while the clock runs. warm_up: steps before it starts. Closes `steps`.
     """
     with closing(steps):
-        for _ in range(WARM_UP):
+        for _ in range(warm_up):
             next(steps)
         wait(device)
         if device.type == "cuda":
