@@ -5,28 +5,39 @@
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
 # make gpu-check        this GPU: every fast path beside the plain one, images a second (three minutes)
 # make teachers         adds the libraries of image encoders: transformers, timm, open_clip, onnxruntime
+# make unlock           after a run was killed, before the same command again
 # make validity         coverage of the intervals and error rates of the tests, written to docs/validity.md
 # make bench            speed beside a plain baseline, written to benchmarks/results.json
 
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-incomplete --quiet rules progress --show-failed-logs
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-incomplete --logger steps --show-failed-logs
 # Small networks on small images: two jobs of one thread are quicker than one job of two.
 SMALL := --set-threads $(addsuffix =1,analyse_bias assess_student distill evaluate extract_features finetune probe \
 	transfer_direct transfer_finetune transfer_probe)
+# One line for every twenty packages instead of five for each.
+PIP_PROGRESS := awk '/^Collecting/ && ++n % 20 == 0 { print "  " n " packages fetched" } \
+	/^Installing collected/ { print "  " n " packages fetched; unpacking them" } { fflush() }'
+SHELL := bash
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo nih test test-slurm lint gpu-check validity bench environment teachers
+NIH_STUDY = --configfile config/nih.yaml --config 'folders={"nih": "$(abspath $(NIH))", "resources": "resources/nih"}'
+
+.PHONY: demo nih unlock test test-slurm lint gpu-check validity bench environment teachers
 
 demo: environment
-	$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
-	@echo "The report: $(CURDIR)/results/demo/report/index.html"
+	@$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
+	@$(BIN)/cxrfmkd summary results/demo
 
 nih: environment
 	@test -n "$(NIH)" || { echo "Say where the images are: make nih NIH=folder (Data_Entry_2017_v2020.csv and images/ in it)"; exit 2; }
-	$(SNAKEMAKE) $(SMALL) --configfile config/nih.yaml --config 'folders={"nih": "$(abspath $(NIH))", "resources": "resources/nih"}'
-	@echo "The report: $(CURDIR)/results/nih/report/index.html"
+	@$(BIN)/cxrfmkd cost --brief $(NIH_STUDY)
+	@$(SNAKEMAKE) $(SMALL) $(NIH_STUDY)
+	@$(BIN)/cxrfmkd summary results/nih
+
+unlock: environment
+	@$(BIN)/snakemake --unlock --quiet all
 
 test: environment
 	$(BIN)/pytest -n auto
@@ -54,8 +65,9 @@ environment: .venv/complete
 
 .venv/complete: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --requirement requirements.lock
+	@echo "Installing the environment into .venv: about 7 GB, three minutes or more"
+	@$(PYTHON) -m venv .venv
+	@set -o pipefail; $(BIN)/python -m pip install --progress-bar off --no-compile --require-hashes --requirement requirements.lock | $(PIP_PROGRESS)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "embed": "extract teacher embeddings of a folder of images",
     "export": "a student as one portable file for use outside",
     "cost": "what a study will cost before it runs",
+    "summary": "the three numbers that a finished study is about",
     "gpu-check": "compare every fast path on this GPU with the plain one, and measure its speed",
     "doctor": "check the software, the GPU and a teacher's SavedModel",
 }

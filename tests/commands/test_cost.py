@@ -9,6 +9,7 @@ from pathlib import Path
 import made_images
 import pandas as pd
 import pytest
+import raw_layouts
 import yaml
 from locations import ROOT
 from snakemake.utils import update_config
@@ -103,6 +104,7 @@ def test_own_epochs_of_a_loss_and_one_image_a_backbone_count():
         "epochs": 10,
         "per_loss": {"cosine": {"epochs": 3}},
     }
+    config["classification"] |= {"seeds": [1, 2], "student": "selected"}
     config["transfer"] |= {"losses": ["mse"], "pairs": [["chexpert", "mimic"]]}
     study = Study(config)
     found = works(study, {"chexpert": ImageCounts(100, 10, 20), "mimic": ImageCounts(50, 5, 10)})
@@ -192,6 +194,18 @@ def test_the_teacher_counts_where_a_savedmodel_is_asked(capsys):
     table = run("config", "demo", more=[*images, "--teacher-seconds", "36"])
     assert row(table, rule="embed", dataset="synthetic-chexpert").hours == pytest.approx(1.3)
     assert "embed" not in set(run("config").rule)
+
+
+def test_images_of_raw_tables_are_counted_where_they_lie(elsewhere, capsys):
+    raw_layouts.nih(elsewhere / "nih", raw_layouts.many(40))
+    (elsewhere / "nih/entries.csv").rename(elsewhere / "nih/Data_Entry_2017_v2020.csv")
+    folders = "folders={'nih': 'nih', 'resources': 'resources'}"
+    table = run("config", "nih", more=["--config", folders])
+    students = row(table, rule="distill", dataset="nih-pa")
+    # Two images a patient, one of them PA; 24 patients to train on, 4 to validate on.
+    assert students.images_trained == 2 * 2 * 12 * 24
+    assert students.images_seen == 2 * 2 * (12 + 1) * 4
+    assert "Counting the images of nih-ap" in capsys.readouterr().err
 
 
 def test_images_are_as_stated_else_as_sampled_else_as_published(elsewhere):
