@@ -222,7 +222,7 @@ PROFILE = ROOT / "profiles" / "slurm"
 @pytest.mark.parametrize("attempt", [1, 2, 3, 4])
 def test_every_rule_fits_the_partition_that_it_is_sent_to(attempt):
     """Asked of the executor itself: heavy rules go to gpus48, light ones to gpus24, retries too."""
-    partitions = read_partition_file(PROFILE / "partitions.yaml")
+    partitions = read_partition_file(PROFILE / "config.yaml")
     for name, body in rules().items():
         asked = request(body)
         memory = asked.mem_mb * (attempt if asked.grows else 1)
@@ -235,7 +235,7 @@ def test_every_rule_fits_the_partition_that_it_is_sent_to(attempt):
 
 
 def test_two_light_jobs_fit_a_node():
-    limits = {p.name: p.limits for p in read_partition_file(PROFILE / "partitions.yaml")}
+    limits = {p.name: p.limits for p in read_partition_file(PROFILE / "config.yaml")}
     for name, body in rules().items():
         asked = request(body)
         assert asked.gpu or 2 * asked.mem_mb <= limits["gpus24"].max_mem_mb, name
@@ -284,7 +284,7 @@ def test_every_output_is_passed_to_the_script_by_its_name():
         outputs = re.search(r"\n    output:\n(.*?)\n    \w+:", body, re.DOTALL)[1]
         through_folder = re.findall(r"subpath\(output\.?(\w*)|folders\(\"(\w+)\"\)", body)
         for output in re.findall(r"^        (\w+)=", outputs, re.MULTILINE):
-            assert f"{{output.{output}}}" in command or through_folder, f"{name}: {output}"
+            assert f"{{output.{output}:q}}" in command or through_folder, f"{name}: {output}"
         assert not re.search(r"\{(input|output)[.\w]*\[\d\]\}", command), name
 
 

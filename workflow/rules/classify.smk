@@ -27,7 +27,7 @@ rule extract_features:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        gpu=1,
+        **card(),
         mem_mb=32000,
         runtime=30,
     params:
@@ -116,7 +116,7 @@ rule drifting_probe:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        gpu=1,
+        **card(),
         mem_mb=48000,
         runtime=480,
     params:
@@ -164,7 +164,7 @@ rule finetune:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        gpu=1,
+        **card(),
         mem_mb=48000,
         runtime=480,
     params:

@@ -116,7 +116,7 @@ def slurm_comment(job):
     """What the SLURM executor calls a job: its rule and wildcards, or its group."""
     if job.is_group():
         return f"rule_{job.name}"
-    wildcards = "_".join(job.wildcards).replace("/", "_")
+    wildcards = "_".join(job.wildcards).replace(os.sep, "_")
     return f"rule_{job.rule.name}" + (f"_wildcards_{wildcards}" if wildcards else "")
 
 
@@ -194,7 +194,7 @@ def by_name(wildcards, input):
 
 
 def together(name, family=lambda wildcards: "all"):
-    """The group of a rule whose jobs take seconds: on a cluster (`--jobs`), those of one `family` are one job.
+    """The group of jobs that take seconds. On a cluster (`--jobs`), those of one `family` are one job.
 
     `--group-components` knows no family, and does not reach SLURM's job steps, which would take the jobs
     one by one; so a group without a number of members is made whole here, where Snakemake asks for its name.
@@ -212,6 +212,17 @@ def together(name, family=lambda wildcards: "all"):
         return member
 
     return group
+
+
+def card(used=None):
+    """One GPU, of jobs that are `used` or of all, as the cluster wants it asked for.
+
+    `gpu` is --gpus=1, and what one machine counts; where the profile says `gpu_gres`, that is --gres.
+    """
+    defaults = workflow.resource_settings.default_resources
+    stated = dict(text.split("=", 1) for text in (defaults.args if defaults else ()))
+    name, value, none = ("gres", stated["gpu_gres"], "") if "gpu_gres" in stated else ("gpu", 1, 0)
+    return {name: value if used is None else lambda wildcards: value if used(wildcards) else none}
 
 
 def growing(mem_mb):

@@ -52,7 +52,7 @@ rule distill:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        gpu=1,
+        **card(),
         mem_mb=48000,
         runtime=1440,
     params:

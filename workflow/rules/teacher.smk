@@ -46,7 +46,7 @@ rule embed:
         "../envs/tensorflow.yaml"
     threads: 8
     resources:
-        gpu=lambda w: int(targets.teacher_on_gpu(study, w.dataset)),
+        **card(lambda w: targets.teacher_on_gpu(study, w.dataset)),
         mem_mb=32000,
         runtime=1440,
     params:

@@ -158,7 +158,7 @@ rule transfer_drifting:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        gpu=1,
+        **card(),
         mem_mb=48000,
         runtime=480,
     params:
@@ -205,7 +205,7 @@ rule transfer_finetune:
         "../envs/torch.yaml"
     threads: 8
     resources:
-        gpu=1,
+        **card(),
         mem_mb=48000,
         runtime=480,
     params:

@@ -1,0 +1,102 @@
+"""The profile on other clusters: what would be sent to sbatch for every job of a plan."""
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from locations import ROOT, TESTS
+
+PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
+HEAVY = {"distill", "finetune", "extract_features", "transfer_finetune"}
+# Programs that the executor asks before it submits; sacctmgr knows one account.
+PROGRAMS = {"squeue": "", "sacct": "", "sshare": "", "scontrol": "", "sacctmgr": "echo chestlab"}
+
+
+def submissions(checkout: Path, folder: Path, **facts: object) -> list[dict]:
+    """The sbatch options of every job of the demo with `facts` in the profile's block."""
+    profile = yaml.safe_load(PROFILE.read_text())
+    for name, value in facts.items():
+        key = name.replace("_", "-")
+        profile[key] = profile[key] | value if key == "default-resources" else value
+    (folder / "profile").mkdir()
+    (folder / "profile" / "config.yaml").write_text(yaml.safe_dump(profile))
+    for name, body in PROGRAMS.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(stat.S_IRWXU)
+    out = folder / "requests.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, str(TESTS / "slurm_requests.py"), str(out)),
+            *("--profile", str(folder / "profile"), "--configfile", "config/demo.yaml"),
+            *("--forceall", "--nolock"),
+        ],
+        cwd=checkout,
+        env=os.environ
+        | {
+            "PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(checkout / "src"),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert out.is_file(), done.stdout + done.stderr
+    jobs = json.loads(out.read_text())
+    assert {rule for job in jobs for rule in job["rules"]} > HEAVY
+    return jobs
+
+
+def heavy(job: dict) -> bool:
+    return bool(HEAVY & set(job["rules"]))
+
+
+def number(job: dict, option: str) -> int:
+    return int(re.search(rf"{option}[ =](\d+)", job["sbatch"])[1])
+
+
+@pytest.mark.slow
+def test_a_cluster_with_one_partition_gets_every_job_there(checkout, tmp_path):
+    node = {"max_gpu": 4, "max_threads": 32, "max_mem_mb": 250000, "max_runtime": 2880}
+    for job in submissions(checkout, tmp_path, partitions={"batch": node}):
+        assert " -p batch " in job["sbatch"], job
+        assert (" --gpus=1" in job["sbatch"]) == heavy(job), job
+        assert "--gres" not in job["sbatch"], job
+        assert number(job, "--cpus-per-task") <= 32
+        assert number(job, "--mem") <= 250000
+
+
+@pytest.mark.slow
+def test_a_cluster_with_gres_an_account_and_a_quality_of_service_gets_them(checkout, tmp_path):
+    small = {"max_gpu": 0, "max_threads": 64, "max_mem_mb": 180000, "max_runtime": 600}
+    large = {"max_gpu": 2, "max_threads": 24, "max_mem_mb": 90000, "max_runtime": 6000}
+    jobs = submissions(
+        checkout,
+        tmp_path,
+        partitions={"cpu": small, "a6000": large},
+        default_resources={"gpu_gres": "gpu:a6000:1", "slurm_account": "chestlab"},
+        slurm_qos="long",
+    )
+    for job in jobs:
+        assert (" --gres=gpu:a6000:1" in job["sbatch"]) == heavy(job), job
+        assert "--gpus" not in job["sbatch"], job
+        assert (" -p a6000 " in job["sbatch"]) == heavy(job) or number(job, "-t") > 600, job
+        assert "-A chestlab" in job["sbatch"], job
+        assert "--qos=long" in job["sbatch"], job
+
+
+def test_what_is_particular_to_a_cluster_is_in_one_block_of_the_profile():
+    before, block, after = re.split(r"# ===.*", PROFILE.read_text())
+    for fact in (
+        *("partitions:", "max_mem_mb:", "slurm_account:", "slurm-qos:", "gpu_gres:", "tmpdir:"),
+        *("slurm-status-command:", "software-deployment-method:", "apptainer-args:"),
+    ):
+        assert fact in block, fact
+        assert fact not in before + after, fact
+    keys = yaml.safe_load(after).keys() & {"default-resources", "set-resources", "cores"}
+    assert not keys
