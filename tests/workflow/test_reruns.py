@@ -40,6 +40,7 @@ TABLE = [
     ("runtime/errors", code, ""),
     ("runtime/progress", code, ""),
     ("runtime/arguments", code, ""),
+    ("runtime/cards", code, ""),
     ("runtime/provenance", code, ""),
     ("training/events", code, ""),
     ("training/divergence", code, ""),

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor, nn
 
+from cxrfmkd.runtime.cards import claim
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Network
 
@@ -21,6 +22,8 @@ VARIABLE = "CXRFMKD_DEVICE"
 def pick_device(name: str = "auto") -> torch.device:
     """`auto` is what the variable CXRFMKD_DEVICE says, else the GPU where there is one."""
     name = os.environ.get(VARIABLE, name) if name == "auto" else name
+    if name != "cpu":
+        claim()  # before torch looks for a card
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "network.device is cuda, but torch sees no GPU here. Set it to auto or cpu, or ask the "

@@ -20,9 +20,10 @@ from cxrfmkd.runtime.files import read_json, write_json
 SOURCE = Path(__file__).parent.parent
 PACKAGE = SOURCE.name
 # No result depends on how these declare settings (what matters of them is in the spec), parse
-# arguments, report progress and errors, or describe a result.
+# arguments, report progress and errors, choose among equal cards, or describe a result.
 LEFT_OUT = (
     "runtime.arguments",
+    "runtime.cards",
     "runtime.errors",
     "runtime.progress",
     "runtime.provenance",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cxrfmkd.runtime.cards import claim
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import describe_file
 from cxrfmkd.runtime.provenance import fingerprint, sha256
@@ -48,6 +49,8 @@ def torch_device(name: str) -> Any:
     """The device `cpu` or `gpu` of the settings; raises InputError for a GPU that is not there."""
     import torch
 
+    if name == "gpu":
+        claim()  # before torch looks for a card
     if name == "gpu" and not torch.cuda.is_available():
         raise InputError(
             "teacher.device is gpu, but torch sees no GPU here. Set it to cpu, or ask the "

@@ -9,6 +9,7 @@ import logging
 import os
 from types import ModuleType
 
+from cxrfmkd.runtime.cards import claim
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.teachers import FILE_SUFFIXES
 
@@ -42,6 +43,8 @@ def choose_device(tf: ModuleType, device: str) -> None:
     Raises InputError if a GPU is asked for and TensorFlow sees none: it would otherwise use the
     CPU without a word, a hundred times slower.
     """
+    if device != "cpu":
+        claim()  # before TensorFlow looks for a card
     gpus = tf.config.list_physical_devices("GPU")
     if device == "cpu":
         if tf.config.get_visible_devices("GPU"):
