@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from locations import ROOT
+from made_studies import run_study
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 SPLITS = {"train": 64, "val": 40, "test": 64}  # images, one a patient
 UNREADABLE, WITHOUT_EMBEDDING, BOTH = 0, 1, 2  # positions in the split; the last in `test` alone
 LABELS = ["No Finding", "Edema", "Pleural Effusion"]
-RULES = (
-    "analyse_bias assess_student distill embed evaluate extract_features finetune pack_images "
-    "probe transfer_direct transfer_probe"
-).split()
 STUDY = {
     "title": "A study with missing images",
     "images": {"size": 32, "unreadable": 0.1},
@@ -96,24 +88,8 @@ def write_dataset(folder: Path, seed: int) -> dict:
 def results(tmp_path_factory) -> Path:
     """Results of the study, run to its report."""
     folder = tmp_path_factory.mktemp("missing")
-    for name in ("Snakefile", "config", "src", "workflow"):
-        (folder / name).symlink_to(ROOT / name)
     datasets = {name: write_dataset(folder / name, i) for i, name in enumerate(("here", "there"))}
-    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY | {"datasets": datasets}))
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
-    command += ["--configfile", "study.yaml", "--show-failed-logs"]
-    # Small networks on small images: jobs of one thread are quicker.
-    command += ["--set-threads", *(f"{rule}=1" for rule in RULES)]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | threads | {"PATH": path, "XDG_CACHE_HOME": str(folder / ".cache")},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    run_study(folder, STUDY | {"datasets": datasets})
     return folder / "results"
 
 

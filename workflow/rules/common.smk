@@ -129,9 +129,10 @@ wildcard_constraints:
     dataset=one_of(study.datasets),
     source=one_of(study.datasets),
     target=one_of(study.datasets),
-    loss=one_of(study.settings.distillation.losses),
+    loss=one_of(study.student_names),
+    on="(-on-[a-z0-9_]+)?",
     model=one_of(study.models),
-    backbone=r"[a-z0-9-]+(\.[a-z0-9.-]+)?",
+    backbone=r"[a-z0-9_-]+(\.[a-z0-9_.-]+)?",
     seed=r"\d+",
 
 

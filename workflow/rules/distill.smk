@@ -4,17 +4,17 @@
 rule measure_scales:
     input:
         mse=collect(
-            "<results>/{{dataset}}/students/mse/seed{seed}/run.json",
+            "<results>/{{dataset}}/students/mse{{on}}/seed{seed}/run.json",
             seed=STUDENT_SEEDS,
         ),
         cosine=collect(
-            "<results>/{{dataset}}/students/cosine/seed{seed}/run.json",
+            "<results>/{{dataset}}/students/cosine{{on}}/seed{seed}/run.json",
             seed=STUDENT_SEEDS,
         ),
     output:
-        "<results>/{dataset}/students/scales.json",
+        "<results>/{dataset}/students/scales{on}.json",
     log:
-        "<logs>/measure_scales/{dataset}.log",
+        "<logs>/measure_scales/{dataset}{on}.log",
     localrule: True
     conda:
         "../envs/torch.yaml"
@@ -96,7 +96,7 @@ rule select_student:
 rule assess_student:
     input:
         features=need(targets.student_features, "dataset", "loss"),
-        control="<results>/{dataset}/features/densenet169/meta.json",
+        control=need(targets.undistilled, "dataset", "loss"),
         students=need(targets.assessed_students, "dataset", "loss"),
         candidates=collect(
             "<results>/{{dataset}}/students/{{loss}}/seed{seed}/weights.safetensors",
@@ -131,11 +131,11 @@ rule select_loss:
     input:
         qualities=collect(
             "<results>/{{dataset}}/students/{loss}/quality.json",
-            loss=study.settings.distillation.losses,
+            loss=study.student_names,
         ),
         selections=collect(
             "<results>/{{dataset}}/students/{loss}/selected.json",
-            loss=study.settings.distillation.losses,
+            loss=study.student_names,
         ),
     output:
         "<results>/{dataset}/students/selected.json",

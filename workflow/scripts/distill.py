@@ -7,18 +7,21 @@ from cxrfmkd.runtime.files import read_json
 from cxrfmkd.study.settings import Distillation
 from cxrfmkd.training.distillation import distill
 from cxrfmkd.training.jobs import ARGUMENTS, open_job, write_training
+from cxrfmkd.vocabulary.backbones import split_student
 
 
 def main() -> None:
     args = parse(__doc__, teacher=KeyedArray.open, scales=(read_json, None), **ARGUMENTS)
     spec = args.spec
+    loss, backbone = split_student(spec["loss"])
     records = [present(table, args.images, args.teacher) for table in (args.train, args.val)]
     with open_job(args) as job:
         result = distill(
             args.images,
             args.teacher,
             *records,
-            loss=spec["loss"],
+            loss=loss,
+            backbone=backbone,
             settings=Distillation.from_spec(spec["distillation"]),
             job=job,
             scales=args.scales,

@@ -34,7 +34,7 @@ from cxrfmkd.study.grid import Study
 from cxrfmkd.study.rates import RATES, read_rates
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.tables.gathering import about
-from cxrfmkd.vocabulary.models import MODELS, STUDENT
+from cxrfmkd.vocabulary.models import MODELS, join_model, network_of
 
 # Networks that images pass through.
 NETWORKS = {model.backbone for model in MODELS.values()} - {"teacher"}
@@ -239,7 +239,8 @@ def measured(results: Path) -> tuple[dict[str, float], list[str]]:
         if "images_per_second" not in run or counts.get("trainable") != counts.get("total"):
             continue
         model = about(path).get("model")
-        network = MODELS[str(model)].backbone if model else STUDENT
+        name = join_model(str(model or "cxr-fmkd-lp"), str(about(path).get("loss", "")))
+        network = network_of(name)
         rates.setdefault(network, []).append(run["images_per_second"])
         devices.add(run["device"])
     if not rates:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple
 
+from cxrfmkd.vocabulary.backbones import on_backbone, split_student
 from cxrfmkd.vocabulary.models import MODELS, join_model
 
 
@@ -38,13 +39,24 @@ def references(
     pairs = []
     for kind, family in product(kinds, families):
         if kind == "loss":
-            alike = [other for other in families if other.loss and other[:3] == family[:3]]
+            alike = [other for other in families if _differ_by_loss(other, family)]
             reference = max(alike, key=lambda other: validated[other], default=None)
         else:
             probe = "cxr-model-fft" if MODELS[family.model].finetuned else "cxr-model-lp"
             model = "cxr-fm-lp" if kind == "teacher" else probe
-            candidates = [family._replace(model=model, loss=""), Family(dataset, "own", model, "")]
+            # The undistilled network of the same architecture; the teacher's probe has none.
+            loss = "" if kind == "teacher" else on_backbone(family.loss)
+            candidates = [
+                family._replace(model=model, loss=loss),
+                Family(dataset, "own", model, loss),
+            ]
             reference = next((other for other in candidates if other in families), None)
         if reference not in (None, family):
             pairs.append((kind, family, reference))
     return pairs
+
+
+def _differ_by_loss(one: Family, other: Family) -> bool:
+    """Whether two families are of one model and one backbone, and distilled."""
+    distilled = all(split_student(family.loss)[0] for family in (one, other))
+    return distilled and one[:3] == other[:3] and on_backbone(one.loss) == on_backbone(other.loss)

@@ -6,13 +6,15 @@ every epoch.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 from cxrfmkd.study.grid import Study
-from cxrfmkd.vocabulary.models import MODELS, STUDENT, split_model
+from cxrfmkd.vocabulary.models import MODELS, join_model, network_of, split_model
 
 # An image that is only seen costs a third of one that is trained on: the backward pass takes about
 # twice the forward one.
@@ -97,20 +99,20 @@ def _students(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]
     section = study.settings.distillation
     runs = len(section.losses) * len(section.seeds)
     epochs = sum(study.distillation(loss)["epochs"] for loss in section.losses) * len(section.seeds)
-    for name in section.datasets:
+    for name, backbone in product(section.datasets, section.backbones):
         trained, seen = epochs * images[name].train, (epochs + runs) * images[name].val
-        yield Work("distill", name, STUDENT, runs, runs, trained, seen)
+        yield Work("distill", name, backbone, runs, runs, trained, seen)
 
 
 def _features(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
     """Frozen networks that a dataset passes through: for students' assessment, probes, transfer."""
     backbones: set[tuple[str, str | None]] = set()
     for name in study.settings.distillation.datasets:
-        section = study.settings.distillation
-        backbones |= {(name, STUDENT)} | {
-            (name, study.student_backbone(name, loss, seed))
-            for loss in section.losses
-            for seed in section.seeds
+        backbones |= {(name, network) for network in study.settings.distillation.backbones}
+        backbones |= {
+            (name, study.student_backbone(name, student, seed))
+            for student in study.student_names
+            for seed in study.settings.distillation.seeds
         }
     strategies = ("direct",) if study.drifting else ("direct", "linear-probe")
     backbones |= {
@@ -128,8 +130,9 @@ def _network(backbone: str) -> str:
     """The image network of a backbone's name."""
     if "." not in backbone:
         return backbone
-    model = backbone.split(".")[1]
-    return MODELS[model].backbone if model in MODELS else STUDENT
+    _, model, rest = backbone.split(".", 2)
+    loss = re.sub(r"\.?(seed\d+|selected)$", "", rest)
+    return network_of(join_model("cxr-fmkd-lp" if model == "student" else model, loss))
 
 
 def _classifiers(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
@@ -184,7 +187,7 @@ def _through_networks(
     """Runs of `models` through their networks; frozen: only a head is trained, images are seen."""
     drifting = "drifting" in rule
     epochs = (study.settings.probe if drifting else study.settings.finetuning).epochs
-    networks = Counter(MODELS[split_model(name)[0]].backbone for name in models)
+    networks = Counter(map(network_of, models))
     for network, n in networks.items():
         runs = n * len(study.settings.classification.seeds)
         trained = runs * epochs * images.train

@@ -14,7 +14,7 @@ from cxrfmkd.study.checks import check
 from cxrfmkd.study.outputs import Shape
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.study.settings import Dataset, TeacherSource
-from cxrfmkd.vocabulary.models import MODELS, split_model
+from cxrfmkd.vocabulary.models import MODELS, network_of, split_model
 
 
 class Study(Runs):
@@ -30,7 +30,7 @@ class Study(Runs):
         s = self.settings
         return Shape(
             datasets=self.datasets,
-            students={dataset: s.distillation.losses for dataset in s.distillation.datasets},
+            students={dataset: self.student_names for dataset in s.distillation.datasets},
             seeds=s.distillation.seeds,
             trained=s.classification.datasets,
             evaluated=self.evaluated,
@@ -55,7 +55,7 @@ class Study(Runs):
             return f"{source}.{model}.{'selected' if selected else f'seed{seed}'}"
         if MODELS[name].student:
             return self.student_backbone(source, loss, seed)
-        return MODELS[name].backbone
+        return network_of(model)
 
     def student_backbone(self, dataset: str, loss: str, seed: int) -> str:
         """Name of the student that classifiers of `seed` start from, as a frozen network."""

@@ -15,6 +15,7 @@ from cxrfmkd.study.settings import (
     Transfer,
     sections,
 )
+from cxrfmkd.vocabulary.backbones import STUDENT, split_student, student_name
 from cxrfmkd.vocabulary.losses import loss_share
 from cxrfmkd.vocabulary.models import MODELS, join_model, run_folder, split_model
 
@@ -90,13 +91,22 @@ class Runs:
 
     @cached_property
     def students(self) -> list[tuple[str, str, int]]:
-        """(dataset, loss, seed) of every distillation."""
+        """(dataset, student, seed) of every distillation."""
         section = self.settings.distillation
-        return list(product(section.datasets, section.losses, section.seeds))
+        return list(product(section.datasets, self.student_names, section.seeds))
+
+    @cached_property
+    def student_names(self) -> list[str]:
+        """Every student by its wildcard: a loss and, where it is not the default, a backbone."""
+        return self._on_backbones(self.settings.distillation.losses)
+
+    def _on_backbones(self, losses: list[str]) -> list[str]:
+        backbones = self.settings.distillation.backbones
+        return [student_name(loss, backbone) for backbone in backbones for loss in losses]
 
     @cached_property
     def models(self) -> list[str]:
-        """Every classifier, the distilled ones once per loss."""
+        """Every classifier, the distilled ones once per loss and backbone."""
         return self._with_losses(
             self.settings.classification.models, self.settings.distillation.losses
         )
@@ -106,12 +116,16 @@ class Runs:
         """Every classifier that is transferred."""
         return self._with_losses(self.settings.transfer.models, self.settings.transfer.losses)
 
-    @staticmethod
-    def _with_losses(models: list[str], losses: list[str]) -> list[str]:
+    def _with_losses(self, models: list[str], losses: list[str]) -> list[str]:
+        """The wildcards of `models`; students' networks without distillation stand beside them."""
         return [
             join_model(model, loss)
             for model in models
-            for loss in (losses if MODELS[model].student else [""])
+            for loss in (
+                self._on_backbones(losses if MODELS[model].student else [""])
+                if MODELS[model].backbone == STUDENT
+                else [""]
+            )
         ]
 
     def strategies(self, model: str) -> list[str]:
@@ -151,7 +165,7 @@ class Runs:
     def analysed(self) -> list[str]:
         """Models whose embeddings the bias analysis looks at."""
         losses = self.settings.bias.losses or self.settings.distillation.losses
-        return [m for m in self.models if split_model(m)[1] in ("", *losses)]
+        return [m for m in self.models if split_student(split_model(m)[1])[0] in ("", *losses)]
 
     @property
     def one_student(self) -> bool:
@@ -203,11 +217,13 @@ class Runs:
         )
 
     def distillation(self, loss: str) -> dict:
-        """Settings of a student's training with `loss`, its own differences applied."""
+        """Settings of a student's training, those of its loss applied. loss: its wildcard."""
+        loss, _ = split_student(loss)
         differences = self._settings["distillation"]["per_loss"].get(loss, {})
         values = self.section("distillation") | differences
         return values if loss_share(loss) is not None else values | {"loss_scales": {}}
 
     def scales_needed(self, loss: str) -> bool:
         """Whether `loss` divides its parts by plateau values that must be measured first."""
-        return loss_share(loss) is not None and not self.distillation(loss)["loss_scales"]
+        share = loss_share(split_student(loss)[0])
+        return share is not None and not self.distillation(loss)["loss_scales"]

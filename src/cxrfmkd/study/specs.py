@@ -111,7 +111,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "loss": w.loss,
         "select_on": study.settings.distillation.select_on,
     },
-    "select_loss": lambda study, w: {"losses": study.settings.distillation.losses},
+    "select_loss": lambda study, w: {"losses": study.student_names},
     "assess_student": lambda study, w: {
         "loss": w.loss,
         "seeds": [] if study.one_student else study.settings.distillation.seeds,

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.runs import Run
+from cxrfmkd.vocabulary.backbones import on_backbone, split_student
 from cxrfmkd.vocabulary.models import MODELS, split_model
 from cxrfmkd.vocabulary.teachers import ENCODERS
 
@@ -64,7 +65,13 @@ def teacher_on_gpu(study: Study, dataset: str) -> bool:
 
 def loss_scales(study: Study, dataset: str, loss: str) -> list[str]:
     """The measured plateau values, for a loss that is divided by them."""
-    return [f"{dataset}/students/scales.json"] if study.scales_needed(loss) else []
+    on = f"-{backbone}" if (backbone := on_backbone(loss)) else ""
+    return [f"{dataset}/students/scales{on}.json"] if study.scales_needed(loss) else []
+
+
+def undistilled(study: Study, dataset: str, loss: str) -> list[str]:
+    """Features of a student's network before it is distilled into."""
+    return [f"{dataset}/features/{split_student(loss)[1]}/meta.json"]
 
 
 def student(study: Study, dataset: str, model: str, seed: int | str) -> list[str]:

@@ -19,7 +19,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.draws import multinomial_counts
 from cxrfmkd.statistics.intervals import central_interval
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, MACRO
-from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.models import MODELS, join_model, network_of
 
 MODEL = ["dataset", "model", "loss"]
 KEYS = ["dataset", "population", "finding", "metric"]
@@ -35,7 +35,7 @@ FEWEST = 3  # points, or families of models, that a correlation or its interval 
 
 def backbone_family(model: str, loss: str) -> str:
     """What a model's backbone comes from: a student of `loss`, the teacher, or initial weights."""
-    return f"student {loss}" if MODELS[model].student else MODELS[model].backbone
+    return f"student {loss}" if MODELS[model].student else network_of(join_model(model, loss))
 
 
 def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from cxrfmkd.training.jobs import Job, Plan, RunResult
 from cxrfmkd.training.loop import evaluate, train
 from cxrfmkd.training.losses import Objective
 from cxrfmkd.training.standardisation import Standardisation
-from cxrfmkd.vocabulary.models import STUDENT
+from cxrfmkd.vocabulary.backbones import STUDENT
 
 # Shares of the validation images: on the first the best epoch is chosen, the second is the
 # distillation's own test.

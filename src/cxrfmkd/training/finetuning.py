@@ -39,7 +39,7 @@ from cxrfmkd.training.loop import train
 from cxrfmkd.training.losses import BinaryCrossEntropy
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.models import MODELS, Model, split_model
+from cxrfmkd.vocabulary.models import MODELS, Model, network_of, split_model
 
 # What every script that trains a classifier through its network is given.
 ARGUMENTS = jobs.ARGUMENTS | {"test": read_records, "predictions": Path, "embeddings": Path}
@@ -70,7 +70,7 @@ def initial_network(
     torch.manual_seed(seed)
     if student is not None:
         return load_student(student).with_head(len(FINDINGS), zoo_model.projection)
-    return create(zoo_model.backbone, compute.weights, None, len(FINDINGS), compute.input)
+    return create(network_of(model), compute.weights, None, len(FINDINGS), compute.input)
 
 
 def transferred_network(
@@ -99,7 +99,7 @@ def transferred_network(
     elif student is not None:
         network = load_student(student)
     else:
-        network = frozen_backbone(zoo_model.backbone, compute.weights, compute.input)
+        network = frozen_backbone(network_of(model), compute.weights, compute.input)
     network.with_head(len(FINDINGS), zoo_model.projection and transfer["projection"] == "keep")
     if not zoo_model.finetuned and transfer["probed_source"] == "head-only":
         network.freeze("drifting" if source_has_network else "frozen")

@@ -6,6 +6,8 @@ auxiliary heads, and SqueezeNet, which has no pooled features in front of its cl
 
 from __future__ import annotations
 
+import re
+
 BACKBONES = tuple(
     "alexnet convnext_base convnext_large convnext_small convnext_tiny "
     "densenet121 densenet161 densenet169 densenet201 "
@@ -25,5 +27,31 @@ BACKBONES = tuple(
     "vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2 wide_resnet50_2".split()
 )
 
+# The backbone of a student whose name says none.
+STUDENT = "densenet169"
+
 # The side of the square that a network of fixed size takes, in pixels; others take any.
 FIXED_SIZES = {name: 224 for name in BACKBONES if name.startswith(("vit_", "maxvit_"))}
+
+
+def student_name(loss: str, backbone: str = STUDENT) -> str:
+    """The wildcard of a student: its loss and, where it is not the default, its backbone.
+
+    `mse` and `resnet18` -> `mse-on-resnet18`. Without a loss: the same network undistilled.
+    """
+    if backbone == STUDENT:
+        return loss
+    return f"{loss}-on-{backbone}" if loss else f"on-{backbone}"
+
+
+def split_student(name: str) -> tuple[str, str]:
+    """`mse-on-resnet18` -> ("mse", "resnet18"); `mse` -> ("mse", the default backbone)."""
+    match = re.fullmatch(r"(?:(?P<loss>.+)-)?on-(?P<backbone>[a-z0-9_]+)", name)
+    if match is None or match["backbone"] not in BACKBONES:
+        return name, STUDENT
+    return match["loss"] or "", match["backbone"]
+
+
+def on_backbone(name: str) -> str:
+    """What a student's name says of its backbone: `mse-on-resnet18` -> `on-resnet18`."""
+    return student_name("", split_student(name)[1])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from cxrfmkd.vocabulary.backbones import STUDENT, split_student
+
 # Losses of the thesis in its order. Any other is called by its name.
 LOSS_TITLES = {
     "mse": "MSE",
@@ -22,8 +24,15 @@ def loss_share(loss: str) -> float | None:
 
 
 def loss_title(loss: str) -> str:
-    """A loss as people read it; the weighted ones say their share of MSE."""
+    """A loss as people read it; the weighted ones say their share of MSE.
+
+    A student's name says its backbone too, where that is not the default.
+    """
+    loss, backbone = split_student(loss)
+    network = "" if backbone == STUDENT else f" on {backbone}"
+    if not loss:
+        return network.strip()
     share = loss_share(loss)
     if share is not None:
-        return f"MSE + cosine, {share:g} : {round(1 - share, 3):g}"
-    return LOSS_TITLES.get(loss) or loss.replace("-", " ").capitalize()
+        return f"MSE + cosine, {share:g} : {round(1 - share, 3):g}" + network
+    return (LOSS_TITLES.get(loss) or loss.replace("-", " ").capitalize()) + network

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cxrfmkd.vocabulary.backbones import STUDENT, split_student
+
 
 @dataclass(frozen=True)
 class Model:
@@ -40,9 +42,6 @@ MODELS = {
     "cxr-fmkd-direct-fft": Model("densenet169", True, False, True, "CXR-FMKD-Direct-FFT"),
 }
 
-# The network of every student.
-STUDENT = MODELS["cxr-fmkd-lp"].backbone
-
 STRATEGIES = ("direct", "linear-probe", "full-finetune")
 
 # Columns of a result table that name a run family: one model's runs over all seeds.
@@ -52,10 +51,18 @@ RUN_FAMILY = ["dataset", "source", "strategy", "model", "loss"]
 def split_model(name: str) -> tuple[str, str]:
     """A model's wildcard into (model, loss): `cxr-fmkd-lp.mse` -> ("cxr-fmkd-lp", "mse").
 
-    The loss of a model that has none is the empty string.
+    The loss of a model that has none is the empty string. Where the backbone is not the default,
+    the loss carries it: `mse-on-resnet18`, or `on-resnet18` without distillation.
     """
     model, _, loss = name.partition(".")
     return model, loss
+
+
+def network_of(name: str) -> str:
+    """Architecture of a model's image network, or "teacher"; `name` carries its loss."""
+    model, loss = split_model(name)
+    backbone = split_student(loss)[1]
+    return backbone if backbone != STUDENT else MODELS[model].backbone
 
 
 def run_folder(source: str, target: str, strategy: str, model: str, seed: int) -> str:

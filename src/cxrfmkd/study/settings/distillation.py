@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from cxrfmkd.study.losses import loss_names
 from cxrfmkd.study.settings.base import AsWritten, Seeds, Settings
+from cxrfmkd.vocabulary.backbones import BACKBONES, STUDENT
 from cxrfmkd.vocabulary.losses import loss_share
 
 
@@ -20,6 +22,17 @@ def _loss(name: str) -> str:
     return name
 
 
+def _backbone(name: str) -> str:
+    if name not in BACKBONES:
+        close = get_close_matches(name, BACKBONES, 3)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(
+            f"there is no backbone `{name}`.{hint} The names are torchvision's (docs/training.md)."
+        )
+    return name
+
+
+BackboneName = Annotated[str, AfterValidator(_backbone)]
 LossName = Annotated[str, AfterValidator(_loss)]
 
 
@@ -58,6 +71,9 @@ class DistillationSection(Distillation):
     """datasets whose teacher is distilled"""
     losses: list[LossName] = ["mse", "cosine", "mse-cosine-learned"]
     """losses, from the vocabulary of docs/training.md"""
+    backbones: list[BackboneName] = [STUDENT]
+    """networks that are distilled into, by torchvision's names; each is a student of its own per
+    loss and seed, called mse-on-resnet18 where it is not densenet169"""
     seeds: Seeds = [41, 42, 43, 44, 45]
     """one student per loss and seed"""
     select_on: Literal["val", "test"] = "val"
