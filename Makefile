@@ -1,6 +1,6 @@
 # make demo             a whole small study on synthetic data, from raw files to the report
 # make test             every test
-# make test-slurm       the profile on a real SLURM, brought up on this machine (Debian, root)
+# make test-slurm       the profile on a real SLURM, brought up on this machine (Debian, root: it installs the packages)
 # make lint             ruff, mypy, snakefmt, snakemake --lint
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
 # make gpu-check        this GPU: every fast path beside the plain one, images a second (three minutes)
@@ -43,7 +43,8 @@ test: environment
 	$(BIN)/pytest -n auto
 
 test-slurm: environment
-	$(BIN)/pytest tests/slurm
+	$(BIN)/python tests/slurm/packages.py
+	$(BIN)/pytest tests/slurm -n 4 --dist worksteal --durations 10 -rs
 
 lint: environment
 	$(BIN)/ruff check

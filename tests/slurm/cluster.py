@@ -14,108 +14,19 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
-import stat
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-DAEMONS = "slurmctld slurmd slurm-client munge"
-ACCOUNTING_DAEMONS = "slurmdbd mariadb-server"
-CLIENTS = "sacct sacctmgr sbatch scancel scontrol sinfo squeue srun sshare sstat"
+from configuration import NODES, configure
 
-
-@dataclass(frozen=True)
-class Node:
-    """A node: its partition, cores, memory in MB and GPUs."""
-
-    name: str
-    partition: str
-    cores: int
-    memory: int
-    gpus: int = 1
-
-
-NODES = (
-    Node("large1", "gpus48", 16, 128_000),
-    Node("large2", "gpus48", 16, 128_000),
-    Node("small1", "gpus24", 12, 63_488),
-    Node("small2", "gpus24", 12, 63_488),
-)
-
-CONF = """\
-ClusterName=tests
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={port}
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-# A requeued job waits until its credential has expired: 120 s by default.
-AuthInfo=socket={folder}/munge.socket,cred_expire=10
-CredType=cred/munge
-CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool-%n
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd-%n.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd-%n.log
-MailProg=/bin/true
-# By process group: by parent, an orphan of a killed shell would never be found.
-ProctrackType=proctrack/pgid
-TaskPlugin=task/none
-MpiDefault=none
-PropagateResourceLimits=NONE
-SchedulerType=sched/backfill
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-SchedulerParameters=batch_sched_delay=0,sched_interval=5,bf_interval=5
-GresTypes=gpu
-DefMemPerCPU=500
-# The declared sizes stand, whatever this machine has.
-SlurmdParameters=config_overrides
-ReturnToService=2
-KillWait={kill_wait}
-MinJobAge=300
-SlurmctldTimeout=300
-SlurmdTimeout=300
-MessageTimeout=60
-JobRequeue=1
-# What no partition can ever run is refused, not left pending.
-EnforcePartLimits=ALL
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill
-{accounting}
-"""
-
-WITH_ACCOUNTING = """\
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={port}
-AccountingStoragePass={folder}/munge.socket
-AccountingStorageTRES=gres/gpu
-AccountingStoreFlags=job_comment"""
-
-DBD_CONF = """\
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-DbdHost=localhost
-DbdAddr=127.0.0.1
-DbdPort={port}
-CommunicationParameters=NoInAddrAny
-SlurmUser=root
-PidFile={folder}/slurmdbd.pid
-LogFile={folder}/slurmdbd.log
-StorageType=accounting_storage/mysql
-StorageHost=localhost
-StorageUser=root
-StorageLoc=slurm_accounting
-"""
+COLUMNS = (
+    "JobID Partition State ExitCode AllocTRES ReqTRES TimelimitRaw ElapsedRaw NodeList Comment "
+    "WorkDir Start End"
+).split()
 
 
 class Cluster:
@@ -128,12 +39,8 @@ class Cluster:
     def __init__(
         self, folder: Path, accounting: bool = True, kill_wait: int = 30, port: int = 26817
     ) -> None:
-        self.folder, self.accounting, self.kill_wait, self.port = (
-            folder,
-            accounting,
-            kill_wait,
-            port,
-        )
+        self.folder, self.accounting = folder, accounting
+        self.kill_wait, self.port = kill_wait, port
         self.conf = folder / "slurm.conf"
 
     @property
@@ -147,7 +54,7 @@ class Cluster:
         for name in ("bin", "state", "devices", *(f"spool-{node.name}" for node in NODES)):
             (self.folder / name).mkdir(parents=True)
         try:
-            self._configure()
+            configure(self.folder, self.accounting, self.kill_wait, self.port)
             self._start()
         except BaseException:
             self.stop()
@@ -168,65 +75,41 @@ class Cluster:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout.strip()
 
-    def jobs(self) -> list[dict[str, str]]:
-        """Every job as sacct reports it, oldest first; Comment says rule and wildcards."""
-        columns = (
-            "JobID JobName Partition State ExitCode AllocTRES ReqTRES TimelimitRaw NodeList "
-            "Comment Submit Start End"
-        ).split()
-        lines = self.run(
-            "sacct", "-X", "-D", "-n", "-P", "--format", ",".join(columns), "-S", "now-1day"
-        )
-        return [dict(zip(columns, line.split("|"), strict=True)) for line in lines.splitlines()]
+    def jobs(self, folder: Path | None = None) -> list[dict[str, str]]:
+        """Every job as sacct reports it, oldest first, a requeued one once for each of its starts.
 
-    def queue(self) -> list[dict[str, str]]:
-        """Jobs that wait or run."""
-        lines = self.run("squeue", "-h", "-o", "%i|%T|%P|%k|%r")
-        columns = ("id", "state", "partition", "comment", "reason")
-        return [dict(zip(columns, line.split("|"), strict=True)) for line in lines.splitlines()]
+        folder: those that were submitted from there. Comment, which says rule and wildcards, is
+        empty until a job has ended.
+        """
+        line = "sacct", "-X", "-D", "-n", "-P", "-S", "now-1day", "--format", ",".join(COLUMNS)
+        jobs = [
+            dict(zip(COLUMNS, line.split("|"), strict=True))
+            for line in self.run(*line).splitlines()
+        ]
+        return [job for job in jobs if folder is None or job["WorkDir"] == str(folder)]
 
-    def cancel_all(self) -> None:
-        """Cancel every job, and wait until none is left."""
-        self.run("scancel", "--user=root", check=False)
-        wait_for(lambda: not self.queue(), "an empty queue", 90)
+    def queue(self, folder: Path | None = None) -> list[dict[str, str]]:
+        """Jobs that wait or run, as squeue reports them."""
+        lines = self.run("squeue", "-h", "-o", "%i|%T|%P|%N|%r|%Z|%k").splitlines()
+        names = ("id", "state", "partition", "node", "reason", "folder", "comment")
+        jobs = [dict(zip(names, line.split("|"), strict=True)) for line in lines]
+        return [job for job in jobs if folder is None or job["folder"] == str(folder)]
 
-    def _start_controller(self) -> None:
+    def describe(self, job: str) -> dict[str, str]:
+        """What `scontrol show job` reports."""
+        words = self.run("scontrol", "show", "job", "-o", job).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def start_controller(self) -> None:
         """Start slurmctld and wait until it answers."""
         self._launch("/usr/sbin/slurmctld", "-f", str(self.conf))
         wait_for(lambda: "is UP" in self.run("scontrol", "ping", check=False), "slurmctld", 60)
 
-    # --- how it is made --------------------------------------------------------------------------
+    def stop_controller(self) -> None:
+        """Stop slurmctld; jobs go on."""
+        self._stop("slurmctld")
 
-    def _configure(self) -> None:
-        folder, host = self.folder, socket.gethostname().split(".")[0]
-        values = {"folder": folder, "host": host, "port": self.port, "kill_wait": self.kill_wait}
-        accounting = "AccountingStorageType=accounting_storage/none"
-        if self.accounting:
-            accounting = WITH_ACCOUNTING.format(folder=folder, port=self.port + 1)
-        nodes, gres, first = [], [], 0
-        for number, node in enumerate(NODES):
-            devices = range(first, first := first + node.gpus)
-            for device in devices:
-                os.mknod(folder / f"devices/gpu{device}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-                gres.append(f"NodeName={node.name} Name=gpu File={folder}/devices/gpu{device}")
-            nodes.append(
-                f"NodeName={node.name} NodeHostname={host} NodeAddr=127.0.0.1 "
-                f"Port={self.port + 3 + number} Sockets=1 CoresPerSocket={node.cores} "
-                f"ThreadsPerCore=1 RealMemory={node.memory} Gres=gpu:{node.gpus} State=UNKNOWN"
-            )
-        for partition in dict.fromkeys(node.partition for node in NODES):
-            members = ",".join(node.name for node in NODES if node.partition == partition)
-            nodes.append(f"PartitionName={partition} Nodes={members} MaxTime=3-00:00:00 State=UP")
-        self.conf.write_text(CONF.format(accounting=accounting, **values) + "\n".join(nodes) + "\n")
-        (folder / "gres.conf").write_text("\n".join(gres) + "\n")
-        dbd = folder / "slurmdbd.conf"
-        dbd.write_text(DBD_CONF.format(folder=folder, port=self.port + 1))
-        dbd.chmod(0o600)
-        # The job step drops every SLURM_* variable, SLURM_CONF too, before it calls srun.
-        for client in CLIENTS.split():
-            wrapper = folder / "bin" / client
-            wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={self.conf} exec /usr/bin/{client} "$@"\n')
-            wrapper.chmod(0o755)
+    # --- how it is made --------------------------------------------------------------------------
 
     def _start(self) -> None:
         folder = self.folder
@@ -244,7 +127,7 @@ class Cluster:
         wait_for(munge.exists, "munged", 20)
         if self.accounting:
             self._start_database()
-        self._start_controller()
+        self.start_controller()
         for node in NODES:
             self._launch("/usr/sbin/slurmd", "-f", str(self.conf), "-N", node.name)
         idle = "sinfo", "-h", "-N", "-o", "%t"
@@ -313,7 +196,8 @@ class Cluster:
         """Stop every daemon and whatever a job has left behind, by process id."""
         if (self.folder / "slurmctld.pid").exists():
             with suppress(RuntimeError, TimeoutError, subprocess.TimeoutExpired):
-                self.cancel_all()
+                self.run("scancel", "--user=root", check=False)
+                wait_for(lambda: not self.queue(), "an empty queue", 90)
         nodes = [f"slurmd-{node.name}" for node in NODES]
         for daemon in [*nodes, "slurmctld", "slurmdbd", "mariadbd", "munged"]:
             self._stop(daemon)
@@ -365,15 +249,3 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None
         if time.monotonic() > end:
             raise TimeoutError(f"no {what} within {seconds:g} s")
         time.sleep(0.3)
-
-
-def missing_packages(accounting: bool = True) -> list[str]:
-    """Debian packages that the cluster needs and this machine does not have."""
-    names = f"{DAEMONS} {ACCOUNTING_DAEMONS if accounting else ''}".split()
-    status = [
-        subprocess.run(
-            ["dpkg-query", "-W", "-f", "${db:Status-Status}", name], capture_output=True, text=True
-        )
-        for name in names
-    ]
-    return [name for name, done in zip(names, status, strict=True) if done.stdout != "installed"]

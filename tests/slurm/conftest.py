@@ -1,36 +1,85 @@
-"""A cluster on this machine, and a small study that ran on it."""
+"""A cluster on this machine, and a small study that ran on it; both shared by every test.
+
+With pytest-xdist the tests run side by side, since most of a scenario is waiting for polls. One
+that takes a node or the controller away is marked `alone` and runs when no other does.
+"""
 
 from __future__ import annotations
 
-import os
+import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from checkout import Checkout, copy_project
-from cluster import Cluster, missing_packages
+from cluster import Cluster
+from packages import obstacle
+
+FOLDER = Path("/tmp/cxrfmkd-slurm")
+CLUSTER = pytest.StashKey[Cluster]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: disturbs what runs beside it")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Bring the cluster up, once for all of xdist's processes."""
+    if not hasattr(session.config, "workerinput") and not obstacle():
+        session.config.stash[CLUSTER] = Cluster(FOLDER).__enter__()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take it down."""
+    if running := session.config.stash.get(CLUSTER, None):
+        running.stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip where this machine cannot be a cluster."""
-    absent = missing_packages()
-    reason = "not root" if os.geteuid() else f"not installed: {', '.join(absent)}" if absent else ""
-    for item in items:
-        if reason and "slurm" in item.path.parts:
+    """Skip where this machine cannot be a cluster; what runs alone comes last."""
+    mine = [item for item in items if "slurm" in item.path.parts]
+    for item in mine:
+        if reason := obstacle():
             item.add_marker(pytest.mark.skip(reason=f"no cluster on this machine ({reason})"))
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+@contextmanager
+def locked(name: str, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a lock that all processes of the tests share."""
+    with open(FOLDER / name, "a") as lock:
+        fcntl.flock(lock, how)
+        yield
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster() -> Cluster:
     """With an accounting database, so that sacct tells what happened."""
-    with Cluster(Path("/tmp/cxrfmkd-slurm")) as running:
-        yield running
+    return Cluster(FOLDER)
 
 
 @pytest.fixture(scope="session")
-def finished(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def finished(cluster: Cluster) -> Checkout:
     """A study that ran to its tables; its jobs are in the cluster's accounting."""
-    checkout = Checkout(copy_project(tmp_path_factory.mktemp("study")), cluster)
-    done = checkout.snakemake("--", "tables")
-    assert done.returncode == 0, done.stdout[-5000:]
-    return checkout
+    home = FOLDER / "study"
+    with locked("study.lock"):
+        if not home.exists():
+            home.mkdir()
+            done = Checkout(copy_project(home), cluster).snakemake("--", "tables")
+            (home / "head.log").write_text(done.stdout)
+            (home / "status").write_text(str(done.returncode))
+    assert (home / "status").read_text() == "0", (home / "head.log").read_text()[-5000:]
+    return Checkout(home / "checkout", cluster)
+
+
+@pytest.fixture
+def study(finished: Checkout, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Checkout]:
+    """The finished study in a folder of its own; whatever is left of its jobs is cancelled."""
+    alone = request.node.get_closest_marker("alone")
+    with locked("turn.lock", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        copied = finished.copy(tmp_path)
+        try:
+            yield copied
+        finally:
+            copied.clear()

@@ -38,6 +38,20 @@ def plan(finished, *arguments: str) -> dict[str, int]:
     return jobs(said)
 
 
+def test_a_start_beside_jobs_that_write_the_same_names_them(checkout, tmp_path):
+    """As after the head was killed: SLURM, here a stand-in for squeue, knows what still runs."""
+    lines = f"76|/another/folder|rule_build_demo_teacher\n77|{checkout}|rule_build_demo_teacher"
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\necho '{lines}'\n")
+    (tmp_path / "squeue").chmod(stat.S_IRWXU)
+    target = "resources/demo/teacher/saved_model.pb"
+    arguments = "--cores", "1", "--configfile", "config/demo.yaml", "--", target
+    status, said = snakemake(*arguments, folder=checkout, instant=tmp_path)
+    assert status == 1
+    assert "77 (rule_build_demo_teacher)" in said
+    assert "76 (rule" not in said
+    assert not (checkout / target).exists()
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_a_study_can_be_planned_in_another_folder_with_its_configuration_or_the_projects(
     checkout, tmp_path, own
