@@ -35,6 +35,7 @@ report: "workflow/report/workflow.rst"
 
 localrules:
     all,
+    fetch_weights,
     records,
     embeddings,
     students,

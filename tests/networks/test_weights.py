@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from configurations import configuration
 from made_images import add_tiny_backbone, tiny_densenet
 from safetensors import safe_open
 from safetensors.numpy import save
+from scripts import run_script
 
 from cxrfmkd.commands.export import find_weights
 from cxrfmkd.networks.architectures import initial_weights
@@ -19,6 +21,8 @@ from cxrfmkd.networks.layers import Linear
 from cxrfmkd.networks.network import Network, create, holds_network, load_student
 from cxrfmkd.networks.weights import write_weights
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.grid import Study
+from cxrfmkd.study.specs import SPECS
 from cxrfmkd.training.checkpoints import Checkpoints
 
 add_tiny_backbone()
@@ -136,3 +140,24 @@ def test_a_network_and_a_head_saved_twice_are_the_same_files(tmp_path):
         for name, about in (("a", facts), ("b", dict(reversed(facts.items())))):
             saved.save(tmp_path / name, about)
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.slow
+def test_weights_are_fetched_ahead_for_every_network_of_the_study(tmp_path, monkeypatch):
+    """What the rule fetches, a job that cannot reach the internet finds."""
+    spec = SPECS["fetch_weights"](Study(configuration()), None)
+    assert spec["architectures"] == ["densenet121", "densenet169", "resnet50"]
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    served: list[str] = []
+
+    def serve(url: str, target: str, *arguments, **options) -> None:
+        architecture = next(name for name in spec["architectures"] if name in url)
+        served.append(architecture)
+        torch.save(torchvision.models.get_model(architecture).state_dict(), target)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", serve)
+    run_script(monkeypatch, "fetch_weights", spec)
+    assert served == spec["architectures"]
+    for architecture in spec["architectures"]:
+        assert initial_weights(architecture, "imagenet")
+    assert served == spec["architectures"]

@@ -1,6 +1,23 @@
 # Students that reproduce the teacher's embeddings, the best seed of each loss, and how good it is.
 
 
+rule fetch_weights:
+    log:
+        "<logs>/fetch_weights.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=30,
+    params:
+        spec=spec("fetch_weights"),
+    message:
+        "Fetching the networks' initial weights"
+    shell:
+        'exec python "$SCRIPTS/fetch_weights.py" --spec {params.spec:q} &>> {log:q}'
+
+
 rule measure_scales:
     input:
         mse=collect(

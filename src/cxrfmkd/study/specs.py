@@ -7,6 +7,7 @@ from typing import Any
 
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import assets
+from cxrfmkd.vocabulary.models import MODELS, STUDENT, WIDTHS, split_model
 
 
 def _sections(study: Study, *names: str) -> dict:
@@ -43,6 +44,13 @@ def _drifting_probe(study: Study, w: Any) -> dict:
 
 def _transfer(study: Study, w: Any) -> dict:
     return {"source": w.source, "target": w.target} | _sections(study, "transfer")
+
+
+def _fetched(study: Study, w: Any) -> dict:
+    """Initial weights that some network of the study starts from."""
+    weights = study.settings.network.weights
+    backbones = {STUDENT, *(MODELS[split_model(model)[0]].backbone for model in study.models)}
+    return {"weights": weights, "architectures": sorted(backbones & set(WIDTHS))}
 
 
 def _figure(study: Study, w: Any) -> dict:
@@ -100,6 +108,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "images": study.dataset(w.dataset)["images"],
         "common": study.section("teacher"),
     },
+    "fetch_weights": _fetched,
     "distill": lambda study, w: {
         "loss": w.loss,
         "seed": int(w.seed),
