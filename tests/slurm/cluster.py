@@ -11,13 +11,14 @@ that the scheduler hands out CUDA_VISIBLE_DEVICES and the jobs still run on the 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -249,3 +250,11 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None
         if time.monotonic() > end:
             raise TimeoutError(f"no {what} within {seconds:g} s")
         time.sleep(0.3)
+
+
+@contextmanager
+def locked(path: Path, alone: bool = True) -> Iterator[None]:
+    """Hold a lock that all processes of the tests share: alone, or with others who do not mind."""
+    with open(path, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield

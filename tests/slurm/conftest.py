@@ -6,14 +6,12 @@ that takes a node or the controller away is marked `alone` and runs when no othe
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from checkout import Checkout, copy_project
-from cluster import Cluster
+from cluster import Cluster, locked
 from packages import obstacle
 
 FOLDER = Path("/tmp/cxrfmkd-slurm")
@@ -45,14 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 
-@contextmanager
-def locked(name: str, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold a lock that all processes of the tests share."""
-    with open(FOLDER / name, "a") as lock:
-        fcntl.flock(lock, how)
-        yield
-
-
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     """With an accounting database, so that sacct tells what happened."""
@@ -63,7 +53,7 @@ def cluster() -> Cluster:
 def finished(cluster: Cluster) -> Checkout:
     """A study that ran to its tables; its jobs are in the cluster's accounting."""
     home = FOLDER / "study"
-    with locked("study.lock"):
+    with locked(FOLDER / "study.lock"):
         if not home.exists():
             home.mkdir()
             done = Checkout(copy_project(home), cluster).snakemake("--", "tables")
@@ -77,7 +67,7 @@ def finished(cluster: Cluster) -> Checkout:
 def study(finished: Checkout, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Checkout]:
     """The finished study in a folder of its own; whatever is left of its jobs is cancelled."""
     alone = request.node.get_closest_marker("alone")
-    with locked("turn.lock", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+    with locked(FOLDER / "turn.lock", alone=bool(alone)):
         copied = finished.copy(tmp_path)
         try:
             yield copied

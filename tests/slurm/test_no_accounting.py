@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from checkout import SCORES, STUDENT, Checkout
-from cluster import Cluster
-from conftest import locked
+from cluster import Cluster, locked
 
 
 @pytest.fixture
 def plain_study(finished: Checkout, tmp_path: Path) -> Iterator[Checkout]:
     """The finished study in a folder of its own, on a cluster of its own."""
     with (
-        locked("turn.lock", fcntl.LOCK_SH),
+        locked(finished.cluster.folder / "turn.lock", alone=False),
         Cluster(Path(f"{finished.cluster.folder}-plain"), accounting=False, port=26917) as plain,
     ):
         study = finished.copy(tmp_path)
