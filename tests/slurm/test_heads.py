@@ -24,8 +24,7 @@ def test_jobs_of_a_killed_head_go_on_and_none_is_submitted_twice(study: Checkout
     assert refused.returncode == 1
     assert f"{job} (rule_distill_wildcards_synthetic-chexpert_mse_41)" in refused.stdout
     study.finish()
-    done = study.snakemake("--", STUDENT)
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Nothing to be done" in study.snakemake("--", STUDENT).stdout
     assert study.states() == ["COMPLETED"]
     assert len(study.events("started")) == 1
 

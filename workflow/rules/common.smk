@@ -12,6 +12,7 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import SharedFSUsage
+from snakemake.persistence import PersistenceBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from cxrfmkd.runtime.errors import InputError
@@ -98,6 +99,28 @@ class FinalFailures(logging.Handler):
             logger.warning(
                 f"Job {jobid} ({job.name}) is not tried again: {reason}. To go on, run the same command again."
             )
+
+
+def recorded_by_jobs(finished):
+    """`finished` of Snakemake's record of what files were made from, that writes it in a job too.
+
+    Snakemake leaves it to the head. Results that jobs finished after the head was killed would have an old
+    record, and be made again, or none, and be kept whatever becomes of the configuration.
+    """
+
+    async def record(persistence, job):
+        settings = workflow.remote_execution_settings
+        settings.immediate_submit = True  # with which the head leaves it to the jobs
+        try:
+            await finished(persistence, job)
+        finally:
+            settings.immediate_submit = False
+
+    return record
+
+
+if workflow.remote_exec:
+    PersistenceBase.finished = recorded_by_jobs(PersistenceBase.finished)
 
 
 def jobs_of_another_head():

@@ -7,7 +7,7 @@ from typing import Any
 
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import assets
-from cxrfmkd.vocabulary.models import MODELS, STUDENT, WIDTHS, split_model
+from cxrfmkd.vocabulary.models import MODELS, STUDENT, split_model
 
 
 def _sections(study: Study, *names: str) -> dict:
@@ -50,7 +50,7 @@ def _fetched(study: Study, w: Any) -> dict:
     """Initial weights that some network of the study starts from."""
     weights = study.settings.network.weights
     backbones = {STUDENT, *(MODELS[split_model(model)[0]].backbone for model in study.models)}
-    return {"weights": weights, "architectures": sorted(backbones & set(WIDTHS))}
+    return {"weights": weights, "architectures": sorted(backbones - {"teacher"})}
 
 
 def _figure(study: Study, w: Any) -> dict:
