@@ -2,10 +2,12 @@
 
 import stat
 import subprocess
+from types import SimpleNamespace
 
 import pytest
+from snakemake_executor_plugin_slurm.utils import get_job_wildcards
 
-from cxrfmkd.runtime.scheduler import active_jobs, final_failure
+from cxrfmkd.runtime.scheduler import active_jobs, comment, final_failure
 
 REFUSAL = "SLURM sbatch failed. The error message was 'sbatch: error: {}'.\n    sbatch call: …"
 FAILED = "SLURM-job '7' failed, SLURM status is: '{}'. Detailed failure reason unavailable"
@@ -89,6 +91,14 @@ def squeue(tmp_path, monkeypatch):
 def test_active_jobs_are_those_of_the_folder(squeue):
     squeue("11|/study|rule_distill_wildcards_a|b\n12|/other|rule_distill\n13|/study|(null)")
     assert active_jobs("/study") == {"rule_distill_wildcards_a|b": ["11"], "(null)": ["13"]}
+
+
+def test_a_comment_is_the_executors():
+    """Asked of the plugin itself, with a wildcard that has slashes and without any."""
+    for wildcards in (["chexpert", "focused/auc"], []):
+        values = get_job_wildcards(SimpleNamespace(wildcards=wildcards))
+        expected = f"rule_draw_wildcards_{values}" if values else "rule_draw"
+        assert comment("draw", wildcards) == expected
 
 
 def test_without_slurm_or_its_answer_there_are_no_active_jobs(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Checkout:
                 env=self.environment,
                 stdout=log,
                 stderr=log,
+                # Where the tests run in the background Ctrl-C would be ignored, and inherited so.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         self.heads.append(head)
         return head

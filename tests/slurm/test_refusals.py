@@ -35,7 +35,9 @@ def test_a_wrong_partition_is_refused_once(study: Checkout):
 
 def test_a_wrong_account_is_refused_once(study: Checkout):
     profile = study.folder / "profiles" / "slurm" / "config.yaml"
-    profile.write_text(profile.read_text().replace("# slurm_account: mylab", "slurm_account: no"))
+    profile.write_text(
+        profile.read_text().replace("# slurm_account: mylab", "slurm_account: nobody")
+    )
     (study.folder / SCORES).unlink()
     done = study.snakemake("--", SCORES)
     assert done.returncode == 1

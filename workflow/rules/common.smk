@@ -19,6 +19,8 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_json
 from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint, keep, remember
 from cxrfmkd.runtime.scheduler import active_jobs, final_failure
+from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint
+from cxrfmkd.runtime.scheduler import active_jobs, comment, final_failure
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import TABLES
@@ -141,6 +143,9 @@ def slurm_comment(job):
         return f"rule_{job.name}"
     wildcards = "_".join(job.wildcards).replace(os.sep, "_")
     return f"rule_{job.rule.name}" + (f"_wildcards_{wildcards}" if wildcards else "")
+    needed = workflow.dag.needrun_jobs() if active else []
+    comments = [comment(job.rule.name, job.wildcards) for job in needed]
+    return [f"{number} ({name})" for name in comments for number in active.get(name, [])]
 
 
 def one_of(names):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 # What sbatch and the executor's checks say of a request that this cluster will never accept. All
@@ -53,3 +54,9 @@ def active_jobs(folder: str | Path) -> dict[str, list[str]]:
         if directory == str(folder):
             jobs.setdefault(comment, []).append(number)
     return jobs
+
+
+def comment(rule: str, wildcards: Iterable[str]) -> str:
+    """What the executor writes beside a job: its rule and the values of its wildcards."""
+    values = "_".join(wildcards).replace("/", "_")
+    return f"rule_{rule}_wildcards_{values}" if values else f"rule_{rule}"
