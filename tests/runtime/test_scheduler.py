@@ -71,6 +71,16 @@ def test_the_last_exit_status_of_a_requeued_job_counts(tmp_path):
     assert not final_failure(FAILED.format("FAILED"), tmp_path / "7.log")
 
 
+@pytest.mark.parametrize(
+    ("reason", "final"),
+    [("", True), (" DUE TO TIME LIMIT", False), (" DUE TO NODE FAILURE", False)],
+)
+def test_scancel_is_found_in_a_groups_log_where_no_message_tells_of_it(tmp_path, reason, final):
+    line = f"slurmstepd: error: *** JOB 7 ON large1 CANCELLED AT 2026-11-26T01:24:26{reason} ***"
+    (tmp_path / "7.log").write_text(f"Job 0: …\n{line}\n")
+    assert bool(final_failure("", tmp_path / "7.log")) == final
+
+
 def test_a_log_that_is_not_there_yet_leaves_another_attempt(tmp_path):
     assert not final_failure(FAILED.format("FAILED"), tmp_path / "absent.log")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cluster import Cluster, wait_for
 from locations import ROOT, TESTS
+from rule_texts import rules
 
 # Polling sooner than on a real cluster, where 40 s spare the scheduler; nothing else differs.
 TESTED = ("--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "20")
@@ -148,8 +149,14 @@ def copy_project(folder: Path) -> Path:
 
 
 def rule_of(job: dict[str, str]) -> str:
-    """The rule that a job runs."""
-    return re.sub(r"_wildcards_.*", "", job["Comment"].removeprefix("rule_"))
+    """The rule of a job; of a group, the last of its rules."""
+    comment = re.sub(r"_wildcards_.*", "", job["Comment"].removeprefix("rule_"))
+    return next((name for name in sorted(rules(), key=len)[::-1] if comment.endswith(name)), "")
+
+
+def in_group(job: dict[str, str]) -> bool:
+    """Whether a job runs several of the study's."""
+    return "-" in job["Comment"].split("_wildcards_")[0]
 
 
 def allocated(job: dict[str, str]) -> dict[str, str]:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from checkout import STUDENT, Checkout, allocated, megabytes, rule_of
+from checkout import STUDENT, Checkout, allocated, in_group, megabytes, rule_of
 from rule_texts import request, rules
 
 HEAVY = {"distill", "finetune", "extract_features", "transfer_finetune"}
-
-
-def in_group(job: dict[str, str]) -> bool:
-    return "-" in job["Comment"].split("_wildcards_")[0]
 
 
 def test_every_job_of_the_study_completes_at_the_first_attempt(finished: Checkout):

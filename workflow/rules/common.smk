@@ -11,15 +11,13 @@ from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
-from snakemake.settings.types import SharedFSUsage
 from snakemake.persistence import PersistenceBase
+from snakemake.settings.types import SharedFSUsage
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_json
 from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint, keep, remember
-from cxrfmkd.runtime.scheduler import active_jobs, final_failure
-from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint
 from cxrfmkd.runtime.scheduler import active_jobs, comment, final_failure
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
@@ -144,8 +142,9 @@ def slurm_comment(job):
     wildcards = "_".join(job.wildcards).replace(os.sep, "_")
     return f"rule_{job.rule.name}" + (f"_wildcards_{wildcards}" if wildcards else "")
     needed = workflow.dag.needrun_jobs() if active else []
-    comments = [comment(job.rule.name, job.wildcards) for job in needed]
-    return [f"{number} ({name})" for name in comments for number in active.get(name, [])]
+    jobs = [workflow.dag.get_job_group(job) or job for job in needed]
+    names = {comment(job.name, [] if job.is_group() else job.wildcards) for job in jobs}
+    return [f"{number} ({name})" for name in sorted(names) for number in active.get(name, [])]
 
 
 def one_of(names):

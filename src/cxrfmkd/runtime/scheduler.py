@@ -14,6 +14,8 @@ REFUSED = re.compile(
     r"[Ii]nvalid|node configuration is not available|not permitted|can ?not be satisfied"
 )
 SUBMISSION = re.compile(r"sbatch failed|submission failed")
+# What a job's log says after scancel; after a time limit, a requeue, a lost node it says DUE TO what.
+CANCELLED = re.compile(r"CANCELLED AT \S+ \*\*\*")
 EXIT_STATUS = re.compile(r"returned non-zero exit status (\d+)")
 # Exit status of a script whose input or settings are wrong.
 INPUT_ERROR = 2
@@ -30,9 +32,12 @@ def final_failure(message: str, log: str | Path | None = None) -> str:
     if SUBMISSION.search(message):
         return "the cluster refuses its request" if REFUSED.search(message) else ""
     try:
-        statuses = EXIT_STATUS.findall(Path(log).read_text(errors="replace")) if log else []
+        text = Path(log).read_text(errors="replace") if log else ""
     except OSError:
         return ""
+    if CANCELLED.search(text):
+        return "it was cancelled"
+    statuses = EXIT_STATUS.findall(text)
     if statuses and int(statuses[-1]) == INPUT_ERROR:
         return "its settings or its input are wrong (see its log)"
     return ""
