@@ -8,6 +8,7 @@ computed.
 import logging
 import re
 import shutil
+import stat
 import zipfile
 from collections import Counter
 from pathlib import Path

@@ -14,7 +14,7 @@ REFUSED = re.compile(
     r"[Ii]nvalid|node configuration is not available|not permitted|can ?not be satisfied"
 )
 SUBMISSION = re.compile(r"sbatch failed|submission failed")
-# What a job's log says after scancel; after a time limit, a requeue, a lost node it says DUE TO what.
+# A job's log after scancel; after a time limit, a requeue or a lost node it says DUE TO what.
 CANCELLED = re.compile(r"CANCELLED AT \S+ \*\*\*")
 EXIT_STATUS = re.compile(r"returned non-zero exit status (\d+)")
 # Exit status of a script whose input or settings are wrong.
