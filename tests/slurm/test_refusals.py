@@ -22,8 +22,8 @@ def test_a_rule_that_fails_for_its_input_runs_once_and_its_log_is_shown(study: C
 
 
 def test_a_wrong_partition_is_refused_once(study: Checkout):
-    partitions = study.folder / "profiles" / "slurm" / "partitions.yaml"
-    partitions.write_text(partitions.read_text().replace("gpus48:", "gpus96:"))
+    profile = study.folder / "profiles" / "slurm" / "config.yaml"
+    profile.write_text(profile.read_text().replace("gpus48:", "gpus96:"))
     (study.folder / STUDENT).unlink()
     done = study.snakemake("--", STUDENT)
     assert done.returncode == 1

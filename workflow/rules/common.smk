@@ -126,21 +126,6 @@ if workflow.remote_exec:
 def jobs_of_another_head():
     """SLURM's jobs that already write, in this folder, what is to be made."""
     active = active_jobs(workflow.workdir_init)
-    jobs = workflow.dag.needrun_jobs() if active else []
-    comments = {slurm_comment(workflow.dag.get_job_group(job) or job) for job in jobs}
-    return [
-        f"{number} ({comment})"
-        for comment in sorted(comments)
-        for number in active.get(comment, [])
-    ]
-
-
-def slurm_comment(job):
-    """What the SLURM executor calls a job: its rule and wildcards, or its group."""
-    if job.is_group():
-        return f"rule_{job.name}"
-    wildcards = "_".join(job.wildcards).replace(os.sep, "_")
-    return f"rule_{job.rule.name}" + (f"_wildcards_{wildcards}" if wildcards else "")
     needed = workflow.dag.needrun_jobs() if active else []
     jobs = [workflow.dag.get_job_group(job) or job for job in needed]
     names = {comment(job.name, [] if job.is_group() else job.wildcards) for job in jobs}
