@@ -250,8 +250,8 @@ def folders(name):
 
 def benchmark_folders():
     """Where Snakemake measures the jobs of each rule: no input, so a measurement reruns nothing."""
-    top = study.settings.pathvars.get("benchmarks", "benchmarks")
-    return [f"{top}/{rule.name}" for rule in workflow.rules if rule.benchmark]
+    measured = [str(rule.benchmark) for rule in workflow.rules if rule.benchmark]
+    return [path.partition("{")[0].rstrip(os.sep) for path in measured]
 
 
 def kind_of(wildcards):
