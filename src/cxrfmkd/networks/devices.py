@@ -21,6 +21,7 @@ VARIABLE = "CXRFMKD_DEVICE"
 
 def pick_device(name: str = "auto") -> torch.device:
     """`auto` is what the variable CXRFMKD_DEVICE says, else the GPU where there is one."""
+    limit_threads()
     name = os.environ.get(VARIABLE, name) if name == "auto" else name
     if name != "cpu":
         claim()  # before torch looks for a card
@@ -31,6 +32,17 @@ def pick_device(name: str = "auto") -> torch.device:
         )
     automatic = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(automatic if name == "auto" else name)
+
+
+def limit_threads() -> None:
+    """Have torch count on no more threads than OpenMP may start, which OMP_THREAD_LIMIT says.
+
+    Where it counts on more, parts of sums are never added: torch 2.11 then computes wrong gradients
+    and says nothing.
+    """
+    limit = os.environ.get("OMP_THREAD_LIMIT", "")
+    if limit.isdigit() and 0 < int(limit) < torch.get_num_threads():
+        torch.set_num_threads(int(limit))
 
 
 def device_name(device: torch.device) -> str:
