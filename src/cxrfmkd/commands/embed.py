@@ -1,4 +1,6 @@
-r"""Extract the teacher's embeddings of any images, as a keyed array or a Parquet table.
+r"""Extract embeddings of any images, of the teacher or of an exported student.
+
+They are written as a keyed array or a Parquet table.
 
 IMAGES is a folder, searched for JPEG, PNG, TIFF and DICOM files, or a CSV or Parquet table with the
 columns image_id and path (relative to the folder --images). The embeddings are checked as in the
@@ -6,10 +8,14 @@ study, and a killed extraction resumes; images without a vector are listed in ex
 whose name ends in .parquet has the columns image_id and embedding, and names its variant in its
 metadata; a study reads it with `source: parquet`, a folder with `source: npy`.
 
+With --model, a folder that `cxrfmkd export` wrote takes the teacher's place; of a classifier, the
+table (.csv or .parquet) has a column of probabilities for every finding.
+
     cxrfmkd embed images/ --source savedmodel --path models/elixr-c-v2-pooled \
         --variant elixr-c-v2-gap --device gpu --out embeddings.parquet
     cxrfmkd embed records.csv --images CheXpert-v1.0 --source dat --path dats/ \
         --variant cxrfm-v1 --key chexpert-flat --out embeddings/
+    cxrfmkd embed images/ --model student --out embeddings.parquet
 """
 
 from __future__ import annotations
@@ -27,13 +33,14 @@ from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.datasets.decoding import IMAGE_SUFFIXES
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import atomic_write
+from cxrfmkd.runtime.files import atomic_write, write_table
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.study.settings.base import choices, meaning
 from cxrfmkd.teacher.embedding import embed
 
 COMMON_SETTINGS = ("title", "licence", "dimension", "workers", "shard", "failed")
 ROW_GROUP = 2048
+MORE = {"model": "; without --source, a folder that `cxrfmkd export` wrote"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,8 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default = defaults.get(name, None if field.is_required() else field.default)
         add(
             f"--{name}",
-            help=meaning(field) + (f" (default {default})" if default else ""),
-            required=field.is_required(),
+            help=meaning(field) + (f" (default {default})" if default else "") + MORE.get(name, ""),
             choices=list(filter(None, choices(field))) or None,
             nargs="+" if name == "path" else None,
             type=numbers.get(field.annotation, str),
@@ -67,7 +73,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Write the embeddings; what an extraction needs to resume is removed at its end."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    exported = args.model and not args.source
+    if not exported and not (args.source and args.variant):
+        raise InputError("say who embeds: --model FOLDER, or --source and --variant of a teacher.")
     records, root = find_images(args.images, args.root)
+    if exported:
+        return main_exported(args, records, root)
     settings = {name: getattr(args, name) for name in TeacherSource.model_fields}
     source = TeacherSource.read(settings, "teacher.")
     common = {name: getattr(args, name) for name in COMMON_SETTINGS}
@@ -83,6 +94,23 @@ def main(args: argparse.Namespace) -> None:
     else:
         embed(records, root, settings, teacher, args.out, shards)
     shutil.rmtree(shards, ignore_errors=True)
+
+
+def main_exported(args: argparse.Namespace, records: pd.DataFrame, root: Path) -> None:
+    """Write what an exported model makes of the images, and the list of those it cannot read."""
+    from cxrfmkd.commands.exported_embedding import embed_exported
+
+    array, excluded, findings = embed_exported(Path(args.model), records, root, args.workers)
+    if findings and args.out.suffix in (".csv", ".parquet"):
+        table = pd.DataFrame(array.data, columns=findings)
+        table.insert(0, "image_id", array.index.image_id)
+        write_table(args.out, table)
+    elif args.out.suffix == ".parquet":
+        write_parquet(args.out, array)
+    else:
+        array.save(args.out)
+    listed = args.out / "excluded.csv"
+    write_table(listed if args.out.is_dir() else args.out.with_suffix(".excluded.csv"), excluded)
 
 
 def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, Path]:

@@ -1,0 +1,137 @@
+"""The whole network of a student or a classifier, put together from the files of its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cxrfmkd.networks.layers import Linear
+from cxrfmkd.networks.network import (
+    Network,
+    frozen_backbone,
+    holds_network,
+    load,
+    load_student,
+)
+from cxrfmkd.networks.weights import selected_weights
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_json
+from cxrfmkd.tables.gathering import about
+from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.models import MODELS, join_model
+
+CHECKED = 4  # images on which a put-together classifier must give its run's own logits
+LOGITS = 1e-2  # how far they may differ: of the features that were kept, and of another device
+
+
+@dataclass(frozen=True)
+class Run:
+    """weights: its file. facts: dataset, source, model, loss, seed, as far as the path tells."""
+
+    weights: Path
+    facts: dict
+
+    @property
+    def results(self) -> Path:
+        """Folder of the study's results."""
+        return Path(*self.weights.resolve().parts[:-5])
+
+    @property
+    def dataset(self) -> Path:
+        """Folder of the dataset that it was trained on last."""
+        return self.results / str(self.facts.get("dataset", "-"))
+
+    def images(self) -> dict:
+        """Settings of the dataset's packed images; empty where they are not there."""
+        meta = self.dataset / "images" / "meta.json"
+        return read_json(meta).get("settings", {}) if meta.is_file() else {}
+
+
+def find_run(path: Path) -> Run:
+    """Find a run by its folder, that of a selected seed, or the file of either."""
+    for name in ("weights.safetensors", "selected.json"):
+        if (path / name).is_file():
+            path = path / name
+            break
+    if not path.is_file():
+        raise InputError(
+            f"{path}: neither weights.safetensors nor selected.json is there. Name a folder "
+            "below students/ or models/."
+        )
+    weights = selected_weights(path).resolve()
+    return Run(weights, about(weights))
+
+
+def whole_network(run: Run) -> Network:
+    """The network of a student, a fine-tuned classifier, or a linear probe with its backbone.
+
+    A probe's file holds the head alone. What is put together must give the logits that the run
+    itself predicted, so a student of another seed is not taken by mistake.
+    """
+    if holds_network(run.weights):
+        return load(run.weights)
+    model = str(run.facts.get("model", ""))
+    if model not in MODELS or "strategy" in run.facts:
+        raise InputError(
+            f"{run.weights}: it holds a head alone, and lies where its network is not known. "
+            "Export a student, a fine-tuned classifier, or a probe below models/."
+        )
+    if MODELS[model].backbone == "teacher":
+        raise InputError(
+            f"{run.weights}: {MODELS[model].title} classifies the teacher's embeddings. It has no "
+            "image network that could be exported."
+        )
+    head = Linear.load(run.weights)
+    for network in _backbones(run, model):
+        network.with_head(len(head.weight), MODELS[model].projection).eval()
+        assert network.head is not None
+        network.head.load_state_dict(
+            {"weight": torch.tensor(head.weight), "bias": torch.tensor(head.bias)}
+        )
+        if _gives_the_runs_logits(network, run):
+            return network
+    raise InputError(
+        f"{run.weights}: its head, on the backbones that are there, does not give the logits in "
+        "its predictions.parquet. Make the run again, with the student that it started from."
+    )
+
+
+def _backbones(run: Run, model: str):
+    """What a probe may have looked through: the student of its seed or the selected one."""
+    if not MODELS[model].student:
+        name = MODELS[model].backbone
+        meta = run.dataset / "features" / name / "meta.json"
+        if not meta.is_file():
+            raise InputError(f"{meta} is not there, so {name}'s initial weights are not known.")
+        settings = read_json(meta)["spec"]["network"]
+        yield frozen_backbone(name, settings["weights"], settings["input"])
+        return
+    folder = run.dataset / "students" / str(run.facts["loss"])
+    names = [f"seed{run.facts['seed']}/weights.safetensors", "selected.json"]
+    paths = [folder / name for name in names if (folder / name).is_file()]
+    if not paths:
+        raise InputError(f"{folder}: the student that {run.weights} looks through is not there.")
+    for path in dict.fromkeys(map(selected_weights, paths)):
+        yield load_student(path)
+
+
+def _gives_the_runs_logits(network: Network, run: Run) -> bool:
+    predictions = pd.read_parquet(run.weights.with_name("predictions.parquet")).head(CHECKED)
+    images = KeyedArray.open(run.dataset / "images")
+    pixels = torch.from_numpy(np.array(images.take(predictions.image_id)))
+    with torch.no_grad():
+        logits = network(pixels).numpy()
+    expected = predictions[list(FINDINGS)].to_numpy()
+    return bool(np.allclose(logits, expected, rtol=LOGITS, atol=LOGITS))
+
+
+def title(run: Run) -> str:
+    """What the run is, in words."""
+    if "model" in run.facts:
+        return join_model(str(run.facts["model"]), str(run.facts["loss"]))
+    return f"student, {run.facts.get('loss', 'unknown loss')}"
