@@ -71,7 +71,7 @@ def shape(*, race: bool = True, transfer: bool = True) -> Shape:
         trained=["chexpert"],
         evaluated=["chexpert", "mimic"] if transfer else ["chexpert"],
         pairs=[("chexpert", "mimic")] if transfer else [],
-        analysed=[join_model(*pair) for pair in made.pairs(LOSSES)],
+        analysed={"chexpert": [join_model(*pair) for pair in made.pairs(LOSSES)]},
         runs=[
             f"chexpert/models/{join_model(*pair)}/seed{seed}"
             for pair in made.pairs(LOSSES)
@@ -254,6 +254,8 @@ def _bias(root: Path, race: bool) -> None:
             write_table(folder / f"{name}.csv", getattr(made, name)(model, race=race))
         write_table(root / f"chexpert/models/{model}/projection.parquet", made.points(race=race))
     write_table(root / "bias/chexpert/scores.csv", made.scores(losses=LOSSES, race=race))
+    differences = made.bias_differences(losses=LOSSES, race=race)
+    write_table(root / "bias/chexpert/differences.csv", differences)
     points, correlation = made.against_bias(losses=LOSSES)
     keep = points.population.isin(["resampled"])
     write_table(root / "bias/performance_vs_bias.csv", points[keep])

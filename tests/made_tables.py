@@ -8,7 +8,7 @@ import pandas as pd
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
-from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.models import MODELS, reference_model
 
 SKILL = {
     "cxr-fm-lp": 0.752,
@@ -100,6 +100,8 @@ def summary(of: pd.DataFrame) -> pd.DataFrame:
         .reset_index()
     )
     table = table.rename(columns={"std": "sd", "size": "n_seeds"})
+    primary = (table.finding == "Macro") & (table.metric == "auc_roc")
+    table["validation"] = table["mean"].where(primary)
     return table.assign(
         low=table["mean"] - 0.015, high=table["mean"] + 0.014, n=400, positives=90, prevalence=0.225
     )
@@ -134,11 +136,16 @@ def comparisons(
                             d + 0.008,
                             0.001 if sure else 0.4,
                             0.01 if sure else 0.7,
-                            f"{kind}: {metric}",
+                            f"{kind}: {'primary' if metric == 'auc_roc' else metric}",
+                            0.005 if sure else 0.6,
+                            0.01,
+                            0.001 if d > 0 else 0.3,
+                            0.3 if sure else 0.02,
                         )
                     )
     columns = (
-        "dataset population finding metric model_a model_b difference low high p p_adjusted family"
+        "dataset population finding metric model_a model_b difference low high p p_adjusted family "
+        "p_max_t margin p_noninferior p_equivalent"
     ).split()
     return pd.DataFrame(rows, columns=columns)
 
@@ -287,6 +294,7 @@ def against_bias(dataset="chexpert", losses=("mse", "cosine")) -> tuple[pd.DataF
                         x + 0.05 * top,
                         measure,
                         "f",
+                        "linear probe of pooled features",
                     )
                 )
             lines.append(
@@ -300,20 +308,21 @@ def against_bias(dataset="chexpert", losses=("mse", "cosine")) -> tuple[pd.DataF
                     6,
                     0.0001 if top > 1 else 0.05,
                     0.75,
+                    0.4,
                     0.31,
                     -0.42,
                     0.78,
                     0.2,
-                    0.3,
+                    *((0.3, -0.5, 0.8, 0.3) if measure == "score" else (np.nan,) * 4),
                 )
             )
     points = (
         "dataset population finding metric model loss performance performance_low "
-        "performance_high bias bias_low bias_high measure family"
+        "performance_high bias bias_low bias_high measure family kind"
     ).split()
     columns = (
         "dataset population finding metric measure models families slope intercept spearman "
-        "low high p spearman_split"
+        "within low high p split split_low split_high split_p"
     ).split()
     return pd.DataFrame(rows, columns=points), pd.DataFrame(lines, columns=columns)
 
@@ -555,7 +564,8 @@ def gaps(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFram
         "dataset source strategy model loss population attribute finding metric kind a b "
         "estimate low high expected corrected p"
     ).split()
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(p_adjusted=np.minimum(2 * table.p, 1))
 
 
 def points(race=True, images=240) -> pd.DataFrame:
@@ -595,13 +605,49 @@ def scores(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFr
                 "null_high": 41.0,
                 "z": 3.0,
                 "p": 0.3 if value < 41 else 0.005,
+                "distance_p": 0.3 if value < 41 else 0.005,
+                "distance_p_race": 0.004,
+                "distance_p_sex": 0.6,
                 "d_combined": 0.1 + i / 100,
+                "d_combined_low": 0.05,
+                "d_combined_high": 0.3,
+                **{
+                    f"d_{attribute}{end}": 0.1
+                    for attribute in ("race", "sex")
+                    for end in ("", "_low", "_high")
+                },
                 "auc_race": 0.8 if race else np.nan,
                 "auc_sex": 0.9,
                 "auc_age": 0.7,
                 "cka_teacher": 0.5,
             }
         )
+    return pd.DataFrame(rows)
+
+
+def bias_differences(dataset="chexpert", losses=("mse", "cosine"), race=True) -> pd.DataFrame:
+    """Paired differences in bias: less than the teacher's, and no more than the undistilled's."""
+    rows = []
+    combined = "combined" if race else "combined (sex)"
+    for kind, size in (("teacher", -0.08), ("baseline", 0.004)):
+        for model, loss in pairs(losses):
+            reference, _ = reference_model(kind, model, loss)
+            if reference == model:
+                continue
+            about = {"dataset": dataset, "model": model, "loss": loss, "kind": kind}
+            for measure in ("D", "W1", "energy", "AUC"):
+                rows += [
+                    about
+                    | {"reference": reference, "measure": measure, "attribute": attribute}
+                    | {"difference": size, "low": size - 0.02, "high": size + 0.02}
+                    | {"p": 0.001 if size < 0 else 0.6, "p_adjusted": 0.004 if size < 0 else 1.0}
+                    | {"p_max_t": 0.003, "family": f"{kind}: {measure}", "margin": 0.05}
+                    | {"p_noninferior": 0.001, "p_equivalent": 0.9 if size < 0 else 0.001}
+                    | {"n_seeds": 3}
+                    for attribute in (["race"] if race else [])
+                    + ["sex", "age"]
+                    + ([combined] if measure != "AUC" else [])
+                ]
     return pd.DataFrame(rows)
 
 

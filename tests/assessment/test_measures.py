@@ -184,7 +184,7 @@ def dataset(tmp_path):
 
 def test_student_stands_clear_of_every_control(dataset, tmp_path):
     out = tmp_path / "quality.json"
-    spec = {"loss": "mse", "seeds": [7], "labels": {"uncertain": "zeros"}}
+    spec = {"loss": "mse", "seeds": [7], "labels": {"uncertain": "zeros", "blank": "zeros"}}
     command = [sys.executable, SCRIPT, "--spec", json.dumps(spec), "--out", out]
     for name in ("features", "weights", "teacher", "train", "val"):
         command += [f"--{name}", dataset[name]]
@@ -212,7 +212,7 @@ def test_student_of_another_teacher_is_refused(dataset):
     tables = [read_records(dataset[split]) for split in ("train", "val")]
     with pytest.raises(InputError, match=r"embeddings have 9 numbers, those of .* 7"):
         assess(
-            {"labels": {"uncertain": "zeros"}, "seeds": []},
+            {"labels": {"uncertain": "zeros", "blank": "zeros"}, "seeds": []},
             [opened["features"]],
             [dataset["weights"]],
             opened["control"],
@@ -229,7 +229,7 @@ def test_the_quality_of_a_loss_is_the_mean_over_its_students(dataset):
         KeyedArray.open(dataset[name]) for name in ("features", "control", "teacher")
     )
     tables = [read_records(dataset[split]) for split in ("train", "val")]
-    spec = {"seeds": [3, 4], "labels": {"uncertain": "zeros"}}
+    spec = {"seeds": [3, 4], "labels": {"uncertain": "zeros", "blank": "zeros"}}
     weights = [dataset["weights"], worse]
     quality = assess(spec, [features] * 2, weights, control, teacher, *tables)
     good, bad = quality["students"]

@@ -294,6 +294,45 @@ def test_pca_can_be_fitted_on_validation_images():
     assert len(tables["points"]) == (records.split == "test").sum()
 
 
+def test_pca_may_be_of_standardised_embeddings():
+    records = make_records(80)
+    array = make_embeddings(records)
+    settings = SMALL.model_copy(
+        update=dict(simulations=0, permutations=0, replicates=0, scaling="standardise")
+    )
+    values = np.linalg.eigvalsh(np.corrcoef(array.data.T.astype(float)))[::-1]
+    tables = _analyse(records, [array], settings)
+    assert tables["variance"].ratio[0] == pytest.approx(values[0] / values.sum())
+
+
+def test_the_balance_of_the_main_sample_is_counted():
+    records = make_records(300)
+    settings = SMALL.model_copy(update=dict(simulations=0, permutations=0, replicates=0))
+    tables = _analyse(records, [make_embeddings(records)], settings)
+    balance = tables["balance"].set_index(["attribute", "group", "level"])
+    sample = records[records.image_id.isin(tables["points"].query("sample").image_id)]
+    for race, own in sample.groupby("race"):
+        for sex, share in own.sex.value_counts(normalize=True).items():
+            assert balance.drawn["sex", race, sex] == pytest.approx(share)
+    available = pd.crosstab(records.race, records.disease, normalize="index")
+    for disease in available:
+        assert balance.available["disease", "Asian", disease] == pytest.approx(
+            available[disease]["Asian"]
+        )
+        assert balance.wanted["disease", "Asian", disease] == pytest.approx(
+            available[disease].mean()
+        )
+    asian = records.patient_id[records.race == "Asian"].unique()
+    few = records.assign(sex=records.sex.mask(records.race == "Asian", "Male"))
+    few["sex"] = few.sex.mask(few.patient_id.isin(asian[:6]), "Female")
+    hidden = _analyse(few, [make_embeddings(few)], settings)["balance"].set_index(
+        ["attribute", "group", "level"]
+    )
+    shares = hidden[["wanted", "drawn", "available"]]
+    assert shares.loc[("sex", "Asian")].isna().all(axis=None)
+    assert shares.loc[("sex", "White")].notna().all(axis=None)
+
+
 def test_first_analysis_looks_at_every_drawn_row():
     records = make_records(120)
     drawn = np.random.default_rng(0).integers(0, 4, len(records)).astype(float)
@@ -370,7 +409,7 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
     for name in ("images", "embeddings"):
         without(embeddings, unreadable).save(tmp_path / name)
     settings = Bias(attributes=["sex", "race"], simulations=3, permutations=5, replicates=5)
-    tables = ("ks", "score", "effects", "null", "encoding", "variance")
+    tables = ("ks", "score", "effects", "null", "encoding", "variance", "balance")
     models = {"cxr-fm-lp": "teacher", "cxr-fmkd-fft.mse": "embeddings"}
     for model, array in models.items():
         spec = {
@@ -392,6 +431,7 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
             test=tmp_path / "test.csv",
             resampled=tmp_path / "weights.csv",
             points=tmp_path / model / "projection.parquet",
+            replicates=tmp_path / model / "replicates.parquet",
             **{name: tmp_path / model / f"{name}.csv" for name in tables},
         )
     analysed = [pd.read_parquet(tmp_path / m / "projection.parquet").image_id for m in models]
@@ -400,8 +440,17 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
     paths = {k: [tmp_path / m / f"{v}.csv" for m in models] for k, v in parts.items()}
     expected = list(reversed(models))
     run_script(
-        monkeypatch, "combine_bias", {"models": expected}, out=tmp_path / "scores.csv", **paths
+        monkeypatch,
+        "combine_bias",
+        {"models": expected, "margin": 0.05, "adjustment": "fdr_by"},
+        out=tmp_path / "scores.csv",
+        differences=tmp_path / "differences.csv",
+        replicates=[tmp_path / m / "replicates.parquet" for m in models],
+        **paths,
     )
+    differences = pd.read_csv(tmp_path / "differences.csv")
+    assert set(differences.kind) == {"teacher"}
+    assert set(differences.measure) == {"D", "W1", "energy", "AUC"}
     scores = pd.read_csv(tmp_path / "scores.csv")
     assert scores.model.tolist() == ["cxr-fmkd-fft", "cxr-fm-lp"]
     assert scores.loss[0] == "mse"

@@ -95,3 +95,11 @@ def test_tsne_keeps_far_clusters_apart():
     centres = result[:40].mean(0), result[40:].mean(0)
     spread = max(result[:40].std(), result[40:].std())
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
+
+
+def test_deviations_are_those_of_the_repeated_rows_and_1_where_nothing_varies():
+    values = np.random.default_rng(5).normal(size=(30, 4)) * [1, 5, 0, 2]
+    counts = np.random.default_rng(6).integers(1, 4, 30)
+    repeated = np.repeat(values, counts, axis=0).std(axis=0)
+    expected = np.where(repeated > 0, repeated, 1)
+    np.testing.assert_allclose(projection.deviations(values, counts), expected)

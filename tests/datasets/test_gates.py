@@ -375,3 +375,15 @@ def test_a_transfer_stops_where_source_and_target_part_a_patient(tmp_path, seed)
         assert not out.exists()
         assert "failed  patients in one split of source and target" in ended.stderr
         assert "same shares, seed and limit" in ended.stderr
+
+
+@pytest.mark.parametrize(("adapter", "images"), [("chexpert", 127_118), ("mimic-cxr", 183_207)])
+def test_the_published_sample_is_told_from_any_other(adapter, images):
+    """Sizes of Glocker et al. 2023, table 1: both are also those of the thesis's splits, added."""
+    gate = gates.published(pd.DataFrame(index=range(images)), adapter)
+    assert gate.status == "passed"
+    assert f"{images:,} images" in gate.found
+    gate = gates.published(pd.DataFrame(index=range(500)), adapter)
+    assert gate.status == "noted"
+    assert gate.found.startswith("500 images; the sample of")
+    assert f"{images:,}" in gate.found

@@ -149,6 +149,13 @@ def test_uncertain_follows_the_policy_and_blank_is_0(policy, expected):
     assert (np.delete(found, FINDINGS.index("Edema"), 1) == 0).all()
 
 
+def test_blank_labels_follow_their_own_policy():
+    records = made(4, Edema=[1, 0, -1, np.nan])
+    found = targets(records, "ones", "ignore")
+    np.testing.assert_array_equal(found[:, FINDINGS.index("Edema")], [1, 0, 1, np.nan])
+    assert np.isnan(np.delete(found, FINDINGS.index("Edema"), 1)).all()
+
+
 def test_an_unknown_policy_is_refused():
     with pytest.raises(InputError, match=r"labels.uncertain is 'maybe'"):
         targets(made(), "maybe")

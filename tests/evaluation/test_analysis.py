@@ -25,7 +25,7 @@ from cxrfmkd.evaluation.runs import Run, runs_of
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table, write_table
-from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.study.settings import Evaluation, Labels
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 from cxrfmkd.vocabulary.models import join_model, run_folder
 
@@ -194,7 +194,7 @@ def test_finding_with_one_class_is_blank_and_counted(study):
 def test_left_out_uncertain_labels_are_no_part_of_the_set(study):
     test = study.test.copy()
     test.loc[test.index[::5], "Edema"] = -1.0
-    left_out = study.evaluate(test=test, uncertain="ignore")["summary"]
+    left_out = study.evaluate(test=test, labels=Labels(uncertain="ignore"))["summary"]
     assert (
         left_out[left_out.finding == "Edema"].query("population == 'natural'").n
         == (test.Edema >= 0).sum()
@@ -221,7 +221,11 @@ def test_better_model_is_told_apart_and_p_values_are_adjusted_by_family(tables):
     ].iloc[0]
     assert row.low > 0.05
     assert row.p < 0.01
-    assert row.family == "baseline: auc_roc"
+    assert row.family == "baseline: primary"
+    primary = table[table.family.str.endswith(": primary")]
+    assert set(zip(primary.finding, primary.metric, strict=True)) == {("Macro", "auc_roc")}
+    others = table[table.family == "baseline: auc_roc"]
+    assert "Macro" not in set(others.finding)
     summary = tables["summary"].query(
         "finding == 'Macro' and metric == 'auc_roc' and population == 'natural'"
     )
@@ -232,6 +236,31 @@ def test_better_model_is_told_apart_and_p_values_are_adjusted_by_family(tables):
     for _, family in table.groupby(["population", "family"]):
         np.testing.assert_allclose(family.p_adjusted, multipletests(family.p, method="fdr_by")[1])
     assert set(table[table.family.str.startswith("loss")].model_b) == {best}
+    tested = table.dropna(subset="p")
+    assert (tested.p_max_t >= tested.p - ROUNDING).all()
+    # A difference far above the margin is not inferior, and not equivalent.
+    assert row.p_noninferior < 0.001
+    assert row.p_equivalent > 0.99
+
+
+def test_the_best_on_validation_stands_in_the_summary(study, tables):
+    rows = tables["summary"].dropna(subset="validation")
+    assert set(zip(rows.finding, rows.metric, strict=True)) == {("Macro", "auc_roc")}
+    assert len(rows) == len(SKILLS) * 2
+    for model, skill in SKILLS.items():
+        own = rows[(rows.model == model[0]) & (rows.loss == model[1])].validation
+        expected = [
+            roc_auc_score(study.val[list(FINDINGS)], logits(study.val, skill, seed_of(model, seed)))
+            for seed in (41, 42)
+        ]
+        np.testing.assert_allclose(own, np.mean(expected))
+
+
+def test_gaps_of_auc_pr_have_no_p_value(tables):
+    gaps = tables["gaps"].query("kind == 'range'")
+    assert gaps[gaps.metric == "auc_pr"][["p", "p_adjusted"]].isna().all(axis=None)
+    assert gaps[gaps.metric == "auc_pr"].estimate.notna().any()
+    assert gaps[gaps.metric == "auc_roc"].p.notna().any()
 
 
 def test_analytic_p_values_check_those_of_the_bootstrap(study):
@@ -514,12 +543,24 @@ def test_references_are_of_the_same_source_and_strategy_or_trained_here():
     assert own[0].name == "own/cxr-fm-lp@here"
 
 
+def test_a_student_is_compared_with_the_controls_of_its_loss():
+    models = ["mse", "mse-shuffled", "mse-labels", "cosine"]
+    families = [Family("here", "own", "cxr-fmkd-lp", loss) for loss in models]
+    validated = dict(zip(families, (0.6, 0.9, 0.5, 0.7), strict=True))
+    pairs = references(families, "here", validated, ["loss", "control"])
+    assert pairs == [
+        ("loss", families[0], families[3]),  # the best of the teacher's, not the control
+        ("shuffled", families[0], families[1]),
+        ("labels", families[0], families[2]),
+    ]
+
+
 def test_script_writes_every_table_and_honours_exclusions(study, tmp_path):
     remaining = study.test[1:-1]  # the first is unreadable, the last has no embedding
     spec = {
         "dataset": "here",
         "evaluation": SETTINGS.model_copy(update=dict(replicates=20)).model_dump(),
-        "labels": {"uncertain": "zeros"},
+        "labels": Labels().model_dump(),
         "runs": [{**run.family._asdict(), "seed": run.seed} for run in study.runs[:2]],
     }
     for name, table in (("val", study.val), ("test", study.test)):

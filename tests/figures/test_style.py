@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import rcParams
 from matplotlib.colors import to_rgb
+from matplotlib.font_manager import FontProperties, fontManager
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, text_width
@@ -85,3 +88,11 @@ def test_a_figure_grows_around_its_panels_and_by_the_lines_of_its_heading():
         sizes.append(height - 0.13 * (len(lines) if about else 0))
     assert len(lines) > 1
     assert sizes == pytest.approx([sizes[0]] * 3, abs=0.02)
+
+
+def test_the_fonts_of_the_package_are_the_ones_drawn_with():
+    """So that no figure depends on what a machine has installed."""
+    name = rcParams["font.sans-serif"][0]
+    for weight in ("normal", "bold"):
+        found = fontManager.findfont(FontProperties(name, weight=weight), fallback_to_default=False)
+        assert Path(found).parent == Path(style.__file__).parent / "fonts"

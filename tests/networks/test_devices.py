@@ -7,8 +7,9 @@ import sys
 import pytest
 import torch
 
-from cxrfmkd.networks.devices import pick_device
+from cxrfmkd.networks.devices import algorithms, pick_device
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Network
 
 
 def test_a_gpu_that_is_not_there_is_an_error(monkeypatch):
@@ -57,3 +58,14 @@ def test_gradients_are_right_where_openmp_may_start_fewer_threads_than_torch_cou
     # The order of sums may differ: float32 rounding over some thousand terms.
     assert limited == pytest.approx(expected, rel=1e-4, abs=1e-3)
     assert limited[-1] == 1
+
+
+def test_full_precision_is_full_and_tf32_is_left_as_it_was():
+    """PyTorch lets cuDNN round to TF32 by default, the settings can be read without a GPU."""
+    before = torch.backends.cudnn.allow_tf32
+    with algorithms(Network(precision="fp32")):
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
+    with algorithms(Network(precision="auto")):
+        assert torch.backends.cudnn.allow_tf32 == before

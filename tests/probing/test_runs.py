@@ -26,7 +26,7 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 SPEC = {
     "model": "cxr-fm-lp",
     "seeds": [41, 42],
-    "labels": {"uncertain": "zeros"},
+    "labels": {"uncertain": "zeros", "blank": "zeros"},
     "probe": Probe(l2=[1e-3, 1e-1], bootstrap=True).model_dump(),
 }
 FILES = ["history.csv", "predictions.parquet", "run.json", "weights.safetensors"]

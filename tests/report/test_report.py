@@ -18,9 +18,12 @@ import yaml
 from locations import ROOT
 
 from cxrfmkd.figures.drawing import draw_figure, save_figure
+from cxrfmkd.report import bias_sentences as bias
 from cxrfmkd.report import headlines, markup, prose
+from cxrfmkd.report import performance_sentences as performance
+from cxrfmkd.report.checklist import checklist
 from cxrfmkd.report.data import ReportData
-from cxrfmkd.report.page import facts, page
+from cxrfmkd.report.page import SECTIONS, facts, page
 from cxrfmkd.report.switches import compare
 from cxrfmkd.study.settings import sections
 from cxrfmkd.tables.selecting import ranked_models
@@ -181,12 +184,14 @@ def test_the_header_counts_patients_by_dataset_since_two_may_have_the_same(small
 def test_headlines_are_computed_from_the_tables(small):
     texts = {h.subject: h.text for h in headlines.headlines(small)}
     assert list(texts) == [
+        "What distillation gains",
         "Distillation",
         "Performance",
         "Losses",
         "Transfer",
         "Subgroups",
         "Bias",
+        "Bias after distillation",
         "Performance vs. bias",
         "Against the thesis",
     ]
@@ -196,35 +201,63 @@ def test_headlines_are_computed_from_the_tables(small):
     best = ranked_models(summary, "chexpert").iloc[0]
     expected = f"{best['mean']:.3f} (95 % interval {best.low:.3f} to {best.high:.3f})"
     assert expected in texts["Performance"]
-    assert "highest macro AUC-ROC of 7 models" in texts["Performance"]
-    assert (
-        "differs by +0.012 (+0.004 to +0.020) from CXR-Model-FFT (the same network without"
-        in texts["Performance"]
-    )
+    assert "is the best of 7 models on validation" in texts["Performance"]
+    assert "chosen on the test set" not in texts["Performance"]
+    gained = texts["What distillation gains"]
+    assert "+0.012 (+0.004 to +0.020) from CXR-Model-FFT (the same network without" in gained
+    assert "adjusted p = 0.01; not worse by more than 0.01, p = 0.001)" in gained
     assert "centred cosine 0.73" in texts["Distillation"]
     assert "mean vector alone reaches 0.970" in texts["Distillation"]
-    assert "6 of 7 embeddings have a bias score for race and sex above" in texts["Bias"]
+    assert "In 6 of 7 embeddings it is more than a random exchange" in texts["Bias"]
+    assert "D between groups by race and sex is 0.100 (0.050 to 0.300)" in texts["Bias"]
+    distilled = texts["Bias after distillation"]
+    assert "−0.080 (−0.100 to −0.060) from CXR-FM-LP (adjusted p = 0.004; not worse" in distilled
+    assert "+0.004 (−0.016 to +0.024) from CXR-Model-FFT" in distilled
+    assert "equivalent within ±0.05" in distilled
     assert "lowest for CXR-Model-FFT (30 of 150, by chance 2 to 41)" in texts["Bias"]
-    assert "+0.31 (−0.42 to +0.78): no relation can be claimed" in texts["Performance vs. bias"]
+    assert (
+        "+0.31 (−0.42 to +0.78) with the thesis’s bias score: no relation can be claimed"
+        in texts["Performance vs. bias"]
+    )
     assert "median difference is +0.010" in texts["Against the thesis"]
 
 
 def test_headlines_follow_the_numbers_when_these_change(small):
-    correlation = small.table("correlation").assign(spearman=-0.7, low=-0.9, high=-0.2)
-    assert "better models reveal less" in headlines.tradeoff(correlation, "chexpert").text
+    correlation = small.table("correlation").assign(within=-0.7, low=-0.9, high=-0.2)
+    assert "better models reveal less" in bias.tradeoff(correlation, "chexpert").text
     assert (
         "also reveal more"
-        in headlines.tradeoff(correlation.assign(spearman=0.7, low=0.2, high=0.9), "chexpert").text
+        in bias.tradeoff(correlation.assign(within=0.7, low=0.2, high=0.9), "chexpert").text
     )
-    assert headlines.tradeoff(correlation.assign(spearman=float("nan")), "chexpert") is None
-    unsure = small.table("comparisons").assign(p_adjusted=0.6)
-    assert (
-        "not significant"
-        in headlines.performance(small.table("summary"), unsure, "chexpert", 0.95).text
-    )
-    scores = small.table("scores").assign(p=0.5)
-    assert "none of 7 embeddings has" in headlines.bias(scores, "chexpert").text
-    assert headlines.bias(scores.assign(score=float("nan")), "chexpert") is None
+    assert bias.tradeoff(correlation.assign(within=float("nan")), "chexpert") is None
+    summary, comparisons = small.table("summary"), small.table("comparisons")
+    unsure = comparisons.assign(p_equivalent=0.6, p_noninferior=0.6)
+    text = performance.gain(summary, unsure, "chexpert", 0.95).text
+    assert text.count("equivalence within ±0.01 is not shown") == 2
+    alike = performance.gain(summary, comparisons.assign(p_equivalent=0.01), "chexpert", 0.95)
+    assert alike.text.count("equivalent within ±0.01, p = 0.01") == 2
+    assert performance.gain(summary[summary.loss == ""], comparisons, "chexpert", 0.95) is None
+    chosen = summary.assign(validation=-summary["mean"])
+    text = performance.performance(chosen, "chexpert", 0.95).text
+    assert "chosen on the test set, it would be too favourable" in text
+    scores = small.table("scores").assign(distance_p=0.5)
+    assert "In none of 7 embeddings" in bias.bias(scores, "chexpert", "fdr_by").text
+    assert bias.bias(scores.assign(score=float("nan")), "chexpert", "fdr_by") is None
+
+
+def test_a_generated_dataset_says_whether_its_truth_was_found(small):
+    scores = small.table("scores")
+    text = bias.planted(scores, "chexpert", {"race": 4.0, "sex": 0.0, "age": 0.9}).text
+    assert "race leaves a trace and is found (mean D 0.100 (0.100 to 0.100), p = 0.004), as" in text
+    assert "sex leaves none and is not found (mean D 0.100 (0.100 to 0.100), p = 0.60), as" in text
+    assert "age leaves a trace" not in text  # its D has no interval here
+    aged = scores.assign(d_age=0.2, d_age_low=0.1, d_age_high=0.3)
+    text = bias.planted(aged, "chexpert", {"age": 0.9}).text
+    assert "age leaves a trace and is found (mean D 0.200 (0.100 to 0.300)), as planted" in text
+    text = bias.planted(scores, "chexpert", {"race": 0.0, "sex": 1.0}).text
+    assert text.count("which is not what was planted") == 2
+    assert bias.planted(scores, "mimic", {"race": 4.0}) is None
+    assert bias.planted(scores, "chexpert", {}) is None
 
 
 def test_a_study_without_race_or_transfer_says_so_and_shows_the_rest(tmp_path):
@@ -327,11 +360,41 @@ def test_the_script_writes_one_page(small, tmp_path):
     names = ("settings", "datasets", "trained", "balanced", "attributes")
     spec = {name: getattr(small, name) for name in names} | {"code": "c0de", "assets": "ha5h"}
     command = [sys.executable, SCRIPT, "--spec", json.dumps(spec), "--out", out]
+    items = out.with_name("checklist.csv")
     command += ["--thesis", ROOT / "config/thesis.yaml", "--figures", *small.figures]
+    command += ["--checklist", items]
     command += made_results.as_arguments(small.files)
     subprocess.run(command, check=True)
     assert out.read_text().rstrip().endswith("</html>")
-    assert list(out.parent.iterdir()) == [out]
+    assert set(out.parent.iterdir()) == {out, items}
+    assert made_results.SECRET not in items.read_text()
+
+
+def test_the_checklists_are_whole_and_filled_from_the_study(small):
+    """44 items of CLAIM and the 27 of TRIPOD+AI, of which 12 and 23 have parts."""
+    table = checklist(small)
+    numbers = {name: rows.item.tolist() for name, rows in table.groupby("guideline")}
+    assert numbers["CLAIM 2024"] == [str(i) for i in range(1, 45)]
+    tripod = dict.fromkeys(item.rstrip("abcdefg") for item in numbers["TRIPOD+AI 2024"])
+    assert list(tripod) == [str(i) for i in range(1, 28)]
+    items = table[table.guideline == "CLAIM 2024"].set_index("item")
+    assert items.status["44"] == items.status["15"] == "open"
+    assert items.answer["44"] == ""
+    assert items.answer["33"] == "CheXpert to MIMIC-CXR"
+    assert items.where["33"] == "report, Transfer"
+    assert "900 images of 450 patients" in items.answer["35"]
+    assert "torch 2.11.0" in items.answer["23"]
+    assert "2,000 replicates" in items.answer["29"]
+    answered = table[table.status == "answered"]
+    assert answered.answer.str.len().min() > 3
+    sections = {where.removeprefix("report, ") for where in answered["where"] if where}
+    assert sections <= set(SECTIONS.values())
+
+
+def test_a_study_without_transfer_leaves_external_testing_open(tmp_path):
+    alone = checklist(study(tmp_path, few=(), transfer=False)).set_index(["guideline", "item"])
+    assert alone.status["CLAIM 2024", "33"] == "open"
+    assert alone["where"]["CLAIM 2024", "33"] == ""
 
 
 def test_a_row_bootstrap_is_called_what_it_is(small):
@@ -342,6 +405,4 @@ def test_a_row_bootstrap_is_called_what_it_is(small):
 
 def test_a_study_with_nothing_but_numbers_that_are_missing_has_no_headlines(small):
     summary = small.table("summary").assign(mean=float("nan"))
-    assert (
-        headlines.performance(summary, pd.DataFrame(columns=["dataset"]), "chexpert", 0.95) is None
-    )
+    assert performance.performance(summary, "chexpert", 0.95) is None

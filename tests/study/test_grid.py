@@ -14,6 +14,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study import schema
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.specs import SPECS
+from cxrfmkd.vocabulary.losses import loss_title, split_control
 from cxrfmkd.vocabulary.models import split_model
 from cxrfmkd.vocabulary.titles import model_title
 
@@ -238,6 +239,20 @@ def test_planning_imports_no_heavy_library():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "pandas", "numpy", "tensorflow", "sklearn"} & set(loaded)
+
+
+def test_controls_are_trained_beside_the_others_and_never_chosen():
+    config = configuration("demo")
+    config["distillation"]["losses"] = ["mse", "mse-shuffled", "mse-labels"]
+    study = Study(config)
+    assert study.students_of_teacher == ["mse"]
+    assert "cxr-fmkd-lp.mse-shuffled" in study.models
+    assert loss_title("mse-shuffled") == "MSE, embeddings of other patients"
+    assert split_control("mse-cosine-0.6-random") == ("mse-cosine-0.6", "random")
+    assert split_control("mse-cosine") == ("mse-cosine", "")
+    assert study.scales_needed("mse-cosine-0.6-random")
+    with pytest.raises(InputError, match="-shuffled, -random, -labels for a control"):
+        Study(config | {"distillation": config["distillation"] | {"losses": ["mse-scrambled"]}})
 
 
 def test_losses_have_the_names_that_people_read():

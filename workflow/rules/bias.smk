@@ -19,7 +19,9 @@ rule analyse_bias:
         effects="<results>/bias/{dataset}/{model}/effects.csv",
         null="<results>/bias/{dataset}/{model}/null.csv",
         encoding="<results>/bias/{dataset}/{model}/encoding.csv",
+        replicates="<results>/bias/{dataset}/{model}/replicates.parquet",
         variance="<results>/bias/{dataset}/{model}/variance.csv",
+        balance="<results>/bias/{dataset}/{model}/balance.csv",
         points="<results>/{dataset}/models/{model}/projection.parquet",
     log:
         "<logs>/analyse_bias/{dataset}/{model}.log",
@@ -43,17 +45,20 @@ rule analyse_bias:
         " {params.projection:q} --selected {input.selected:q} --images {input.images:q} --teacher {input.teacher:q}"
         " --val {input.val:q} --test {input.test:q} --resampled {input.resampled:q} --ks {output.ks:q} --score {output.score:q}"
         " --effects {output.effects:q} --null {output.null:q} --encoding {output.encoding:q}"
+        " --replicates {output.replicates:q} --balance {output.balance:q}"
         " --variance {output.variance:q} --points {output.points:q} &>> {log:q}"
 
 
 rule combine_bias:
     input:
-        scores=collect("<results>/bias/{{dataset}}/{model}/score.csv", model=study.analysed),
-        nulls=collect("<results>/bias/{{dataset}}/{model}/null.csv", model=study.analysed),
-        encodings=collect("<results>/bias/{{dataset}}/{model}/encoding.csv", model=study.analysed),
-        effects=collect("<results>/bias/{{dataset}}/{model}/effects.csv", model=study.analysed),
+        scores=need(targets.analyses("score.csv"), "dataset"),
+        nulls=need(targets.analyses("null.csv"), "dataset"),
+        encodings=need(targets.analyses("encoding.csv"), "dataset"),
+        effects=need(targets.analyses("effects.csv"), "dataset"),
+        replicates=need(targets.analyses("replicates.parquet"), "dataset"),
     output:
-        "<results>/bias/{dataset}/scores.csv",
+        scores="<results>/bias/{dataset}/scores.csv",
+        differences="<results>/bias/{dataset}/differences.csv",
     log:
         "<logs>/combine_bias/{dataset}.log",
     group:
@@ -70,7 +75,8 @@ rule combine_bias:
         "Collecting the bias scores of {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/combine_bias.py" --spec {params.spec:q} --scores {input.scores:q} --nulls {input.nulls:q}'
-        " --encodings {input.encodings:q} --effects {input.effects:q} --out {output:q} &>> {log:q}"
+        " --encodings {input.encodings:q} --effects {input.effects:q} --replicates {input.replicates:q}"
+        " --out {output.scores:q} --differences {output.differences:q} &>> {log:q}"
 
 
 rule performance_vs_bias:

@@ -148,11 +148,11 @@ rule select_loss:
     input:
         qualities=collect(
             "<results>/{{dataset}}/students/{loss}/quality.json",
-            loss=study.student_names,
+            loss=study.students_of_teacher,
         ),
         selections=collect(
             "<results>/{{dataset}}/students/{loss}/selected.json",
-            loss=study.student_names,
+            loss=study.students_of_teacher,
         ),
     output:
         "<results>/{dataset}/students/selected.json",

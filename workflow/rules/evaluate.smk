@@ -19,6 +19,7 @@ rule evaluate:
         comparisons="<results>/evaluation/{dataset}/comparisons.csv",
         thresholds="<results>/evaluation/{dataset}/thresholds.csv",
         calibration="<results>/evaluation/{dataset}/calibration.csv",
+        recalibration="<results>/evaluation/{dataset}/recalibration.csv",
         subgroups="<results>/evaluation/{dataset}/subgroups.csv",
         gaps="<results>/evaluation/{dataset}/gaps.csv",
         curves="<results>/evaluation/{dataset}/curves.csv",
@@ -46,6 +47,7 @@ rule evaluate:
         " --teacher {input.teacher:q} {input.source_teacher:q} {params.source_predictions:q} {params.source_val:q}"
         " --metrics {output.metrics:q} --summary {output.summary:q} --comparisons {output.comparisons:q}"
         " --thresholds {output.thresholds:q} --calibration {output.calibration:q}"
+        " --recalibration {output.recalibration:q}"
         " --subgroups {output.subgroups:q} --gaps {output.gaps:q} --curves {output.curves:q} --halves {output.halves:q}"
         " --exclusions {output.exclusions:q} &>> {log:q}"
 

@@ -69,12 +69,13 @@ rule write_report:
         **named_results(study.shape.report()),
         figures=results(targets.figure_files(study, "svg", "png")),
     output:
-        report(
+        page=report(
             "<results>/report/index.html",
             caption="../report/report.rst",
             category="Report",
             labels={"page": "the whole study"},
         ),
+        checklist="<results>/report/checklist.csv",
     log:
         "<logs>/write_report.log",
     conda:
@@ -91,4 +92,4 @@ rule write_report:
         "Writing the report"
     shell:
         'exec python "$SCRIPTS/write_report.py" --spec {params.spec:q} {params.inputs:q} --figures {input.figures:q}'
-        " --thesis {params.thesis:q} --out {output:q} &>> {log:q}"
+        " --thesis {params.thesis:q} --out {output.page:q} --checklist {output.checklist:q} &>> {log:q}"

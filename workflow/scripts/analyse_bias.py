@@ -11,7 +11,17 @@ from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import Bias
 
-TABLES = ("ks", "score", "effects", "null", "encoding", "variance", "points")
+TABLES = (
+    "ks",
+    "score",
+    "effects",
+    "null",
+    "encoding",
+    "replicates",
+    "variance",
+    "balance",
+    "points",
+)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from cxrfmkd.evaluation.runs import runs_of
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
-from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.study.settings import Evaluation, Labels
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
         args.test,
         args.resampled,
         Evaluation.from_spec(spec["evaluation"]),
-        spec["labels"]["uncertain"],
+        Labels.from_spec(spec["labels"]),
         val,
         excluded_of_each(measured, args.images, args.teacher),
     )

@@ -52,7 +52,9 @@ def assess(
     train, val = (records.present(table, *features, control, teacher) for table in (train, val))
     projections = [_projection(path, teacher) for path in weights]
     labels = Labels.from_spec(spec["labels"])
-    targets, val_targets = (records.targets(table, labels.uncertain) for table in (train, val))
+    targets, val_targets = (
+        records.targets(table, labels.uncertain, labels.blank) for table in (train, val)
+    )
     patients, val_patients = (table.patient_id.to_numpy() for table in (train, val))
 
     def embeddings(head_input: HeadInput) -> Pair:

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias import magnitude, significance
+from cxrfmkd.bias.balance import balance_table
 from cxrfmkd.bias.design import Design, build_design
 from cxrfmkd.bias.encoding import pairwise_distances
-from cxrfmkd.bias.projection import fit_pca, tsne
+from cxrfmkd.bias.projection import deviations, fit_pca, tsne
+from cxrfmkd.bias.replicates import replicate_table
 from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
@@ -62,7 +64,9 @@ def analyse(
     minimum_cell: int = 10,
     uncertain: str = "zeros",
 ) -> dict[str, pd.DataFrame]:
-    """Tables `ks`, `score`, `effects`, `null`, `encoding`, `variance`, `points` (docs/bias.md).
+    """Tables `ks`, `score`, `effects`, `null`, `encoding`, `replicates`, `variance`, `points`.
+
+    And `balance`, of the sample alone. See docs/bias.md.
 
     embeddings: one for each of `seeds`, or one alone if it is the same for all; records: of split
     `test` and, where PCA is fitted on it, `val`; weights: columns image_id, weight. `points` is
@@ -85,7 +89,10 @@ def analyse(
                 for position, column in enumerate(("dataset", "model", "seed")):
                     table.insert(position, column, (dataset, model, seed)[position])
             tables.setdefault(name, []).append(table)
-    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    balance = balance_table(design)
+    balance.insert(0, "dataset", dataset)
+    return joined | {"balance": balance}
 
 
 def _tables(
@@ -102,6 +109,9 @@ def _tables(
         basis, counts = embedding.take(records.image_id[records.split == "val"]), None
     else:
         basis, counts = values, np.bincount(design.rows, minlength=len(design.test))
+    if settings.scaling == "standardise":
+        unit = deviations(basis, counts)
+        basis, values = basis / unit, values / unit
     pca = fit_pca(basis, settings.variance, settings.modes, counts, embedding.features.name)
     scores, ratios = pca.scores(values), pca.ratios[: settings.modes]
     tested = scores[:, : settings.modes]
@@ -118,6 +128,7 @@ def _tables(
         "effects": pd.DataFrame(effects, columns=magnitude.EFFECT_COLUMNS),
         "null": significance.null_table(design, tested[sample], ratios, distances),
         "encoding": magnitude.probe_table(design, scores),
+        "replicates": replicate_table(design, scores, pca, distances),
         "variance": pd.DataFrame({"mode": np.arange(1, len(pca.axes) + 1), "ratio": pca.ratios}),
     }
     return tables | ({"points": _points(design, scores, tested)} if with_points else {})

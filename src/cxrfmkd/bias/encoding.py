@@ -88,6 +88,49 @@ def energy_coefficients(distances: np.ndarray, codes: np.ndarray, pairs: np.ndar
         return np.concatenate([_energy_of_block(distances, block, pairs) for block in blocks])
 
 
+def replicated_energies(
+    distances: np.ndarray, codes: np.ndarray, pairs: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Energy coefficients with images counted by weights, float64 (replicates, pairs).
+
+    distances: (n, n); codes: int8 (attributes, n); pairs: as in `energy_coefficients`; weights:
+    (replicates, n), the first replicate being the sample itself. Pairs of an image with itself,
+    drawn twice, are left out of the mean within a group: its distance of 0 would say that groups
+    are closer than they are.
+    """
+    result = np.empty((len(weights), len(pairs)))
+    for start in range(0, len(weights), BLOCK):
+        block = weights[start : start + BLOCK].astype(np.float32)
+        result[start : start + BLOCK] = _weighted_energies(distances, codes, pairs, block)
+    return result
+
+
+def _weighted_energies(
+    distances: np.ndarray, codes: np.ndarray, pairs: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    groups = {(attribute, group) for attribute, *both in pairs.tolist() for group in both}
+    members = {key: weights * (codes[key[0]] == key[1]).astype(np.float32) for key in groups}
+    sums = {key: member @ distances for key, member in members.items()}
+    sizes = {key: member.sum(1, dtype=np.float64) for key, member in members.items()}
+
+    def total(x: tuple, y: tuple) -> np.ndarray:
+        return np.einsum("ij,ij->i", sums[x], members[y], dtype=np.float64)
+
+    def within(x: tuple) -> np.ndarray:
+        squares = np.einsum("ij,ij->i", members[x], members[x], dtype=np.float64)
+        images = np.count_nonzero(members[x], axis=1)
+        shrunk = 1 - 1 / np.maximum(images, 1)  # the sample's own mean counts such pairs
+        return total(x, x) / (sizes[x] ** 2 - squares) * shrunk
+
+    result = np.empty((len(weights), len(pairs)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for i, (attribute, *both) in enumerate(pairs.tolist()):
+            a, b = ((attribute, group) for group in both)
+            between = total(a, b) / (sizes[a] * sizes[b])
+            result[:, i] = 1 - (within(a) + within(b)) / (2 * between)
+    return result
+
+
 def _energy_of_block(distances: np.ndarray, codes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     groups = {(attribute, group) for attribute, *both in pairs.tolist() for group in both}
     members = {key: (codes[:, key[0]] == key[1]).astype(np.float32) for key in groups}

@@ -12,7 +12,7 @@ from cxrfmkd.bias.grouping import pair_codes
 from cxrfmkd.bias.projection import PrincipalComponents
 from cxrfmkd.statistics.intervals import error_interval
 from cxrfmkd.statistics.suppression import COARSE, patients_per_cell
-from cxrfmkd.vocabulary.groups import GROUPS
+from cxrfmkd.vocabulary.groups import GROUPS, Attribute
 
 ALL_MODES = 0  # the mode in tables of what belongs to all modes
 EFFECT_COLUMNS = "attribute a b mode measure estimate low high".split()
@@ -97,18 +97,7 @@ def probe_table(design: Design, scores: np.ndarray) -> pd.DataFrame:
     scores: PCA scores of the test images, all kept components. Of an attribute with two groups the
     second is shown. `given` is empty, or the disease or view within which the probe is judged.
     """
-    names = [
-        (attribute, code, group)
-        for attribute in design.settings.attributes
-        for code, group in enumerate(GROUPS[attribute])
-        if len(GROUPS[attribute]) > 2 or code == 1
-    ]
-    targets = np.full((len(scores), len(names)), np.nan)
-    for column, (attribute, code, _) in enumerate(names):
-        codes = design.grouping.of(attribute)
-        targets[codes >= 0, column] = codes[codes >= 0] == code
-    folds = encoding.assign_folds(design.patients, design.settings.seed)
-    probed = encoding.out_of_fold_scores(scores, targets, folds)
+    names, targets, probed = probed_groups(design, scores)
     conditions = {"": np.ones(len(scores), bool)} | {
         group: design.grouping.of(attribute) == code
         for attribute in CONDITIONS
@@ -129,6 +118,27 @@ def probe_table(design: Design, scores: np.ndarray) -> pd.DataFrame:
                 counts, auc = (np.nan, np.nan), tuple(np.round(auc, COARSE))
             lines.append((attribute, group, given, *auc, *counts))
     return pd.DataFrame(lines, columns=AUC_COLUMNS)
+
+
+def probed_groups(
+    design: Design, scores: np.ndarray
+) -> tuple[list[tuple[Attribute, int, str]], np.ndarray, np.ndarray]:
+    """The groups that are probed for, as (attribute, code, group); targets and scores out of fold.
+
+    Both float64 (test images, groups), NaN where unknown.
+    """
+    names = [
+        (attribute, code, group)
+        for attribute in design.settings.attributes
+        for code, group in enumerate(GROUPS[attribute])
+        if len(GROUPS[attribute]) > 2 or code == 1
+    ]
+    targets = np.full((len(scores), len(names)), np.nan)
+    for column, (attribute, code, _) in enumerate(names):
+        codes = design.grouping.of(attribute)
+        targets[codes >= 0, column] = codes[codes >= 0] == code
+    folds = encoding.assign_folds(design.patients, design.settings.seed)
+    return names, targets, encoding.out_of_fold_scores(scores, targets, folds)
 
 
 def _auc(

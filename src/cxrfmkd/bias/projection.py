@@ -98,6 +98,16 @@ def fit_pca(
     return PrincipalComponents(mean, axes * np.where(largest < 0, -1.0, 1.0), variances, sufficient)
 
 
+def deviations(embeddings: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
+    """Standard deviation of every dimension of embeddings (n, features); 1 where there is none.
+
+    counts: (n,), how often each row counts.
+    """
+    mean = np.average(embeddings, axis=0, weights=counts)
+    variance = np.average((embeddings - mean) ** 2, axis=0, weights=counts)
+    return np.where(variance > 0, np.sqrt(variance), 1.0)
+
+
 def tsne(scores: np.ndarray, seed: int) -> np.ndarray:
     """Two coordinates for a picture, float64 (n, 2), from PCA scores (n, components).
 

@@ -35,7 +35,7 @@ NULLS: Columns = {
     prefix + value: (value, form, "combined")
     for form, prefix in (("normalised", ""), ("distance", "distance_"), ("energy", "energy_"))
     for value in ("null_low", "null_high", "z", "p")
-}
+} | {f"distance_p_{attribute}": ("p", "distance", attribute) for attribute in ("race", "sex")}
 EFFECTS: Columns = {
     f"{measure.lower()}_{attribute}{end}": (value, measure, attribute)
     for measure in ("D", "W1", "energy")

@@ -120,10 +120,12 @@ def _labels(records: pd.DataFrame, finding: str) -> pd.Series:
     return records[finding].map(words).astype("object").fillna(BLANK)
 
 
-def disclosure(records: pd.DataFrame, minimum: int, uncertain: str = "zeros") -> Disclosure:
+def disclosure(
+    records: pd.DataFrame, minimum: int, uncertain: str = "zeros", blank: str = "zeros"
+) -> Disclosure:
     """The cells of one split that no table shows.
 
-    records: of the split; minimum: the fewest patients of a shown cell; uncertain: as in
+    records: of the split; minimum: the fewest patients of a shown cell; uncertain, blank: as in
     `records.targets`. Images of which an attribute or a label is blank are no secret by themselves,
     and the first to be hidden beside a small cell.
     """
@@ -137,11 +139,11 @@ def disclosure(records: pd.DataFrame, minimum: int, uncertain: str = "zeros") ->
     _add_ages(cells, columns)
     for finding in FINDINGS:
         if finding in records:
-            _count_finding(cells, records, columns, finding, uncertain)
+            _count_finding(cells, records, columns, finding, uncertain, blank)
     secret, rank = np.ones(len(cells.counts), bool), np.zeros(len(cells.counts))
     for cell, i in cells.index.items():
-        blank = BLANK in dict(cell).values()
-        secret[i], rank[i] = not blank, -9 if blank else -len(cell)
+        unknown = BLANK in dict(cell).values()
+        secret[i], rank[i] = not unknown, -9 if unknown else -len(cell)
     hidden = protect(np.array(cells.counts), cells.relations, minimum, secret, rank)
     return Disclosure(cell for cell, i in cells.index.items() if hidden[i])
 
@@ -163,12 +165,15 @@ def _count_finding(
     columns: Mapping[str, pd.Series],
     finding: str,
     uncertain: str,
+    blank: str,
 ) -> None:
     """Count a finding's labels and targets, by every group of patients."""
     label, target = f"label:{finding}", f"target:{finding}"
     labels = _labels(records, finding)
     meaning = {"positive": "with", "negative": "without", BLANK: "without"}
     meaning["uncertain"] = {"zeros": "without", "ones": "with", "ignore": LEFT_OUT}[uncertain]
+    if blank == "ignore":
+        meaning[BLANK] = LEFT_OUT
     targets = labels.map(meaning)
     cells.count({label: labels})
     cells.count({target: targets})

@@ -23,6 +23,11 @@ from cxrfmkd.vocabulary.groups import DISEASES, RACES
 # only patients who were admitted, so the bar is low; the share itself is always reported.
 JOINED = 0.5
 FEW = 10  # images below which a message counts none
+# Images of the samples that the thesis used (Glocker et al. 2023, 10.1148/ryai.230060), by adapter.
+PUBLISHED = {
+    "chexpert": ("CheXpert 1.0", 127_118),
+    "mimic-cxr": ("MIMIC-CXR-JPG 2.0.0", 183_207),
+}
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,17 @@ def contradictions(records: pd.DataFrame) -> Gate:
     number = both if both >= FEW else "a few"  # a cell of two findings, in logs and on the page
     message = f"{number} images have {names} at once; they count as the latter"
     return _gate("No Finding means none", both, message, "never beside an effusion", "noted")
+
+
+def published(records: pd.DataFrame, adapter: str) -> Gate:
+    """Whether a table has as many images as the published sample that the thesis used."""
+    release, images = PUBLISHED[adapter]
+    message = (
+        f"{len(records):,} images; the sample of {release} has {images:,}. This is another "
+        "release, a part of it, or other rules of who is left out"
+    )
+    otherwise = f"{images:,} images, as the published sample of {release}"
+    return _gate("the published sample", len(records) != images, message, otherwise, "noted")
 
 
 def check(records: pd.DataFrame, patterns: dict[str, str], joined: float | None) -> list[Gate]:

@@ -65,19 +65,18 @@ def complete(records: pd.DataFrame) -> pd.DataFrame:
     return records[[*COLUMNS, *extras]].reset_index(drop=True)
 
 
-def targets(records: pd.DataFrame, uncertain: str = "zeros") -> np.ndarray:
+def targets(records: pd.DataFrame, uncertain: str = "zeros", blank: str = "zeros") -> np.ndarray:
     """What a classifier is taught, float32 (n, 14): 1, 0, or NaN for a label to leave out.
 
-    uncertain: what -1 becomes: `zeros`, `ones`, or `ignore` (NaN). Blank is always 0, as in the
-    thesis.
+    uncertain: what -1 becomes: `zeros`, `ones`, or `ignore` (NaN). blank: what no label becomes,
+    `zeros` or `ignore`. The thesis has zeros for both.
     """
     meaning = {"zeros": 0.0, "ones": 1.0, "ignore": np.nan}
     if uncertain not in meaning:
         raise InputError(f"labels.uncertain is {uncertain!r}; choose one of {', '.join(meaning)}.")
     raw = records[list(FINDINGS)].to_numpy(np.float32)
-    return np.select(
-        [raw == 1, raw == -1], [np.float32(1), np.float32(meaning[uncertain])], np.float32(0)
-    )
+    values = [np.float32(1), *(np.float32(meaning[policy]) for policy in (uncertain, blank))]
+    return np.select([raw == 1, raw == -1, np.isnan(raw)], values, np.float32(0))
 
 
 def present(records: pd.DataFrame, *arrays: KeyedArray) -> pd.DataFrame:

@@ -62,6 +62,8 @@ def sample(name: str, settings: Dataset) -> Sample:
         records = splits.published_order(records, settings.split.seed)
     records = complete(records)
     checked = gates.check(records, reading.identities, reading.joined)
+    if settings.adapter in gates.PUBLISHED:
+        checked.append(gates.published(records, settings.adapter))
     gates.enforce(checked, f"datasets.{name}")
     summary = {
         "dataset": name,

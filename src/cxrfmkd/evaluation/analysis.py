@@ -21,20 +21,22 @@ from cxrfmkd.datasets import exclusions, records
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
 from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, measurement, subgroups
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
-from cxrfmkd.evaluation.comparisons import FamilySummary
+from cxrfmkd.evaluation.comparisons import PRIMARY, FamilySummary
 from cxrfmkd.evaluation.families import Family, references
 from cxrfmkd.evaluation.operating_points import threshold_table
 from cxrfmkd.evaluation.populations import Population, populations
 from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
 from cxrfmkd.evaluation.publication import publish
+from cxrfmkd.evaluation.recalibration import recalibration_table
 from cxrfmkd.evaluation.runs import Run, Validation, validate
 from cxrfmkd.statistics.multiple import adjust_by_family
-from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.study.settings import Evaluation, Labels
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 log = logging.getLogger(__name__)
 
 NamedTables = Iterator[tuple[str, pd.DataFrame]]  # rows of tables, names as in TABLE_COLUMNS
+ZEROS = Labels()
 Comparison = tuple[str, Family, Family]  # kind, family, reference
 
 
@@ -45,7 +47,7 @@ def evaluate(
     test: pd.DataFrame,
     weights: pd.DataFrame,
     settings: Evaluation,
-    uncertain: str = "zeros",
+    labels: Labels = ZEROS,
     sources: dict[str, pd.DataFrame] | None = None,
     excluded: Mapping[str, pd.Series] | None = None,
 ) -> dict[str, pd.DataFrame]:
@@ -53,9 +55,9 @@ def evaluate(
 
     val, test: records. weights: columns image_id and weight, of the resampled test set; all 1
     means that there is none.
-    uncertain: as in `records.targets`. sources: validation records of the datasets that models were
-    trained on, for thresholds that are carried over from there. excluded: by name of a dataset,
-    its images that no model is measured on, as from `excluded_images`; none by default.
+    labels: what uncertain and blank ones mean. sources: validation records of the datasets that
+    models were trained on, for thresholds that are carried over from there. excluded: by name of a
+    dataset, its images that no model is measured on, as from `excluded_images`; none by default.
     """
     names = {dataset, *(sources or {})}
     excluded = dict.fromkeys(names, exclusions.nothing()) | dict(excluded or {})
@@ -64,7 +66,7 @@ def evaluate(
     def labelled(table: pd.DataFrame, name: str = dataset) -> LabelledImages:
         unmeasured = table.image_id[table.image_id.isin(excluded[name].index)]
         table = exclusions.measured_images(table, excluded[name])
-        targets = records.targets(table, uncertain).astype(float)
+        targets = records.targets(table, labels.uncertain, labels.blank).astype(float)
         return LabelledImages(table.image_id, targets, unmeasured)
 
     families: dict[Family, list[Run]] = {}
@@ -81,9 +83,14 @@ def evaluate(
 
     def rows() -> NamedTables:
         measured = exclusions.measured_images(test, excluded[dataset])
-        disclosed = _disclosure(test, measured, weights, settings.minimum_cell, uncertain)
+        disclosed = _disclosure(test, measured, weights, settings.minimum_cell, labels)
         for population in populations(measured, labelled(test), weights, settings, disclosed):
             tables = _joined(_measure(population, families, validated, pairs))
+            deviations = tables.pop("deviations", pd.DataFrame())
+            if "comparisons" in tables:
+                tables["comparisons"] = comparisons.adjusted_comparisons(
+                    tables["comparisons"], deviations.to_numpy(), settings.adjustment
+                )
             for name, table in tables.items():
                 yield name, publish(name, _adjusted(name, table, population), population.cells)
 
@@ -99,13 +106,14 @@ def _disclosure(
     measured: pd.DataFrame,
     weights: pd.DataFrame,
     minimum: int,
-    uncertain: str,
+    labels: Labels,
 ) -> Disclosure:
     """What may be shown of all test images, of the measured ones, and of those with a weight."""
     weighted = weights.image_id[weights.weight > 0]
     parts = [test, measured, measured[measured.image_id.isin(weighted)]]
     by_size = {len(part): part for part in parts if len(part)}
-    return reduce(or_, (disclosure(part, minimum, uncertain) for part in by_size.values()))
+    policy = labels.uncertain, labels.blank
+    return reduce(or_, (disclosure(part, minimum, *policy) for part in by_size.values()))
 
 
 def _joined(named: Iterable[tuple[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
@@ -129,13 +137,19 @@ def _measure(
     for i, family in enumerate(ordered, start=1):
         log.info("%s test set: %s (%d of %d)", population.name, family.name, i, len(families))
         runs = families[family]
-        logits = (read_logits(run.predictions, "test", population.images) for run in runs)
+        logits = [read_logits(run.predictions, "test", population.images) for run in runs]
         result = measurement.measure_family(family.name, logits, validated[family].cuts, population)
         measures = subgroups.group_measures(result.measures, population.cells)
         ranges = gaps.ranges(measures, population.cells.groups)
         seeds = [run.seed for run in runs]
         for name, table in _family_tables(seeds, result, measures, ranges, population):
+            if name == "summary":
+                primary = (table.finding == PRIMARY[0]) & (table.metric == PRIMARY[1])
+                table["validation"] = np.where(primary, validated[family].macro, np.nan)
             yield name, table.assign(**family._asdict(), n_seeds=len(runs))
+        level = population.settings.confidence
+        table = recalibration_table(logits, validated[family].fits, population, level)
+        yield "recalibration", table.assign(**family._asdict(), n_seeds=len(runs))
         summary = measurement.summarise(result, ranges)
         if family in compared_with:
             summaries[family] = summary
@@ -191,9 +205,12 @@ def _comparisons(
     patients = sample.patient_codes[0]
     for kind, reference in [(kind, b) for kind, a, b in pairs if a == family]:
         other = summaries[reference]
-        table = comparisons.comparison_table(summary, other, sample.targets, patients, level)
+        table, deviations = comparisons.comparison_table(
+            summary, other, sample.targets, patients, level, population.settings.margin
+        )
         names = {"model_a": family.name, "model_b": reference.name, "family": kind}
         yield "comparisons", table.assign(**names)
+        yield "deviations", pd.DataFrame(deviations)
         if kind != "loss":
             table = gaps.versus_table(summary.ranges, other.ranges, level)
             yield "gaps", table.assign(a=family.name, b=reference.name, **family._asdict())
@@ -202,10 +219,9 @@ def _comparisons(
 def _adjusted(name: str, table: pd.DataFrame, population: Population) -> pd.DataFrame:
     """One table of a population, with p-values adjusted within their families of tests."""
     method = population.settings.adjustment
-    if name == "comparisons":
-        table["family"] = table.family + ": " + table.metric
-        table = adjust_by_family(table, ["family"], method)
     if name == "gaps" and "p" in table:
+        # Groups differ in prevalence, on which AUC-PR depends: its gaps are no evidence of bias.
+        table["p"] = table.p.mask(table.metric == "auc_pr")
         table["family"] = table.kind + ": " + table.attribute + ", " + table.metric
         table = adjust_by_family(table, [*Family._fields, "family"], method)
     half = " " + table.half if name == "halves" else ""

@@ -11,13 +11,22 @@ from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.intervals import percentile_interval
-from cxrfmkd.statistics.multiple import standard_error, wald
+from cxrfmkd.statistics.multiple import (
+    adjust_by_family,
+    deviations,
+    max_t,
+    standard_error,
+    tost,
+    wald,
+)
 from cxrfmkd.vocabulary.findings import MACRO, SEVEN
 from cxrfmkd.vocabulary.metrics import METRICS
 
 # Comparing all 14 findings would cost power and add little: the thesis's first seven, and the mean
 # of all.
 COMPARED_FINDINGS = (MACRO, *SEVEN)
+# The primary endpoint, declared before any result: its tests are a family of their own.
+PRIMARY = (MACRO, "auc_roc")
 
 
 class FamilySummary(NamedTuple):
@@ -47,12 +56,19 @@ def difference_columns(
 
 
 def comparison_table(
-    a: FamilySummary, b: FamilySummary, targets: np.ndarray, patients: np.ndarray, confidence: float
-) -> pd.DataFrame:
-    """A minus b for every metric of COMPARED_FINDINGS, with interval and p-value.
+    a: FamilySummary,
+    b: FamilySummary,
+    targets: np.ndarray,
+    patients: np.ndarray,
+    confidence: float,
+    margin: float,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """A minus b for every metric of COMPARED_FINDINGS, with interval and p-values.
 
     p_delong: of AUC-ROC alone, from the analytic variance over patients (the seeds taken as they
-    are). targets: shape (n, 14); patients: (n,).
+    are). targets: shape (n, 14); patients: (n,). margin: within which a difference is none. Beside
+    the table, each row's replicates of the difference, as deviations in standard errors, float32
+    (rows, replicates).
     """
     rows = [FINDINGS_AND_AVERAGES.index(name) for name in COMPARED_FINDINGS]
     difference = (a.metrics - b.metrics)[:, rows]
@@ -60,6 +76,29 @@ def comparison_table(
     if a.influence is not None and b.influence is not None:
         p = delong.p_value(a.influence - b.influence, targets, patients)
         analytic[1:, METRICS.index("auc_roc")] = p[rows[1:]]
-    columns = difference_columns(difference, confidence, a.by_seed[:, rows], b.by_seed[:, rows])
+    seeds = a.by_seed[:, rows], b.by_seed[:, rows]
+    columns = difference_columns(difference, confidence, *seeds)
+    error = standard_error(difference[1:])
+    columns["p_noninferior"], columns["p_equivalent"] = tost(
+        difference[0], margin, lambda apart: wald(apart, error, *seeds)
+    )
     axes = {"finding": COMPARED_FINDINGS, "metric": METRICS}
-    return long(axes, **columns, p_delong=analytic)
+    table = long(axes, **columns, p_delong=analytic, margin=np.array(margin))
+    return table, deviations(difference[1:]).reshape(-1, len(table)).T
+
+
+def adjusted_comparisons(table: pd.DataFrame, drawn: np.ndarray, method: str) -> pd.DataFrame:
+    """`table` with its families of tests, and p-values adjusted within each, in two ways.
+
+    table: of one population, `family` being the kind of comparison; drawn: float (rows,
+    replicates), as from `comparison_table`. The primary endpoint is a family of its own in every
+    kind; of other numbers, each metric is one.
+    """
+    primary = (table.finding == PRIMARY[0]) & (table.metric == PRIMARY[1])
+    family = table.family + ": " + table.metric.mask(primary, "primary")
+    table = adjust_by_family(table.assign(family=family), ["family"], method)
+    p_max_t = np.full(len(table), np.nan)
+    if drawn.shape[1]:
+        for rows in table.groupby("family", sort=False).indices.values():
+            p_max_t[rows] = max_t(table.p.to_numpy()[rows], drawn[rows].T)
+    return table.assign(p_max_t=p_max_t)

@@ -7,7 +7,8 @@ from itertools import product
 from typing import NamedTuple
 
 from cxrfmkd.vocabulary.backbones import on_backbone, split_student
-from cxrfmkd.vocabulary.models import MODELS, join_model
+from cxrfmkd.vocabulary.losses import CONTROLS, control_of, split_control
+from cxrfmkd.vocabulary.models import join_model, reference_model
 
 
 class Family(NamedTuple):
@@ -32,20 +33,30 @@ def references(
     validated: macro AUC-ROC of each family on validation images. Kinds: "teacher", the probe on the
     teacher's own embeddings; "baseline", the same network without distillation, probed or
     fine-tuned as the family is; "loss", the distillation loss of the same model that does best on
-    validation. The first two references are of the family's own source and strategy if there are
-    such, else those trained on `dataset` itself.
+    validation; "control", the same model of each control of its loss, a kind named by the control.
+    The first two references are of the family's own source and strategy if there are such, else
+    those trained on `dataset` itself.
     """
     families = list(families)
-    pairs = []
+    pairs: list[tuple[str, Family, Family]] = []
     for kind, family in product(kinds, families):
+        of_control = bool(split_control(family.loss)[1])
+        if kind == "control":
+            controls = {c: family._replace(loss=control_of(family.loss, c)) for c in CONTROLS}
+            found = [(c, family, other) for c, other in controls.items() if other in families]
+            distilled = split_student(family.loss)[0] and not of_control
+            pairs += found if distilled else []
+            continue
         if kind == "loss":
-            alike = [other for other in families if _differ_by_loss(other, family)]
+            alike = [
+                other
+                for other in families
+                if _differ_by_loss(other, family) and not split_control(other.loss)[1]
+            ]
             reference = max(alike, key=lambda other: validated[other], default=None)
+            reference = None if of_control else reference
         else:
-            probe = "cxr-model-fft" if MODELS[family.model].finetuned else "cxr-model-lp"
-            model = "cxr-fm-lp" if kind == "teacher" else probe
-            # The undistilled network of the same architecture; the teacher's probe has none.
-            loss = "" if kind == "teacher" else on_backbone(family.loss)
+            model, loss = reference_model(kind, family.model, family.loss)
             candidates = [
                 family._replace(model=model, loss=loss),
                 Family(dataset, "own", model, loss),

@@ -16,6 +16,7 @@ from cxrfmkd.evaluation.metrics import (
 )
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
+from cxrfmkd.evaluation.recalibration import fit_recalibrations
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.findings import FINDINGS, MACRO
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -39,11 +40,13 @@ class Validation(NamedTuple):
     """What validation images say of a family.
 
     cuts: thresholds of each seed, from the dataset's own and from the source's images, NaN for
-    none, shape (seeds, 14, 2). macro: mean over seeds of the macro AUC-ROC.
+    none, shape (seeds, 14, 2). macro: mean over seeds of the macro AUC-ROC. fits: of each seed's
+    recalibration, (seeds, methods, 14, 2).
     """
 
     cuts: np.ndarray
     macro: float
+    fits: np.ndarray
 
 
 def runs_of(
@@ -89,7 +92,7 @@ def validate(
     runs: list[Run], val: LabelledImages, sources: dict[str, LabelledImages], target_fpr: float
 ) -> Validation:
     """Thresholds and macro AUC-ROC of the runs of one family. sources: by name of the dataset."""
-    cuts, macros = [], []
+    cuts, macros, fits = [], [], []
     for run in runs:
         logits = read_logits(run.predictions, "val", val)
         metrics, cut = metrics_and_thresholds(val.targets, logits, None, target_fpr)
@@ -101,4 +104,5 @@ def validate(
         cuts.append(np.stack([cut, carried], axis=1))
         macro = with_averages(metrics)[FINDINGS_AND_AVERAGES.index(MACRO)]
         macros.append(macro[METRICS.index("auc_roc")])
-    return Validation(np.array(cuts), float(np.mean(macros)))
+        fits.append(fit_recalibrations(logits, val.targets))
+    return Validation(np.array(cuts), float(np.mean(macros)), np.array(fits))

@@ -17,6 +17,7 @@ from cxrfmkd.tables.selecting import (
     where,
 )
 from cxrfmkd.vocabulary.findings import MACRO
+from cxrfmkd.vocabulary.losses import CONTROLS
 from cxrfmkd.vocabulary.metrics import AREAS, METRIC_TITLES
 from cxrfmkd.vocabulary.titles import dataset_title
 
@@ -25,10 +26,11 @@ REFERENCES = {
     "teacher": "the teacher’s probe",
     "baseline": "undistilled network",
     "loss": "best loss (validation)",
+    **{control: f"control: {title}" for control, title in CONTROLS.items()},
 }
 COLUMNS = (
     "dataset population kind strategy model loss reference finding metric difference low high p "
-    "p_adjusted"
+    "p_adjusted margin p_equivalent"
 ).split()
 
 
@@ -54,6 +56,8 @@ def draw_differences(table: pd.DataFrame, dataset: str) -> Figure:
         significant = aligned(rows, models).p_adjusted < SIGNIFICANCE
         colours = [style.COLOURS[model] for model, _ in models]
         panel.axvline(0, color=style.AXIS, linewidth=0.9, zorder=1)
+        margin = rows.margin.iloc[0]
+        panel.axvspan(-margin, margin, color=style.RULE, alpha=0.6, linewidth=0, zorder=0)
         figure.intervals(
             panel,
             rows,
@@ -66,5 +70,47 @@ def draw_differences(table: pd.DataFrame, dataset: str) -> Figure:
     return figure.finish(
         f"Which models differ on {dataset_title(dataset)}",
         "Paired differences of the macro average with their interval over patients and seeds; "
-        f"filled: adjusted p < {SIGNIFICANCE}; empty rows: the reference itself",
+        f"filled: adjusted p < {SIGNIFICANCE}; shaded: the margin within which a difference counts "
+        "as none; empty rows: the reference itself",
+    )
+
+
+BIAS_COLUMNS = (
+    "dataset kind model loss reference measure attribute difference low high p p_adjusted margin "
+    "p_equivalent"
+).split()
+
+
+def select_bias_differences(differences: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Differences in D and energy over all scored attributes, and in the probes' areas of each."""
+    table = where(differences, dataset=dataset, measure=["D", "energy", "AUC"])
+    overall = table.attribute.str.fullmatch(r"combined( \(.+\))?")
+    probed = (table.measure == "AUC") & table.attribute.isin(["race", "sex"])
+    return table[overall | probed][BIAS_COLUMNS].reset_index(drop=True)
+
+
+def draw_bias_differences(table: pd.DataFrame, dataset: str) -> Figure:
+    """A row per reference, a panel per measure; filled where adjusted p is significant."""
+    models = models_in(table)
+    measures = list(dict.fromkeys(zip(table.measure, table.attribute, strict=True)))
+    kinds = [kind for kind in REFERENCES if (table.kind == kind).any()]
+    figure = ModelFigure(models, len(kinds) * len(measures), len(measures), 1.3)
+    for row, kind in zip(figure.panels, kinds, strict=True):
+        for panel, (measure, attribute) in zip(row, measures, strict=True):
+            rows = where(table, kind=kind, measure=measure, attribute=attribute)
+            significant = aligned(rows, models).p_adjusted < SIGNIFICANCE
+            colours = [style.COLOURS[model] for model, _ in models]
+            panel.axvline(0, color=style.AXIS, linewidth=0.9, zorder=1)
+            margin = table.margin.iloc[0]
+            panel.axvspan(-margin, margin, color=style.RULE, alpha=0.6, linewidth=0, zorder=0)
+            faces = np.where(significant, colours, style.PAPER)
+            figure.intervals(panel, rows, ("difference", "low", "high"), faces=faces)
+            name = f"Probe AUC {attribute}" if measure == "AUC" else measure
+            title = f"{name} minus\n{REFERENCES[kind]}"
+            panel.set_title(title, linespacing=1.25, fontsize=7.5)
+    return figure.finish(
+        f"Which models are less biased on {dataset_title(dataset)}",
+        "Paired differences, left of 0 is less bias, with 95 % intervals over patients and seeds; "
+        f"filled: adjusted p < {SIGNIFICANCE}; shaded: the margin within which a difference counts "
+        "as none; empty rows: the reference itself",
     )

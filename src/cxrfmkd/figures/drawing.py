@@ -143,6 +143,11 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
     "ks": _of_dataset(ks.select_ks, ks.draw_ks, "ks"),
     "score": _of_dataset(score.select_score, score.draw_score, "score", "null"),
     "encoding": _of_dataset(encoding.select_encoding, encoding.draw_encoding, "encoding"),
+    "bias-differences": _of_dataset(
+        differences.select_bias_differences,
+        differences.draw_bias_differences,
+        "bias_differences",
+    ),
     **{space: partial(_embedding, space=space) for space in embedding.SPACES},
     "performance-vs-bias": _of_study(
         tradeoff.select_tradeoff,

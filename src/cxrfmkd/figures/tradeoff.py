@@ -17,7 +17,7 @@ from cxrfmkd.vocabulary.titles import dataset_title
 MEASURES = {"score": "Bias score", "D": "Mean distance D"}
 KEYS = ["dataset", "measure", "metric", "population", "finding"]
 POINTS = ("model loss bias bias_low bias_high performance performance_low performance_high").split()
-LINES = ["slope", "intercept", "spearman", "low", "high", "p", "models", "families"]
+LINES = "slope intercept spearman within low high p models families".split()
 
 
 def select_tradeoff(points: pd.DataFrame, correlation: pd.DataFrame) -> pd.DataFrame:
@@ -37,14 +37,15 @@ def _draw_points(panel: Axes, points: pd.DataFrame) -> None:
 
 
 def _draw_line(panel: Axes, points: pd.DataFrame) -> None:
-    """The least-squares line of the points, and their rank correlation with its interval."""
+    """The least-squares line of the points, and the rank correlation within kinds of training."""
     line = points.iloc[0]
     if np.isfinite(line.slope):
         x = np.array([points.bias.min(), points.bias.max()])
         look = {"color": style.AXIS, "linewidth": 0.9, "linestyle": (0, (4, 2)), "zorder": 1}
         panel.plot(x, line.intercept + line.slope * x, **look)
         interval = f" ({line.low:.2f} to {line.high:.2f})" if np.isfinite(line.low) else ""
-        subtitle(panel, f"ρ = {line.spearman:.2f}{interval}".replace("-", "−"), 3)
+        if np.isfinite(line.within):
+            subtitle(panel, f"ρ = {line.within:.2f}{interval}".replace("-", "−"), 3)
 
 
 def draw_tradeoff(table: pd.DataFrame) -> Figure:
@@ -73,7 +74,7 @@ def draw_tradeoff(table: pd.DataFrame) -> Figure:
     populations = " or ".join(dict.fromkeys(table.population))
     return figure.finish(
         "Performance against bias",
-        f"Mean of the seven most relevant findings, {populations} test set; dashed: least squares, "
-        "as in the thesis; ρ: rank correlation, its interval over families of models, which are "
-        "not independent",
+        f"Mean of the seven most relevant findings, {populations} test set; bars: 95 % intervals; "
+        "dashed: least squares, as in the thesis; ρ: rank correlation within probes and fine-tunes "
+        "and between families of models, its interval by exchanging families",
     )

@@ -74,13 +74,20 @@ def compiled(network: nn.Module, settings: Network) -> Callable[[Tensor], Tensor
 
 @contextmanager
 def algorithms(settings: Network) -> Iterator[None]:
-    """Deterministic algorithms if the settings say so, else the quickest that cuDNN finds."""
+    """Deterministic algorithms if the settings say so, else the quickest that cuDNN finds.
+
+    Precision `fp32` is full: cuDNN's convolutions round to TF32 by default, which is turned off.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    rounded = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not settings.deterministic
+    if settings.precision == "fp32":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = rounded

@@ -26,7 +26,7 @@ class LabelledInputs:
     @classmethod
     def of(cls, table: pd.DataFrame, head_input: HeadInput, labels: Labels) -> LabelledInputs:
         """Those of the records in `table`, joined by image_id."""
-        targets = records.targets(table, labels.uncertain)
+        targets = records.targets(table, labels.uncertain, labels.blank)
         return cls(head_input.take(table.image_id), targets, table.patient_id.to_numpy())
 
 

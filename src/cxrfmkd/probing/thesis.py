@@ -52,7 +52,9 @@ def thesis_heads(
         summed = torch.zeros(len(seeds), device=device, dtype=dtype)
         for batch in order.split(settings.batch_size, dim=1):
             logits = torch.baddbmm(bias[:, None], inputs[batch], weight.transpose(1, 2))
-            loss = masked_cross_entropy(logits, targets[batch], mask[batch], dim=(1, 2))
+            loss = masked_cross_entropy(
+                logits, targets[batch], mask[batch], dim=(1, 2), kind=settings.bce
+            )
             adam.zero_grad()
             loss.sum().backward()
             adam.step()
@@ -61,7 +63,9 @@ def thesis_heads(
             seeds, weight.detach(), bias.detach(), summed, strict=True
         ):
             logits = val_inputs @ w.T + b
-            val_loss = float(masked_cross_entropy(logits.double(), val_targets.double()))
+            val_loss = float(
+                masked_cross_entropy(logits.double(), val_targets.double(), kind=settings.bce)
+            )
             line = {"epoch": epoch, "train_loss": float(train_loss) / n, "val_loss": val_loss}
             history[seed].append(line)
             if val_loss < (best[seed].best["val_loss"] if seed in best else np.inf):

@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from cxrfmkd.report import prose, tables
 from cxrfmkd.report.data import ReportData
-from cxrfmkd.report.headlines import TRANSFERRED, headlines
+from cxrfmkd.report.headlines import headlines
 from cxrfmkd.report.markup import TEMPLATES, inline_svg
+from cxrfmkd.report.performance_sentences import TRANSFERRED
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.figures import KINDS
 from cxrfmkd.vocabulary.models import MODELS

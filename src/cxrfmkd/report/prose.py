@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from cxrfmkd.tables.selecting import losses_of
+import pandas as pd
+
+from cxrfmkd.tables.selecting import SIGNIFICANCE, losses_of
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.models import MODELS, join_model
 from cxrfmkd.vocabulary.titles import dataset_title, model_title
+
+
+class Headline(NamedTuple):
+    """subject: what it is about; text: the sentences."""
+
+    subject: str
+    text: str
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
@@ -69,3 +79,22 @@ def model_name(model: str, loss: str, pairs: Sequence[tuple[str, str]]) -> str:
     return (
         model_title(join_model(model, loss)) if loss and losses_of(pairs) else MODELS[model].title
     )
+
+
+def model_pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """(model, loss) of every row."""
+    return list(zip(table.model, table.loss, strict=True))
+
+
+def are(n: int, of: str = "") -> str:
+    """`none is`, `1 is`, `2 are`; with `of`, `2 of 5 are`."""
+    return f"{n or 'none'}{of} {'is' if n <= 1 else 'are'}"
+
+
+def equivalence(p_noninferior: float, p_equivalent: float, margin: float) -> str:
+    """What two one-sided tests say of a difference and its margin."""
+    if p_equivalent < SIGNIFICANCE:
+        return f"equivalent within ±{margin:g}, {p_value(p_equivalent)}"
+    if p_noninferior < SIGNIFICANCE:
+        return f"not worse by more than {margin:g}, {p_value(p_noninferior)}"
+    return f"equivalence within ±{margin:g} is not shown"

@@ -245,23 +245,32 @@ def bias(data: ReportData, dataset: str) -> Markup:
 
 
 def correlation(data: ReportData) -> Markup:
-    """Rank correlations of performance and bias in the main population of each dataset."""
+    """Rank correlations of performance and bias in the main population of each dataset.
+
+    Over all models as they are, and within kinds of training between families, the one to test.
+    """
     frame = where(data.table("correlation"), finding=AVERAGE_OF_SEVEN)
-    frame = in_main_population(frame[frame.spearman.notna()])
+    frame = in_main_population(frame[frame.within.notna()])
     measures = {"score": "bias score", "D": "mean distance D"}
-    numbers = zip(frame.spearman, frame.low, frame.high, strict=True)
+    numbers = zip(frame.within, frame.low, frame.high, strict=True)
+    halves = zip(frame.split, frame.split_low, frame.split_high, strict=True)
     columns = {
         "dataset": [dataset_title(name) for name in frame.dataset],
         "bias by": [measures.get(name, name) for name in frame.measure],
         "performance by": [METRIC_TITLES[name] for name in frame.metric],
-        "rank correlation": [_estimate(*values, 2, True) for values in numbers],
+        "within kinds": [_estimate(*values, 2, True) for values in numbers],
         "p": [_p(p) for p in frame.p],
+        "across halves": [_estimate(*values, 2, True) for values in halves],
+        "all models": frame.spearman.tolist(),
         "models": frame.models.tolist(),
         "families": frame.families.tolist(),
     }
-    formats: dict[str, Format] = {"rank correlation": str, "p": str}
-    formats |= {"models": WHOLE, "families": WHOLE}
-    caption = "Rank correlation of performance and bias over models"
+    formats: dict[str, Format] = {"within kinds": str, "p": str, "across halves": str}
+    formats |= {"all models": decimals(2), "models": WHOLE, "families": WHOLE}
+    caption = (
+        "Rank correlation of performance and bias: within kinds of training and between families, "
+        "the same with performance and bias of different patients, and over all models as they are"
+    )
     return table(columns, caption, formats, name="correlation")
 
 

@@ -1,6 +1,8 @@
-"""Tests of paired differences, and their adjustment for having made many."""
+"""Tests of paired differences, of equivalence, and their adjustment for having made many."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -35,6 +37,51 @@ def wald(difference: np.ndarray, error: np.ndarray, *seed_values: np.ndarray) ->
         freedom = np.where(lost > 0, np.maximum(error**4 / lost, 1.0), np.inf)
     p = np.where(np.isinf(freedom), 2 * stats.norm.sf(ratio), 2 * stats.t.sf(ratio, freedom))
     return np.where(error > 0, p, np.nan)
+
+
+def tost(
+    difference: np.ndarray, margin: float, p_values: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """One-sided p-values that a difference is above -margin, and that it is within +-margin.
+
+    The first tests non-inferiority, the second equivalence: two one-sided tests, of which the
+    larger p counts (Schuirmann 1987). p_values: two-sided, of differences with the error of these,
+    so that intervals, tests of a difference and tests of none follow one rule.
+    """
+    sides = []
+    for distance in (difference + margin, margin - difference):
+        p = p_values(distance) / 2
+        sides.append(np.where(distance > 0, p, 1 - p))
+    above, below = sides
+    return above, np.maximum(above, below)
+
+
+def deviations(replicates: np.ndarray) -> np.ndarray:
+    """How far each replicate is from their mean, in standard errors, float32 (replicates, ...)."""
+    if not len(replicates):
+        return replicates.astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = (replicates - replicates.mean(axis=0)) / standard_error(replicates)
+    return apart.astype(np.float32)
+
+
+def max_t(p: np.ndarray, deviations: np.ndarray) -> np.ndarray:
+    """p-values adjusted by the largest of many dependent deviations, stepping down.
+
+    p: (tests,), two-sided. deviations: (replicates, tests), how far each replicate of what was
+    tested is off, in standard errors: all tests on the same replicates. Each test is compared with
+    the replicates' largest deviation among those that are not more significant (Westfall and Young
+    1993), so that tests that say the same cost little. NaN stays NaN.
+    """
+    result = np.full(len(p), np.nan)
+    tests = np.flatnonzero(~np.isnan(p))
+    tests = tests[np.argsort(p[tests], kind="stable")]
+    size = np.abs(np.nan_to_num(deviations[:, tests]))
+    largest = np.maximum.accumulate(size[:, ::-1], axis=1)[:, ::-1]
+    reached = (largest >= stats.norm.isf(p[tests] / 2)).sum(axis=0)
+    stepped = np.maximum.accumulate((1 + reached) / (1 + len(deviations)))
+    result[tests] = np.maximum(stepped, p[tests])
+    return result
 
 
 def adjusted(p: np.ndarray, method: str) -> np.ndarray:

@@ -23,6 +23,7 @@ def unknown_datasets(runs: Runs) -> Iterator[str]:
     for setting, names in [
         ("distillation.datasets", s.distillation.datasets),
         ("classification.datasets", s.classification.datasets),
+        ("bias.losses_of", s.bias.losses_of),
         ("transfer.pairs", [name for pair in s.transfer.pairs for name in pair]),
     ]:
         for name in names:

@@ -35,7 +35,7 @@ class Study(Runs):
             trained=s.classification.datasets,
             evaluated=self.evaluated,
             pairs=self.pairs,
-            analysed=self.analysed,
+            analysed={name: self.analysed(name) for name in s.classification.datasets},
             runs=[run.folder for run in self.own_runs + self.transfer_runs],
             resampled=[name for name in self.datasets if self.balanced(name)],
             attributes={

@@ -29,7 +29,7 @@ class Shape:
 
     datasets: all of them; students: losses of the students of each dataset; seeds: of the students;
     trained: datasets with classifiers of their own; evaluated: datasets on which some classifier is
-    tested; pairs: transfers; analysed: models of the bias analysis; runs: folders of all
+    tested; pairs: transfers; analysed: models of each dataset's bias analysis; runs: folders of all
     classifiers, below the results; resampled: datasets whose test set is balanced; attributes: of
     each dataset's subgroups, none to leave these out; tsne: the bias analysis has t-SNE pictures;
     thesis: there is a comparison with the thesis's numbers.
@@ -41,12 +41,17 @@ class Shape:
     trained: Sequence[str]
     evaluated: Sequence[str]
     pairs: Sequence[tuple[str, str]]
-    analysed: Sequence[str]
+    analysed: Mapping[str, Sequence[str]]
     runs: Sequence[str]
     resampled: Sequence[str]
     attributes: Mapping[str, Sequence[str]]
     tsne: bool
     thesis: bool
+
+    @property
+    def compared(self) -> list[str]:
+        """Datasets of which both performance and bias are measured."""
+        return [name for name in self.trained if self.analysed[name]]
 
     def catalogue(self) -> dict[str, Files]:
         """Every figure and the files that it is drawn from."""
@@ -65,10 +70,10 @@ class Shape:
                 figures[f"{name}/distillation"] = {"quality": self._of_students("quality", [name])}
                 figures[f"{name}/training"] = {"history": [f"{f}/history.csv" for f in folders]}
         for name in self.trained:
-            figures |= self._evaluation(name) | (self._bias(name) if self.analysed else {})
+            figures |= self._evaluation(name) | (self._bias(name) if self.analysed[name] else {})
         for source, target in self.pairs:
             figures[f"{source}-to-{target}/transfer"] = _tables(f"evaluation/{target}", "summary")
-        if self.analysed and self.trained:
+        if self.compared:
             figures["study/performance-vs-bias"] = _tables("bias", *TRADEOFF)
         if self.thesis:
             figures["study/against-thesis"] = _tables("tables", "against_thesis")
@@ -94,7 +99,7 @@ class Shape:
                 ],
             }
             | self._evaluations("summary", "comparisons", "gaps", "exclusions")
-            | (_tables("bias", *TRADEOFF) if self.analysed and self.trained else {})
+            | (_tables("bias", *TRADEOFF) if self.compared else {})
             | _tables("tables", "cohort", "students", "costs")
             | (_tables("tables", "against_thesis") if self.thesis else {})
         )
@@ -113,13 +118,13 @@ class Shape:
     def _documents(self) -> Files:
         """Facts about the datasets, the students, all runs, and the bias scores."""
         runs = [folder for name in self.students for folder in self._student_runs(name)]
-        scored = self.trained if self.analysed else []
         return {
             "records": [f"{name}/records/summary.json" for name in self.datasets],
             "quality": self._of_students("quality", self.students),
             "selected": self._of_students("selected", self.students),
             "run": [f"{folder}/run.json" for folder in (*runs, *self.runs)],
-            "scores": [f"bias/{name}/scores.csv" for name in scored],
+            "scores": [f"bias/{name}/scores.csv" for name in self.compared],
+            "bias_differences": [f"bias/{name}/differences.csv" for name in self.compared],
         }
 
     def _evaluations(self, *tables: str) -> Files:
@@ -145,7 +150,7 @@ class Shape:
         """Figures of what the embeddings of one dataset's models reveal."""
         figures = {
             f"{name}/{kind}": {
-                table: [f"bias/{name}/{model}/{table}.csv" for model in self.analysed]
+                table: [f"bias/{name}/{model}/{table}.csv" for model in self.analysed[name]]
                 for table in tables
             }
             for kind, tables in (
@@ -154,7 +159,9 @@ class Shape:
                 ("encoding", ["encoding"]),
             )
         }
-        shown = representatives(self.analysed)
+        compared = [f"bias/{name}/differences.csv"]
+        figures[f"{name}/bias-differences"] = {"bias_differences": compared}
+        shown = representatives(self.analysed[name])
         points = [f"{name}/models/{model}/projection.parquet" for model in shown]
         for kind in ("pca", "pca-3-4", "tsne") if self.tsne else ("pca", "pca-3-4"):
             figures[f"{name}/{kind}"] = {"projection": points} | _tables(f"{name}/records", "test")

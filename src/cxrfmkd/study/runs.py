@@ -16,7 +16,7 @@ from cxrfmkd.study.settings import (
     sections,
 )
 from cxrfmkd.vocabulary.backbones import STUDENT, split_student, student_name
-from cxrfmkd.vocabulary.losses import loss_share
+from cxrfmkd.vocabulary.losses import loss_share, split_control
 from cxrfmkd.vocabulary.models import MODELS, join_model, run_folder, split_model
 
 # Settings without effect on results: how fast they come, and who watches.
@@ -162,10 +162,21 @@ class Runs:
         return [dataset for dataset in self.datasets if self.runs_on(dataset)]
 
     @cached_property
-    def analysed(self) -> list[str]:
-        """Models whose embeddings the bias analysis looks at."""
-        losses = self.settings.bias.losses or self.settings.distillation.losses
-        return [m for m in self.models if split_student(split_model(m)[1])[0] in ("", *losses)]
+    def students_of_teacher(self) -> list[str]:
+        """Students that reproduce the teacher, by their wildcards: all but those of controls."""
+        return [name for name in self.student_names if not split_control(name)[1]]
+
+    def analysed(self, dataset: str) -> list[str]:
+        """Models whose embeddings the bias analysis of a dataset looks at."""
+        bias = self.settings.bias
+        losses = bias.losses_of.get(dataset, bias.losses) or self.settings.distillation.losses
+        models = bias.models or self.settings.classification.models
+        return [
+            name
+            for name in self.models
+            if split_model(name)[0] in models
+            and split_student(split_model(name)[1])[0] in ("", *losses)
+        ]
 
     @property
     def one_student(self) -> bool:

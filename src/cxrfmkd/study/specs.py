@@ -120,7 +120,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "loss": w.loss,
         "select_on": study.settings.distillation.select_on,
     },
-    "select_loss": lambda study, w: {"losses": study.student_names},
+    "select_loss": lambda study, w: {"losses": study.students_of_teacher},
     "assess_student": lambda study, w: {
         "loss": w.loss,
         "seeds": [] if study.one_student else study.settings.distillation.seeds,
@@ -149,7 +149,12 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         **_uncertain(study),
         **_classifier_seeds(study, w),
     },
-    "combine_bias": lambda study, w: {"dataset": w.dataset, "models": study.analysed},
+    "combine_bias": lambda study, w: {
+        "dataset": w.dataset,
+        "models": study.analysed(w.dataset),
+        "margin": study.settings.bias.margin,
+        "adjustment": study.settings.evaluation.adjustment,
+    },
     "performance_vs_bias": lambda study, w: {"datasets": study.settings.classification.datasets},
     "make_tables": lambda study, w: _minimum_cell(study) | _uncertain(study),
     "draw": _figure,

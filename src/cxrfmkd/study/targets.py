@@ -6,7 +6,7 @@ list, or an empty list where the job needs none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from cxrfmkd.study.grid import Study
@@ -156,6 +156,13 @@ def embeddings(study: Study, dataset: str, model: str) -> list[str]:
         folder, seeds = f"{dataset}/models/{model}", study.settings.classification.seeds
         return _of_seeds(folder, seeds, "embeddings/meta.json")
     return features(study, dataset, dataset, model)
+
+
+def analyses(name: str) -> Callable[[Study, str], list[str]]:
+    """Files `name` of the bias analyses of all models of a dataset."""
+    return lambda study, dataset: [
+        f"bias/{dataset}/{model}/{name}" for model in study.analysed(dataset)
+    ]
 
 
 def projection(study: Study, dataset: str, model: str) -> list[str]:

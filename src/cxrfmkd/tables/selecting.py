@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
+from cxrfmkd.vocabulary.backbones import split_student
 from cxrfmkd.vocabulary.findings import AVERAGES, BY_RELEVANCE, MACRO
-from cxrfmkd.vocabulary.losses import LOSS_TITLES
+from cxrfmkd.vocabulary.losses import LOSS_TITLES, split_control
 from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import MODELS, STRATEGIES, split_model
 
@@ -106,10 +108,19 @@ def losses_of(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def ranked_models(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Macro AUC-ROC of the dataset's own models in the main population, best first."""
+    """Macro AUC-ROC of the dataset's own models in the main population, best first.
+
+    The best is the best on validation images: the test set chooses nothing.
+    """
     table = in_main_population(native(summary, dataset))
     table = where(table, finding=MACRO, metric=HEADLINE_METRIC)
-    return table[table["mean"].notna()].sort_values("mean", ascending=False)
+    return table[table["mean"].notna()].sort_values("validation", ascending=False, kind="stable")
+
+
+def distilled(models: pd.DataFrame) -> pd.DataFrame:
+    """Rows of students of the teacher, without those of controls."""
+    of_teacher = [bool(split_student(x)[0]) and not split_control(x)[1] for x in models.loss]
+    return models[np.array(of_teacher, bool)]
 
 
 def family_name_parts(name: str) -> tuple[str, str, str, str]:

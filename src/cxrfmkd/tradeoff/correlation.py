@@ -1,8 +1,8 @@
 """Performance against bias: the thesis's line through one point a model, and rank correlation.
 
 Source: thesis method, section 8. Points are means over seeds. Models that share a backbone (a
-student, the teacher, an ImageNet network) are not independent, so intervals draw whole families of
-models.
+student, the teacher, an ImageNet network) or a way of training are not independent: `association`
+ranks them within their kind and exchanges whole families.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.statistics.draws import multinomial_counts
-from cxrfmkd.statistics.intervals import central_interval
+from cxrfmkd.tradeoff.association import NONE, Association, association
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, MACRO
 from cxrfmkd.vocabulary.models import MODELS, join_model, network_of
 
@@ -26,16 +25,25 @@ KEYS = ["dataset", "population", "finding", "metric"]
 FINDINGS = (AVERAGE_OF_SEVEN, MACRO)
 # Columns of `scores.csv` for each measure of bias: value, low, high.
 BIAS_COLUMNS = {
-    "score": ("score", "simulation_low", "simulation_high"),
+    "score": ("score", "score_low", "score_high"),
     "D": ("d_combined", "d_combined_low", "d_combined_high"),
 }
-REPLICATES, PERMUTATIONS = 2000, 10_000
-FEWEST = 3  # points, or families of models, that a correlation or its interval needs
+WITHIN = "within low high p".split()
+SPLIT = "split split_low split_high split_p".split()
+FEWEST = 3  # points that a line or a correlation needs
 
 
 def backbone_family(model: str, loss: str) -> str:
     """What a model's backbone comes from: a student of `loss`, the teacher, or initial weights."""
     return f"student {loss}" if MODELS[model].student else network_of(join_model(model, loss))
+
+
+def training_kind(model: str) -> str:
+    """How a model's head reads its backbone: probed or fine-tuned, in which space."""
+    kind = MODELS[model]
+    trained = "full fine-tune" if kind.finetuned else "linear probe"
+    in_teachers_space = kind.projection or kind.backbone == "teacher"
+    return f"{trained} of {'the teacher’s space' if in_teachers_space else 'pooled features'}"
 
 
 def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
@@ -58,7 +66,7 @@ def model_points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     performance = rows.rename(columns=names)[[*KEYS, *MODEL[1:], *names.values()]]
     tables = []
     for measure, columns in BIAS_COLUMNS.items():
-        bias = scores[[*MODEL, *columns]].dropna(subset=columns[0])
+        bias = scores.reindex(columns=[*MODEL, *columns]).dropna(subset=columns[0])
         bias = bias.set_axis([*MODEL, "bias", "bias_low", "bias_high"], axis=1)
         tables.append(performance.merge(bias, on=MODEL).assign(measure=measure))
     table = pd.concat(tables, ignore_index=True).dropna(subset=["performance"])
@@ -68,7 +76,7 @@ def model_points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
             "score. Give it tables of the same datasets."
         )
     families = [backbone_family(m, loss) for m, loss in zip(table.model, table.loss, strict=True)]
-    return table.assign(family=families)
+    return table.assign(family=families, kind=table.model.map(training_kind))
 
 
 def is_half(population: str) -> bool:
@@ -77,11 +85,12 @@ def is_half(population: str) -> bool:
 
 
 def correlations(points: pd.DataFrame, scores: pd.DataFrame, seed: int = 42) -> pd.DataFrame:
-    """Line and rank correlation of every population, average, metric and measure of bias.
+    """Line and rank correlations of every population, average, metric and measure of bias.
 
-    points: from `model_points`. Where it has halves of the patients (populations such as `resampled
-    half 1`), `spearman_split` is the mean correlation of performance in one half with the score in
-    the other. Columns: docs/bias.md.
+    points: from `model_points`. `spearman` is over all models, as they are; `within` is ranked
+    within kinds and between families, with interval and p. `split` is the same of performance in
+    one half of the patients (populations such as `resampled half 1`) with the score in the other,
+    the mean of both ways round. Columns: docs/bias.md.
     """
     lines = []
     for key, models in points.groupby([*KEYS, "measure"], sort=False):
@@ -92,69 +101,34 @@ def correlations(points: pd.DataFrame, scores: pd.DataFrame, seed: int = 42) -> 
         line = selection | {"models": len(models), "families": models.family.nunique()}
         if len(models) >= FEWEST and np.ptp(x) > 0 and np.ptp(y) > 0:
             line["slope"], line["intercept"] = np.polyfit(x, y, 1)
-            line["spearman"] = float(weighted_spearman(x, y))
-            line["low"], line["high"] = family_interval(x, y, models.family.to_numpy(), seed)
-            line["p"] = permutation_p(x, y, seed)
+            line["spearman"] = spearmanr(x, y).statistic
+            family, kind = models.family.to_numpy(), models.kind.to_numpy()
+            within = association([(x, y)], family, kind, seed)
+            line |= dict(zip(WITHIN, within, strict=True))
             if selection["measure"] == "score":
-                line["spearman_split"] = _split_correlation(points, scores, selection)
+                split = _split_association(points, scores, selection, seed)
+                line |= dict(zip(SPLIT, split, strict=True))
         lines.append(line)
-    columns = "models families slope intercept spearman low high p spearman_split".split()
+    columns = [*"models families slope intercept spearman".split(), *WITHIN, *SPLIT]
     return pd.DataFrame(lines).reindex(columns=[*KEYS, "measure", *columns])
 
 
-def weighted_spearman(
-    x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Rank correlation of x and y, (n,), each pair counted by `weights`, (..., n).
-
-    NaN where one side is constant.
-    """
-    weights = np.ones(len(x)) if weights is None else weights
-    deviations = []
-    for values in (x, y):
-        below = (values[:, None] < values[None]) + (values[:, None] == values[None]) / 2
-        ranks = weights @ below
-        mean = (weights * ranks).sum(-1, keepdims=True) / weights.sum(-1, keepdims=True)
-        deviations.append(ranks - mean)
-    a, b = deviations
-    scale = np.sqrt((weights * a**2).sum(-1) * (weights * b**2).sum(-1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(scale > 1e-9, (weights * a * b).sum(-1) / scale, np.nan)
-
-
-def family_interval(
-    x: np.ndarray, y: np.ndarray, families: np.ndarray, seed: int
-) -> tuple[float, float]:
-    """95 % percentile interval of the rank correlation over replicates that draw whole families.
-
-    NaN with too few families, or if most replicates have no correlation.
-    """
-    names, members = np.unique(families, return_inverse=True)
-    if len(names) < FEWEST:
-        return np.nan, np.nan
-    drawn = multinomial_counts(len(names), REPLICATES, seed)[:, members]
-    replicates = weighted_spearman(x, y, drawn.astype(float))
-    return (np.nan, np.nan) if np.isnan(replicates).mean() > 0.5 else central_interval(replicates)
-
-
-def permutation_p(x: np.ndarray, y: np.ndarray, seed: int) -> float:
-    """Two-sided p-value of no association, by random permutations of the models."""
-    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
-    shuffled = np.random.default_rng(seed).permuted(np.tile(b, (PERMUTATIONS, 1)), axis=1)
-    reached = np.count_nonzero(np.abs(shuffled @ a) >= abs(b @ a) - 1e-9)
-    return (1 + reached) / (1 + PERMUTATIONS)
-
-
-def _split_correlation(points: pd.DataFrame, scores: pd.DataFrame, selection: dict) -> float:
-    """Mean rank correlation of performance in one half of the patients with the other's score."""
-    results = []
-    for half, other in zip(HALVES, reversed(HALVES), strict=True):
+def _split_association(
+    points: pd.DataFrame, scores: pd.DataFrame, selection: dict, seed: int
+) -> Association:
+    """Performance in one half of the patients with the other half's score, both ways round."""
+    halves = [name.replace(" ", "_") for name in HALVES]
+    models = scores[[*MODEL, *(f"score_{name}" for name in halves)]].dropna()
+    for half, name in zip(HALVES, halves, strict=True):
         of_half = selection | {"population": f"{selection['population']} {half}"}
-        column = f"score_{other.replace(' ', '_')}"
         rows = points[(points[list(of_half)] == pd.Series(of_half)).all(axis=1)]
-        models = rows.merge(scores[[*MODEL, column]].dropna())
-        if len(models) < FEWEST:
-            return np.nan
-        x, y = models[column].to_numpy(), models.performance.to_numpy()
-        results.append(float(weighted_spearman(x, y)))
-    return float(np.mean(results))
+        rows = rows.rename(columns={"performance": f"performance_{name}"})
+        columns = [f"performance_{name}", "family", "kind"]
+        models = models.merge(rows[[*MODEL, *columns]])
+    if len(models) < FEWEST:
+        return NONE
+    pairs = [
+        (models[f"score_{other}"].to_numpy(float), models[f"performance_{name}"].to_numpy(float))
+        for name, other in zip(halves, reversed(halves), strict=True)
+    ]
+    return association(pairs, models.family.to_numpy(), models.kind.to_numpy(), seed)

@@ -19,11 +19,13 @@ from cxrfmkd.networks.network import create
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Distillation
+from cxrfmkd.training.controls import control_vectors
 from cxrfmkd.training.jobs import Job, Plan, RunResult
 from cxrfmkd.training.loop import evaluate, train
 from cxrfmkd.training.losses import Objective
 from cxrfmkd.training.standardisation import Standardisation
 from cxrfmkd.vocabulary.backbones import STUDENT
+from cxrfmkd.vocabulary.losses import split_control
 
 # Shares of the validation images: on the first the best epoch is chosen, the second is the
 # distillation's own test.
@@ -52,12 +54,15 @@ def distill(
 
     images: packed images, uint8 (n, h, w); teacher: embeddings, float32 (n, d); training,
     validation: records. scales: plateau values for the weighted losses where the settings have none
-    (see `measure_scales`).
+    (see `measure_scales`). loss: of the vocabulary, with a control's name or without.
     """
     device = pick_device()
     val_records, test_records = split_validation(validation, settings.split, job.seed)
     records = {"train": training, "val": val_records, "test": test_records}
     targets = {split: embeddings(teacher, part.image_id) for split, part in records.items()}
+    loss_itself, control = split_control(loss)
+    if control:
+        targets = control_vectors(control, targets, records, images, backbone, job.compute.input)
     standard = Standardisation.fit(targets["train"], settings.standardise_teacher)
     loaders = {
         split: BatchLoader(images, part.image_id, standard.apply(targets[split]), device)
@@ -67,7 +72,7 @@ def distill(
     dimension = teacher.data.shape[1]
     student = create(backbone, job.compute.weights, dimension, None, job.compute.input)
     scales = dict(settings.loss_scales or scales or {})
-    objective = Objective(loss, scales, settings.relational_weight)
+    objective = Objective(loss_itself, scales, settings.relational_weight)
     result = train(student, objective, loaders["train"], loaders["val"], Plan.of(settings), job)
     terms = {
         split: evaluate(student, objective, loaders[split], settings.batch_size, job.compute)

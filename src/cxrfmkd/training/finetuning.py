@@ -129,7 +129,7 @@ def finetune(
     device = pick_device()
     loaders = {"test": BatchLoader(images, records["test"].image_id, None, device)}
     for split in ("train", "val"):
-        split_targets = targets(records[split], labels.uncertain)
+        split_targets = targets(records[split], labels.uncertain, labels.blank)
         if np.isnan(split_targets).all():
             raise InputError(f"the {split} records have no known label, so nothing can be learnt.")
         loaders[split] = BatchLoader(images, records[split].image_id, split_targets, device)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxrfmkd.vocabulary.backbones import STUDENT, split_student
+from cxrfmkd.vocabulary.backbones import STUDENT, on_backbone, split_student
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,17 @@ def run_folder(source: str, target: str, strategy: str, model: str, seed: int) -
     if strategy == "own":
         return f"{target}/models/{model}/seed{seed}"
     return f"{source}-to-{target}/{strategy}/{model}/seed{seed}"
+
+
+def reference_model(kind: str, model: str, loss: str) -> tuple[str, str]:
+    """The model and loss that a model is compared with in a comparison of this kind.
+
+    "teacher": the probe on the teacher's own embeddings. "baseline": the same network without
+    distillation, probed or fine-tuned as the model is.
+    """
+    if kind == "teacher":
+        return "cxr-fm-lp", ""
+    return "cxr-model-fft" if MODELS[model].finetuned else "cxr-model-lp", on_backbone(loss)
 
 
 def join_model(model: str, loss: str = "") -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from cxrfmkd.study.settings.base import Settings
+from cxrfmkd.study.settings.classification import ModelName
 from cxrfmkd.study.settings.distillation import LossName
 from cxrfmkd.vocabulary.groups import ATTRIBUTES, Attribute
 
@@ -25,13 +26,21 @@ class Evaluation(Settings):
     attributes: list[Attribute] = list(ATTRIBUTES)
     """patient attributes for subgroups; what a dataset lacks, `datasets.<name>.attributes` leaves
     out"""
-    comparisons: list[Literal["teacher", "baseline", "loss"]] = ["teacher", "baseline", "loss"]
+    comparisons: list[Literal["teacher", "baseline", "loss", "control"]] = [
+        "teacher",
+        "baseline",
+        "loss",
+        "control",
+    ]
     """what each model is compared with, every kind a family of tests: `teacher` (the probe on the
     teacher's embeddings), `baseline` (the same network without distillation), `loss` (the loss that
-    does best on validation)"""
+    does best on validation), `control` (the same loss's controls, where the study has them)"""
     adjustment: Literal["fdr_by", "fdr_bh", "holm", "none"] = "fdr_by"
     """adjustment of p-values within a family: Benjamini-Yekutieli, as the thesis's bias tests,
     Benjamini-Hochberg, Holm or none"""
+    margin: float = Field(0.01, gt=0, le=1)
+    """margin of equivalence, to be declared before any result: a difference of two models in a
+    metric that is smaller counts as none"""
     minimum_cell: int = Field(10, ge=1)
     """smaller groups are suppressed"""
     seed: int = 42
@@ -55,6 +64,9 @@ class Bias(Settings):
     `error`, as the thesis"""
     fit: Literal["test", "validation"] = "test"
     """images on which PCA is fitted: `test`, as the thesis, or `validation`"""
+    scaling: Literal["none", "standardise"] = "none"
+    """`none`, as the thesis, or `standardise` every dimension on the images on which PCA is fitted,
+    so that none leads by its unit alone"""
     simulations: int = Field(5000, ge=0)
     """repeated samples with seeds 1, 2, …; 0 for none"""
     permutations: int = Field(1000, ge=0)
@@ -74,5 +86,12 @@ class Bias(Settings):
 class BiasSection(Bias):
     """What the embeddings reveal about sex, race and age."""
 
+    margin: float = Field(0.05, gt=0, le=1)
+    """margin of equivalence, to be declared before any result: a difference of two models in a
+    measure of bias from 0 to 1 (D, energy, a probe's area) that is smaller counts as none"""
+    models: list[ModelName] = []
+    """models that are analysed; empty for all"""
     losses: list[LossName] = []
     """losses of the distilled models that are analysed; empty for all"""
+    losses_of: dict[str, list[LossName]] = {}
+    """losses of single datasets, where they are not `losses`, such as {mimic: [mse-cosine-0.9]}"""

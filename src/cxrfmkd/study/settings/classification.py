@@ -51,6 +51,9 @@ class Probe(Settings):
     """thesis: rows per step"""
     learning_rate: float = Field(0.001, ge=0)
     """thesis: Adam's rate"""
+    bce: Literal["logits", "probabilities"] = "logits"
+    """thesis: `logits`, or `probabilities` (binary cross-entropy after the sigmoid, as the
+    thesis)"""
     batch_norm: Literal["frozen", "drifting"] = "frozen"
     """`frozen`; `drifting` reproduces the thesis's probes on images, whose batch-norm statistics
     moved while the head was trained (no features can be kept then, so every probe runs the

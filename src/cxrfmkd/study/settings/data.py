@@ -77,6 +77,8 @@ class Labels(Settings):
 
     uncertain: Literal["zeros", "ones", "ignore"] = "zeros"
     """what -1 means: `zeros`, `ones`, or `ignore` (left out of loss and metrics)"""
+    blank: Literal["zeros", "ignore"] = "zeros"
+    """what no label means: `zeros`, not mentioned is negative, as the thesis; or `ignore`"""
 
 
 class Resampling(Settings):

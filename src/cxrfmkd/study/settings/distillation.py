@@ -10,14 +10,15 @@ from pydantic import AfterValidator, Field
 from cxrfmkd.study.losses import loss_names
 from cxrfmkd.study.settings.base import AsWritten, Seeds, Settings
 from cxrfmkd.vocabulary.backbones import BACKBONES, STUDENT
-from cxrfmkd.vocabulary.losses import loss_share
+from cxrfmkd.vocabulary.losses import CONTROLS, loss_share, split_control
 
 
 def _loss(name: str) -> str:
-    if name not in loss_names() and loss_share(name) is None:
+    base, _ = split_control(name)
+    if base not in loss_names() and loss_share(base) is None:
         raise ValueError(
             f"there is no loss `{name}`. The losses are {', '.join(loss_names())} and mse-cosine-A "
-            "with a share of MSE such as 0.6."
+            f"with a share of MSE such as 0.6, and each with -{', -'.join(CONTROLS)} for a control."
         )
     return name
 
@@ -70,7 +71,8 @@ class DistillationSection(Distillation):
     datasets: list[str] = ["chexpert", "mimic"]
     """datasets whose teacher is distilled"""
     losses: list[LossName] = ["mse", "cosine", "mse-cosine-learned"]
-    """losses, from the vocabulary of docs/training.md"""
+    """losses, from the vocabulary of docs/training.md; `mse-shuffled`, `mse-random` and
+    `mse-labels`, and so of every loss, are controls that isolate what the teacher gives"""
     backbones: list[BackboneName] = [STUDENT]
     """networks that are distilled into, by torchvision's names; each is a student of its own per
     loss and seed, called mse-on-resnet18 where it is not densenet169"""

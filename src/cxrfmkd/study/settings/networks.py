@@ -16,8 +16,8 @@ class Network(Settings):
     input: Literal["normalised", "raw"] = "normalised"
     """`normalised`: scaled to 0-1 and standardised; `raw`: 0-255, as the thesis"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: bf16 autocast on a GPU, fp32 on a CPU; `fp32`: everywhere, as the thesis; `bf16`:
-    autocast on a CPU too"""
+    """`auto`: bf16 autocast on a GPU, fp32 on a CPU; `fp32`: everywhere, as the thesis, with
+    TF32 turned off; `bf16`: autocast on a CPU too"""
     compile: bool = False
     """compile the training step with torch.compile, which needs a C compiler and a minute or more
     at the start of every training"""

@@ -1,0 +1,128 @@
+"""Paired differences in bias between models, on the same patients and the same replicates.
+
+Does a student reveal less about patients than its teacher, or than the same network without
+distillation? The sample's difference, with the interval and the tests that its standard error over
+patients and seeds gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_table
+from cxrfmkd.statistics.multiple import adjust_by_family, deviations, max_t, tost
+from cxrfmkd.statistics.uncertainty import (
+    SeedVariance,
+    errors,
+    plain_interval,
+    seed_variance,
+    standard_error,
+)
+from cxrfmkd.vocabulary.losses import CONTROLS, control_of
+from cxrfmkd.vocabulary.models import reference_model, split_model
+
+KINDS = ("teacher", "baseline", *CONTROLS)
+KEYS = ["measure", "attribute"]
+COLUMNS = (
+    "dataset model loss kind reference measure attribute difference low high p p_adjusted p_max_t "
+    "family margin p_noninferior p_equivalent n_seeds"
+).split()
+CONFIDENCE = 0.95
+
+
+def bias_differences(
+    paths: Sequence[str | Path], models: Sequence[str], margin: float, method: str
+) -> pd.DataFrame:
+    """The table `differences.csv` of a dataset (columns: docs/bias.md).
+
+    paths: the models' tables `replicates`; models: as wildcards, in order; margin: of equivalence,
+    of measures from 0 to 1; method: of adjustment. A family of tests is a kind of reference and a
+    measure. Negative is less bias than the reference.
+    """
+    by_model = {split_model(name): name for name in models}
+    tables = dict(_read(path) for path in paths)
+    if absent := [name for name in models if name not in tables]:
+        raise InputError(f"{absent}: no replicates of these models are among the files given.")
+    dataset = next(iter(tables.values())).dataset.iloc[0] if tables else ""
+    rows, replicates = [], []
+    for kind in KINDS:
+        for (model, loss), name in by_model.items():
+            pair = reference_model(kind, model, loss)
+            if kind in CONTROLS:
+                pair = (model, control_of(loss, kind))
+            reference = by_model.get(pair)
+            if reference in (None, name):
+                continue
+            about = {"model": model, "loss": loss, "kind": kind, "reference": reference}
+            for line, drawn in _differences(tables[name], tables[reference], margin):
+                rows.append(about | line)
+                replicates.append(drawn)
+    if not rows:
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.DataFrame(rows).assign(dataset=dataset, margin=margin, p_max_t=np.nan)
+    table["family"] = table.kind + ": " + table.measure
+    table = adjust_by_family(table, ["family"], method)
+    of_all = np.array(replicates)
+    for members in table.groupby("family", sort=False).indices.values():
+        if of_all.shape[1]:
+            adjusted = max_t(table.p.to_numpy()[members], of_all[members].T)
+            table.loc[table.index[members], "p_max_t"] = adjusted
+    return table[COLUMNS]
+
+
+def _read(path: str | Path) -> tuple[str, pd.DataFrame]:
+    """A model's wildcard and its replicates, indexed by measure and attribute."""
+    table = read_table(Path(path))
+    return str(table.model.iloc[0]), table.set_index(KEYS)
+
+
+def _differences(
+    model: pd.DataFrame, reference: pd.DataFrame, margin: float
+) -> list[tuple[dict, np.ndarray]]:
+    """A row per measure and attribute that both have, with its deviations in standard errors."""
+    lines = []
+    for key in dict.fromkeys(model.index[model.index.isin(reference.index)]):
+        line, drawn = paired_difference(_values(model, key), _values(reference, key), margin)
+        lines.append((dict(zip(KEYS, key, strict=True)) | line, drawn))
+    return lines
+
+
+def paired_difference(a: np.ndarray, b: np.ndarray, margin: float) -> tuple[dict, np.ndarray]:
+    """Difference a - b with interval and tests, and its replicates' deviations.
+
+    a, b: (seeds, 1 + replicates), of one measure of two models on the same replicates, the sample
+    first; less is better.
+    """
+    difference = (a.mean(axis=0) - b.mean(axis=0))[:, None]
+    error = errors(difference, *(_over_seeds(values) for values in (a, b)))
+    estimate = difference[0]
+    low, high = plain_interval(estimate, error, CONFIDENCE)
+    better, alike = tost(-estimate, margin, error.p_values)
+    line = {
+        "difference": estimate,
+        "low": low,
+        "high": high,
+        "p": error.p_values(estimate),
+        "p_noninferior": better,
+        "p_equivalent": alike,
+    }
+    line = {name: float(value[0]) for name, value in line.items()} | {"n_seeds": len(a)}
+    return line, deviations(difference[1:, 0])
+
+
+def _over_seeds(values: np.ndarray) -> SeedVariance:
+    """Variance over seeds of the mean of `values`, (seeds, 1 + replicates), without patients'."""
+    over_patients = standard_error(values[:, 1:].mean(axis=0)[:, None]) ** 2
+    within = np.mean(standard_error(values[:, 1:].T) ** 2, keepdims=True)
+    return seed_variance(values[:, :1], over_patients, within)
+
+
+def _values(table: pd.DataFrame, key: tuple[str, str]) -> np.ndarray:
+    """Sample and replicates of each seed, (seeds, 1 + replicates)."""
+    rows = table.loc[[key]].drop(columns=["dataset", "model", "seed"])
+    return rows.to_numpy(float)
