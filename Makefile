@@ -1,6 +1,7 @@
 # make demo             a whole small study on synthetic data, from raw files to the report
 # make test             every test
 # make test-slurm       the profile on a real SLURM, brought up on this machine (Debian, root: it installs the packages)
+# make image            the software as an Apptainer image, for --sdm apptainer
 # make lint             ruff, mypy, snakefmt, snakemake --lint
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
 # make gpu-check        this GPU: every fast path beside the plain one, images a second (three minutes)
@@ -24,7 +25,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 NIH_STUDY = --configfile config/nih.yaml --config 'folders={"nih": "$(abspath $(NIH))", "resources": "resources/nih"}'
 
-.PHONY: demo nih unlock test test-slurm lint gpu-check validity bench environment teachers
+.PHONY: demo nih unlock test test-slurm lint gpu-check validity bench environment teachers image
 
 demo: environment
 	@$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
@@ -52,6 +53,11 @@ lint: environment
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+image: containers/cxr-fmkd.sif
+
+containers/cxr-fmkd.sif: containers/apptainer.def requirements.lock
+	apptainer build --force $@ $<
 
 gpu-check: environment
 	$(BIN)/cxrfmkd gpu-check

@@ -13,6 +13,11 @@ rule analyse_bias:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         resampled="<results>/{dataset}/records/test_resampled.csv",
+        arrays=beside(
+            need(targets.embeddings, "dataset", "model"),
+            "<results>/{dataset}/images/meta.json",
+            "<results>/{dataset}/teacher/meta.json",
+        ),
     output:
         ks="<results>/bias/{dataset}/{model}/ks.csv",
         score="<results>/bias/{dataset}/{model}/score.csv",

@@ -9,6 +9,7 @@ rule extract_features:
         test="<results>/{dataset}/records/test.csv",
         weights=need(targets.backbone_weights, "backbone"),
         candidates=candidates(targets.backbone_weights, "backbone"),
+        arrays=beside("<results>/{dataset}/images/meta.json"),
     output:
         multiext(
             "<results>/{dataset}/features/{backbone}/",
@@ -51,6 +52,7 @@ rule probe:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         pixels="<results>/{dataset}/records/pixels.json",
+        arrays=beside(need(targets.features, "dataset", "dataset", "model")),
     output:
         weights=collect(
             "<results>/{{dataset}}/models/{{model}}/seed{seed}/weights.safetensors", seed=SEEDS
@@ -94,6 +96,7 @@ rule drifting_probe:
         pixels="<results>/{dataset}/records/pixels.json",
         start=need(targets.student, "dataset", "model", "seed"),
         candidates=candidates(targets.student, "dataset", "model", "seed"),
+        arrays=beside("<results>/{dataset}/images/meta.json"),
     output:
         multiext(
             "<results>/{dataset}/models/{model}/seed{seed}/embeddings/",
@@ -142,6 +145,7 @@ rule finetune:
         pixels="<results>/{dataset}/records/pixels.json",
         student=need(targets.student, "dataset", "model", "seed"),
         candidates=candidates(targets.student, "dataset", "model", "seed"),
+        arrays=beside("<results>/{dataset}/images/meta.json"),
     output:
         multiext(
             "<results>/{dataset}/models/{model}/seed{seed}/embeddings/",

@@ -12,7 +12,7 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.persistence import PersistenceBase
-from snakemake.settings.types import SharedFSUsage
+from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from cxrfmkd.runtime.errors import InputError
@@ -45,6 +45,9 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+# Whether a job finds every file of the others beside its own; else it gets those alone that it declares.
+SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
+
 # Rules say `exec python "$SCRIPTS/<rule>.py"`: the full path works from any folder and in a module, and
 # exec puts the training in the shell's place, so that it gets SLURM's signals and their whole KillWait.
 # Scripts find the package in whatever environment they run.
@@ -60,6 +63,13 @@ if workflow.is_main_process:
         code_hash(script)
     keep(PARSES)
 
+# The software of every job with --sdm apptainer; `make image` builds it.
+IMAGE = ROOT / "containers" / "cxr-fmkd.sif"
+
+
+container: str(IMAGE)
+
+
 SEEDS = study.settings.classification.seeds
 STUDENT_SEEDS = study.settings.distillation.seeds
 FIGURES = study.shape.catalogue()
@@ -67,8 +77,15 @@ FIGURES = study.shape.catalogue()
 
 onstart:
     gc.enable()
-    if missing := study.missing_inputs():
+    if missing := study.missing_inputs() if SHARED else []:
         raise WorkflowError("The study's raw data are not there:\n  " + "\n  ".join(missing))
+    if (
+        DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+        and not IMAGE.exists()
+    ):
+        raise WorkflowError(
+            f"There is no {IMAGE}, which --sdm apptainer needs. Build it (make image) or link it there."
+        )
     if orphans := jobs_of_another_head():
         raise WorkflowError(
             "These jobs, of a Snakemake that was killed or is still at work, write what is to be made:\n  "
@@ -155,9 +172,13 @@ def spec(rule):
 
 
 def checkpoints(rule):
-    """Where a long job keeps what it needs to resume: outside every declared output, by study."""
+    """Where a long job keeps what it needs to resume: outside every declared output, by study.
+
+    `folders.checkpoints` names a volume that outlives the jobs, where they share no file system.
+    """
+    top = study.settings.folders.get("checkpoints", "checkpoints")
     study_name = Path(study.settings.pathvars.get("results", "results")).name
-    return lambda wildcards: str(Path("checkpoints", study_name, rule, *wildcards))
+    return lambda wildcards: str(Path(top, study_name, rule, *wildcards))
 
 
 def results(paths, root="<results>"):
@@ -170,6 +191,16 @@ def need(files, *names, root="<results>"):
     return lambda wildcards: results(files(study, *(wildcards[name] for name in names)), root)
 
 
+def raw_tables(wildcards):
+    """A dataset's raw tables: those of a synthetic one are made by a job, others are on a mounted disk."""
+    tables = targets.raw_tables(study, wildcards.dataset)
+    return (
+        tables
+        if wildcards.dataset in study.settings.synthetic
+        else [local(path) for path in tables]
+    )
+
+
 def named_results(files):
     """Files of study/outputs.py as named inputs."""
     return {name: results(paths) for name, paths in files.items()}
@@ -180,11 +211,33 @@ def candidates(files, *names):
 
     None where jobs share a file system: they are there when the selection is, and every file costs planning.
     """
-    if SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage:
+    if SHARED:
         return []
     return lambda wildcards: results(
         targets.candidates(study, files(study, *(wildcards[name] for name in names)))
     )
+
+
+def beside(*arrays):
+    """An input function: data and index of keyed arrays, of which a rule names the meta.json.
+
+    arrays: paths with wildcards, or input functions. None where jobs share a file system, as of `candidates`.
+    """
+    if SHARED:
+        return []
+
+    def files(wildcards):
+        named = [
+            array(wildcards) if callable(array) else [array.format(**wildcards)] for array in arrays
+        ]
+        folders = [path.removesuffix("meta.json") for paths in named for path in paths]
+        return [
+            f"{folder}{name}"
+            for folder in dict.fromkeys(folders)
+            for name in ("data.npy", "index.parquet")
+        ]
+
+    return files
 
 
 def words(files):

@@ -58,7 +58,7 @@ rule synthesize_mimic:
 
 rule sample_records:
     input:
-        tables=lambda w: targets.raw_tables(study, w.dataset),
+        tables=raw_tables,
         images=lambda w: targets.raw_images(study, w.dataset),
     output:
         train="<results>/{dataset}/records/train.csv",
@@ -144,6 +144,7 @@ rule check_pixels:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         images="<results>/{dataset}/images/meta.json",
+        arrays=beside("<results>/{dataset}/images/meta.json"),
     output:
         report="<results>/{dataset}/records/pixels.json",
         pairs="<results>/{dataset}/records/pixels.csv",

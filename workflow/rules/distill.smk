@@ -56,6 +56,9 @@ rule distill:
         val="<results>/{dataset}/records/val.csv",
         pixels="<results>/{dataset}/records/pixels.json",
         scales=need(targets.loss_scales, "dataset", "loss"),
+        arrays=beside(
+            "<results>/{dataset}/images/meta.json", "<results>/{dataset}/teacher/meta.json"
+        ),
     output:
         weights="<results>/{dataset}/students/{loss}/seed{seed}/weights.safetensors",
         history="<results>/{dataset}/students/{loss}/seed{seed}/history.csv",
@@ -122,6 +125,11 @@ rule assess_student:
         teacher="<results>/{dataset}/teacher/meta.json",
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
+        arrays=beside(
+            need(targets.student_features, "dataset", "loss"),
+            need(targets.undistilled, "dataset", "loss"),
+            "<results>/{dataset}/teacher/meta.json",
+        ),
     output:
         "<results>/{dataset}/students/{loss}/quality.json",
     log:

@@ -13,6 +13,12 @@ rule evaluate:
         source_val=need(targets.source_val_records, "dataset"),
         source_images=need(targets.source_images, "dataset"),
         source_teacher=need(targets.source_teacher, "dataset"),
+        arrays=beside(
+            "<results>/{dataset}/images/meta.json",
+            "<results>/{dataset}/teacher/meta.json",
+            need(targets.source_images, "dataset"),
+            need(targets.source_teacher, "dataset"),
+        ),
     output:
         metrics="<results>/evaluation/{dataset}/metrics.csv",
         summary="<results>/evaluation/{dataset}/summary.csv",

@@ -38,6 +38,7 @@ rule transfer_direct:
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
         patients="<results>/{source}-to-{target}/patients.json",
+        arrays=beside(need(targets.features, "source", "target", "model")),
     output:
         weights=collect(
             "<results>/{{source}}-to-{{target}}/direct/{{model}}/seed{seed}/weights.safetensors",
@@ -85,6 +86,7 @@ rule transfer_probe:
         val="<results>/{target}/records/val.csv",
         test="<results>/{target}/records/test.csv",
         patients="<results>/{source}-to-{target}/patients.json",
+        arrays=beside(need(targets.features, "source", "target", "model")),
     output:
         weights=collect(
             "<results>/{{source}}-to-{{target}}/linear-probe/{{model}}/seed{seed}/weights.safetensors",
@@ -136,6 +138,7 @@ rule transfer_drifting:
         patients="<results>/{source}-to-{target}/patients.json",
         source=need(targets.source_run, "source", "model", "seed"),
         candidates=candidates(targets.source_run, "source", "model", "seed"),
+        arrays=beside("<results>/{target}/images/meta.json"),
     output:
         multiext(
             "<results>/{source}-to-{target}/linear-probe/{model}/seed{seed}/embeddings/",
@@ -185,6 +188,7 @@ rule transfer_finetune:
         candidates=candidates(targets.source_run, "source", "model", "seed"),
         student=need(targets.probed_student, "source", "model", "seed"),
         student_candidates=candidates(targets.probed_student, "source", "model", "seed"),
+        arrays=beside("<results>/{target}/images/meta.json"),
     output:
         multiext(
             "<results>/{source}-to-{target}/full-finetune/{model}/seed{seed}/embeddings/",
