@@ -10,7 +10,7 @@ from scipy import stats
 
 from cxrfmkd.bias import encoding
 from cxrfmkd.bias.analysis import analyse
-from cxrfmkd.bias.differences import bias_differences
+from cxrfmkd.bias.differences import bias_differences, paired_difference
 from cxrfmkd.bias.effects import effect_sizes, replicated_effects
 from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.errors import InputError
@@ -135,3 +135,43 @@ def test_models_without_a_reference_make_an_empty_table(paths):
     assert bias_differences(paths[2:], ["cxr-fmkd-lp.mse"], 0.05, "holm").empty
     with pytest.raises(InputError, match="no replicates of these models"):
         bias_differences(paths[:1], ["cxr-fm-lp", "cxr-model-lp"], 0.05, "holm")
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.8])
+def test_equally_biased_models_are_told_apart_in_few_studies(shift):
+    """Of 40 studies at 5 %, 7 at the most are 99.9 % of a binomial; D is on the safe side."""
+    rng = np.random.default_rng(8)
+    refused = 0
+    for world in range(40):
+        owner = np.repeat(np.arange(90), rng.integers(1, 4, 90))
+        first = (rng.random(90) < 0.4)[owner]
+        draws = patient_counts(90, 80, world)
+        common = rng.normal(size=90)[owner]
+        models = [
+            replicated_effects(
+                common + rng.normal(size=90)[owner] + rng.normal(size=len(owner)) + shift * first,
+                first,
+                ~first,
+                owner,
+                draws,
+            )[None, :, 0]
+            for _ in range(2)
+        ]
+        line, _ = paired_difference(*models, 0.05)
+        refused += line["p"] < 0.05
+        assert (line["p"] < 0.05) == (not line["low"] <= 0 <= line["high"])
+    assert refused <= 7
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    rng = np.random.default_rng(9)
+    patients = 0.01 * rng.normal(size=201)
+    b = np.zeros((3, 201)) + patients
+    alike = b + 0.1 + 1e-4 * rng.normal(size=(3, 1))
+    apart = b + 0.1 + np.array([[-0.2], [0.0], [0.2]])
+    narrow, wide = (
+        paired_difference(a, b + rng.normal(0, 0.01, 201), 0.05)[0] for a in (alike, apart)
+    )
+    assert narrow["p"] < 0.001
+    assert wide["p"] > 0.05
+    assert wide["high"] - wide["low"] > 5 * (narrow["high"] - narrow["low"])
