@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -100,3 +101,26 @@ def test_what_is_particular_to_a_cluster_is_in_one_block_of_the_profile():
         assert fact not in before + after, fact
     keys = yaml.safe_load(after).keys() & {"default-resources", "set-resources", "cores"}
     assert not keys
+
+
+@pytest.mark.slow
+def test_time_limits_follow_the_measured_rates(checkout, tmp_path):
+    study = tmp_path / "study"
+    shutil.copytree(checkout, study, ignore=shutil.ignore_patterns("results", ".snakemake"))
+    for name in ("synthetic-chexpert", "synthetic-mimic"):
+        summary = study / "results/demo" / name / "records/summary.json"
+        summary.parent.mkdir(parents=True)
+        counts = {split: {"images": 100_000} for split in ("train", "val", "test")}
+        summary.write_text(json.dumps({"counts": counts}))
+    rates = {"densenet169": 10_000.0, "densenet121": 10_000.0, "resnet50": 10_000.0}
+    facts = {"device": "a card", "measured": "now", "image_size": 32, "batch_size": 8}
+    (study / "resources").mkdir(exist_ok=True)
+    (study / "resources/rates.json").write_text(json.dumps(facts | {"images_per_second": rates}))
+    given = {
+        job["rules"][0]: number(job, "-t") for job in submissions(study, tmp_path) if heavy(job)
+    }
+    settings = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    size, epochs = settings["images"]["size"], settings["distillation"]["epochs"]
+    seconds = (epochs + (epochs + 1) / 3) * 100_000 / (10_000 * (32 / size) ** 2)
+    assert given["distill"] == pytest.approx(2 * seconds / 60 + 15, abs=1)
+    assert given["distill"] != 1440

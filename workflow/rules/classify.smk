@@ -30,7 +30,7 @@ rule extract_features:
     resources:
         **card(),
         mem_mb=32000,
-        runtime=30,
+        runtime=limit(30, "extract_features"),
     params:
         spec=spec("extract_features"),
         out=subpath(output.meta, parent=True),
@@ -121,7 +121,7 @@ rule drifting_probe:
     resources:
         **card(),
         mem_mb=48000,
-        runtime=480,
+        runtime=limit(480, "drifting_probe"),
     params:
         spec=spec("drifting_probe"),
         embeddings=subpath(output.meta, parent=True),
@@ -170,7 +170,7 @@ rule finetune:
     resources:
         **card(),
         mem_mb=48000,
-        runtime=480,
+        runtime=limit(480, "finetune"),
     params:
         spec=spec("finetune"),
         embeddings=subpath(output.meta, parent=True),

@@ -21,7 +21,9 @@ from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint, keep, 
 from cxrfmkd.runtime.scheduler import active_jobs, comment, final_failure
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
+from cxrfmkd.study.limits import known_images, time_limits
 from cxrfmkd.study.outputs import TABLES
+from cxrfmkd.study.rates import read_rates
 from cxrfmkd.study.specs import SPECS
 from cxrfmkd.vocabulary.figures import KINDS
 from cxrfmkd.vocabulary.models import MODELS, split_model
@@ -34,16 +36,29 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 # The variable that names the file of the planned configuration.
 PLAN = "CXRFMKD_PLAN"
 
-# Jobs work from the configuration that was planned, whatever becomes of the files while they wait.
+# Jobs work from the configuration and the limits that were planned, whatever becomes of the files while they wait.
+planned = None
 if not workflow.is_main_process and PLAN in os.environ:
     planned = json.loads(Path(os.environ[PLAN]).read_text())
     config.clear()
-    config.update(planned)
+    config.update(planned["config"])
 
 try:
     study = Study(config)
+    rates = read_rates()
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+# Minutes by rule and dataset, where the machine's rates are known (resources/rates.json).
+if planned:
+    LIMITS = planned["limits"]
+elif rates:
+    RESULTS = Path(study.settings.pathvars.get("results", "results"))
+    LIMITS = time_limits(
+        study, known_images(study, RESULTS), rates.at_size(study.settings.images.size)
+    )
+else:
+    LIMITS = {}
 
 # Whether a job finds every file of the others beside its own; else it gets those alone that it declares.
 SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
@@ -92,8 +107,9 @@ onstart:
             + "\n  ".join(orphans)
             + "\nWait until they have ended (squeue --me) or cancel them, then run this again."
         )
-    plan = Path(".snakemake", "plans", f"{fingerprint(config)}.json").absolute()
-    write_json(plan, config)
+    planned = {"config": config, "limits": LIMITS}
+    plan = Path(".snakemake", "plans", f"{fingerprint(planned)}.json").absolute()
+    write_json(plan, planned)
     os.environ[PLAN] = str(plan)
     logger.addHandler(FinalFailures())
 
@@ -289,6 +305,18 @@ def card(used=None):
     stated = dict(text.split("=", 1) for text in (defaults.args if defaults else ()))
     name, value, none = ("gres", stated["gpu_gres"], "") if "gpu_gres" in stated else ("gpu", 1, 0)
     return {name: value if used is None else lambda wildcards: value if used(wildcards) else none}
+
+
+def limit(minutes, rule):
+    """The time limit of a rule's jobs: from the measured rates, else these minutes."""
+    if not LIMITS:
+        return minutes
+
+    def measured(wildcards):
+        pair = f"{wildcards.get('source')}-to-{wildcards.get('target')}"
+        return LIMITS.get(f"{rule} {wildcards.get('dataset') or pair}", minutes)
+
+    return measured
 
 
 def growing(mem_mb):

@@ -74,7 +74,7 @@ rule distill:
     resources:
         **card(),
         mem_mb=48000,
-        runtime=1440,
+        runtime=limit(1440, "distill"),
     params:
         spec=spec("distill"),
         checkpoints=checkpoints("distill"),

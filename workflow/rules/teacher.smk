@@ -48,7 +48,7 @@ rule embed:
     resources:
         **card(lambda w: targets.teacher_on_gpu(study, w.dataset)),
         mem_mb=32000,
-        runtime=1440,
+        runtime=limit(1440, "embed"),
     params:
         spec=spec("embed"),
         out=subpath(output.meta, parent=True),

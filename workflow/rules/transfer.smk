@@ -163,7 +163,7 @@ rule transfer_drifting:
     resources:
         **card(),
         mem_mb=48000,
-        runtime=480,
+        runtime=limit(480, "transfer_drifting"),
     params:
         spec=spec("transfer_drifting"),
         embeddings=subpath(output.meta, parent=True),
@@ -211,7 +211,7 @@ rule transfer_finetune:
     resources:
         **card(),
         mem_mb=48000,
-        runtime=480,
+        runtime=limit(480, "transfer_finetune"),
     params:
         spec=spec("transfer_finetune"),
         embeddings=subpath(output.meta, parent=True),
