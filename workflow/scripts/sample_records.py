@@ -1,4 +1,7 @@
-"""Read a dataset's raw tables into records, split and checked."""
+"""Read a dataset's raw tables into records, split and checked.
+
+--spec {"name": the dataset's name, "dataset": its section of the configuration}
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from cxrfmkd.vocabulary.datasets import SPLITS
 
 
 def main() -> None:
-    outputs = dict.fromkeys((*SPLITS, "summary", "excluded"), Path)
-    args = parse(__doc__, **outputs)
-    made = sample(args.spec["name"], Dataset.from_spec(args.spec["dataset"]))
+    outputs = dict.fromkeys((*SPLITS, "summary"), Path)
+    args = parse(__doc__, **outputs, excluded=(Path, None))
+    made = sample(args.spec["name"], Dataset.from_section(args.spec["dataset"]))
     for split in SPLITS:
         records = made.records[made.records.split == split]
         write_records(getattr(args, split), records)
         patients = records.patient_id.nunique()
         logging.info("%s: %d images of %d patients", split, len(records), patients)
-    write_table(args.excluded, made.excluded)
+    write_table(args.excluded or args.summary.with_name("excluded.csv"), made.excluded)
     write_json(args.summary, made.summary)
 
 

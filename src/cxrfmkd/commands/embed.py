@@ -29,9 +29,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrfmkd.commands.options import option_type
 from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.datasets.decoding import IMAGE_SUFFIXES
 from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.cells import reject
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write, write_table
 from cxrfmkd.study.settings import Teacher, TeacherSource
@@ -57,7 +59,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, help="folder, or file named .parquet, to write")
     common = {name: Teacher.model_fields[name] for name in COMMON_SETTINGS}
     defaults = {"dimension": "the variant's", "workers": min(4, os.cpu_count() or 1)}
-    numbers: dict[object, type] = {int: int, float: float}
     for name, field in (TeacherSource.model_fields | common).items():
         default = defaults.get(name, None if field.is_required() else field.default)
         add(
@@ -65,7 +66,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             help=meaning(field) + (f" (default {default})" if default else "") + MORE.get(name, ""),
             choices=list(filter(None, choices(field))) or None,
             nargs="+" if name == "path" else None,
-            type=numbers.get(field.annotation, str),
+            type=option_type(field) if field.annotation in (int, float) else str,
             default=None if name == "dimension" else default,
         )
 
@@ -131,7 +132,9 @@ def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, P
     elif images.is_file():
         root = root or images.parent
         columns = ["image_id", "path"]
-        records = read_user_table(images, columns)[columns].astype(str)
+        records = read_user_table(images, columns)[columns]
+        for name in columns:
+            reject(records[name].isna(), f"{images}, column {name}", "rows are blank")
     else:
         raise InputError(f"{images}: there is no such folder or file.")
     if records.empty:

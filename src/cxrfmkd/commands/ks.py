@@ -21,6 +21,7 @@ import pandas as pd
 
 from cxrfmkd.bias.two_sample import TESTS
 from cxrfmkd.commands.user_tables import check_columns, read_user_table
+from cxrfmkd.runtime.cells import reject, to_numbers
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.statistics.multiple import adjusted
@@ -70,14 +71,11 @@ def compare(
 
 def _numbers(table: pd.DataFrame, column: str, source: str) -> np.ndarray:
     check_columns(table, [column], source)
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
-    if wrong := int(np.isnan(values).sum()):
-        rows = some(np.flatnonzero(np.isnan(values)) + 1)
-        raise InputError(
-            f"{source}, column {column}: {wrong} values are blank or no numbers (rows {rows}). "
-            "Take these rows out, or name another column."
-        )
-    return values
+    values = to_numbers(table[column])
+    remedy = "Take these rows out, or name another column."
+    problem = "values are blank or no numbers"
+    reject(values.isna(), f"{source}, column {column}", problem, remedy=remedy)
+    return values.to_numpy()
 
 
 def _pair(table: pd.DataFrame, text: str, source: str) -> tuple:
@@ -100,8 +98,8 @@ def _pair(table: pd.DataFrame, text: str, source: str) -> tuple:
 
 
 def _equal(column: pd.Series, value: str) -> np.ndarray:
-    """Rows that are `value`: as numbers where both are numbers, else as text."""
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        number = pd.to_numeric(pd.Series([value]), errors="coerce").iloc[0]
-        return column.eq(number).fillna(False).to_numpy(bool)
-    return column.astype("string").str.strip().eq(value.strip()).fillna(False).to_numpy(bool)
+    """Rows that are `value`: as numbers where the whole column and it are numbers, else as text."""
+    values, number = to_numbers(column), to_numbers(pd.Series([value]))[0]
+    if number == number and values.notna().sum() == column.notna().sum():
+        return values.eq(number).to_numpy(bool)
+    return column.astype("str").str.strip().eq(value.strip()).fillna(False).to_numpy(bool)

@@ -3,7 +3,8 @@
 Reads a table of truth (0, 1, blank for unknown) and one of scores (logits or probabilities), each
 CSV or Parquet with one row an image and a column a finding. Rows are matched by a key column,
 findings by the name of their column, nothing by position. Writes one row per finding and metric:
-estimate, interval, images and positives.
+estimate, interval, the share of the replicates that were skipped because it was undefined in them
+(no positive was drawn), images and positives.
 
     cxrfmkd metrics --truth test.csv --scores model.csv --key image_id --cluster patient_id --out
     metrics.csv
@@ -19,7 +20,7 @@ import argparse
 from cxrfmkd.commands.scored import add_arguments, read_scored
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import estimate_columns
+from cxrfmkd.statistics.intervals import estimate_columns, skipped_share
 from cxrfmkd.vocabulary.metrics import METRICS
 
 
@@ -31,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Write one row per finding and metric; averages follow if all 14 findings are there."""
     images = read_scored(args, [args.scores])
-    columns = estimate_columns(images.measure(args)[0], args.confidence)
+    metrics = images.measure(args)[0]
+    columns = estimate_columns(metrics, args.confidence) | {"skipped": skipped_share(metrics)}
     axes = {"finding": images.rows, "metric": METRICS}
     write_table(args.out, long(axes, **columns, **images.counts()))

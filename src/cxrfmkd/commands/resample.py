@@ -20,14 +20,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.commands.options import add_settings
 from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.datasets.raw import UNNAMED
-from cxrfmkd.datasets.records import age_bin
+from cxrfmkd.datasets.records import age_bin, possible_years
 from cxrfmkd.datasets.resampling import draw_rows, stratify, weigh
+from cxrfmkd.runtime.cells import reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import write_table
+from cxrfmkd.runtime.text_tables import typed
 from cxrfmkd.statistics.suppression import suppressed
-from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.study.settings import Evaluation, Resampling
 
 # Cells with fewer patients (images, where the table names no patient) are not printed.
 MINIMUM_CELL = Evaluation().minimum_cell
@@ -45,8 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="draws",
         help="draws with replacement as published (default), or exact weights of the same targets",
     )
-    add("--factor", type=int, default=3, help="draws: rows drawn per row of the input (default 3)")
-    add("--seed", type=int, default=42, help="draws: seed of torch (default 42)")
+    add_settings(parser, Resampling, "factor", "seed")
     add("--rows", action="store_true", help="draws: write the drawn rows instead of counts")
 
 
@@ -59,22 +61,25 @@ def main(args: argparse.Namespace) -> None:
     table = read_user_table(args.records, ["age"])
     table = table[[name for name in table if not UNNAMED.match(str(name))]]
     race, disease = (_column(table, args.records, name) for name in ("race", "disease"))
-    strata = stratify(race, disease, age_bin(pd.to_numeric(table.age)))
+    key = [name for name in KEYS if name in table][:1]
+    for column in (race, *(table[name] for name in key)):
+        reject(column.isna(), f"{args.records}, column {column.name}", "rows are blank")
+    strata = stratify(race, disease, age_bin(possible_years(table.age, str(args.records))))
     rows = np.arange(len(table))
     if args.rows:
         drawn = draw_rows(strata, args.factor, args.seed)
         table.insert(0, "row", rows)
-        write_table(args.out, table.iloc[drawn])
+        drawn_rows = table.iloc[drawn]
+        write_table(args.out, typed(drawn_rows) if args.out.suffix == ".parquet" else drawn_rows)
         weight = np.bincount(drawn, minlength=len(table))
     else:
         weight = weigh(strata, args.method, args.factor, args.seed)
         if args.method == "draws":
             weight = weight.astype(int)
-        key = [name for name in KEYS if name in table][:1]
         columns = {"row": rows, **table[key]}
         columns["count" if args.method == "draws" else "weight"] = weight
         write_table(args.out, pd.DataFrame(columns))
-    patients = table.get("patient_id", pd.Series(rows))
+    patients = table.get("patient_id", pd.Series(rows, table.index))
     print(_summary(race, disease, patients, weight).to_string())
 
 

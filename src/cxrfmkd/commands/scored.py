@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.commands.options import add_settings
 from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, checked, with_averages
+from cxrfmkd.runtime.cells import numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.text_tables import typed
+from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
@@ -27,10 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser, scores: str, action: str = "s
     add("--cluster", help="column of the truth that the bootstrap draws, the patient")
     add("--weights", help="column of the truth that counts a row, such as a resampled test set's")
     add("--out", type=Path, required=True, help="CSV or Parquet to write")
-    add("--replicates", type=int, default=2000, help="bootstrap replicates (default 2000)")
-    add("--confidence", type=float, default=0.95, help="coverage (default 0.95)")
-    add("--target-fpr", type=float, default=0.2, help="of youden_j_at_fpr20 (default 0.2)")
-    add("--seed", type=int, default=42, help="of the bootstrap (default 42)")
+    add_settings(parser, Evaluation, "replicates", "confidence", "target_fpr", "seed")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class ScoredImages:
             metrics = sample.measure(scores, target_fpr=args.target_fpr).metrics[..., 0]
             values = np.moveaxis(metrics, 1, -1)
             if self.complete:
-                averaged = with_averages(values[:, : len(FINDINGS)])
+                of_findings = values[:, : len(FINDINGS)]
+                averaged = with_averages(of_findings, of_findings[0])
                 values = np.concatenate([averaged, values[:, len(FINDINGS) :]], axis=1)
             results.append(values)
         return results
@@ -93,16 +95,9 @@ def read_scored(args: argparse.Namespace, paths: Sequence[Path]) -> ScoredImages
     """Truth as `args` names it, and the scores in `paths`; prints which columns are left out."""
     truth = _read(args.truth, args.key, args.cluster, args.weights)
     models = {path: _read(path, args.key) for path in paths}
-    for path, scores in models.items():
-        absent, extra = (
-            len(a.index.difference(b.index)) for a, b in ((truth, scores), (scores, truth))
-        )
-        if absent or extra:
-            raise InputError(
-                f"{path}: {absent} rows of {args.truth} have no scores and {extra} rows of it no "
-                f"truth, by {args.key}. Give all files the same rows."
-            )
-    no_findings = (args.cluster, args.weights)
+    keys = pd.Index(truth[args.key])
+    orders = {path: _order(keys, path, scores, args) for path, scores in models.items()}
+    no_findings = (args.key, args.cluster, args.weights)
     shared = set.intersection(*(set(scores) for scores in models.values())) - set(no_findings)
     findings = [column for column in truth if column in shared]
     if set(FINDINGS) <= set(findings):
@@ -115,36 +110,58 @@ def read_scored(args: argparse.Namespace, paths: Sequence[Path]) -> ScoredImages
     for path, table in {args.truth: truth, **models}.items():
         if left_out := [name for name in table if name not in (*findings, *no_findings)]:
             print(f"{path}: not in all files, so left out: {some(left_out, 20)}", file=sys.stderr)
-    weights = truth[args.weights] if args.weights else None
-    targets = _numbers(truth[findings], args.truth)
+    targets = _numbers(truth, findings, args.truth, _check_truth)
+    weights = _numbers(truth, [args.weights], args.truth)[:, 0] if args.weights else None
     checked_models = [
-        checked(targets, _numbers(scores.loc[truth.index, findings], path), weights)
+        checked(targets, _numbers(scores, findings, path)[orders[path]], weights)
         for path, scores in models.items()
     ]
-    clusters = truth[args.cluster].to_numpy() if args.cluster else np.arange(len(truth))
+    clusters = np.arange(len(truth))
+    if args.cluster:  # numbers in the order of numbers
+        clusters = typed(truth[[args.cluster]])[args.cluster].to_numpy()
     targets, _, weights = checked_models[0]
     return ScoredImages(findings, targets, [s for _, s, _ in checked_models], weights, clusters)
 
 
 def _read(path: Path, key: str, *columns: str | None) -> pd.DataFrame:
-    """A table indexed by its key, which is unique text; `columns` are there without blanks."""
-    required = [name for name in (key, *columns) if name]
-    options = {} if path.suffix == ".parquet" else {"dtype": {key: "str"}}
-    table = read_user_table(path, required, **options)
-    if blank := int(table[required].isna().sum().sum()):
-        raise InputError(f"{path}: {blank} blanks in {', '.join(required)}. Fill them.")
-    table = table.set_index(table.pop(key).astype(str))
-    if duplicates := int(table.index.duplicated().sum()):
-        raise InputError(f"{path}: {duplicates} rows with a duplicate {key}. Give each one row.")
+    """A table with unique keys, as text; `columns` are there without blanks."""
+    required = list(dict.fromkeys(name for name in (key, *columns) if name))
+    table = read_user_table(path, required)
+    for name in required:
+        reject(table[name].isna(), f"{path}, column {name}", "rows are blank", remedy="Fill them.")
+    duplicate = table[key].duplicated(keep=False)
+    problem = f"rows with a duplicate {key}"
+    reject(duplicate, str(path), problem, remedy="Give each image one row.")
     return table
 
 
-def _numbers(table: pd.DataFrame, path: Path) -> np.ndarray:
-    """float64 of shape (n, f); InputError that names the columns that are not numeric."""
-    numbers = table.apply(pd.to_numeric, errors="coerce")
-    wrong = (numbers.isna() & table.notna()).any()
-    if wrong.any():
+def _order(keys: pd.Index, path: Path, scores: pd.DataFrame, args) -> np.ndarray:
+    """Where in `scores` each of the truth's keys stands; both have the same keys."""
+    own = pd.Index(scores[args.key])
+    absent, extra = len(keys.difference(own)), len(own.difference(keys))
+    if absent or extra:
         raise InputError(
-            f"{path}: columns {some(wrong.index[wrong])} have values that are no numbers."
+            f"{path}: {absent} rows of {args.truth} have no scores and {extra} rows of it no "
+            f"truth, by {args.key}. Give all files the same rows."
         )
-    return numbers.to_numpy(float)
+    return own.get_indexer(keys)
+
+
+def _numbers(
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    path: Path,
+    check: Callable[[pd.Series, str], None] | None = None,
+) -> np.ndarray:
+    """float64 of shape (n, columns); InputError with the lines of what is no number."""
+    values = [numbers(table[name], str(path)) for name in columns]
+    for column in values:
+        if check:
+            check(column, f"{path}, column {column.name}")
+    return np.stack([column.to_numpy() for column in values], axis=1)
+
+
+def _check_truth(column: pd.Series, source: str) -> None:
+    invalid = column.notna() & ~column.isin([0, 1])
+    remedy = "Make each 0, 1 or blank; what -1 (uncertain) shall mean is for you to say."
+    reject(invalid, source, "values are not 0, 1 or blank", column, remedy)

@@ -8,17 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import read_table
+from cxrfmkd.runtime.text_tables import read_text_table
 
 
-def read_user_table(path: Path, columns: Iterable[str] = (), **options: object) -> pd.DataFrame:
-    """Read a CSV or Parquet table that has `columns`; options: pandas' own.
+def read_user_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """A table of any kind that has `columns`, as text, so that an id of 007 stays 007.
 
-    Raises InputError if there is no such file or column.
+    The index says where each row stands. Raises InputError for what is not there or not a table.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file.")
-    table = read_table(path, **options)
+    table = read_text_table(path)
     check_columns(table, columns, path)
     return table
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.records import LABELS, OLDEST
+from cxrfmkd.runtime.cells import UNITS, lines
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -231,6 +232,11 @@ def _pairs(shared: pd.Series) -> str:
 
 
 def _counted(rows: pd.Series, problem: str) -> list[str]:
-    """The problem with the number and the positions of its rows, or nothing if there are none."""
+    """The problem with the number and the lines of its rows, or nothing if there are none."""
+    if not rows.any():
+        return []
+    named = rows.index.name in UNITS  # else the records have another order than the table
     positions = np.flatnonzero(rows) + 1
-    return [f"{len(positions)} {problem} (rows {some(positions)})"] if len(positions) else []
+    return [
+        f"{len(positions)} {problem} ({lines(rows, 5) if named else f'rows {some(positions)}'})"
+    ]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
-from cxrfmkd.datasets.records import numbers, reject
+from cxrfmkd.datasets.records import LABELS, years
+from cxrfmkd.runtime.cells import UNITS, numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.provenance import sha256
+from cxrfmkd.runtime.text_tables import read_header, read_text_table
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.vocabulary.findings import FINDINGS
 
+# Codes of the sex in small letters.
+SEX_CODES = {"m": "Male", "male": "Male", "f": "Female", "female": "Female", "unknown": None}
 # Header cells that pandas writes for an index without a name; they pile up when a file is read and
 # written again.
 UNNAMED = re.compile(r"^(Unnamed: \d+(\.\d+)*)?$")
@@ -64,32 +68,51 @@ class Raw:
         if problems:
             raise InputError("\n".join(("The raw tables are not complete.", *problems)))
 
+    def header(self, key: str) -> list[str]:
+        """Names of a raw table's columns."""
+        return read_header(self.path(key), self.source(key))
+
     def table(self, key: str, columns: tuple[str, ...], also: tuple[str, ...] = ()) -> pd.DataFrame:
-        """A raw table's `columns`, and those of `also` that it has, as text; blank is missing."""
-        path, names = self.path(key), (*columns, *also)
-        if path.suffix == ".xlsx":
-            frame = pd.read_excel(path, dtype="str", engine="openpyxl")
-        elif path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-            frame = frame.astype("str").where(frame.notna())
-        else:
-            usecols = (lambda name: name in names) if columns else None
-            frame = pd.read_csv(path, dtype="str", usecols=usecols)
-        frame = frame[[name for name in frame if not UNNAMED.match(str(name))]]
-        if missing := [column for column in columns if column not in frame]:
-            raise InputError(
-                f"{self.setting(key)}: {path.name} has no column {some(missing)}; it has "
-                f"{some(header(path), 40)}. Is it of another table, or of another release?"
-            )
-        return frame[[name for name in names if name in frame]] if columns else frame
+        """A raw table's `columns`, and those of `also` that it has, as text; blank is missing.
+
+        The index is the line of each row (see `read_text_table`).
+        """
+        frame = read_text_table(self.path(key), self.source(key), columns, also)
+        return frame[[name for name in frame if not UNNAMED.match(str(name))]]
 
     def numbers(self, frame: pd.DataFrame, column: str, key: str) -> pd.Series:
         """A text column of a raw table as float64."""
         return numbers(frame[column], self.source(key))
 
+    def years(self, frame: pd.DataFrame, column: str, key: str) -> pd.Series:
+        """A text column of ages as years, float64; possible or not (see `records.years`)."""
+        return years(frame[column], self.source(key))
+
+    def codes(
+        self, frame: pd.DataFrame, column: str, key: str, meaning: Mapping[str, str | None]
+    ) -> pd.Series:
+        """A coded column in our words; small and capital letters are one. Unknown: InputError.
+
+        meaning: what each code stands for, in small letters; None for unknown.
+        """
+        codes = frame[column].str.lower()
+        unknown = codes.notna() & ~codes.isin(list(meaning))
+        problem = f"are none of {', '.join(meaning)}, blank"
+        remedy = "Correct them in the file, or make them blank where nothing is known."
+        self.reject(unknown, key, column, problem, frame[column], remedy)
+        words = codes.map(dict(meaning))
+        return words.astype("str").where(words.notna())
+
     def findings(self, frame: pd.DataFrame, key: str) -> dict[str, pd.Series]:
         """The 14 findings of a raw table as float64."""
-        return {finding: self.numbers(frame, finding, key) for finding in FINDINGS}
+        return {finding: self.labels(frame, finding, key) for finding in FINDINGS}
+
+    def labels(self, frame: pd.DataFrame, column: str, key: str) -> pd.Series:
+        """A text column of labels as float64: 1, 0, -1 or missing."""
+        values = self.numbers(frame, column, key)
+        problem = "are not labels of 1, 0, -1 (uncertain) or blank"
+        self.reject(values.notna() & ~values.isin(LABELS), key, column, problem, values)
+        return values
 
     def reject(
         self,
@@ -120,24 +143,17 @@ class Raw:
         }
 
 
-def header(path: Path) -> list[str]:
-    """Column names of a raw table."""
-    if path.suffix == ".xlsx":
-        return list(pd.read_excel(path, nrows=0, engine="openpyxl"))
-    if path.suffix == ".parquet":
-        return pq.read_schema(path).names
-    return list(pd.read_csv(path, nrows=0))
-
-
 class Flow:
     """What happened to the images on their way into the study, step by step.
 
     steps: `step`, images `kept` and `excluded`, `patients` kept, and the `reason`.
-    listed: (image_id, reason) of images that were left out because something is wrong with them, as
-    against those that the study's design does not want.
+    listed: image_id, reason, where, of images that were left out because something is wrong with
+    them, as against those that the study's design does not want. table: whose rows the images are;
+    image_ids: of all images at the start.
     """
 
     def __init__(self, frame: pd.DataFrame, step: str) -> None:
+        self.table, self.image_ids = step, frame.image_id
         self.steps: list[dict] = []
         self.listed: list[pd.DataFrame] = []
         self._note(frame, step, 0, "")
@@ -145,10 +161,17 @@ class Flow:
     def keep(
         self, frame: pd.DataFrame, mask: pd.Series, step: str, reason: str, listed: bool = False
     ) -> pd.DataFrame:
-        """The rows where `mask` holds; the others are counted under `reason`, or also listed."""
+        """The rows where `mask` holds; the others are counted under `reason`, or also listed.
+
+        The list says in which line of its table an image stands, where that is known.
+        """
         mask = mask.to_numpy(bool)
         if listed and not mask.all():
-            self.listed.append(frame.loc[~mask, ["image_id"]].assign(reason=reason))
+            excluded = frame.loc[~mask, ["image_id"]]
+            unit = excluded.index.name
+            where = f"{self.table}, {unit} " + excluded.index.astype("str")
+            where = where if unit in UNITS else ""
+            self.listed.append(excluded.assign(reason=reason, where=where))
         remaining = frame[mask]
         self._note(remaining, step, int((~mask).sum()), reason)
         if remaining.empty:
@@ -164,8 +187,9 @@ class Flow:
         self.steps.append({"step": step} | counts | {"patients": patients, "reason": reason})
 
     def excluded(self) -> pd.DataFrame:
-        """The listed images: image_id, reason."""
-        return pd.concat([pd.DataFrame({"image_id": [], "reason": []}, dtype="str"), *self.listed])
+        """The listed images: image_id, reason, and where in its table each stands."""
+        empty = pd.DataFrame({"image_id": [], "reason": [], "where": []}, dtype="str")
+        return pd.concat([empty, *self.listed])
 
     def report(self) -> str:
         """The steps as lines of text."""

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.cells import name_places, numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.vocabulary.datasets import SPLITS
@@ -27,6 +28,7 @@ COLUMNS = (*KEYS, "sex", "age", "race", "view", *FINDINGS, "split", "disease", "
 
 LABELS = (1.0, 0.0, -1.0)
 OLDEST = 120
+PER_YEAR = {"Y": 1, "M": 12, "W": 365.25 / 7, "D": 365.25}
 
 
 def key(paths: pd.Series) -> pd.Series:
@@ -139,35 +141,24 @@ def _read(path: Path) -> pd.DataFrame:
     return records
 
 
-def numbers(column: pd.Series, source: str) -> pd.Series:
-    """A text column as float64; InputError with lines and values where one is not numeric."""
-    codes, texts = pd.factorize(column)
-    values = np.append(pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(float), np.nan)
-    parsed = pd.Series(values[codes], column.index, name=column.name)
-    invalid = parsed.isna() & column.notna()
-    reject(invalid, f"{source}, column {column.name}", "values are not numbers", column)
-    return parsed
+def years(ages: pd.Series, source: str) -> pd.Series:
+    """Texts such as "058Y", "011M", "013D", "002W" or plain numbers, as years; InputError else."""
+    parts = ages.str.extract(r"^(\d+(?:\.\d+)?)\s*([YMWDymwd]?)$")
+    invalid = parts[0].isna() & ages.notna()
+    problem = "values are neither a number of years nor of the form 058Y"
+    remedy = "Write a number, or leave unknown ages blank."
+    reject(invalid, f"{source}, column {ages.name}", problem, ages, remedy)
+    return parts[0].astype(float) / parts[1].str.upper().replace("", "Y").map(PER_YEAR)
 
 
-def reject(
-    rows: pd.Series | np.ndarray,
-    source: str,
-    problem: str,
-    values: pd.Series | None = None,
-    remedy: str = "",
-) -> None:
-    """Raise InputError if any of `rows` is true: how many, the problem, some values, the lines."""
-    positions = np.flatnonzero(rows)
-    if len(positions):
-        shown = "" if values is None else f": {some(values.iloc[positions].unique())}"
-        message = f"{source}: {len(positions)} {problem}{shown} ({lines(positions)}). {remedy}"
-        raise InputError(message.rstrip())
-
-
-def lines(positions: Sequence[int] | np.ndarray, limit: int = 10) -> str:
-    """Row positions as lines of a CSV file, whose header is line 1."""
-    many = "lines" if len(positions) > 1 else "line"
-    return f"{many} {some(np.asarray(positions) + 2, limit)}"
+def possible_years(ages: pd.Series, source: str) -> pd.Series:
+    """`years`, of which each is possible; else InputError."""
+    values = years(ages, source)
+    impossible = values.notna() & ~values.between(0, OLDEST)
+    problem = f"values are no age from 0 to {OLDEST} years"
+    remedy = "Correct them, or make them blank where the age is not known."
+    reject(impossible, f"{source}, column {ages.name}", problem, ages, remedy)
+    return values
 
 
 def check(records: pd.DataFrame, source: str) -> None:
@@ -202,7 +193,11 @@ def check(records: pd.DataFrame, source: str) -> None:
     for (column, rule), group in cases.groupby(["column", "check"], sort=False):
         rule = {"not_nullable": "is blank", "field_uniqueness": "is a duplicate"}.get(rule, rule)
         values = "" if column in KEYS else f": {some(group.failure_case.unique())}"
-        where = lines(group["index"].to_numpy(int)) if group["index"].notna().all() else "all lines"
+        where = (
+            name_places(group["index"].to_numpy(int) + 2, "line")
+            if group["index"].notna().all()
+            else "all lines"
+        )
         report.append(f"  column {column}, {len(group)} x {rule}{values} ({where})")
     raise InputError("\n".join(report))
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import adapters, gates, splits
 from cxrfmkd.datasets.raw import Flow, Raw
-from cxrfmkd.datasets.records import complete
+from cxrfmkd.datasets.records import OLDEST, complete
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.vocabulary.datasets import SPLITS
@@ -46,7 +46,7 @@ def sample(name: str, settings: Dataset) -> Sample:
         )
     reading = adapters.read(name, settings)
     flow, raw = reading.flow, Raw(name, settings)
-    records = reading.records
+    records = _usable(reading.records, flow)
     if settings.limit is not None:
         within = splits.some_patients(records.patient_id, settings.limit, settings.split.seed)
         reason = f"beyond the {settings.limit} patients asked for"
@@ -60,7 +60,7 @@ def sample(name: str, settings: Dataset) -> Sample:
     records = _select(records, raw, flow)
     if drawn:
         records = splits.published_order(records, settings.split.seed)
-    records = complete(records)
+    records = complete(records).set_axis(records.index)  # of lines, for messages
     checked = gates.check(records, reading.identities, reading.joined)
     if settings.adapter in gates.PUBLISHED:
         checked.append(gates.published(records, settings.adapter))
@@ -76,7 +76,18 @@ def sample(name: str, settings: Dataset) -> Sample:
         "tables": raw.facts(),
         "counts": {side: counts(records[records.split == side]) for side in SPLITS},
     }
-    return Sample(records, flow.excluded(), summary)
+    return Sample(records.reset_index(drop=True), flow.excluded(), summary)
+
+
+def _usable(records: pd.DataFrame, flow: Flow) -> pd.DataFrame:
+    """Images whose age is possible or blank, and which have a split where the dataset brings it."""
+    possible = records.age.isna() | records.age.between(0, OLDEST)
+    if not possible.all():
+        reason = f"no age from 0 to {OLDEST} years"
+        records = flow.keep(records, possible, "age", reason, listed=True)
+    if "split" in records and records.split.isna().any():
+        records = flow.keep(records, records.split.notna(), "split", "no split", listed=True)
+    return records
 
 
 def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
@@ -84,12 +95,10 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
     settings = raw.settings
     if raw.has("exclude"):
         listed = raw.table("exclude", ("image_id",)).image_id
+        unknown = ~listed.isin(flow.image_ids)
+        remedy = "They must be keys of this dataset's images: paths without suffix, unless mapped."
+        raw.reject(unknown, "exclude", "image_id", "name no image of the tables", remedy=remedy)
         named = records.image_id.isin(listed)
-        if not named.any():
-            raise InputError(
-                f"{raw.source('exclude')} names none of the images. Its column image_id must hold "
-                "keys of this dataset's records."
-            )
         records = flow.keep(records, ~named, "exclude", "in the list of images to leave out", True)
     for column, values in settings.keep.items():
         setting = f"datasets.{raw.name}.keep.{column}"

@@ -118,8 +118,12 @@ def _stacked(seeds: list[SeedResult]) -> SeedResult:
 
 
 def everyones_metrics(measures: Measures) -> np.ndarray:
-    """Metrics of findings and their averages on all patients, (..., 17, 4)."""
-    return with_averages(np.moveaxis(measures.metrics[..., 0], -2, -1))
+    """Metrics of findings and their averages on all patients, (k, 17, 4).
+
+    k: the sample and its replicates, or seeds, which have the targets of one sample.
+    """
+    values = np.moveaxis(measures.metrics[..., 0], -2, -1)
+    return with_averages(values, values[0])
 
 
 def summarise(result: FamilyResult, ranges: Ranges) -> FamilySummary:
@@ -137,7 +141,8 @@ def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.Da
 
 def summary_table(result: FamilyResult, cells: Cells, confidence: float) -> pd.DataFrame:
     """Mean and SD over seeds, with intervals over patients and seeds."""
-    columns = estimate_columns(everyones_metrics(result.measures), confidence)
+    metrics = everyones_metrics(result.measures)
+    columns = estimate_columns(metrics, confidence) | {"skipped": skipped_share(metrics)}
     columns["sd"] = deviation(everyones_metrics(result.seeds.measures))
     return _with_counts(result, cells, {}, columns).rename(columns={"estimate": "mean"})
 

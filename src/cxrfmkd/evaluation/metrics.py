@@ -89,17 +89,21 @@ def curve(
     return np.r_[np.inf, ranking.scores[last]], np.r_[0.0, tp], np.r_[0.0, fp]
 
 
-def with_averages(values: np.ndarray) -> np.ndarray:
+def with_averages(values: np.ndarray, sample: np.ndarray | None = None) -> np.ndarray:
     """Per-finding values followed by their means over the thesis's groups of findings.
 
     values: shape (..., 14, m) in the order of FINDINGS; returns (..., 17, m), in the order of
     FINDINGS_AND_AVERAGES. A mean is over the findings for which the value is defined, NaN where
-    none is.
+    none is. sample: shape (14, m), the values of the sample that `values` are replicates of: its
+    defined findings are then averaged, and a replicate in which one of them is undefined has no
+    mean, since a mean of the others would be another number.
     """
     means = []
+    fixed = ~np.isnan(values if sample is None else sample)
     for members in AVERAGES.values():
-        member_values = values[..., [FINDINGS.index(name) for name in members], :]
-        defined = (~np.isnan(member_values)).sum(axis=-2)
-        total = np.nansum(member_values, axis=-2)
-        means.append(np.divide(total, defined, out=np.full(total.shape, np.nan), where=defined > 0))
+        rows = [FINDINGS.index(name) for name in members]
+        averaged = np.broadcast_to(fixed[..., rows, :], values[..., rows, :].shape)
+        total = np.where(averaged, values[..., rows, :], 0).sum(axis=-2)
+        count = averaged.sum(axis=-2)
+        means.append(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
     return np.concatenate([values, np.stack(means, axis=-2)], axis=-2)

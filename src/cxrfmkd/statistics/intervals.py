@@ -33,6 +33,16 @@ def estimate_columns(values: np.ndarray, confidence: float) -> dict[str, np.ndar
     return {"estimate": values[0], "low": low, "high": high}
 
 
+def skipped_share(values: np.ndarray) -> np.ndarray:
+    """Share of the replicates that an interval leaves out, since the value is undefined in them.
+
+    values: (1 + replicates, ...), the estimate first. NaN without replicates or estimate.
+    """
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan)
+    return np.where(np.isnan(values[0]), np.nan, np.isnan(values[1:]).mean(axis=0))
+
+
 def deviation(values: np.ndarray) -> np.ndarray:
     """Standard deviation over the first axis, such as seeds; NaN for one alone."""
     return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)

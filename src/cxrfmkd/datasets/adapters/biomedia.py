@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
+from cxrfmkd.datasets.raw import SEX_CODES, Flow, Raw, Reading
 from cxrfmkd.datasets.records import disease, key
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.groups import RACES
 
 NEEDED = ("train", "val", "test")
 OPTIONAL = ()
@@ -31,9 +32,7 @@ SPLITS = {"train": "train", "validate": "val", "test": "test"}
 
 def read(raw: Raw) -> Reading:
     """All rows, in the order of the files; the notebooks resized the images to 224 x 224."""
-    kinds = {
-        key: "mimic" if "subject_id" in header(raw.path(key)) else "chexpert" for key in NEEDED
-    }
+    kinds = {key: "mimic" if "subject_id" in raw.header(key) else "chexpert" for key in NEEDED}
     if len(set(kinds.values())) > 1:
         raise InputError(
             f"datasets.{raw.name}.tables: the three files are of two datasets: "
@@ -69,9 +68,9 @@ def _read_file(raw: Raw, table_key: str, kind: str) -> pd.DataFrame:
         "patient_id": patient,
         "study_id": study.str.extract(r"([^/]+)/[^/]+$")[0] if kind == "chexpert" else study,
         "path": table.path_preproc,
-        "sex": table.sex.where(table.sex.isin(["Male", "Female"])),
-        "age": raw.numbers(table, "age", table_key),
-        "race": table.race,
+        "sex": raw.codes(table, "sex", table_key, SEX_CODES),
+        "age": raw.years(table, "age", table_key),
+        "race": raw.codes(table, "race", table_key, {race.lower(): race for race in RACES}),
         "view": view,
         "split": table_key,
         "published_disease": table.get("disease"),

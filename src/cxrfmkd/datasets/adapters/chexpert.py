@@ -9,15 +9,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.raw import Flow, Raw, Reading
+from cxrfmkd.datasets.raw import SEX_CODES, Flow, Raw, Reading
 from cxrfmkd.datasets.records import key
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.groups import SEXES
 
-NEEDED = ("train", "demographics")
-OPTIONAL = ("split",)
+NEEDED = ("train",)
+OPTIONAL = ("demographics", "split")
 
+SIDES = {"frontal": "Frontal", "lateral": "Lateral"}
+VIEWS = {"ap": "AP", "pa": "PA", "ll": "LL", "rl": "RL"}
 SPLITS = {"train": "train", "validate": "val", "val": "val", "test": "test"}
 ETHNICITIES = ("Non-Hispanic/Non-Latino", "Not Hispanic")
 
@@ -25,8 +26,8 @@ ETHNICITIES = ("Non-Hispanic/Non-Latino", "Not Hispanic")
 def read(raw: Raw) -> Reading:
     """Frontal images of Asian, Black and White patients of known non-Hispanic ethnicity.
 
-    Rows come in the order of the patients in the spreadsheet, then of train.csv: the order in which
-    the published resampling draws.
+    Without the spreadsheet, frontal images of all patients. Rows come in the order of the patients
+    in the spreadsheet, then of train.csv: the order in which the published resampling draws.
     """
     images = _images(raw)
     flow = Flow(images, "train.csv")
@@ -34,6 +35,24 @@ def read(raw: Raw) -> Reading:
     if raw.has("split"):
         images["split"] = _split(raw, images)
         images = flow.keep(images, images.split.notna(), "split", "not in the split file")
+    joined, selected = None, len(images)
+    if raw.has("demographics"):
+        images, joined, selected = _with_race(raw, images, flow)
+    else:
+        images["race"] = pd.Series(pd.NA, images.index, dtype="str")
+        notes.append("No table of demographics: race is blank, and nobody is left out by it.")
+    images = flow.keep(images, images.pop("frontal"), "view", "not frontal")
+    if raw.has("split") and len(images) < selected:
+        notes.append(
+            "The published split names only images that pass every filter, yet "
+            f"{selected - len(images)} of this split file's were filtered out. Unless the split is "
+            "your own, train.csv is in another row order."
+        )
+    return Reading(images, flow, joined, {"patient_id": r"/(patient\d+)/"}, notes)
+
+
+def _with_race(raw: Raw, images: pd.DataFrame, flow: Flow) -> tuple[pd.DataFrame, float, int]:
+    """Images of the study's races; share of images with a row in the spreadsheet; images before."""
     people, contradictory = _people(raw)
     rank = images.patient_id.map(pd.Series(np.arange(len(people)), people.index))
     joined = float(rank.notna().mean())
@@ -48,14 +67,7 @@ def read(raw: Raw) -> Reading:
     images = flow.keep(images, images.race.notna(), "race", "not Asian, Black or White")
     non_hispanic = images.ethnicity.isin(ETHNICITIES)
     images = flow.keep(images, non_hispanic, "ethnicity", "Hispanic or unknown")
-    images = flow.keep(images, images.pop("frontal"), "view", "not frontal")
-    if raw.has("split") and len(images) < selected:
-        notes.append(
-            "The published split names only images that pass every filter, yet "
-            f"{selected - len(images)} of this split file's were filtered out. Unless the split is "
-            "your own, train.csv is in another row order."
-        )
-    return Reading(images, flow, joined, {"patient_id": r"/(patient\d+)/"}, notes)
+    return images, joined, selected
 
 
 def race(primary: pd.Series) -> pd.Series:
@@ -77,10 +89,10 @@ def _images(raw: Raw) -> pd.DataFrame:
         "patient_id": parts[0],
         "study_id": parts[1],
         "path": table.Path,
-        "sex": table.Sex.where(table.Sex.isin(SEXES)),
-        "age": raw.numbers(table, "Age", "train"),
-        "view": table["AP/PA"],
-        "frontal": table["Frontal/Lateral"].eq("Frontal"),
+        "sex": raw.codes(table, "Sex", "train", SEX_CODES),
+        "age": raw.years(table, "Age", "train"),
+        "view": raw.codes(table, "AP/PA", "train", VIEWS),
+        "frontal": raw.codes(table, "Frontal/Lateral", "train", SIDES).eq("Frontal"),
     }
     images = pd.DataFrame(columns | raw.findings(table, "train"))
     return raw.unique(images, ["image_id"], "train")

@@ -6,15 +6,16 @@ Rules: mimic.sample notebook of biomedia-mira/chexploration.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.raw import Flow, Raw, Reading
+from cxrfmkd.datasets.raw import SEX_CODES, Flow, Raw, Reading
 from cxrfmkd.datasets.records import key
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.findings import FINDINGS
 
-NEEDED = ("metadata", "labels", "patients", "admissions")
-OPTIONAL = ()
+NEEDED = ("metadata", "labels")
+OPTIONAL = ("patients", "admissions")
 
 GROUPS = {"WHITE": "White", "ASIAN": "Asian", "BLACK": "Black"}
 IDENTITIES = {"patient_id": r"/p(\d+)/", "study_id": r"/s(\d+)/"}
@@ -32,29 +33,48 @@ def read(raw: Raw) -> Reading:
     labels = raw.unique(labels, ["subject_id", "study_id"], "labels")
     labels = labels.assign(**raw.findings(labels, "labels"))
     labels = labels.rename(columns={"subject_id": "patient_id"})
-    images = images.merge(labels, "left", ["patient_id", "study_id"], indicator="labelled")
+    merged = images.merge(labels, "left", ["patient_id", "study_id"], indicator="labelled")
+    images = merged.set_axis(images.index)
     labelled = images.pop("labelled").eq("both")
     images = flow.keep(images, labelled, "labels", "study without labels")
+    blank, joined, notes = pd.Series(pd.NA, images.index, dtype="str"), None, []
+    images = images.assign(race=blank, sex=blank, age=np.nan)
+    if raw.has("admissions"):
+        images, joined, note = _with_race(raw, images, flow)
+        notes.append(note)
+    frontal = images.view.isin(["AP", "PA"])
+    images = flow.keep(images, frontal, "view", "neither AP nor PA")
+    if raw.has("patients"):
+        images = _with_sex_and_age(raw, images, flow)
+    for table, columns in (("admissions", "race is"), ("patients", "sex and age are")):
+        if not raw.has(table):
+            notes.append(f"No table of {table}: {columns} blank, and nobody is left out by that.")
+    return Reading(images.drop(columns="year"), flow, joined, IDENTITIES, notes)
+
+
+def _with_race(raw: Raw, images: pd.DataFrame, flow: Flow) -> tuple[pd.DataFrame, float, str]:
+    """Images of the study's races; share of them whose patient was admitted; a note."""
     races, column = _races(raw)
-    images["race"] = images.patient_id.map(races)
+    images = images.assign(race=images.patient_id.map(races))
     admitted = images.race.notna()
     joined = float(admitted.mean())
     images = flow.keep(images, admitted, "admissions", "patient without an admission")
     consistent = images.race.ne("inconsistent")
     images = flow.keep(images, consistent, "one race", "more than one documented race")
-    images["race"] = images.race.map(GROUPS)
+    images = images.assign(race=images.race.map(GROUPS))
     images = flow.keep(images, images.race.notna(), "race", "not Asian, Black or White")
-    frontal = images.view.isin(["AP", "PA"])
-    images = flow.keep(images, frontal, "view", "neither AP nor PA")
+    version = "1.0" if column == "ethnicity" else "2 or later"
+    return images, joined, f"MIMIC-IV {version}: admissions has the column {column}."
+
+
+def _with_sex_and_age(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
+    """Images whose patient is in the patients table, with sex, and age in the year of the image."""
     people = _people(raw)
     listed = images.patient_id.isin(people.index)
     images = flow.keep(images, listed, "patients", "not in the patients table")
     person = people.loc[images.patient_id].set_axis(images.index)
-    images["sex"] = person.gender.map({"F": "Female", "M": "Male"})
-    images["age"] = person.anchor_age + images.pop("year") - person.anchor_year
-    version = "1.0" if column == "ethnicity" else "2 or later"
-    notes = [f"MIMIC-IV {version}: admissions has the column {column}."]
-    return Reading(images, flow, joined, IDENTITIES, notes)
+    age = person.anchor_age + images.year - person.anchor_year
+    return images.assign(sex=person.sex, age=age)
 
 
 def coarse(documented: pd.Series) -> pd.Series:
@@ -106,16 +126,19 @@ def _images(raw: Raw) -> pd.DataFrame:
             "patient_id": patient,
             "study_id": study,
             "path": path,
-            "view": table.ViewPosition,
+            "view": table.ViewPosition.str.upper(),
             "year": dates // 10000,
         }
     )
 
 
 def _people(raw: Raw) -> pd.DataFrame:
-    """gender, anchor_age and anchor_year by patient."""
+    """sex, anchor_age and anchor_year by patient."""
     table = raw.table("patients", ("subject_id", "gender", "anchor_age", "anchor_year"))
-    table = raw.unique(table, ["subject_id"], "patients").set_index("subject_id")
-    for column in ("anchor_age", "anchor_year"):
-        table[column] = raw.numbers(table, column, "patients")
-    return table
+    table = raw.unique(table, ["subject_id"], "patients")
+    columns = {
+        "sex": raw.codes(table, "gender", "patients", SEX_CODES),
+        "anchor_age": raw.years(table, "anchor_age", "patients"),
+        "anchor_year": raw.numbers(table, "anchor_year", "patients"),
+    }
+    return pd.DataFrame(columns).set_axis(table.subject_id)

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets import splits
-from cxrfmkd.datasets.raw import Flow, Raw, Reading, header
+from cxrfmkd.datasets.raw import SEX_CODES, Flow, Raw, Reading
 from cxrfmkd.datasets.records import OLDEST, key
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.text_files import read_words
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 NEEDED = ("entries",)
@@ -44,12 +45,12 @@ COLUMNS = (
     *("Patient ID", "Patient Age", "View Position"),
 )
 
-PER_YEAR = {"Y": 1, "M": 12, "D": 365.25}
+VIEWS = {"ap": "AP", "pa": "PA"}
 
 
 def read(raw: Raw) -> Reading:
     """Every image of the entry table whose age is possible."""
-    table = _table(raw)
+    table, sex = _table(raw)
     image = table["Image Index"]
     path = _folders(raw, image) + image
     columns = {
@@ -57,10 +58,10 @@ def read(raw: Raw) -> Reading:
         "patient_id": table["Patient ID"],
         "study_id": table["Patient ID"] + "_" + table["Follow-up #"],
         "path": path,
-        "sex": table["Patient Gender"].map({"M": "Male", "F": "Female"}),
-        "age": _years(raw, table["Patient Age"]),
+        "sex": raw.codes(table, sex, "entries", SEX_CODES),
+        "age": raw.years(table, "Patient Age", "entries"),
         "race": pd.Series(pd.NA, table.index, dtype="str"),
-        "view": table["View Position"],
+        "view": raw.codes(table, "View Position", "entries", VIEWS),
         "image": image,
     }
     images = pd.DataFrame(columns | _labels(raw, table["Finding Labels"]))
@@ -96,23 +97,13 @@ def _labels(raw: Raw, texts: pd.Series) -> dict[str, pd.Series]:
     return {finding: columns.get(finding, blank) for finding in FINDINGS}
 
 
-def _table(raw: Raw) -> pd.DataFrame:
-    """The entry table; its editions call the sex Patient Gender or Patient Sex."""
-    names = header(raw.path("entries"))
-    sex = "Patient Sex" if "Patient Sex" in names else "Patient Gender"
-    table = raw.table("entries", (*COLUMNS, sex)).rename(columns={sex: "Patient Gender"})
-    for column in ("Image Index", "Finding Labels", "Patient ID"):
+def _table(raw: Raw) -> tuple[pd.DataFrame, str]:
+    """The entry table, and its name of the sex: editions call it Patient Gender or Patient Sex."""
+    sex = "Patient Sex" if "Patient Sex" in raw.header("entries") else "Patient Gender"
+    table = raw.table("entries", (*COLUMNS, sex))
+    for column in ("Image Index", "Finding Labels", "Patient ID", "Follow-up #"):
         raw.reject(table[column].isna(), "entries", column, "are blank")
-    return raw.unique(table, ["Image Index"], "entries")
-
-
-def _years(raw: Raw, ages: pd.Series) -> pd.Series:
-    """Ages in years, of "058Y", "011M", "013D" (first edition) or plain numbers (2020 edition)."""
-    parts = ages.str.extract(r"^\s*(\d+(?:\.\d+)?)\s*([YMD]?)\s*$")
-    invalid = parts[0].isna() & ages.notna()
-    problem = "are neither a number of years nor of the form 058Y"
-    raw.reject(invalid, "entries", "Patient Age", problem, ages)
-    return parts[0].astype(float) / parts[1].replace("", "Y").map(PER_YEAR)
+    return raw.unique(table, ["Image Index"], "entries"), sex
 
 
 def _folders(raw: Raw, names: pd.Series) -> pd.Series:
@@ -129,7 +120,7 @@ def _folders(raw: Raw, names: pd.Series) -> pd.Series:
 def _official(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
     """The official lists as split; `split` divides the train list's patients into train and val."""
     raw.require((*NEEDED, *OPTIONAL), ("exclude",))  # the official lists come in two
-    train_list, test_list = (set(raw.path(name).read_text().split()) for name in OPTIONAL)
+    train_list, test_list = (set(read_words(raw.path(name), raw.source(name))) for name in OPTIONAL)
     if both := train_list & test_list:
         raise InputError(
             f"{raw.setting('train_list')} and test_list: {len(both)} images are in both lists."

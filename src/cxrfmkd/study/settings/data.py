@@ -46,6 +46,13 @@ class Dataset(Settings):
     limit: int | None = Field(None, ge=1)
     """use this many patients at the most, drawn with the split's seed before `keep`"""
 
+    @classmethod
+    def from_section(cls, values: dict) -> Dataset:
+        """Settings from a dataset's section of a configuration, less what other jobs need of it."""
+        others = DatasetSection.model_fields.keys() - Dataset.model_fields
+        values = {name: value for name, value in values.items() if name not in others}
+        return Dataset.read(values, "spec, dataset.")
+
 
 class DatasetSection(Dataset):
     """One source of images and records, under a name of your choice."""
