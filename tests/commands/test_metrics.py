@@ -70,6 +70,52 @@ def test_patients_widen_the_interval(files):
     assert (clustered.high - clustered.low).mean() > 1.05 * (alone.high - alone.low).mean()
 
 
+def test_a_rare_finding_widens_the_macro_s_interval_and_tells_what_was_skipped(files):
+    """With one positive image, 1 - (1 - 1/n)^n of replicates have it; the others have no macro."""
+    folder, truth, _ = files
+    rare = np.zeros(len(truth))
+    rare[np.flatnonzero(truth.Edema == 1)[0]] = 1
+    truth.assign(Fracture=rare).to_csv(folder / "rare.csv", index=False)
+    table = run(folder, "--replicates", "400", truth="rare.csv")
+    rows = table[table.metric == "auc_roc"].set_index("finding")
+    assert rows.skipped["Macro"] == rows.skipped["Fracture"]
+    assert rows.skipped["Macro"] == pytest.approx(np.exp(-1), abs=0.1)  # 4 standard errors
+    assert rows.skipped["Edema"] == 0
+    # Wherever it is averaged, the finding counts a fourteenth: no interval of the other thirteen.
+    others = rows.estimate[list(FINDINGS)].drop("Fracture").mean()
+    assert rows.estimate["Macro"] == pytest.approx(
+        (13 * others + rows.estimate["Fracture"]) / 14, abs=ROUNDING
+    )
+    assert rows.low["Macro"] <= rows.estimate["Macro"] <= rows.high["Macro"]
+
+
+def test_the_key_may_be_the_cluster_and_keeps_its_zeros(files):
+    folder, truth, scores = files
+    ids = [f"{i:06d}" for i in range(len(truth))]
+    for name, table in (("t", truth), ("s", scores)):
+        table.assign(image_id=ids).sample(frac=1, random_state=1).to_csv(folder / f"{name}.csv")
+    columns = ["estimate", "low", "high"]
+    twice = run(folder, "--cluster", "image_id", truth="t.csv", scores="s.csv")
+    once = run(folder, truth="t.csv", scores="s.csv")
+    np.testing.assert_allclose(twice.estimate, once.estimate, rtol=0, atol=ROUNDING)
+    assert twice[columns].notna().all().all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--confidence", "95"], "'95' should be less than or equal to 0.999. It means: coverage"),
+        (["--replicates", "-5"], "'-5' should be greater than or equal to 0"),
+        (["--target-fpr", "20"], "'20' should be less than or equal to 1"),
+        (["--seed", "1.5"], "'1.5' should be a valid integer"),
+    ],
+)
+def test_options_have_the_limits_of_the_settings(files, capsys, words, message):
+    with pytest.raises(SystemExit):
+        run(files[0], *words)
+    assert message in capsys.readouterr().err
+
+
 def test_few_findings_blanks_and_other_names_do(files):
     folder, truth, scores = files
     few = truth[["image_id"]].assign(mine=truth.Edema.where(truth.index % 4 > 0), other=1)

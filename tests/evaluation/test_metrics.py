@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, curve, metrics_of, with_averages
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.statistics.intervals import skipped_share
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 
 # float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
@@ -129,6 +130,21 @@ def test_groups_are_means_over_the_findings_that_have_a_value():
         selected = [FINDINGS.index(name) for name in members if name != "Edema"]
         np.testing.assert_allclose(row, values[selected].mean(axis=0))
     assert np.isnan(with_averages(np.full((14, 4), np.nan))).all()
+
+
+def test_a_replicate_averages_the_findings_of_the_sample_or_nothing():
+    random = np.random.default_rng(3)
+    values = random.random((50, 14, 4))
+    values[:, FINDINGS.index("Fracture")] = np.nan  # undefined in the sample: no member
+    skipped = np.arange(1, 50, 3)
+    values[skipped, FINDINGS.index("Edema")] = np.nan  # undefined in some replicates
+    macro = with_averages(values, values[0])[:, FINDINGS_AND_AVERAGES.index("Macro")]
+    members = [i for i, name in enumerate(FINDINGS) if name != "Fracture"]
+    np.testing.assert_allclose(macro, values[:, members].mean(axis=1))
+    assert np.isnan(macro[skipped]).all()
+    share = skipped_share(macro)
+    np.testing.assert_allclose(share, len(skipped) / 49)
+    assert np.isnan(skipped_share(macro[:1])).all()
 
 
 @settings(max_examples=100, deadline=None)

@@ -127,10 +127,10 @@ def test_missing_folders_are_reported_with_the_setting_to_change():
             {"datasets": {"mimic": {"adapter": "dicom"}}},
             "'dicom' should be 'chexpert', 'mimic-cxr',",
         ),
-        ({"folders": {"chexpert": 3}}, "folders.chexpert: 3 should be a valid string"),
+        ({"folders": {"chexpert": 3.5}}, "folders.chexpert: 3.5 should be a valid string"),
         ({"distillation": {"epochs": 20.0}}, "epochs: 20.0 should be a valid integer"),
         ({"distillation": {"epochs": True}}, "epochs: True should be a valid integer"),
-        ({"distillation": {"learning_rate": "1e-3"}}, "'1e-3' should be a valid number"),
+        ({"distillation": {"learning_rate": "1-3"}}, "'1-3' should be a valid number"),
         ({"distillation": {"learning_rate": False}}, "False should be a valid number"),
         (
             {"distillation": {"per_loss": {"mse": {"epochs": "x"}}}},

@@ -34,7 +34,7 @@ def test_without_a_file_there_are_no_rates(tmp_path):
     ("text", "message"),
     [
         ("{", "not what gpu-check writes"),
-        (json.dumps(CONTENT | {"device": 3}), "device: 3 should be a valid string"),
+        (json.dumps(CONTENT | {"device": 3.5}), "device: 3.5 should be a valid string"),
         (json.dumps(CONTENT | {"images_per_second": {"resnet50": 0}}), "rate of resnet50"),
     ],
 )

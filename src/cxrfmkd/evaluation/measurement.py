@@ -19,7 +19,12 @@ from cxrfmkd.evaluation.populations import Population
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
-from cxrfmkd.statistics.intervals import deviation, estimate_columns, percentile_interval
+from cxrfmkd.statistics.intervals import (
+    deviation,
+    estimate_columns,
+    percentile_interval,
+    skipped_share,
+)
 from cxrfmkd.statistics.ranking import Measures
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS

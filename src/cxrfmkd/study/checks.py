@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.paths import begins_to_be_expanded, whole_path
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.vocabulary.groups import BALANCED
 from cxrfmkd.vocabulary.models import MODELS, split_model
 
 
 def check(runs: Runs) -> None:
-    """Raise InputError with the first problem of `runs`."""
-    for problems in CHECKS:
-        for problem in problems(runs):
-            raise InputError(f"config, {problem}")
+    """Raise InputError with every problem of `runs`."""
+    problems = list(unknown_datasets(runs)) or [p for problems in CHECKS for p in problems(runs)]
+    if problems:
+        raise InputError("\n".join(f"config, {problem}" for problem in problems))
 
 
 def unknown_datasets(runs: Runs) -> Iterator[str]:
@@ -135,8 +136,31 @@ def untrained_models(runs: Runs) -> Iterator[str]:
         )
 
 
+def unusable_paths(runs: Runs) -> Iterator[str]:
+    """Every configured path can be made whole."""
+    s = runs.settings
+    paths = [("network.weights", s.network.weights)]
+    for name, dataset in s.datasets.items():
+        paths += [(f"datasets.{name}.tables.{key}", path) for key, path in dataset.tables.items()]
+        paths += [(f"datasets.{name}.images", dataset.images)]
+        teacher = dataset.teacher
+        paths += [(f"datasets.{name}.teacher.path", path) for path in teacher.path]
+        paths += [(f"datasets.{name}.teacher.qformer", teacher.qformer)]
+    for setting, path in paths:
+        try:
+            whole_path(path, s.folders)
+        except InputError as error:
+            yield f"{setting}: {error}"
+    for name, path in s.pathvars.items():
+        if begins_to_be_expanded(path):
+            yield (
+                f"pathvars.{name}: {path} is used as it is, ~ and variables are not replaced here. "
+                "Write the whole path, or one relative to the folder you start from."
+            )
+
+
 CHECKS: list[Callable[[Runs], Iterator[str]]] = [
-    unknown_datasets,
+    unusable_paths,
     unbalanced_attributes,
     unknown_teachers,
     untransferable_pairs,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.checks import check
 from cxrfmkd.study.outputs import Shape
+from cxrfmkd.study.paths import whole_path
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.study.settings import Dataset, TeacherSource
 from cxrfmkd.vocabulary.models import MODELS, network_of, split_model
@@ -85,14 +85,8 @@ class Study(Runs):
         return variables
 
     def path(self, text: str) -> str:
-        """A configured path with its folder's short name replaced."""
-        try:
-            return text.format(**self.settings.folders)
-        except KeyError as folder:
-            raise InputError(
-                f"config: the path {text} begins with the folder {folder}, which `folders` does "
-                "not name."
-            ) from None
+        """A configured path, whole (see `paths.whole_path`)."""
+        return whole_path(text, self.settings.folders)
 
     def dataset(self, name: str) -> dict:
         """What reads a dataset's raw files, with whole paths."""

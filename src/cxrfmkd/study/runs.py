@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+from cxrfmkd.study.paths import whole_path
 from cxrfmkd.study.settings import (
     Bias,
     Configuration,
@@ -213,6 +214,8 @@ class Runs:
             field for field in section.model_fields if field not in WITHOUT_EFFECT.get(name, ())
         ]
         values = {field: self._settings[name][field] for field in fields}
+        if name == "network":
+            values["weights"] = whole_path(values["weights"], self.settings.folders)
         if dataset is None:
             return values
         return on_dataset(name, values, self._settings["datasets"][dataset])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -13,31 +15,47 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
 )
 from pydantic.fields import FieldInfo
 
 from cxrfmkd.runtime.errors import InputError
 
+SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # PyYAML wants 1.0e-4
+
 
 class Settings(BaseModel):
     """One section: typed, documented by the text below each field, frozen, closed to other names.
 
-    Nothing is converted: a text is not read as a number, nor a float as an integer; an integer may
-    stand for a float.
+    Nothing is converted but what YAML takes for another type: 1e-4 is a text to it, and a name such
+    as 2024 a number. Otherwise a text is not read as a number, nor a float as an integer; an
+    integer may stand for a float.
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+        allow_inf_nan=False,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_yaml(cls, value: Any, info: ValidationInfo) -> Any:
+        return _as_meant(value, cls.model_fields[str(info.field_name)].annotation)
 
     @classmethod
     def read(cls, values: Any, prefix: str = "config, ") -> Self:
-        """Settings from what a user wrote; raises InputError at the first that is refused."""
+        """Settings from what a user wrote; raises InputError with all that are refused."""
         try:
             return cls.model_validate(values)
-        except ValidationError as error:
-            raise InputError(_message(cls, error, prefix)) from None
+        except ValidationError as errors:
+            details = sorted(errors.errors(), key=lambda e: e["type"] != "extra_forbidden")
+            messages = [_message(cls, detail, prefix) for detail in details]
+            raise InputError("\n".join(dict.fromkeys(messages))) from None
 
     @classmethod
     def from_spec(cls, values: dict) -> Self:
@@ -47,11 +65,29 @@ class Settings(BaseModel):
         return cls.read(values, f"spec, {cls.__name__}: ")
 
 
-def _message(cls: type[Settings], error: ValidationError, prefix: str) -> str:
-    """The first error in words: the setting's full name, what was refused, and what is allowed."""
-    errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    kind, path, value = errors[0]["type"], list(errors[0]["loc"]), errors[0]["input"]
-    path = [step for step in path if step != "[key]"]
+def _as_meant(value: Any, annotation: Any) -> Any:
+    """What YAML made of a setting, as its type means it: 1e-4 a number, 2024 a name."""
+    kind, parts = get_origin(annotation), get_args(annotation)
+    if annotation is float and isinstance(value, str) and SCIENTIFIC.fullmatch(value):
+        return float(value)
+    if annotation is str and type(value) is int:
+        return str(value)
+    if kind is Annotated:
+        return _as_meant(value, parts[0])
+    if kind is list and isinstance(value, list):
+        return [_as_meant(one, parts[0]) for one in value]
+    if kind is dict and isinstance(value, dict):
+        return {_as_meant(k, parts[0]): _as_meant(v, parts[1]) for k, v in value.items()}
+    if kind in (Union, UnionType):
+        meant = (_as_meant(value, part) for part in parts)
+        return next((one for one in meant if one is not value), value)
+    return value
+
+
+def _message(cls: type[Settings], error: Any, prefix: str) -> str:
+    """An error in words: the setting's full name, what was refused, and what is allowed."""
+    kind, value = error["type"], error["input"]
+    path = [step for step in error["loc"] if step != "[key]"]
     if kind in ("extra_forbidden", "missing"):
         *path, name = path
     place = (prefix + ".".join(map(str, path))).rstrip(" ,.:")
@@ -67,9 +103,12 @@ def _message(cls: type[Settings], error: ValidationError, prefix: str) -> str:
         full = ".".join(map(str, [*path, name]))
         return f"{prefix}{full} is missing.{allowed}{_meaning(field)}"
     if kind == "value_error":
-        return f"{place}: {errors[0]['ctx']['error']}"
+        return f"{place}: {error['ctx']['error']}"
     _, field = _descend(cls, path)
-    return f"{place}: {errors[0]['msg'].replace('Input', repr(value), 1)}.{_meaning(field)}"
+    hint = ""
+    if kind == "string_type" and isinstance(value, bool):
+        hint = " YAML reads yes, no, on and off as true and false; write such a text in quotes."
+    return f"{place}: {error['msg'].replace('Input', repr(value), 1)}.{hint}{_meaning(field)}"
 
 
 def _meaning(field: FieldInfo | None) -> str:

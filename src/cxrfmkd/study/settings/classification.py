@@ -39,7 +39,7 @@ class Probe(Settings):
     protocol: Literal["converged", "thesis"] = "converged"
     """`converged`: standardised features, L2 grid, L-BFGS to convergence, best on validation;
     `thesis`: raw features, Adam at a constant rate, best epoch on validation"""
-    l2: list[float] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
+    l2: list[Annotated[float, Field(ge=0)]] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
     """converged: penalties to choose from"""
     bootstrap: bool = False
     """converged: `true` draws the training patients anew for every seed, so that the spread over

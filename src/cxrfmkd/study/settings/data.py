@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from cxrfmkd.study.settings.base import AsWritten, Settings
 from cxrfmkd.study.settings.teacher import TeacherSource
@@ -23,6 +23,18 @@ class PatientSplit(Settings):
     """seed of the division"""
 
 
+def _texts(mapping: dict) -> dict:
+    if any(isinstance(value, bool) for value in [*mapping, *mapping.values()]):
+        raise ValueError(
+            "YAML reads yes, no, on and off as true and false; write such a value in quotes."
+        )
+    return mapping
+
+
+def _several(values: object) -> object:
+    return [values] if isinstance(values, str | int | float) else values
+
+
 class Dataset(Settings):
     """How one dataset's raw files become records."""
 
@@ -34,9 +46,9 @@ class Dataset(Settings):
     """root folder of the image files that the tables name"""
     columns: dict[str, str] = {}
     """adapter table: our column name -> the file's column name"""
-    values: dict[str, dict] = {}
-    """adapter table: our column -> {the file's value: our value}, for sex, race and view"""
-    keep: dict[str, list] = {}
+    values: dict[str, Annotated[dict, AfterValidator(_texts)]] = {}
+    """adapter table: our column -> {the file's value: our value}; null is blank"""
+    keep: dict[str, Annotated[list, BeforeValidator(_several)]] = {}
     """keep only records whose column has one of these values, such as {view: [PA]}"""
     split: PatientSplit = PatientSplit()
     """own patient split, where the adapter brings none: shares of train and val, and the seed"""
