@@ -289,7 +289,9 @@ def test_the_three_scripts_from_raw_tables_to_checked_images(tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "images of" in ended.stderr
     records = read_records(*out.values())
-    assert pd.read_csv(summary.with_name("excluded.csv")).columns.tolist() == ["image_id", "reason"]
+    assert pd.read_csv(summary.with_name("excluded.csv")).columns.tolist() == [
+        *("image_id", "reason", "where")
+    ]
 
     resampled, balance = tmp_path / "test_resampled.csv", tmp_path / "balance.csv"
     resampling = {"method": "draws", "factor": 3, "seed": 42}

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from cxrfmkd.datasets import images
 from cxrfmkd.datasets.decoding import UnreadableError, decode
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Images
+from cxrfmkd.teacher.images import read_image
 
 SIZE = 64
 
@@ -75,9 +77,26 @@ def test_deep_png_uses_the_whole_range_of_its_own_values(tmp_path):
     assert len(np.unique(packed.pixels)) > 100
 
 
-def test_constant_deep_image_is_black_and_not_a_number(tmp_path):
-    Image.fromarray(np.full((50, 50), 1234, np.uint16)).save(tmp_path / "flat.png")
-    assert not decode(tmp_path / "flat.png", SIZE, "squash").pixels.any()
+def test_constant_image_is_refused_in_packing_and_for_the_teacher(tmp_path):
+    for kind in (np.uint16, np.uint8):
+        path, pixels = tmp_path / "flat.png", np.full((9, 7), 99, kind)
+        Image.fromarray(pixels).save(path)
+        for read in (partial(decode, size=32, aspect="pad"), read_image):
+            with pytest.raises(ValueError, match="a blank image: every pixel is the same"):
+                read(path)
+
+
+def test_almost_constant_images_are_kept_counted_and_listed(tmp_path):
+    random = np.random.default_rng(0)
+    for name, levels in (("dim", 15), ("clear", 255)):
+        pixels = random.integers(0, levels, (64, 64), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    packed = pack(records_of(["dim.png", "clear.png"]), tmp_path, tmp_path / "o", aspect="pad")
+    assert packed.index.image_id.tolist() == ["dim", "clear"]
+    assert packed.meta["faint"] == 1
+    faint = pd.read_csv(tmp_path / "o" / "faint.csv")
+    low, high = np.quantile(packed.take(["dim"]), [0.01, 0.99], method="inverted_cdf")
+    assert faint.to_numpy().tolist() == [["dim", high - low]]
 
 
 def test_palette_image_has_the_palettes_greys(tmp_path):
@@ -231,7 +250,9 @@ def test_index_tells_the_source_and_the_pixels(tmp_path):
     packed = pack(written(tmp_path / "root", 3), tmp_path / "root", tmp_path / "packed")
     assert packed.data.shape == (3, SIZE, SIZE)
     assert packed.data.dtype == np.uint8
-    assert packed.index.columns.tolist() == ["image_id", "height", "width", "bits", "sha256"]
+    assert packed.index.columns.tolist() == [
+        *("image_id", "height", "width", "bits", "contrast", "sha256")
+    ]
     assert packed.index.iloc[0, 1:4].tolist() == [96, 128, 8]
     assert packed.index.sha256[2] == hashlib.sha256(packed.data[2].tobytes()).hexdigest()
 
@@ -308,6 +329,7 @@ import sys, pandas as pd
 from pathlib import Path
 from cxrfmkd.datasets import images
 from cxrfmkd.study.settings import Images
+from cxrfmkd.teacher.images import read_image
 images.SHARD = 2
 folder = Path(sys.argv[1])
 records = pd.read_csv(folder / "records.csv")

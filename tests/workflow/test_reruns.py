@@ -78,7 +78,7 @@ TABLE = [
     ("assessment/selection", code, "select_loss select_model select_student"),
     ("assessment/measures", code, "assess_student"),
     ("datasets/adapters/nih", code, "sample_records"),
-    ("datasets/gates", code, "check_patients check_pixels sample_records"),
+    ("datasets/gates", code, "check_attributes check_patients check_pixels sample_records"),
     ("datasets/exclusions", code, "analyse_bias evaluate"),
     ("datasets/splits", code, "sample_records"),
     ("datasets/resampling", code, "resample_test"),

@@ -83,6 +83,28 @@ rule sample_records:
         " --test {output.test:q} --summary {output.summary:q} --excluded {output.excluded:q} &>> {log:q}"
 
 
+rule check_attributes:
+    input:
+        summary="<results>/{dataset}/records/summary.json",
+    output:
+        report="<results>/{dataset}/records/attributes.json",
+    log:
+        "<logs>/check_attributes/{dataset}.log",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=15,
+    params:
+        spec=spec("check_attributes"),
+    message:
+        "Checking that {wildcards.dataset} has the attributes that are asked for"
+    shell:
+        'exec python "$SCRIPTS/check_attributes.py" --spec {params.spec:q} --summary {input.summary:q}'
+        " --out {output.report:q} &>> {log:q}"
+
+
 rule resample_test:
     input:
         records="<results>/{dataset}/records/test.csv",
@@ -108,6 +130,7 @@ rule resample_test:
 
 rule pack_images:
     input:
+        attributes=ancient("<results>/{dataset}/records/attributes.json"),  # a gate: first of all
         images=lambda w: targets.raw_images(study, w.dataset),
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",

@@ -24,6 +24,7 @@ rule build_demo_teacher:
 
 rule embed:
     input:
+        attributes=ancient("<results>/{dataset}/records/attributes.json"),  # a gate: first of all
         model=need(targets.demo_teacher, "dataset", root="<resources>"),
         images=lambda w: targets.raw_images(study, w.dataset),
         train="<results>/{dataset}/records/train.csv",

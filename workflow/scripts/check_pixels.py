@@ -1,4 +1,4 @@
-"""Check that no patient and no image is in two splits."""
+"""Check that no patient and no image is in two splits, and count images of hardly any contrast."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def main() -> None:
     twins = gates.identical(records, args.images.index)
     write_table(args.pairs, twins)
     found = [gates.patients(records), gates.splits(records), gates.pixels(twins)]
+    found.append(gates.faint(args.images.meta.get("faint", 0), len(args.images)))
     gates.enforce(found, f"datasets.{args.spec.get('dataset')}, images listed in {args.pairs}")
     write_json(args.out, [asdict(gate) for gate in found])
 

@@ -32,12 +32,16 @@ class UnreadableError(ValueError):
 
 @dataclass(frozen=True)
 class Square:
-    """A packed image: pixels uint8 (size, size); height, width and bits per sample of its file."""
+    """A packed image: pixels uint8 (size, size); height, width and bits per sample of its file.
+
+    contrast: grey levels between its darkest and its brightest hundredth, padding apart.
+    """
 
     pixels: np.ndarray
     height: int
     width: int
     bits: int
+    contrast: int
 
 
 def decode(path: Path, size: int, aspect: str) -> Square:
@@ -51,7 +55,7 @@ def decode(path: Path, size: int, aspect: str) -> Square:
         if path.suffix.lower() in DICOM:
             pixels, bits = read_dicom(path)
             height, width = pixels.shape
-            return Square(fit(Image.fromarray(pixels), size, aspect), height, width, bits)
+            return _square(Image.fromarray(pixels), (width, height), bits, size, aspect)
         with Image.open(path) as image:
             width, height = image.size
             bits = _bits(image)
@@ -59,7 +63,7 @@ def decode(path: Path, size: int, aspect: str) -> Square:
             inner = inner_size(width, height, size, aspect)
             drafted = image.draft("L", (2 * inner[0], 2 * inner[1]))
             box = drafted[1] if drafted else None
-            return Square(fit(_grey(image), size, aspect, box), height, width, bits)
+            return _square(_grey(image), (width, height), bits, size, aspect, box)
     except MemoryError:
         raise
     except Exception as error:  # whatever a decoder stumbles over, the image is listed with it
@@ -78,6 +82,36 @@ def check_readable(image: Image.Image) -> None:
         )
     if (frames := getattr(image, "n_frames", 1)) > 1:
         raise UnreadableError(f"{frames} frames in one file")
+
+
+def check_content(image: Image.Image) -> None:
+    """Raises UnreadableError for a blank image, as `teacher.images.read_image` does."""
+    low, high = image.getextrema()
+    if low == high:
+        raise UnreadableError("a blank image: every pixel is the same")
+
+
+def _square(
+    image: Image.Image,
+    shape: tuple[int, int],
+    bits: int,
+    size: int,
+    aspect: str,
+    box: tuple[float, float, float, float] | None = None,
+) -> Square:
+    """An image in grey as a square. shape: width and height of its file."""
+    check_content(image)
+    pixels = fit(image, size, aspect, box)
+    width, height = inner_size(*shape, size, aspect)
+    left, top = (size - width) // 2, (size - height) // 2
+    levels = contrast(pixels[top : top + height, left : left + width])
+    return Square(pixels, shape[1], shape[0], bits, levels)
+
+
+def contrast(pixels: np.ndarray) -> int:
+    """Grey levels between the darkest and the brightest hundredth of an image, uint8."""
+    levels = np.cumsum(np.bincount(pixels.ravel(), minlength=256)) / pixels.size
+    return int(np.searchsorted(levels, 0.99) - np.searchsorted(levels, 0.01))
 
 
 def inner_size(width: float, height: float, size: int, aspect: str) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from cxrfmkd.runtime.cells import UNITS, lines
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.groups import DISEASES, RACES
+from cxrfmkd.vocabulary.groups import ATTRIBUTES, BALANCED, DISEASES, RACES
 
 # A demographic table whose keys are written in another way joins nothing. That of MIMIC-IV knows
 # only patients who were admitted, so the bar is low; the share itself is always reported.
@@ -197,6 +197,50 @@ def enforce(gates: Sequence[Gate], source: str) -> None:
         )
 
 
+def attributes(dataset: str, counts: dict, asked: dict[str, list[str]]) -> Gate:
+    """Every attribute that the study asks for is known of some test image.
+
+    counts: of the test images, from `sampling.counts`. asked: attribute -> the settings that ask.
+    """
+    known = [name for name in ATTRIBUTES if any(_levels(counts, name))]
+    absent = {name: settings for name, settings in asked.items() if name not in known}
+    message = "; ".join(
+        f"no test image has a known {name}, which {' and '.join(settings)} ask for"
+        for name, settings in absent.items()
+    )
+    remedy = f". Name what the dataset has: datasets.{dataset}.attributes: [{', '.join(known)}]"
+    names = ", ".join(asked) or "none"
+    return _gate("attributes that are asked for", len(absent), message + remedy, names)
+
+
+def balance(dataset: str, counts: dict, balanced: bool) -> Gate:
+    """What a resampled test set needs: the race of every test image, the age of some.
+
+    counts: of the test images, from `sampling.counts`. balanced: whether it is resampled.
+    """
+    name = "race and age to balance the test set by"
+    if not balanced:
+        return Gate(name, "passed", "the test set is not resampled")
+    problems = [
+        f"no test image has a known {attribute}"
+        for attribute in BALANCED
+        if not any(_levels(counts, attribute))
+    ]
+    blank = counts["race"].get("blank", 0)
+    remedy = f". Set datasets.{dataset}.resampling: none"
+    if blank and not problems:
+        problems = [f"{blank} of {counts['images']} test images have no race"]
+        races = ", ".join(RACES)
+        remedy += f", or keep images of known race: datasets.{dataset}.keep: {{race: [{races}]}}"
+    return _gate(name, len(problems), "; ".join(problems) + remedy, "both are known")
+
+
+def _levels(counts: dict, attribute: str) -> list[str]:
+    """The values of an attribute that some image has."""
+    column = counts["age_bin" if attribute == "age" else attribute]
+    return [level for level, images in column.items() if level != "blank" and images]
+
+
 def identical(records: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Images of different splits that are equal pixel for pixel: image_id, split, sha256.
 
@@ -217,6 +261,12 @@ def pixels(twins: pd.DataFrame) -> Gate:
         "datasets.<name>.tables.exclude"
     )
     return _gate("images in one split", len(twins), message, "no image is in two splits")
+
+
+def faint(count: int, images: int) -> Gate:
+    """Almost constant images, which are kept. count: how many of the packed `images`."""
+    message = f"{count} of {images} images are almost constant; images/faint.csv lists them"
+    return _gate("images with contrast", count, message, "all", "noted")
 
 
 def _shared(rows: pd.DataFrame, column: str) -> pd.Series:

@@ -30,7 +30,8 @@ from cxrfmkd.runtime.provenance import code_hash, fingerprint
 from cxrfmkd.study.settings import Images
 
 SHARD = 256
-COLUMNS = ("image_id", "height", "width", "bits", "sha256")
+FAINT = 16  # of 255 grey levels; an image of less shows nothing
+COLUMNS = ("image_id", "height", "width", "bits", "contrast", "sha256")
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +56,11 @@ def pack(
 ) -> KeyedArray:
     """Pack the images of `records` into the keyed array `out`, uint8 (n, size, size).
 
-    records: image_id, and path below `root`. The index says height, width and bits of each file
-    and the sha256 of its packed pixels. Images that cannot be read are not in the array:
-    `excluded.csv` beside it says which and why, and `meta["excluded"]` lists them. Raises
-    InputError if the root is missing or more than `settings.unreadable` images cannot be read.
+    records: image_id, and path below `root`. The index says height, width and bits of each file,
+    the contrast of its packed pixels and their sha256; `faint.csv` lists those of hardly any.
+    Images that cannot be read are not in the array: `excluded.csv` beside it says which and why,
+    and `meta["excluded"]` lists them. Raises InputError if the root is missing or more than
+    `settings.unreadable` images cannot be read.
     """
     root, out = Path(root), Path(out)
     if not root.is_dir():
@@ -78,6 +80,10 @@ def pack(
     out.mkdir(parents=True, exist_ok=True)
     _join(work, facts, settings.size, out)
     write_table(out / "excluded.csv", excluded)
+    faint = facts.loc[facts.contrast < FAINT, ["image_id", "contrast"]]
+    write_table(out / "faint.csv", faint)
+    if len(faint):
+        log.warning("%d of %d images are almost constant; faint.csv", len(faint), len(records))
     write_table(out / "index.parquet", facts)
     meta = {
         "what": "packed images",
@@ -85,6 +91,7 @@ def pack(
         "settings": settings.model_dump(),
         "code": code_hash(decoding.__file__),
         "excluded": excluded.image_id.tolist(),
+        "faint": len(faint),
     }
     write_meta(out, meta)
     remove_files(Path(shards), f"{'[0-9a-f]' * 16}/*.npz")  # also those of earlier settings
@@ -129,7 +136,7 @@ def _make(root: Path, size: int, aspect: str, shard: Shard) -> int:
             continue
         squares.append(image.pixels)
         digest = hashlib.sha256(image.pixels.tobytes()).hexdigest()
-        values = (image_id, image.height, image.width, image.bits, digest)
+        values = (image_id, image.height, image.width, image.bits, image.contrast, digest)
         facts.append(dict(zip(COLUMNS, values, strict=True)))
     pixels = np.array(squares, np.uint8).reshape(-1, size, size)
     with atomic_write(shard.file) as partial_file:

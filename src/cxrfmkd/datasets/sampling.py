@@ -105,6 +105,8 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
         if column not in records:
             raise InputError(f"{setting}: records have no such column, only {some(records, 40)}.")
         present = sorted(records[column].dropna().unique())
+        if not present:
+            raise InputError(f"{setting}: no record has a {column}, so none would be kept.")
         if absent := [value for value in values if value not in present]:
             raise InputError(
                 f"{setting}: no record has {some(absent)}; there are {some(present, 20)}."

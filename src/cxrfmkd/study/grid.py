@@ -45,6 +45,18 @@ class Study(Runs):
             thesis=self.like_thesis,
         )
 
+    def asked_attributes(self, dataset: str) -> dict[str, list[str]]:
+        """Patient attributes that the test images of a dataset must have -> the settings why."""
+        stages = {
+            "evaluation": dataset in self.evaluated,
+            "bias": bool(self.analysed) and dataset in self.settings.classification.datasets,
+        }
+        asked: dict[str, list[str]] = {}
+        for stage in (name for name, runs in stages.items() if runs):
+            for attribute in self.section(stage, dataset)["attributes"]:
+                asked.setdefault(attribute, []).append(f"{stage}.attributes")
+        return asked
+
     def backbone(self, source: str, model: str, seed: int) -> str | None:
         """Name of the frozen network that `model` of `source` is fed by; None for the teacher."""
         name, loss = split_model(model)

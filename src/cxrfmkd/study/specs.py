@@ -92,6 +92,11 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "root": study.dataset(w.dataset)["images"],
         **_sections(study, "images"),
     },
+    "check_attributes": lambda study, w: {
+        "dataset": w.dataset,
+        "asked": study.asked_attributes(w.dataset),
+        "balanced": study.balanced(w.dataset),
+    },
     "check_pixels": lambda study, w: {"dataset": w.dataset},
     "check_patients": lambda study, w: {
         "source": w.source,

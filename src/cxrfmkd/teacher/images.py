@@ -41,7 +41,7 @@ def read_image(path: str | Path) -> np.ndarray:
             check_readable(image)
             pixels = np.asarray(image if image.mode in DEEP else image.convert("L"))
     if pixels.min() == pixels.max():
-        raise ValueError(f"a blank image: every pixel is {pixels.min()}")
+        raise ValueError("a blank image: every pixel is the same")
     return pixels if pixels.dtype == np.uint8 else full_range(pixels)
 
 
