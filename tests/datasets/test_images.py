@@ -116,8 +116,10 @@ def test_palette_image_has_the_palettes_greys(tmp_path):
     ("colour", "luma"), [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)]
 )
 def test_colour_becomes_luma(tmp_path, suffix, colour, luma):
-    Image.new("RGB", (200, 200), colour).save(tmp_path / f"colour.{suffix}")
-    packed = decode(tmp_path / f"colour.{suffix}", SIZE, "squash").pixels
+    image = Image.new("RGB", (256, 256), colour)
+    image.paste((0, 0, 0), (0, 0, 64, 256))  # not blank; far from where it is looked at
+    image.save(tmp_path / f"colour.{suffix}")
+    packed = decode(tmp_path / f"colour.{suffix}", SIZE, "squash").pixels[:, SIZE // 2 :]
     assert np.abs(packed.astype(int) - luma).max() <= 1  # JPEG rounds YCbCr to whole numbers
 
 

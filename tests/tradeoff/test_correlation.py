@@ -17,6 +17,7 @@ from cxrfmkd.bias.summary import combine
 from cxrfmkd.evaluation.analysis import evaluate
 from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.runs import Run
+from cxrfmkd.figures.tradeoff import select_tradeoff
 from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias, Evaluation
@@ -205,9 +206,24 @@ def test_two_models_or_equal_scores_have_no_correlation():
     assert nothing.isna().all(axis=None)
 
 
+def test_groups_too_small_for_a_score_leave_empty_tables_and_a_figure_that_says_so(
+    tmp_path, monkeypatch
+):
+    summaries, scores = _tables()
+    blank = [name for name in scores if name not in ("dataset", "model", "loss")]
+    scores.assign(**dict.fromkeys(blank, np.nan)).to_csv(tmp_path / "scores.csv", index=False)
+    summaries.to_csv(tmp_path / "summary.csv", index=False)
+    summaries[:0].to_csv(tmp_path / "halves.csv", index=False)
+    run_on_tables(tmp_path, monkeypatch)
+    points, lines = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("points", "correlation"))
+    assert points.empty
+    assert lines.empty
+    assert select_tradeoff(points, lines).empty
+
+
 def test_tables_without_a_common_model_are_refused():
     summaries, scores = _tables()
-    with pytest.raises(InputError, match="no model has both"):
+    with pytest.raises(InputError, match="no model is both"):
         correlation.model_points(summaries, scores.assign(dataset="other"))
     with pytest.raises(InputError, match="there are no tables"):
         correlation.read_tables([])

@@ -13,7 +13,7 @@ def main() -> None:
     )
     scores = read_tables(args.scores)
     points = model_points(read_tables([*args.summaries, *args.halves]), scores)
-    write_table(args.out, points[~points.population.map(is_half)])
+    write_table(args.out, points[~points.population.map(is_half).astype(bool)])
     write_table(args.correlation, correlations(points, scores))
 
 

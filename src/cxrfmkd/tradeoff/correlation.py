@@ -59,7 +59,7 @@ def model_points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
     summaries: evaluation's `summary.csv` and `halves.csv`, of which the models trained on the
     dataset itself are taken; scores: `scores.csv`. The measures of bias are the score and D over
-    all modes. Columns: docs/bias.md.
+    all modes. Empty where the groups are too small for any score. Columns: docs/bias.md.
     """
     rows = summaries[(summaries.strategy == "own") & summaries.finding.isin(FINDINGS)]
     names = {"mean": "performance", "low": "performance_low", "high": "performance_high"}
@@ -70,10 +70,10 @@ def model_points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         bias = bias.set_axis([*MODEL, "bias", "bias_low", "bias_high"], axis=1)
         tables.append(performance.merge(bias, on=MODEL).assign(measure=measure))
     table = pd.concat(tables, ignore_index=True).dropna(subset=["performance"])
-    if table.empty:
+    if performance.merge(scores[MODEL], on=MODEL).empty:
         raise InputError(
-            "performance_vs_bias: no model has both a performance in the summaries and a bias "
-            "score. Give it tables of the same datasets."
+            "performance_vs_bias: no model is both in the summaries and among the bias scores. "
+            "Give it tables of the same datasets."
         )
     families = [backbone_family(m, loss) for m, loss in zip(table.model, table.loss, strict=True)]
     return table.assign(family=families, kind=table.model.map(training_kind))
