@@ -381,7 +381,7 @@ def test_the_checklists_are_whole_and_filled_from_the_study(small):
     assert items.status["44"] == items.status["15"] == "open"
     assert items.answer["44"] == ""
     assert items.answer["33"] == "CheXpert to MIMIC-CXR"
-    assert items.where["33"] == "report, Transfer"
+    assert items["where"]["33"] == "report, Transfer"
     assert "900 images of 450 patients" in items.answer["35"]
     assert "torch 2.11.0" in items.answer["23"]
     assert "2,000 replicates" in items.answer["29"]
