@@ -56,10 +56,12 @@ def finished(cluster: Cluster) -> Checkout:
     with locked(FOLDER / "study.lock"):
         if not home.exists():
             home.mkdir()
-            done = Checkout(copy_project(home), cluster).snakemake("--", "tables")
+            (home / "status").write_text("unfinished")
+            done = Checkout(copy_project(home), cluster).snakemake("--", "tables", timeout=3600)
             (home / "head.log").write_text(done.stdout)
             (home / "status").write_text(str(done.returncode))
-    assert (home / "status").read_text() == "0", (home / "head.log").read_text()[-5000:]
+    log = home / "head.log"
+    assert (home / "status").read_text() == "0", log.read_text()[-5000:] if log.exists() else ""
     return Checkout(home / "checkout", cluster)
 
 
