@@ -20,9 +20,9 @@ from rule_texts import rules
 TESTED = ("--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "20")
 # Nodes of 16 cores share the few of this machine: threads that wait must not spin.
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
-# One file of a rule that trains, and one of a light rule.
+# One file of a rule that trains, and one of a light rule that is in no group.
 STUDENT = "results/demo/synthetic-chexpert/students/mse/seed41/weights.safetensors"
-SCORES = "results/demo/bias/synthetic-chexpert/scores.csv"
+PATIENTS = "results/demo/synthetic-chexpert-to-synthetic-mimic/patients.json"
 CONFIG = ("config/demo.yaml", "tests/slurm/study.yaml")
 
 

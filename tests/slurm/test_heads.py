@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from checkout import SCORES, STUDENT, Checkout
+from checkout import PATIENTS, STUDENT, Checkout
 from cluster import wait_for
 
 
@@ -79,15 +79,15 @@ def batch_size(run: dict) -> int:
 @pytest.mark.alone
 def test_a_controller_that_is_away_for_a_minute_loses_no_job(study: Checkout, tmp_path: Path):
     """One job runs meanwhile, and one is to be submitted."""
-    study.stand_in("distill", seconds=600)
     (tmp_path / "other").mkdir()
     other = study.copy(tmp_path / "other")
-    (other.folder / SCORES).unlink()
+    study.stand_in("distill", seconds=600)
+    (other.folder / PATIENTS).unlink()
     head = study.start("--", STUDENT)
     study.running()
     study.cluster.stop_controller()
     try:
-        second = other.start("--", SCORES)
+        second = other.start("--", PATIENTS)
         time.sleep(60)
     finally:
         study.cluster.start_controller()

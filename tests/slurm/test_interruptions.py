@@ -6,7 +6,7 @@ A stand-in takes the place of the rule's script; rule, profile and signals are t
 from __future__ import annotations
 
 import pytest
-from checkout import SCORES, STUDENT, Checkout, megabytes
+from checkout import PATIENTS, STUDENT, Checkout, megabytes
 from cluster import wait_for
 
 SAVING = 20  # seconds; KillWait is 30
@@ -57,13 +57,13 @@ def test_the_time_limit_lets_a_training_save_and_go_on_in_a_new_job_of_the_same_
 
 
 def test_a_light_job_that_runs_out_of_memory_gets_more(study: Checkout):
-    study.stand_in("combine_bias", seconds=15, memory_mb=2600)
-    done = study.snakemake("--", SCORES)
+    study.stand_in("check_patients", seconds=15, memory_mb=4500)
+    done = study.snakemake("--", PATIENTS)
     assert done.returncode == 0, done.stdout[-3000:]
     # SLURM says OUT_OF_MEMORY where it has cgroups, which this one has not.
     assert study.states() == ["FAILED", "COMPLETED"]
     first, second = (megabytes(requested(job)["mem"]) for job in study.jobs())
-    assert first < 2600 < second
+    assert first < 4500 < second
 
 
 def requested(job: dict[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkout import SCORES, STUDENT, Checkout
+from checkout import PATIENTS, STUDENT, Checkout
 from cluster import Cluster, locked
 
 
@@ -25,12 +25,12 @@ def plain_study(finished: Checkout, tmp_path: Path) -> Iterator[Checkout]:
 
 def test_without_accounting_a_study_goes_on_to_its_end_and_a_failure_is_seen(plain_study: Checkout):
     plain_study.stand_in("distill", seconds=0)
-    (plain_study.folder / SCORES).unlink()
-    done = plain_study.snakemake("--", STUDENT, SCORES)
+    (plain_study.folder / PATIENTS).unlink()
+    done = plain_study.snakemake("--", STUDENT, PATIENTS)
     assert done.returncode == 0, done.stdout[-3000:]
     show = [plain_study.cluster.describe(number) for number in ("1", "2")]
     assert [job["JobState"] for job in show] == ["COMPLETED", "COMPLETED"]
     assert {job["Partition"] for job in show} == {"gpus48", "gpus24"}
-    plain_study.stand_in("combine_bias", error="no")
-    assert plain_study.snakemake("--", SCORES).returncode == 1
+    plain_study.stand_in("check_patients", error="no")
+    assert plain_study.snakemake("--", PATIENTS).returncode == 1
     assert plain_study.cluster.describe("3")["JobState"] == "FAILED"

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checkout import SCORES, STUDENT, Checkout
+from checkout import PATIENTS, STUDENT, Checkout
 
 IMAGES = "results/demo/synthetic-chexpert/images"
 
 
 def test_a_rule_that_fails_for_its_input_runs_once_and_its_log_is_shown(study: Checkout):
-    study.stand_in("combine_bias", error="scores.csv, line 3: no number. Mend it.")
-    done = study.snakemake("--", SCORES)
+    study.stand_in("check_patients", error="train.csv, line 3: no number. Mend it.")
+    done = study.snakemake("--", PATIENTS)
     assert done.returncode == 1
     assert study.states() == ["FAILED"]
-    assert "error: scores.csv, line 3: no number. Mend it." in done.stdout
+    assert "error: train.csv, line 3: no number. Mend it." in done.stdout
     assert "is not tried again: its settings or its input are wrong" in done.stdout
 
 
@@ -38,8 +38,8 @@ def test_a_wrong_account_is_refused_once(study: Checkout):
     profile.write_text(
         profile.read_text().replace("# slurm_account: mylab", "slurm_account: nobody")
     )
-    (study.folder / SCORES).unlink()
-    done = study.snakemake("--", SCORES)
+    (study.folder / PATIENTS).unlink()
+    done = study.snakemake("--", PATIENTS)
     assert done.returncode == 1
     assert study.jobs() == []
     assert done.stdout.count("Job submission failed") == 1

@@ -33,9 +33,12 @@ def test_a_training_beyond_its_time_limit_ends_with_the_weights_of_an_uninterrup
     snakemake = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", *CONFIG]
     plain = subprocess.Popen([*snakemake, "--", STUDENT], cwd=local.folder, env=local.environment)
     try:
-        done = lengthened.snakemake("--set-resources", "distill:runtime=1", "--", STUDENT)
+        for _ in range(5):  # a busy machine needs more jobs than one run of the head submits
+            done = lengthened.snakemake("--set-resources", "distill:runtime=1", "--", STUDENT)
+            if not done.returncode:
+                break
         assert done.returncode == 0, done.stdout[-3000:]
-        assert plain.wait(600) == 0
+        assert plain.wait(1800) == 0
     finally:
         plain.kill()
     jobs = lengthened.jobs()
