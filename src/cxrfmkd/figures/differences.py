@@ -105,7 +105,7 @@ def draw_bias_differences(table: pd.DataFrame, dataset: str) -> Figure:
             panel.axvspan(-margin, margin, color=style.RULE, alpha=0.6, linewidth=0, zorder=0)
             faces = np.where(significant, colours, style.PAPER)
             figure.intervals(panel, rows, ("difference", "low", "high"), faces=faces)
-            name = f"Probe AUC {attribute}" if measure == "AUC" else measure
+            name = f"Probe AUC {attribute}" if measure == "AUC" else measure.capitalize()
             title = f"{name} minus\n{REFERENCES[kind]}"
             panel.set_title(title, linespacing=1.25, fontsize=7.5)
     return figure.finish(
