@@ -296,7 +296,8 @@ def test_every_output_is_passed_to_the_script_by_its_name():
     """A folder's files go through the folder; everything else is an argument of its own."""
     for name, body in rules().items():
         command = body.split("shell:")[1]
-        outputs = re.search(r"\n    output:\n(.*?)\n    \w+:", body, re.DOTALL)[1]
+        found = re.search(r"\n    output:\n(.*?)\n    \w+:", body, re.DOTALL)
+        outputs = found[1] if found else ""
         through_folder = re.findall(r"subpath\(output\.?(\w*)|folders\(\"(\w+)\"\)", body)
         for output in re.findall(r"^        (\w+)=", outputs, re.MULTILINE):
             assert f"{{output.{output}:q}}" in command or through_folder, f"{name}: {output}"
