@@ -115,7 +115,7 @@ def test_empty_strata_and_one_sided_findings_are_noted_not_failed():
     assert "White x No Finding" in found["no empty stratum"].found
     assert found["both classes of every finding"].status == "noted"
     both = made(3, **{"No Finding": 1.0, "Pleural Effusion": 1.0})
-    assert "3 images have No Finding and" in gates.contradictions(both).found
+    assert "a few images have No Finding and" in gates.contradictions(both).found
 
 
 def index(records, hashes) -> pd.DataFrame:
@@ -310,7 +310,9 @@ def test_the_three_scripts_from_raw_tables_to_checked_images(tmp_path):
     words["pairs"] = tmp_path / "records" / "pixels.csv"
     ended = script("check_pixels", {"dataset": "chexpert"}, **words)
     assert ended.returncode == 0, ended.stderr
-    assert [gate["status"] for gate in json.loads(words["out"].read_text())] == ["passed"] * 3
+    found = json.loads(words["out"].read_text())
+    assert len(found) == 4
+    assert {gate["status"] for gate in found} == {"passed"}
 
     twins = images.index.assign(sha256="black")
     KeyedArray(images.data, twins).save(tmp_path / "images")

@@ -11,32 +11,14 @@ from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import Bias
 
-TABLES = (
-    "ks",
-    "score",
-    "effects",
-    "null",
-    "encoding",
-    "replicates",
-    "variance",
-    "balance",
-    "points",
-)
+TABLES = "ks score effects null encoding replicates variance balance points".split()
+ARGUMENTS = {"embeddings": [KeyedArray.open], "projection": [Path], "selected": (Path, None)}
+ARGUMENTS |= dict.fromkeys(("images", "teacher"), KeyedArray.open)
+ARGUMENTS |= dict.fromkeys(("val", "test", *TABLES), Path) | {"resampled": read_weights}
 
 
 def main() -> None:
-    args = parse(
-        __doc__,
-        embeddings=[KeyedArray.open],
-        projection=[Path],
-        selected=(Path, None),
-        images=KeyedArray.open,
-        teacher=KeyedArray.open,
-        val=Path,
-        test=Path,
-        resampled=read_weights,
-        **dict.fromkeys(TABLES, Path),
-    )
+    args = parse(__doc__, **ARGUMENTS)
     settings = Bias.from_spec(args.spec["bias"])
     records = read_records(args.val, args.test)
     records = measured_images(records, excluded_images(records, args.images, args.teacher))

@@ -23,7 +23,7 @@ def main() -> None:
         for name in ("metrics", "summary", "subgroups", "scores")
     )
     disclosed = {
-        (about(path)["dataset"], split): disclosure(
+        (str(about(path)["dataset"]), split): disclosure(
             read_result(path), args.spec["minimum_cell"], args.spec["uncertain"]
         )
         for split in SPLITS
