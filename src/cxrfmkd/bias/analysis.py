@@ -41,7 +41,8 @@ def select_embeddings(
     projections: weights, or a selected.json that names them, of layers that the arrays have not
     passed yet, one for each array; empty where there are none.
     """
-    layers = [Linear.load(path, "projection") for path in projections] or [None] * len(arrays)
+    layers: list[Linear | None] = [Linear.load(path, "projection") for path in projections]
+    layers = layers or [None] * len(arrays)
     inputs = [HeadInput(array, layer) for array, layer in zip(arrays, layers, strict=True)]
     if settings.seeds == "selected" and selected is not None:
         seed = read_json(selected)["seed"]

@@ -29,7 +29,8 @@ def add_settings(parser: argparse.ArgumentParser, section: type[Settings], *name
 def option_type(field: FieldInfo) -> Callable[[str], Any]:
     """What turns an option's text into a setting's value, or into a message of what is allowed."""
     limits = tuple(field.metadata)
-    adapter = TypeAdapter(Annotated[field.annotation, *limits] if limits else field.annotation)
+    annotation: Any = field.annotation
+    adapter: TypeAdapter = TypeAdapter(Annotated[annotation, *limits] if limits else annotation)
 
     def convert(text: str) -> Any:
         try:

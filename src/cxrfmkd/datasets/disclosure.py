@@ -75,11 +75,11 @@ class _Cells:
             for position in np.ndindex(*(s for i, s in enumerate(shape) if i != axis)):
                 line = np.moveaxis(cells, axis, -1)[position]
                 others = [key for i, key in enumerate(columns) if i != axis]
-                levels = [
+                whole = frozenset(
                     (key, names[list(columns).index(key)][i])
                     for key, i in zip(others, position, strict=True)
-                ]
-                total = self.index[frozenset(levels)] if levels else -1
+                )
+                total = self.index[whole] if whole else -1
                 self.relations.append(Relation(tuple(line.tolist()), total))
 
     def add(self, members: Iterable[Mapping[str, str]], total: Mapping[str, str]) -> None:

@@ -114,7 +114,7 @@ def _can_be_rounded(metric: str, cells: Cells) -> np.ndarray:
 def _hidden_of_attribute(cells: Cells, hidden: np.ndarray) -> dict[str, np.ndarray]:
     """Whether any group of an attribute has a hidden count, bool (f,), by attribute."""
     attributes = [EVERYONE, *cells.groups.divisions]
-    return {name: hidden[:, cells.groups.of(name)].any(axis=1) for name in attributes}
+    return {name: np.asarray(hidden[:, cells.groups.of(name)].any(axis=1)) for name in attributes}
 
 
 def _round_relative(
@@ -124,8 +124,8 @@ def _round_relative(
     among = _hidden_of_attribute(cells, hidden)
     together = [name for name in RELATIVE_TO if name in among]
     if together:
-        either = np.any([among[name] for name in together], axis=0)
-        among |= dict.fromkeys(together, either)
+        either = np.logical_or.reduce([among[name] for name in together])
+        among |= {name: either for name in together}
     rows = [among[a][k] for a, k in zip(table.attribute, finding, strict=True)]
     columns = [*PERCENT]
     table[columns] = table[columns].mask(pd.Series(rows, table.index), table[columns].round(0))

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import describe_file
@@ -25,7 +25,7 @@ ENCODINGS = (  # UTF-32 first: its mark begins like that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-COMPRESSED: dict[bytes, tuple[str, Callable[..., IO[bytes]]]] = {
+COMPRESSED: dict[bytes, tuple[str, Callable[..., Any]]] = {
     b"\x1f\x8b": ("gzip", gzip.open),
     b"BZh": ("bzip2", bz2.open),
     b"\xfd7zXZ\x00": ("xz", lzma.open),
@@ -65,6 +65,7 @@ def reading(path: Path, source: str) -> Iterator[str]:
 @contextmanager
 def opened(path: Path, source: str, kind: str) -> Iterator[IO[str]]:
     """A text, uncompressed and decoded as its first bytes say; closed at the end."""
+    file: Any
     with ExitStack() as stack:
         if kind == "zip":
             archive = stack.enter_context(zipfile.ZipFile(path))
@@ -78,7 +79,7 @@ def opened(path: Path, source: str, kind: str) -> Iterator[IO[str]]:
         else:
             opening = next((opener for name, opener in COMPRESSED.values() if name == kind), open)
             file = stack.enter_context(opening(path, "rb"))
-        head = file.peek(512)[:512]
+        head = file.peek(512)[:512]  # every reader above is buffered
         if problem := describe_file(path, binary=False) or ("" if head else "empty"):
             raise InputError(f"{source} is {problem}. Fetch it again.")
         encoding = next((name for mark, name in ENCODINGS if head.startswith(mark)), "")

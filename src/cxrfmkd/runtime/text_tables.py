@@ -217,8 +217,9 @@ def _cell_text(value: object) -> str:
     """A cell of Excel, which keeps whole numbers as 1.0, as text."""
     if value is None:
         return ""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value).strip()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def _parquet_names(path: Path) -> list[str]:

@@ -166,7 +166,7 @@ class _Cover:
 def determined(hidden: np.ndarray, relations: Sequence[Relation]) -> np.ndarray:
     """Which hidden cells the shown ones determine: of one value in all solutions; bool (n,)."""
     unknown = np.flatnonzero(hidden)
-    column = {cell: i for i, cell in enumerate(unknown)}
+    column = {int(cell): i for i, cell in enumerate(unknown)}
     rows = []
     for relation in relations:
         row = np.zeros(len(unknown))
