@@ -19,7 +19,7 @@ COMMANDS = {
     "cost": "what a study will cost before it runs",
     "summary": "the three numbers that a finished study is about",
     "gpu-check": "compare every fast path on this GPU with the plain one, and measure its speed",
-    "doctor": "check the software, the GPU and a teacher's SavedModel",
+    "doctor": "check the software, the GPU, all that a study needs, or a teacher's model",
 }
 
 

@@ -115,3 +115,18 @@ def test_any_other_error_is_shown_as_it_is(capsys, text):
     handler.emit(logging.LogRecord("x", logging.INFO, "", 0, "Select jobs to execute...", (), None))
     assert capsys.readouterr().out == f"{text}\n"
     assert LogEvent.ERROR in steps.SHOWN
+
+
+def test_a_dry_run_without_the_raw_data_says_what_is_missing(tmp_path):
+    words = ["-n", "--quiet", "rules", "--configfile", str(ROOT / "config/nih.yaml")]
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert run.returncode == 0, run.stderr
+    told = run.stdout + run.stderr
+    assert "raw data are not there, so this plan could not run" in told
+    assert "datasets.nih-pa.images is /data/nih/images, which does not exist" in told

@@ -21,7 +21,11 @@ from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint, keep, 
 from cxrfmkd.runtime.scheduler import active_jobs, comment, final_failure
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
+<<<<<<< HEAD
 from cxrfmkd.study.limits import known_images, time_limits
+=======
+from cxrfmkd.study.origins import with_lines
+>>>>>>> 5440c31 (Let the doctor look at all that a study needs; say file, line and the nearest name of a wrong setting)
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.rates import read_rates
 from cxrfmkd.study.specs import SPECS
@@ -47,7 +51,11 @@ try:
     study = Study(config)
     rates = read_rates()
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    raise WorkflowError(with_lines(str(error), workflow.configfiles)) from None
+
+# A real run refuses to start (below).
+if workflow.output_settings.dryrun and (missing := study.missing_inputs()):
+    logger.warning("The study's raw data are not there, so this plan could not run:\n  " + "\n  ".join(missing))
 
 # Minutes by rule and dataset, where the machine's rates are known (resources/rates.json).
 if planned:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.grid import Study
+from cxrfmkd.study.origins import with_lines
 
 BASE = Path("config/config.yaml")
 
@@ -30,6 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def read_study(paths: list[Path], entries: list[str] | None = None) -> Study:
+    """The study of `read_configuration`; messages about its settings say file and line."""
+    config = read_configuration(paths, entries)
+    try:
+        return Study(config)
+    except InputError as error:
+        raise InputError(with_lines(str(error), configuration_files(paths))) from None
+
+
+def configuration_files(paths: list[Path]) -> list[Path]:
+    """The files that are laid over one another: config/config.yaml, if it is there, and `paths`."""
+    named = [path.resolve() for path in paths]
+    return [BASE, *paths] if BASE.is_file() and BASE.resolve() not in named else paths
+
+
 def read_configuration(paths: list[Path], entries: list[str] | None = None) -> dict:
     """config/config.yaml of this folder, if there is one, then each of `paths`, then `entries`.
 
@@ -39,8 +56,7 @@ def read_configuration(paths: list[Path], entries: list[str] | None = None) -> d
     from snakemake.cli import parse_config
     from snakemake.utils import update_config
 
-    named = [path.resolve() for path in paths]
-    files = [BASE, *paths] if BASE.is_file() and BASE.resolve() not in named else paths
+    files = configuration_files(paths)
     if not files:
         raise InputError(
             f"there is no {BASE} here. Go to the workflow's folder, or name a whole --configfile."

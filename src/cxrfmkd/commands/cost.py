@@ -26,7 +26,7 @@ from statistics import median
 
 import pandas as pd
 
-from cxrfmkd.commands.configuration import add_arguments, read_configuration
+from cxrfmkd.commands.configuration import add_arguments, read_study
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, write_table
 from cxrfmkd.study.forecast import ImageCounts, Work, published, works
@@ -70,7 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the table, its totals, and what its hours rest on."""
-    study = Study(read_configuration(args.configfile, args.config))
+    study = read_study(args.configfile, args.config)
     results = Path(study.settings.pathvars.get("results", "results"))
     images = count_images(study, results, dict(map(_images, args.images)))
     for flag in ("images_per_second", "teacher_seconds"):

@@ -5,7 +5,13 @@ loads the teacher and prints its signature, how its graph decodes images, whethe
 with a batch, whether different images get different embeddings, and how long your images will take.
 A model that is no SavedModel is named by its --source.
 
+With --configfile it looks at all that the study needs, before anything runs, and lists every
+problem: settings (with file and line), folders and raw tables, the records that they yield, the
+teacher's vectors for a sample of images, initial weights, disk, memory, and the partitions of the
+SLURM profile. It ends with status 2 where there is one.
+
     cxrfmkd doctor
+    cxrfmkd doctor --configfile config/config.yaml
     cxrfmkd doctor --model models/elixr-c-v2-pooled --variant elixr-c-v2-gap --device gpu \
         --images 220000
     cxrfmkd doctor --model models/rad-dino --source transformers --pooling cls
@@ -25,6 +31,8 @@ from importlib.util import find_spec
 import numpy as np
 from PIL import Image
 
+from cxrfmkd.commands.configuration import add_arguments, read_study
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.provenance import PACKAGES
 from cxrfmkd.study.settings import TeacherSource
 from cxrfmkd.teacher.encoders import canary_vectors, open_encoder, takes_batches
@@ -41,6 +49,7 @@ CALLS = 5
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
+    add_arguments(parser)
     add = parser.add_argument
     add("--model", help="folder or file of a model to examine")
     add(
@@ -63,13 +72,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Print the environment, and the model if one is given."""
+    """Print the environment, then the study and the model if they are given."""
     for name, value in environment():
         print(f"{name:24} {value}")
+    if args.configfile:
+        check_study(args)
     if args.model:
         print()
         for name, value in (examine if args.source == "savedmodel" else examine_encoder)(args):
             print(f"{name:24} {value}", flush=True)
+
+
+def check_study(args: argparse.Namespace) -> None:
+    """Print what was seen of each of the study's needs; InputError that lists all problems."""
+    from cxrfmkd.commands.study_check import findings
+
+    print()
+    problems = []
+    for finding in findings(read_study(args.configfile, args.config)):
+        print(f"{finding.about:24} {'' if finding.ok else 'PROBLEM: '}{finding.text}", flush=True)
+        problems += [f"{finding.about}: {finding.text}"] * (not finding.ok)
+    if problems:
+        raise InputError(f"{len(problems)} to mend before it runs:\n  " + "\n  ".join(problems))
+    print("\nThe study can run.")
 
 
 def environment() -> Iterator[tuple[str, str]]:

@@ -72,12 +72,13 @@ def initial_weights(architecture: str, weights: str) -> dict[str, Tensor]:
     return state
 
 
-def _imagenet_url(architecture: str) -> str:
+def imagenet_url(architecture: str) -> str:
+    """Where torchvision's default weights are; torch keeps them under the address's last part."""
     return torchvision.models.get_model_weights(architecture).DEFAULT.url
 
 
 def _imagenet_weights(architecture: str) -> dict[str, Tensor]:
-    url = _imagenet_url(architecture)
+    url = imagenet_url(architecture)
     cache = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)
@@ -111,7 +112,7 @@ def _weights_from(folder: Path, architecture: str) -> dict[str, Tensor]:
             return state
     raise InputError(
         f"network.weights: {folder} has neither {architecture}.safetensors nor "
-        f"{architecture}*.pth. Put {_imagenet_url(architecture)} there, or weights of your own."
+        f"{architecture}*.pth. Put {imagenet_url(architecture)} there, or weights of your own."
     )
 
 

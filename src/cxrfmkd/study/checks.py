@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.paths import begins_to_be_expanded, whole_path
@@ -30,7 +31,11 @@ def unknown_datasets(runs: Runs) -> Iterator[str]:
         for name in names:
             if name not in s.datasets:
                 names_of_all = ", ".join(s.datasets)
-                yield f"{setting}: there is no dataset `{name}`. `datasets` has {names_of_all}."
+                close = get_close_matches(name, s.datasets, 1)
+                hint = f" Did you mean `{close[0]}`?" if close else ""
+                yield (
+                    f"{setting}: there is no dataset `{name}`.{hint} `datasets` has {names_of_all}."
+                )
 
 
 def unbalanced_attributes(runs: Runs) -> Iterator[str]:

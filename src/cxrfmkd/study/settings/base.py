@@ -105,10 +105,17 @@ def _message(cls: type[Settings], error: Any, prefix: str) -> str:
     if kind == "value_error":
         return f"{place}: {error['ctx']['error']}"
     _, field = _descend(cls, path)
-    hint = ""
+    hint = _nearest(value, error)
     if kind == "string_type" and isinstance(value, bool):
         hint = " YAML reads yes, no, on and off as true and false; write such a text in quotes."
     return f"{place}: {error['msg'].replace('Input', repr(value), 1)}.{hint}{_meaning(field)}"
+
+
+def _nearest(value: Any, error: Any) -> str:
+    """The allowed text that is most like the one that was refused, if any is."""
+    allowed = re.findall("'([^']+)'", error.get("ctx", {}).get("expected", ""))
+    close = difflib.get_close_matches(str(value), allowed, 1)
+    return f" Did you mean `{close[0]}`?" if close else ""
 
 
 def _meaning(field: FieldInfo | None) -> str:

@@ -16,9 +16,12 @@ from cxrfmkd.vocabulary.losses import CONTROLS, loss_share, split_control
 def _loss(name: str) -> str:
     base, _ = split_control(name)
     if base not in loss_names() and loss_share(base) is None:
+        close = get_close_matches(base, loss_names(), 1)
+        hint = f" Did you mean `{close[0]}`?" if close else ""
         raise ValueError(
-            f"there is no loss `{name}`. The losses are {', '.join(loss_names())} and mse-cosine-A "
-            f"with a share of MSE such as 0.6, and each with -{', -'.join(CONTROLS)} for a control."
+            f"there is no loss `{name}`.{hint} The losses are {', '.join(loss_names())} and "
+            "mse-cosine-A with a share of MSE such as 0.6, and each with "
+            f"-{', -'.join(CONTROLS)} for a control."
         )
     return name
 
