@@ -55,7 +55,9 @@ except InputError as error:
 
 # A real run refuses to start (below).
 if workflow.output_settings.dryrun and (missing := study.missing_inputs()):
-    logger.warning("The study's raw data are not there, so this plan could not run:\n  " + "\n  ".join(missing))
+    logger.warning(
+        "The study's raw data are not there, so this plan could not run:\n  " + "\n  ".join(missing)
+    )
 
 # Minutes by rule and dataset, where the machine's rates are known (resources/rates.json).
 if planned:
