@@ -21,11 +21,8 @@ from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint, keep, 
 from cxrfmkd.runtime.scheduler import active_jobs, comment, final_failure
 from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
-<<<<<<< HEAD
 from cxrfmkd.study.limits import known_images, time_limits
-=======
 from cxrfmkd.study.origins import with_lines
->>>>>>> 5440c31 (Let the doctor look at all that a study needs; say file, line and the nearest name of a wrong setting)
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.rates import read_rates
 from cxrfmkd.study.specs import SPECS

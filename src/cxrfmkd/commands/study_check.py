@@ -16,9 +16,10 @@ import pandas as pd
 import yaml
 
 from cxrfmkd.datasets import adapters
-from cxrfmkd.datasets.raw import Raw, header
+from cxrfmkd.datasets.raw import Raw
 from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.text_tables import read_text_table
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.study.specs import SPECS
@@ -26,7 +27,6 @@ from cxrfmkd.teacher.keys import key_rule, match_keys
 from cxrfmkd.teacher.sources import STORED_SOURCES, open_source
 
 PROFILE = Path("profiles/slurm/config.yaml")
-ROWS = 10  # of a raw table that are read
 MATCHED = 200  # images that a teacher's vector is looked for
 # Bytes of an image beside its pixels: vectors and features as float32, with room for predictions.
 VECTORS = 4 * 4096
@@ -79,7 +79,7 @@ def _attempt(about: str, look: Callable[[], str]) -> Finding:
 
 
 def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterator[Finding]:
-    """A dataset's folders, the head of each table, and what all of it yields.
+    """A dataset's folders, each table, and what all of it yields.
 
     sampled: gets the records, if there are any.
     """
@@ -94,7 +94,7 @@ def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterato
     found.append(_attempt(f"{name}, tables", require))
     for key, path in settings.tables.items():
         if Path(path).is_file():
-            found.append(_attempt(f"{name}, {key}", partial(_head, Path(path))))
+            found.append(_attempt(f"{name}, {key}", partial(_head, raw, key)))
     yield from found
     if not all(finding.ok for finding in found):
         return
@@ -120,18 +120,13 @@ def _folder(name: str, path: Path) -> str:
     return str(path)
 
 
-def _head(path: Path) -> str:
-    """The header and the first rows of a raw table."""
-    columns = header(path)
-    if path.suffix == ".xlsx":
-        rows = pd.read_excel(path, nrows=ROWS, engine="openpyxl")
-    elif path.suffix == ".parquet":
-        rows = pd.read_parquet(path, columns=columns[:1]).head(ROWS)
-    else:
-        rows = pd.read_csv(path, nrows=ROWS)
+def _head(raw: Raw, key: str) -> str:
+    """The header and the rows of a raw table."""
+    columns = raw.header(key)
+    rows = read_text_table(raw.path(key), raw.source(key), columns[:1])
     if rows.empty:
-        raise InputError(f"{path}: there is a header and no row")
-    return f"{path.name}: {len(columns)} columns, the first {len(rows)} rows can be read"
+        raise InputError(f"{raw.source(key)}: there is a header and no row")
+    return f"{raw.path(key).name}: {len(columns)} columns, {len(rows):,} rows"
 
 
 def _teacher(study: Study, name: str, sampled: Sampled) -> str:
