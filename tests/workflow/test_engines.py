@@ -82,7 +82,7 @@ exec "${@: -3:1}" -c "${@: -1}"
 def test_jobs_run_in_the_image_that_is_asked_for(checkout, tmp_path):
     program(tmp_path / "apptainer", APPTAINER)
     folder = tmp_path / "copy"
-    shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns("results", ".snakemake"))
+    shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns("res*s", ".snakemake"))
     program(tmp_path / "python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     arguments = ("--cores", "1", "--sdm", "apptainer", "--apptainer-args=--nv")
     study = tmp_path / "study.yaml"

@@ -106,7 +106,7 @@ def test_what_is_particular_to_a_cluster_is_in_one_block_of_the_profile():
 @pytest.mark.slow
 def test_time_limits_follow_the_measured_rates(checkout, tmp_path):
     study = tmp_path / "study"
-    shutil.copytree(checkout, study, ignore=shutil.ignore_patterns("results", ".snakemake"))
+    shutil.copytree(checkout, study, ignore=shutil.ignore_patterns("res*s", ".snakemake"))
     for name in ("synthetic-chexpert", "synthetic-mimic"):
         summary = study / "results/demo" / name / "records/summary.json"
         summary.parent.mkdir(parents=True)
