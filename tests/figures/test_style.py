@@ -94,5 +94,7 @@ def test_the_fonts_of_the_package_are_the_ones_drawn_with():
     """So that no figure depends on what a machine has installed."""
     name = rcParams["font.sans-serif"][0]
     for weight in ("normal", "bold"):
-        found = fontManager.findfont(FontProperties(name, weight=weight), fallback_to_default=False)
+        found = fontManager.findfont(
+            FontProperties(family=name, weight=weight), fallback_to_default=False
+        )
         assert Path(found).parent == Path(style.__file__).parent / "fonts"
