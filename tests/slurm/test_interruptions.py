@@ -77,7 +77,9 @@ def test_a_training_goes_on_at_another_node_when_its_own_is_set_down(study: Chec
     head = study.start("--", STUDENT)
     job = study.running()
     node = f"nodename={job['node']}"
-    study.cluster.run("scontrol", "update", node, "state=down", "reason=test")
+    # Drained as well: its slurmd still runs, and would report it ready again.
+    for state in ("drain", "down"):
+        study.cluster.run("scontrol", "update", node, f"state={state}", "reason=test")
     try:
         assert head.wait(300) == 0
     finally:
