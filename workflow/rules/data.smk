@@ -90,12 +90,13 @@ rule check_attributes:
         report="<results>/{dataset}/records/attributes.json",
     log:
         "<logs>/check_attributes/{dataset}.log",
+    localrule: True
     conda:
         "../envs/workflow.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=15,
+        mem_mb=growing(1000),
+        runtime=5,
     params:
         spec=spec("check_attributes"),
     message:
