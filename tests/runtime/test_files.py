@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxrfmkd.commands.embed import find_images
 from cxrfmkd.figures.drawing import save_figure
 from cxrfmkd.networks.layers import Linear
 from cxrfmkd.networks.network import Network
@@ -21,6 +22,7 @@ from cxrfmkd.runtime.files import (
     ABANDONED,
     atomic_folder,
     atomic_write,
+    list_files,
     remove_files,
     write_json,
     write_table,
@@ -132,3 +134,16 @@ def test_only_the_named_files_and_empty_folders_are_removed(tmp_path):
     remove_files(tmp_path / "shards", "*/*.csv")
     remove_files(tmp_path / "shards", "*/*.csv")
     assert not (tmp_path / "shards").exists()
+
+
+def test_every_walk_of_a_folder_sees_the_same_files(tmp_path):
+    for name in ("b/2.PNG", "a.png", "._a.png", ".hidden/x.png", "__MACOSX/y.png", "c.txt"):
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "3.png").touch()
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "root" / "b" / "loop").symlink_to(tmp_path / "root")
+    assert list_files(tmp_path / "root", (".png",)) == ["a.png", "b/2.PNG", "link/3.png"]
+    images, _ = find_images(tmp_path / "root")
+    assert images.path.tolist() == ["a.png", "b/2.PNG", "link/3.png"]

@@ -35,7 +35,7 @@ from cxrfmkd.datasets.decoding import IMAGE_SUFFIXES
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.cells import reject
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import atomic_write, write_table
+from cxrfmkd.runtime.files import atomic_write, list_files, write_table
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.study.settings.base import choices, meaning
 from cxrfmkd.teacher.embedding import embed
@@ -121,11 +121,7 @@ def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, P
     """
     if images.is_dir():
         root = images
-        paths = sorted(
-            str(path.relative_to(images))
-            for path in images.rglob("*")
-            if path.suffix.lower() in IMAGE_SUFFIXES
-        )
+        paths = list_files(images, IMAGE_SUFFIXES)
         records = pd.DataFrame(
             {"image_id": [os.path.splitext(path)[0] for path in paths], "path": paths}
         )

@@ -85,6 +85,30 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def list_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Sorted relative paths of the files below `root` that end in one of `suffixes`, in small.
+
+    The one way to walk through a folder of a user's: links are followed, a folder that leads back
+    to one above it is not entered again, capitals do not matter, and what is hidden is left out
+    (`._x.png` of a Mac, `.ipynb_checkpoints`, `__MACOSX`).
+    """
+    paths = []
+    for folder, folders, names in os.walk(root, followlinks=True):
+        here = Path(folder).resolve()
+        above = {here, *here.parents}
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith((".", "__MACOSX")) and Path(folder, name).resolve() not in above
+        ]
+        paths += [
+            os.path.relpath(os.path.join(folder, name), root)
+            for name in names
+            if name.lower().endswith(suffixes) and not name.startswith(".")
+        ]
+    return sorted(paths)
+
+
 def remove_files(folder: Path, pattern: str) -> None:
     """Remove the files below `folder` that `pattern` matches, then what folders are empty."""
     files = sorted(folder.glob(pattern))

@@ -5,7 +5,6 @@ Source: teacher extraction notes, sections 3.1 and 4.
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pandas as pd
 
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.files import list_files
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.checks import check_variants
 from cxrfmkd.teacher.examples import read_vector
@@ -39,12 +39,7 @@ def find_files(settings: TeacherSource) -> list[tuple[str, Path]]:
             continue
         if not root.is_dir():
             raise InputError(f"{root}: there is no such file or folder. Correct teacher.path.")
-        paths = sorted(
-            os.path.relpath(os.path.join(folder, name), root)
-            for folder, _, names in os.walk(root, followlinks=True)
-            for name in names
-            if name.lower().endswith(suffixes) and not name.startswith(".")
-        )
+        paths = list_files(root, suffixes)
         if not paths:
             raise InputError(
                 f"{root}: no {' or '.join(suffixes)} file below it. Correct teacher.path or "
