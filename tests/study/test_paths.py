@@ -73,8 +73,8 @@ def test_scientific_notation_is_a_number_and_a_year_a_name():
         Probe.read(yaml.safe_load("{learning_rate: .inf}"))
     config = configuration()
     config["datasets"][2024] = config["datasets"]["mimic"] | {"keep": {"view": "PA"}}
-    config["classification"]["datasets"] = ["chexpert", 2024]
-    config["distillation"]["datasets"] = ["chexpert", 2024]
+    config["classification"]["datasets"] = ["chexpert", "mimic", 2024]
+    config["distillation"]["datasets"] = ["chexpert", "mimic", 2024]
     study = Study(config)
     assert "2024" in study.datasets
     assert study.dataset("2024")["keep"] == {"view": ["PA"]}
