@@ -8,31 +8,32 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
+import made_report
 import made_results
 import made_tables as made
+import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from locations import ROOT
 
-from cxrfmkd.figures.drawing import draw_figure, save_figure
 from cxrfmkd.report import bias_sentences as bias
-from cxrfmkd.report import headlines, markup, prose
+from cxrfmkd.report import headlines, markup, methods, overview, prose
 from cxrfmkd.report import performance_sentences as performance
 from cxrfmkd.report.checklist import checklist
 from cxrfmkd.report.data import ReportData
-from cxrfmkd.report.page import SECTIONS, facts, page
+from cxrfmkd.report.page import SECTIONS, facts, numbered_figures, page
 from cxrfmkd.report.switches import compare
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import sections
 from cxrfmkd.tables.selecting import ranked_models
+from cxrfmkd.vocabulary.models import MODELS
 
 SCRIPT = ROOT / "workflow/scripts/write_report.py"
-THESIS = yaml.safe_load((ROOT / "config/thesis.yaml").read_text())
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 TITLES = [
-    "Main results",
+    "Key results",
+    "Warnings",
     "What was run",
     "Data",
     "Distillation",
@@ -46,15 +47,6 @@ TITLES = [
     "Provenance and cost",
     "Caveats",
 ]
-# A few figures stand for all: drawing each one is what test_figures is for.
-FEW = (
-    "chexpert/flow",
-    "chexpert/performance",
-    "chexpert/pca",
-    "chexpert-to-mimic/transfer",
-    "study/performance-vs-bias",
-    "study/against-thesis",
-)
 
 
 class Strict(HTMLParser):
@@ -94,37 +86,9 @@ def parsed(html: str) -> Strict:
     return reader
 
 
-def study(root: Path, few=FEW, synthetic=False, **kind) -> ReportData:
-    """A small study with its results and figures, its tables made by the script."""
-    made_results.write(root, **kind)
-    shape = made_results.shape(**kind)
-    command = [sys.executable, ROOT / "workflow/scripts/make_tables.py"]
-    command += [
-        "--spec",
-        json.dumps({"minimum_cell": 10, "uncertain": "zeros"}),
-        "--out-dir",
-        root / "tables",
-    ]
-    inputs = made_results.as_arguments(made_results.below(root, shape.tables()))
-    subprocess.run([*command, *inputs], check=True)
-    figures = []
-    for name, files in shape.catalogue().items():
-        if name in few:
-            spec = {"minimum_cell": 10, "uncertain": "zeros", "method": "weights"}
-            figure, _ = draw_figure(name, spec, made_results.below(root, files))
-            figures.append(root / "figures" / f"{name}.svg")
-            save_figure(figure, figures[-1], figures[-1].with_suffix(".png"))
-    return ReportData(
-        **made_results.report_spec(synthetic=synthetic, **kind),
-        files=made_results.below(root, shape.report()),
-        figures=figures,
-        thesis=THESIS,
-    )
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> ReportData:
-    return study(tmp_path_factory.mktemp("study") / "results")
+    return made_report.study(tmp_path_factory.mktemp("study") / "results")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +121,9 @@ def test_the_page_is_balanced_html_with_unique_ids_and_no_address_outside_itself
     assert len(page.ids) == len(set(page.ids))
     assert set(page.links) <= set(page.ids)
     assert all(url.startswith("data:") for url in page.urls)
-    assert not re.search(r'(?:src|href)="https?:|@import|url\(["\']?http', html)
+    library = html.index('<script type="text/plain" id="library">')
+    own = html[:library] + html[html.index("</script>", library) :]
+    assert not re.search(r'(?:src|href)="https?:|@import|url\(["\']?http', own)
 
 
 def test_nobody_is_named_and_no_folder_of_the_machine_is_shown(html):
@@ -177,7 +143,7 @@ def test_the_header_counts_patients_by_dataset_since_two_may_have_the_same(small
         ("900", "images of 450 patients, CheXpert"),
         ("900", "images of 450 patients, MIMIC-CXR"),
     ]
-    alone = study(tmp_path, few=(), transfer=False)
+    alone = made_report.study(tmp_path, few=(), transfer=False)
     assert facts(alone)[0] == ("900", "images of 450 patients")
 
 
@@ -261,7 +227,7 @@ def test_a_generated_dataset_says_whether_its_truth_was_found(small):
 
 
 def test_a_study_without_race_or_transfer_says_so_and_shows_the_rest(tmp_path):
-    html = page(study(tmp_path, race=False, transfer=False), "")
+    html = page(made_report.study(tmp_path, race=False, transfer=False), "")
     assert re.findall(r'<h2 id="[^"]+">([^<]+)</h2>', html) == TITLES
     text = " ".join(parsed(html).text)
     assert "No transfer was asked for" in text
@@ -309,6 +275,104 @@ def test_figures_are_inlined_with_their_own_ids_and_the_colours_of_the_page(smal
         assert f'id="{target[0] or target[1]}"' in svg
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<script>alert(1)</script>",
+        '<rect onload="alert(1)"/>',
+        "<foreignObject><body/></foreignObject>",
+        '<image href="https://example.org/a.png"/>',
+        '<a href="javascript:alert(1)"><rect/></a>',
+        "<style>@import url(https://example.org/a.css);</style>",
+        '<rect style="fill: url(https://example.org/#a)"/>',
+        "<rect",
+    ],
+)
+def test_an_svg_that_is_more_than_a_picture_is_refused(tmp_path, content):
+    path = tmp_path / "figure.svg"
+    head = '<svg xmlns="http://www.w3.org/2000/svg" width="10pt" viewBox="0 0 10 10">'
+    path.write_text(f"{head}{content}</svg>")
+    with pytest.raises(InputError, match="Delete it and draw it again"):
+        markup.inline_svg(path, "figure-1", "label")
+    path.write_text(f'{head}<rect style="fill: url(#a)"/><use href="#a"/></svg>')
+    assert "<rect" in markup.inline_svg(path, "figure-1", "label")
+
+
+def test_key_results_are_gains_over_no_distillation_and_losses_against_the_teacher(small, html):
+    table = html[html.index('<table id="key-results"') :]
+    table = table[: table.index("</table>")]
+    rows = re.findall(r"<tr><td>(.*?)</tr>", table)
+    comparisons = small.table("comparisons")
+    expected = comparisons[
+        (comparisons.dataset == "chexpert")
+        & (comparisons.finding == "Macro")
+        & (comparisons.metric == "auc_roc")
+        & (comparisons.population == "resampled")
+    ]
+    assert rows
+    for row in rows:
+        assert "CXR-FMKD" in row
+    for kind in ("baseline", "teacher"):
+        of_kind = expected[expected.family.str.startswith(kind)]
+        numbers = {prose.number(value, 3, sign=True) for value in of_kind.difference}
+        assert any(number in table for number in numbers), kind
+    assert html.index('id="key-results"') < html.index('class="headlines"')
+
+
+def test_charts_hold_what_their_figures_hold_and_numbers_are_in_the_page(small, html):
+    drawn = json.loads(re.search(r'id="charts">(.*?)</script>', html)[1])
+    numbers = json.loads(re.search(r'id="numbers">(.*?)</script>', html)[1])
+    figures = {f.number: f for part in numbered_figures(small).values() for f in part}
+    kinds = {figures[int(number)].kind for number in drawn}
+    assert {"performance", "transfer", "performance-vs-bias"} <= kinds
+    for number, figure in figures.items():
+        assert set(numbers[str(number)]) == set(figure.numbers.columns)
+        assert f'href="#numbers-{number}"' in html
+    number = next(n for n, f in figures.items() if f.kind == "performance")
+    rows = drawn[str(number)]["rows"]
+    source = figures[number].numbers
+    for value in rows["value"]:
+        assert np.isclose(source["mean"], value, rtol=1e-5).any()
+    alt = figures[number].alt
+    assert re.search(r"highest \S+.*, 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", alt)
+
+
+def test_the_warnings_name_what_a_reader_should_know(small):
+    texts = " ".join(overview.warnings(small))
+    assert "no test image of Black x Other" in texts
+    assert "measured nowhere" in texts
+    assert "trained with 3 seeds" in texts
+    assert "of the cohort" in texts
+    runs = [{"epochs": 5, "best": {"epoch": 4}}, {"epochs": 5, "best": {"epoch": 2}}]
+    runs.append({"l2_at_end_of_grid": ["Edema"]})
+    found = overview._of_trainings(runs)
+    assert found[0].startswith("1 training of 3 had")
+    assert found[1].startswith("1 probe chose")
+
+
+def test_the_methods_paragraph_and_its_citations_follow_the_settings(small):
+    text = methods.paragraph(small)
+    assert "CheXpert [@irvin2019] (900 images of 450 patients)" in text
+    assert "2,000 bootstrap replicates over patients and seeds" in text
+    evaluation = small.settings["evaluation"] | {"unit": "row", "replicates": 500}
+    other = replace(small, settings=small.settings | {"evaluation": evaluation})
+    assert "500 bootstrap replicates over rows" in methods.paragraph(other)
+    cited = set(re.findall(r"\[@(\w+)\]", text))
+    assert cited == set(methods.cited(small)) & cited
+    assert set(re.findall(r"@\w+\{(\w+),", methods.bibtex(small))) == set(methods.cited(small))
+
+
+def test_every_model_and_every_column_of_the_numbers_has_a_meaning(small):
+    assert set(overview.GLOSSARY["models"]) == set(MODELS)
+    columns = {
+        column
+        for part in numbered_figures(small).values()
+        for figure in part
+        for column in figure.numbers
+    }
+    assert columns <= set(overview.GLOSSARY["columns"])
+
+
 def test_tables_escape_what_they_are_given_and_mark_what_is_missing():
     html = str(
         markup.table(
@@ -341,13 +405,13 @@ def test_numbers_read_as_people_write_them():
 
 def test_switches_say_whose_practice_a_study_follows():
     settings = made_results.settings()
-    table = compare(settings, THESIS).set_index("setting")
+    table = compare(settings, made_report.THESIS).set_index("setting")
     assert table.follows["network.input"] == "sound practice"
     assert table.thesis["network.input"] == "raw"
     assert table.follows["probe.protocol"] == "sound practice"
     settings["network"]["input"] = "raw"
     settings["finetuning"]["patience"] = 7
-    table = compare(settings, THESIS).set_index("setting")
+    table = compare(settings, made_report.THESIS).set_index("setting")
     assert table.follows["network.input"] == "thesis"
     assert table.follows["finetuning.patience"] == "its own"
     assert not {"distillation.losses", "transfer.pairs"} & set(table.index)

@@ -41,7 +41,7 @@ SPACES = {
 }
 EDGE_SHARE = 0.24  # share of a panel that the distributions along its two edges take
 MOST = 3000
-GRID = 60  # points of a density along each axis
+GRID = 48  # points of a density along each axis
 INSIDE = (0.5, 0.8)  # shares of a group within its inner and its outer line
 DIGITS = 1  # of the numbers beside the picture, beyond the first of the spread of all images
 

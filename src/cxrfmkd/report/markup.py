@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from markupsafe import Markup, escape
 
 from cxrfmkd.figures import style
 from cxrfmkd.report.prose import number
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.models import MODELS
 
 TEMPLATES = Environment(
@@ -33,6 +35,18 @@ THEMED = {
     style.NULL: "null",
 }
 Format = Callable[[Any], str]
+# Elements of SVG that load, act or change.
+FORBIDDEN = {
+    "script",
+    "foreignobject",
+    "iframe",
+    "object",
+    "embed",
+    "a",
+    "animate",
+    "set",
+    "handler",
+}
 
 
 def inline_svg(path: str | Path, name: str, label: str) -> Markup:
@@ -41,6 +55,8 @@ def inline_svg(path: str | Path, name: str, label: str) -> Markup:
     Its ids begin with `name`, so that those of several figures differ.
     """
     svg = Path(path).read_text()
+    _refuse_scripts(svg, Path(path))
+    svg = re.sub(r' d="([^"]+)"', _shorter, svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     ids: set[str] = set()
 
@@ -60,11 +76,38 @@ def inline_svg(path: str | Path, name: str, label: str) -> Markup:
     width = float(attributes["width"].removesuffix("pt")) * 4 / 3
     return Markup(
         '<svg viewBox="{box}" role="img" aria-labelledby="{name}-title" '
-        'style="max-width:{width:.0f}px" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        'style="--w:{width:.0f}px" xmlns:xlink="http://www.w3.org/1999/xlink">'
         '<title id="{name}-title">{label}</title>{rest}'
-    ).format(
-        box=attributes["viewBox"], name=name, width=width * 1.15, label=label, rest=Markup(rest)
-    )
+    ).format(box=attributes["viewBox"], name=name, width=width, label=label, rest=Markup(rest))
+
+
+def _refuse_scripts(svg: str, path: Path) -> None:
+    """Raise InputError for an SVG that is more than a picture and acts in the reader's browser."""
+    try:
+        elements = list(ElementTree.fromstring(svg).iter())
+    except ElementTree.ParseError as problem:
+        raise InputError(f"{path}: no SVG ({problem}). Delete it and draw it again.") from None
+    for element in elements:
+        tag = str(element.tag).rpartition("}")[2].lower()
+        names = {name.rpartition("}")[2].lower(): value for name, value in element.attrib.items()}
+        links = [names[name] for name in ("href", "src") if name in names]
+        outward = [link for link in links if not link.startswith(("#", "data:image/"))]
+        events = [name for name in names if name.startswith("on")]
+        styled = any("url(" in value.replace("url(#", "") for value in names.values())
+        imports = tag == "style" and re.search(r"@import|url\((?!#)", element.text or "")
+        if tag in FORBIDDEN or outward or events or styled or imports:
+            raise InputError(
+                f"{path}: this SVG holds more than a picture (<{tag}>: a script, an event, or a "
+                "link to elsewhere), and is not copied into the report. Delete it and draw it "
+                "again."
+            )
+
+
+def _shorter(path: re.Match[str]) -> str:
+    """A path to a tenth of a point, as it is seen, without spaces that it does not need."""
+    text = re.sub(r"(\d\.\d)\d+", r"\1", " ".join(path[1].split()))
+    text = re.sub(r" ?([A-Za-z]) ?", r"\1", text)
+    return f' d="{text}"'
 
 
 def coded(text: str) -> Markup:

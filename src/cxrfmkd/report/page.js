@@ -28,6 +28,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }
 }
 
+const glossary = JSON.parse(document.getElementById("glossary").textContent);
 const paper = document.getElementById("paper");
 const root = document.documentElement;
 const dark = () => root.dataset.paper === "dark" ||
@@ -50,3 +51,236 @@ const seen = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "-10% 0px -80% 0px" });
 for (const section of document.querySelectorAll("main > section")) seen.observe(section);
+
+// --- tables: filter, columns, CSV; a click on a model shows it in all figures
+
+const rowsOf = (table) => [...table.tBodies[0].rows];
+
+function csv(table) {
+  const shown = (cells) => [...cells].filter((cell) => !cell.hidden);
+  const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  // A cell that a spreadsheet would take for a formula is text.
+  const plain = (text) => (/^[=+@\t\r]|^-(?![\d.])/.test(text) ? `'${text}` : text);
+  const words = (cell) => {
+    const text = (cell.dataset.v ?? cell.innerText).replace(/\s*[↕↑↓]\s*$/, "").replace(/\s+/g, " ").trim();
+    return quoted(/^[−+]?[\d.,]+/.test(text) ? text.replaceAll("−", "-").replace(/^\+/, "") : plain(text));
+  };
+  const lines = [table.tHead.rows[0], ...rowsOf(table).filter((row) => !row.hidden)];
+  return lines.map((row) => shown(row.cells).map(words).join(",")).join("\n") + "\n";
+}
+
+function download(name, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+function addTools(table) {
+  const tools = document.createElement("div");
+  tools.className = "tools";
+  const filter = document.createElement("input");
+  filter.type = "search";
+  filter.placeholder = "Filter rows";
+  filter.setAttribute("aria-label", `Filter rows of ${table.caption?.innerText ?? table.id}`);
+  filter.addEventListener("input", () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rowsOf(table)) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+  });
+  const columns = document.createElement("details");
+  const summary = document.createElement("summary");
+  summary.textContent = "Columns";
+  const list = document.createElement("div");
+  for (const [i, head] of [...table.tHead.rows[0].cells].entries()) {
+    const label = document.createElement("label");
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.checked = true;
+    box.addEventListener("change", () => {
+      for (const row of [table.tHead.rows[0], ...rowsOf(table)]) row.cells[i].hidden = !box.checked;
+    });
+    label.append(box, ` ${head.textContent.trim() || "(first)"}`);
+    list.append(label);
+  }
+  columns.append(summary, list);
+  const save = document.createElement("button");
+  save.type = "button";
+  save.textContent = "CSV";
+  save.setAttribute("aria-label", `Download ${table.id} as CSV`);
+  save.addEventListener("click", () => download(`${table.id}.csv`, csv(table)));
+  tools.append(filter, columns, save);
+  table.closest(".table").before(tools);
+}
+
+for (const table of document.querySelectorAll("main .table > table")) {
+  if (rowsOf(table).length > 6) addTools(table);
+}
+
+// --- numbers of a figure: a table that is built when it is opened
+
+const read = (id) => JSON.parse(document.getElementById(id).textContent || "{}");
+const unpacked = (columns) =>
+  Object.entries(columns).map(([name, c]) => [name, c.codes ? c.codes.map((i) => c.values[i]) : c]);
+
+const numbers = read("numbers");
+for (const fold of document.querySelectorAll("details.numbers")) {
+  const key = fold.id.replace("numbers-", "");
+  fold.addEventListener("toggle", () => {
+    if (!fold.open || fold.dataset.built) return;
+    fold.dataset.built = "true";
+    const columns = unpacked(numbers[key]);
+    const region = document.createElement("div");
+    region.className = "table";
+    region.tabIndex = 0;
+    const table = document.createElement("table");
+    table.id = fold.dataset.file;
+    const head = table.createTHead().insertRow();
+    for (const [name] of columns) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.textContent = name;
+      cell.title = glossary[name] ?? "";
+      head.append(cell);
+    }
+    const body = table.createTBody();
+    for (let i = 0; i < columns[0][1].length; i++) {
+      const row = body.insertRow();
+      for (const [, values] of columns) row.insertCell().textContent = values[i] ?? "";
+    }
+    region.append(table);
+    fold.append(region);
+    addTools(table);
+  });
+}
+
+function openTarget() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  target.scrollIntoView();
+}
+addEventListener("hashchange", openTarget);
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.('a[href^="#"]')) setTimeout(openTarget);
+});
+
+for (const block of document.querySelectorAll(".copyable")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    const text = block.querySelector("pre").innerText;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      getSelection().selectAllChildren(block.querySelector("pre"));
+      document.execCommand("copy");
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  block.append(button);
+}
+
+// --- charts, drawn after the page has been painted
+
+const charts = read("charts");
+const views = new Map();
+const chosen = document.getElementById("picked");
+let picked = "";
+
+function pick(name) {
+  picked = !name || name === picked ? "" : name;
+  for (const view of views.values()) view.signal("picked", picked).run();
+  chosen.hidden = !picked;
+  chosen.textContent = `Highlighted: ${picked} ✕`;
+  for (const row of document.querySelectorAll("main .table tbody tr")) {
+    const text = [...row.cells].slice(0, 2).map((cell) => cell.innerText.trim()).filter(Boolean);
+    row.classList.toggle("picked", picked !== "" && (text[0] === picked || `${text[0]} (${text[1]})` === picked));
+  }
+}
+chosen.addEventListener("click", () => pick(""));
+addEventListener("keydown", (event) => { if (event.key === "Escape") pick(""); });
+
+const rows = (columns) => {
+  const unpackedColumns = unpacked(columns);
+  return unpackedColumns[0][1].map((_, i) => Object.fromEntries(unpackedColumns.map(([name, v]) => [name, v[i]])));
+};
+
+const themed = (spec) => JSON.parse(
+  JSON.stringify(spec).replaceAll("#1f2328", "var(--ink)").replaceAll("#ffffff", "var(--paper)")
+    .replaceAll("#8a9199", "var(--axis)"),
+);
+
+const look = (narrow) => ({
+  background: null,
+  font: "Liberation Sans, Arial, Helvetica, sans-serif",
+  view: { stroke: "var(--rule)" },
+  axis: {
+    labelColor: "var(--muted)", titleColor: "var(--muted)", gridColor: "var(--rule)", domainColor: "var(--axis)",
+    tickColor: "var(--axis)", labelFontSize: 11, titleFontSize: 11.5, titleFontWeight: "normal", labelOverlap: "greedy",
+  },
+  axisX: { tickCount: narrow ? 3 : 5 },
+  axisY: { labelLimit: narrow ? 175 : 190, labelColor: "var(--ink)" },
+  header: { labelColor: "var(--ink)", labelFontSize: 12 },
+  text: { color: "var(--muted)" },
+});
+
+async function draw(key) {
+  const place = document.getElementById(`chart-${key}`);
+  const width = place.clientWidth || place.closest("section").clientWidth;
+  const spec = themed(charts[key].spec);
+  const { least, panels } = spec.usermeta;
+  const narrow = width < 560;
+  const labels = narrow ? 185 : 205;
+  const columns = Math.max(1, Math.min(panels, Math.floor((width - labels) / (narrow ? 400 : least * 0.82))));
+  const size = Math.max(110, Math.floor((width - labels - 26 * columns) / columns));
+  (spec.spec ?? spec).width = Math.min(size, panels === 1 ? 560 : 420);
+  if (spec.spec) spec.columns = columns;
+  spec.datasets = { rows: rows(charts[key].rows) };
+  const { view } = await window.vegaEmbed(place, spec, {
+    actions: false, renderer: "svg", logLevel: 1, config: look(narrow), tooltip: { disableDefaultStyle: true },
+  });
+  view.addEventListener("click", (_, item) => pick(item?.datum?.name));
+  views.set(key, view);
+  place.dataset.width = place.clientWidth;
+  place.dataset.drawn = "true";
+  if (picked) view.signal("picked", picked).run();
+}
+
+async function drawAll() {
+  const library = document.getElementById("library");
+  if (!library.textContent || !Object.keys(charts).length) return;
+  const script = document.createElement("script");
+  script.textContent = library.textContent;
+  document.body.append(script);
+  for (const key of Object.keys(charts)) {
+    await draw(key);
+    await new Promise((done) => { setTimeout(done); });
+  }
+  document.documentElement.dataset.charts = "drawn";
+  openTarget();
+}
+requestAnimationFrame(() => setTimeout(drawAll, 30));
+
+let waiting;
+addEventListener("resize", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(async () => {
+    for (const [key] of views) {
+      const place = document.getElementById(`chart-${key}`);
+      if (place.clientWidth && Math.abs(place.clientWidth - place.dataset.width) > 40) await draw(key);
+    }
+  }, 200);
+});
+for (const fold of document.querySelectorAll("main details:not(.numbers)")) {
+  fold.addEventListener("toggle", async () => {
+    for (const place of fold.querySelectorAll('.chart[data-drawn]')) {
+      if (place.clientWidth && Math.abs(place.clientWidth - place.dataset.width) > 40) await draw(place.id.slice(6));
+    }
+  });
+}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+import vl_convert
 import yaml
 from markupsafe import Markup
 
-from cxrfmkd.report import prose, tables
+from cxrfmkd.report import charts, methods, overview, prose, tables
 from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.headlines import headlines
 from cxrfmkd.report.markup import TEMPLATES, inline_svg
 from cxrfmkd.report.performance_sentences import TRANSFERRED
+from cxrfmkd.tables.gathering import read_result
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.figures import KINDS
 from cxrfmkd.vocabulary.models import MODELS
@@ -21,7 +25,8 @@ from cxrfmkd.vocabulary.titles import dataset_title
 HERE = Path(__file__).parent
 # Headings by the id of their section; `page.html` has the sections.
 SECTIONS = {
-    "results": "Main results",
+    "results": "Key results",
+    "warnings": "Warnings",
     "study": "What was run",
     "data": "Data",
     "distillation": "Distillation",
@@ -47,6 +52,8 @@ class Figure:
     subject: str
     kind: str
     path: Path
+    numbers: pd.DataFrame
+    chart: tuple[charts.Spec, pd.DataFrame] | None
 
     @property
     def title(self) -> str:
@@ -65,9 +72,15 @@ class Figure:
         return self.kind in FOLDED
 
     @property
+    def alt(self) -> str:
+        """What it shows, for those who do not see it: its result where that can be computed."""
+        result = charts.result(self.kind, self.chart[1]) if self.chart else self.about
+        return f"{self.title}. {result}"
+
+    @property
     def svg(self) -> Markup:
         """The picture, labelled for screen readers."""
-        return inline_svg(self.path, f"figure-{self.number}", f"{self.title}. {self.about}")
+        return inline_svg(self.path, f"figure-{self.number}", self.alt)
 
 
 def numbered_figures(data: ReportData) -> dict[str, list[Figure]]:
@@ -78,8 +91,22 @@ def numbered_figures(data: ReportData) -> dict[str, list[Figure]]:
         figures[section] = []
         for subject, kind, path in data.figures_of(section):
             number += 1
-            figures[section].append(Figure(number, subject, kind, path))
+            csv = path.with_suffix(".csv")
+            numbers = read_result(csv) if csv.exists() else pd.DataFrame()
+            drawn = charts.chart(kind, numbers)
+            figures[section].append(Figure(number, subject, kind, path, numbers, drawn))
     return figures
+
+
+def embedded(value: object) -> Markup:
+    """JSON that can stand in a script element: no `<` that could end it."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def chart_library() -> Markup:
+    """Vega, Vega-Lite and Vega-Embed as one script, from the package vl-convert."""
+    return Markup(vl_convert.javascript_bundle().replace("</script", "<\\/script"))
 
 
 def facts(data: ReportData) -> list[tuple[str, str]]:
@@ -125,6 +152,8 @@ def page(data: ReportData, code: str) -> str:
         for name in data.datasets
         if data.settings["datasets"][name]["teacher"].get("variant") == "demo"
     ]
+    figures = numbered_figures(data)
+    drawn = [figure for section in figures.values() for figure in section]
     documents = (*data.documents("run"), *data.documents("quality"))
     classifiers = [MODELS[name].title for name in data.settings["classification"]["models"]]
     return TEMPLATES.get_template("page.html").render(
@@ -133,8 +162,20 @@ def page(data: ReportData, code: str) -> str:
         headings=SECTIONS,
         facts=facts(data),
         headlines=headlines(data),
-        figures=numbered_figures(data),
+        figures=figures,
+        charts=embedded(
+            {
+                figure.number: {"spec": figure.chart[0], "rows": charts.columnar(figure.chart[1])}
+                for figure in drawn
+                if figure.chart
+            }
+        ),
+        numbers=embedded({figure.number: charts.columnar(figure.numbers) for figure in drawn}),
+        library=chart_library() if any(figure.chart for figure in drawn) else "",
         tables=tables,
+        overview=overview,
+        methods=methods,
+        glossary=embedded(overview.GLOSSARY["columns"]),
         prose=prose,
         classifiers=classifiers,
         strategies=[TRANSFERRED[name] for name in data.settings["transfer"]["strategies"]],

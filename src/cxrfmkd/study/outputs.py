@@ -188,7 +188,7 @@ def assets() -> str:
         path
         for folder in ("figures", "report", "vocabulary")
         for path in (package / folder).rglob("*")
-        if path.suffix in (".mplstyle", ".ttf", ".html", ".css", ".js", ".toml")
+        if path.suffix in (".mplstyle", ".ttf", ".html", ".css", ".js", ".toml", ".bib")
     ]
     digest = hashlib.sha256()
     for path in sorted(files):

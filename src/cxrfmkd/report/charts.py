@@ -1,0 +1,378 @@
+"""Figures that answer a mouse and a finger: Vega-Lite specifications over the figures' own numbers.
+
+A chart shows what the figure of its kind shows; the picture for papers stays in `figures/`. Rows
+have the columns `name` (a model as people write it), `panel`, and what a pointer reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.figures import style
+from cxrfmkd.report.prose import estimate, model_name, number
+from cxrfmkd.tables.selecting import in_order, models_in
+from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.titles import STRATEGY_TITLES
+
+ROWS = "rows"  # the name of a chart's data, which the page has apart from the specification
+PICKED = "picked == '' || datum.name == picked"  # the model that a reader clicked on, in all charts
+KINDS_COMPARED = {
+    "teacher": "the teacher’s probe",
+    "baseline": "no distillation",
+    "loss": "the best loss",
+}
+Spec = dict[str, Any]
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` in the order of models, with their names, families and fills."""
+    table = in_order(table, ["model", "loss"])
+    pairs = models_in(table)
+    return table.assign(
+        name=[model_name(*pair, pairs) for pair in zip(table.model, table.loss, strict=True)],
+        family=[MODELS[model].title for model in table.model],
+        probe=[not MODELS[model].finetuned for model in table.model],
+    )
+
+
+def _colour(table: pd.DataFrame) -> alt.Color:
+    """Colours of the figures; that of the teacher is the page's ink, set by the page."""
+    models = list(dict.fromkeys(table.model))
+    scale = alt.Scale(
+        domain=[MODELS[m].title for m in models], range=[style.COLOURS[m] for m in models]
+    )
+    return alt.Color("family:N", scale=scale, legend=None)
+
+
+def _base(table: pd.DataFrame) -> tuple[alt.Chart, dict[str, Any]]:
+    """A chart of named data, and what all marks have in common."""
+    chart = alt.Chart(alt.NamedData(name=ROWS))
+    opacity = alt.condition(PICKED, alt.value(1), alt.value(0.12))
+    return chart, {"color": _colour(table), "opacity": opacity}
+
+
+def _tooltip(table: pd.DataFrame, **fields: str) -> list[alt.Tooltip]:
+    titles = {"name": "model", "panel": "", "text": "value", "n": "n"} | fields
+    return [
+        alt.Tooltip(f"{field}:N", title=title or " ")
+        for field, title in titles.items()
+        if field in table
+    ]
+
+
+def _finish(chart: alt.LayerChart | alt.Chart, panels: list[str], least: int) -> Spec:
+    """Panels in a grid whose columns the page sets by its width; least: pixels of a panel."""
+    picked = alt.param(name="picked", value="")
+    if len(panels) > 1:
+        header = alt.Header(title=None, labelFontWeight="bold", labelAnchor="start", labelLimit=320)
+        facet = alt.Facet("panel:N", sort=panels, header=header)
+        chart = chart.facet(facet=facet, columns=2).resolve_scale(x="independent")
+    spec = chart.add_params(picked).to_dict() if len(panels) <= 1 else chart.to_dict()
+    if len(panels) > 1:
+        spec["params"] = [*spec.get("params", []), {"name": "picked", "value": ""}]
+    spec["usermeta"] = {"least": least, "panels": len(panels)}
+    return spec
+
+
+def _panels(table: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(table.panel))
+
+
+def intervals(table: pd.DataFrame, zero: bool, least: int = 300) -> Spec:
+    """A row a model, in each panel an estimate with its interval; zero: a line at no difference."""
+    chart, look = _base(table)
+    names = list(dict.fromkeys(table.name))
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(ticks=False))
+    x = alt.X("value:Q", title=None, scale=alt.Scale(zero=False, nice=True))
+    tooltip = _tooltip(table)
+    rule = chart.mark_rule(strokeWidth=1.6).encode(
+        x=alt.X("low:Q", title=None), x2="high:Q", y=y, tooltip=tooltip, **look
+    )
+    point = chart.mark_point(size=55, filled=False, strokeWidth=1.8).encode(
+        x=x,
+        y=y,
+        fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+        tooltip=tooltip,
+        **look,
+    )
+    layers = [rule, point]
+    if "expected" in table:
+        tick = chart.mark_tick(thickness=2, size=9, color=style.AXIS)
+        layers.insert(0, tick.encode(x="expected:Q", y=y))
+    if zero:
+        line = chart.mark_rule(color=style.AXIS, strokeDash=[3, 2])
+        layers.insert(0, line.encode(x=alt.datum(0)))
+    layered = alt.layer(*layers).properties(height=alt.Step(17))
+    return _finish(layered, _panels(table), least)
+
+
+def _fill(table: pd.DataFrame) -> alt.Fill:
+    colour = _colour(table).to_dict()
+    return alt.Fill("family:N", scale=alt.Scale(**colour["scale"]), legend=None)
+
+
+def groups(table: pd.DataFrame, zero: bool) -> Spec:
+    """A row a group of patients, in it a point a model; a panel a finding."""
+    chart, look = _base(table)
+    order = list(dict.fromkeys(table.group_name))
+    y = alt.Y("group_name:N", sort=order, title=None, axis=alt.Axis(ticks=False))
+    offset = alt.YOffset("name:N", sort=list(dict.fromkeys(table.name)))
+    tooltip = _tooltip(table, group_name="group")
+    rule = chart.mark_rule(strokeWidth=1).encode(
+        x=alt.X("low:Q", title=None), x2="high:Q", y=y, yOffset=offset, tooltip=tooltip, **look
+    )
+    point = chart.mark_point(size=26, filled=False, strokeWidth=1.5).encode(
+        x=alt.X("value:Q", title=None, scale=alt.Scale(zero=False)),
+        y=y,
+        yOffset=offset,
+        fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+        tooltip=tooltip,
+        **look,
+    )
+    note = chart.transform_filter("datum.note != ''").mark_text(align="left", size=11)
+    layers = [rule, point, note.encode(x=alt.value(4), y=y, text="note:N")]
+    if zero:
+        line = chart.mark_rule(color=style.AXIS, strokeDash=[3, 2]).encode(x=alt.datum(0))
+        layers.insert(0, line)
+    step = alt.Step(max(8 * table.name.nunique() + 10, 20), **{"for": "position"})
+    return _finish(alt.layer(*layers).properties(height=step), _panels(table), 300)
+
+
+def scatter(table: pd.DataFrame, x: str, y: str) -> Spec:
+    """A point a model, with both intervals."""
+    chart, look = _base(table)
+    tooltip = _tooltip(table, x_text=x, y_text=y)
+    horizontal = chart.mark_rule(strokeWidth=0.8).encode(
+        x="x_low:Q", x2="x_high:Q", y="y:Q", **look
+    )
+    vertical = chart.mark_rule(strokeWidth=0.8).encode(x="x:Q", y="y_low:Q", y2="y_high:Q", **look)
+    point = chart.mark_point(size=80, filled=False, strokeWidth=2).encode(
+        x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False)),
+        y=alt.Y("y:Q", title=y, scale=alt.Scale(zero=False)),
+        fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+        tooltip=tooltip,
+        **look,
+    )
+    layered = alt.layer(horizontal, vertical, point).properties(height=240)
+    spec = _finish(layered, _panels(table), 300)
+    if len(_panels(table)) > 1:
+        spec.setdefault("resolve", {}).setdefault("scale", {})["y"] = "independent"
+    return spec
+
+
+def lines(table: pd.DataFrame, x: str, y: str) -> Spec:
+    """A line a model (or a run) over a quantity, with a dot at each value."""
+    chart, look = _base(table)
+    line = chart.mark_line(point=alt.OverlayMarkDef(size=22), strokeWidth=1.4).encode(
+        x=alt.X("x:Q", title=x),
+        y=alt.Y("value:Q", title=y, scale=alt.Scale(zero=False)),
+        detail="name:N",
+        tooltip=_tooltip(table, x=x),
+        **look,
+    )
+    return _finish(line.properties(height=200), _panels(table), 240)
+
+
+def cells(table: pd.DataFrame) -> Spec:
+    """A row a model, a column a mode, the deeper the farther apart the groups; a panel a pair."""
+    chart, look = _base(table)
+    names = list(dict.fromkeys(table.name))
+    x = alt.X("mode:O", title="PCA mode", axis=alt.Axis(labelAngle=0))
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(ticks=False))
+    colour = alt.Color("value:Q", scale=alt.Scale(range=list(style.DEPTHS)), legend=None)
+    tooltip = _tooltip(table, mode="mode", p_text="adjusted p")
+    rect = chart.mark_rect().encode(
+        x=x, y=y, color=colour, tooltip=tooltip, opacity=look["opacity"]
+    )
+    deep = "datum.value > 0.6 * domain('color')[1]"
+    text = chart.mark_text(size=11).encode(
+        x=x,
+        y=y,
+        text=alt.Text("value:Q", format=".2f"),
+        color=alt.condition(deep, alt.value(style.ON_DARK), alt.value(style.ON_PALE)),
+        tooltip=tooltip,
+        opacity=look["opacity"],
+    )
+    return _finish(alt.layer(rect, text).properties(height=alt.Step(17)), _panels(table), 280)
+
+
+def _texts(table: pd.DataFrame, digits: int = 3, sign: bool = False) -> list[str]:
+    columns = (
+        table[name] if name in table else pd.Series(np.nan, table.index)
+        for name in ("value", "low", "high")
+    )
+    return [estimate(*values, digits, sign) for values in zip(*columns, strict=True)]
+
+
+def _rows_of_metrics(table: pd.DataFrame, panel: str, titles: Mapping[str, str]) -> pd.DataFrame:
+    table = _named(table).rename(columns={"mean": "value", "estimate": "value"})
+    names = table[panel].map(lambda value: titles.get(value, value))
+    return table.assign(panel=names, text=_texts(table))
+
+
+def _performance(table: pd.DataFrame) -> pd.DataFrame:
+    order = in_order(table, ["metric", "population"])
+    titles = {name: METRIC_TITLES[name] for name in order.metric.unique()}
+    main = order[order.population == order.population.iloc[0]]
+    return _rows_of_metrics(main, "metric", titles)
+
+
+def _differences(table: pd.DataFrame) -> pd.DataFrame:
+    table = _named(table).rename(columns={"difference": "value"})
+    kinds = table.kind.map(KINDS_COMPARED)
+    panel = table.metric.map(METRIC_TITLES) + ", from " + kinds
+    return table.assign(panel=panel, text=_texts(table, sign=True))
+
+
+def _transfer(table: pd.DataFrame) -> pd.DataFrame:
+    table = in_order(table[table.metric == "auc_roc"], ["strategy"])
+    titles = {"own": "Trained on the target"} | STRATEGY_TITLES
+    return _rows_of_metrics(table, "strategy", titles)
+
+
+def _subgroups(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    low, high = ("low", "high") if column == "estimate" else (f"{column}_low", f"{column}_high")
+    order = {group: i for i, group in enumerate(dict.fromkeys(table.group))}
+    table = _named(table.drop(columns=["low", "high"] if column != "estimate" else []))
+    table = table.rename(columns={column: "value", low: "low", high: "high"})
+    table = table[(table.attribute != "all") | (column == "estimate")]
+    names = [
+        "everyone" if a == "all" else f"{style.short_group(g)}"
+        for a, g in zip(table.attribute, table.group, strict=True)
+    ]
+    percent = column == "relative"
+    text = [f"{t} %" if percent else t for t in _texts(table, 1 if percent else 3, percent)]
+    table = table.assign(panel=table.finding, group_name=names, text=text, note="")
+    shown = table.groupby(["panel", "group"])["value"].transform("count") > 0
+    empty = table[~shown].drop_duplicates(["panel", "group"])
+    noted = empty.assign(note="too few patients", text="", name="")
+    rows = pd.concat([table[shown], noted])
+    return rows.sort_values("group", key=lambda group: group.map(order), kind="stable")
+
+
+def _gaps(table: pd.DataFrame) -> pd.DataFrame:
+    table = _named(table).rename(columns={"estimate": "value"})
+    panel = table.finding + ", by " + table.attribute
+    text = [f"{t}, {a} over {b}" for t, a, b in zip(_texts(table), table.a, table.b, strict=True)]
+    return table.assign(panel=panel, text=text)
+
+
+def _score(table: pd.DataFrame) -> pd.DataFrame:
+    table = _named(table[table["sample"] == "main"])
+    table = table.rename(columns={"score": "value", "null_low": "low", "null_high": "high"})
+    text = [
+        f"{number(v, 0)}; by chance {number(low, 0)} to {number(high, 0)}"
+        for v, low, high in zip(table.value, table.low, table.high, strict=True)
+    ]
+    return table.assign(panel=table.attribute.str.capitalize(), text=text)
+
+
+def _encoding(table: pd.DataFrame) -> pd.DataFrame:
+    table = _named(table[table.given == ""]).rename(columns={"auc": "value"})
+    return table.assign(panel=table.attribute + ": " + table.group, text=_texts(table, 2))
+
+
+def _ks(table: pd.DataFrame) -> pd.DataFrame:
+    table = _named(table).rename(columns={"d": "value"})
+    panel = table.attribute.str.capitalize() + ": " + table.a + ", " + table.b
+    p = [number(value, 3) for value in table.p_adjusted]
+    return table.assign(panel=panel, text=[number(v, 3) for v in table.value], p_text=p)
+
+
+def _calibration(table: pd.DataFrame) -> pd.DataFrame:
+    table = _named(table).rename(columns={"estimate": "value", "predicted": "x"})
+    return table.assign(panel=table.finding, text=_texts(table))
+
+
+def _tradeoff(table: pd.DataFrame) -> pd.DataFrame:
+    table = _named(table[table.metric == "auc_roc"])
+    measures = {"score": "the thesis’s bias score", "D": "mean distance D"}
+    x, y = ("bias", "bias_low", "bias_high"), ("performance", "performance_low", "performance_high")
+    columns = dict(zip((*x, *y), ("x", "x_low", "x_high", "y", "y_low", "y_high"), strict=True))
+    table = table.rename(columns=columns)
+    return table.assign(
+        panel="AUC-ROC against " + table.measure.map(measures),
+        x_text=[estimate(*v, 2) for v in zip(table.x, table.x_low, table.x_high, strict=True)],
+        y_text=[estimate(*v, 3) for v in zip(table.y, table.y_low, table.y_high, strict=True)],
+        value=table.y,
+    )
+
+
+CHARTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Callable[..., Spec]]] = {
+    "performance": (_performance, partial(intervals, zero=False)),
+    **{
+        kind: (
+            partial(_rows_of_metrics, panel="finding", titles={}),
+            partial(intervals, zero=False),
+        )
+        for kind in ("auc-roc", "auc-pr", "youden")
+    },
+    "differences": (_differences, partial(intervals, zero=True)),
+    "transfer": (_transfer, partial(intervals, zero=False)),
+    "subgroups": (partial(_subgroups, column="estimate"), partial(groups, zero=False)),
+    "relative": (partial(_subgroups, column="relative"), partial(groups, zero=True)),
+    "gaps": (_gaps, partial(intervals, zero=True)),
+    "score": (_score, partial(intervals, zero=False)),
+    "encoding": (_encoding, partial(intervals, zero=False)),
+    "ks": (_ks, cells),
+    "calibration": (_calibration, partial(lines, x="mean prediction", y="observed share")),
+    "performance-vs-bias": (_tradeoff, partial(scatter, x="bias", y="AUC-ROC")),
+}
+FIELDS = (
+    "name family probe panel text n value low high expected group_name x y x_low x_high y_low "
+    "y_high x_text y_text mode p_text note"
+).split()
+
+
+def chart(kind: str, table: pd.DataFrame) -> tuple[Spec, pd.DataFrame] | None:
+    """Specification and rows of the chart of a figure; None where it has none, or no number.
+
+    kind: of the figure; table: the numbers that are saved beside its picture.
+    """
+    if kind not in CHARTS or table.empty:
+        return None
+    select, draw = CHARTS[kind]
+    rows = select(table)
+    written = rows["note"].ne("") if "note" in rows else False
+    rows = rows[rows["value"].notna() | written].reset_index(drop=True)
+    if rows["value"].isna().all():
+        return None
+    return draw(rows), rows[rows.columns.intersection(FIELDS)]
+
+
+def result(kind: str, rows: pd.DataFrame) -> str:
+    """What a chart shows, for those who do not see it: its extremes in the first panel."""
+    rows = rows[rows["value"].notna()]
+    first = rows[rows.panel == rows.panel.iloc[0]]
+    label = "y_text" if "y_text" in first else "text"
+    named = first.assign(who=first.name + (" " + first.group_name if "group_name" in first else ""))
+    high, low = named.loc[named.value.idxmax()], named.loc[named.value.idxmin()]
+    more = rows.panel.nunique() - 1
+    return (
+        f"{first.panel.iloc[0]}: highest {high.who}, {high[label]}; lowest {low.who}, {low[label]}."
+        + (f" {more} more panels." if more else "")
+    )
+
+
+def columnar(table: pd.DataFrame) -> dict[str, Any]:
+    """A table as JSON of columns: texts as codes of distinct values, numbers to six digits."""
+    columns: dict[str, Any] = {}
+    for name, values in table.items():
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            numbers = values.astype(float)
+            columns[str(name)] = [None if pd.isna(v) else float(f"{v:.6g}") for v in numbers]
+            columns[str(name)] = [
+                int(v) if v is not None and v.is_integer() else v for v in columns[str(name)]
+            ]
+        else:
+            codes, texts = pd.factorize(values.astype("object").where(values.notna(), ""))
+            plain = [bool(t) if isinstance(t, bool | np.bool_) else str(t) for t in texts]
+            columns[str(name)] = {"codes": codes.tolist(), "values": plain}
+    return columns

@@ -1,0 +1,116 @@
+"""Methods in a paragraph, and the works that it cites, as the settings of the study have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cxrfmkd.report import prose
+from cxrfmkd.report.data import ReportData
+
+BIBTEX = {
+    entry[entry.index("{") + 1 : entry.index(",")]: entry.strip()
+    for entry in (Path(__file__).parent / "references.bib").read_text().split("\n\n")
+}
+READERS = {
+    "chexpert": "irvin2019",
+    "mimic-cxr": "johnson2019",
+    "nih-cxr14": "wang2017",
+    "biomedia": "irvin2019",
+}
+ADJUSTMENTS = {
+    "fdr_by": "Benjamini and Yekutieli",
+    "fdr_bh": "Benjamini and Hochberg",
+    "holm": "Holm",
+    "none": "none",
+}
+
+
+def cited(data: ReportData) -> list[str]:
+    """Keys of the works that the paragraph cites, in order."""
+    settings = data.settings
+    keys = []
+    if not any(d["teacher"].get("variant") == "demo" for d in settings["datasets"].values()):
+        keys.append("sellergren2022")
+    keys.append("huang2017")
+    if not settings["synthetic"]:
+        keys += [READERS.get(settings["datasets"][name]["adapter"], "") for name in data.datasets]
+    if data.balanced or len(data.table("scores")):
+        keys.append("glocker2023")
+    if settings["evaluation"]["adjustment"] == "fdr_by" or len(data.table("scores")):
+        keys.append("benjamini2001")
+    return list(dict.fromkeys(key for key in [*keys, "molder2021"] if key))
+
+
+def bibtex(data: ReportData) -> str:
+    """The cited works as BibTeX."""
+    return "\n\n".join(BIBTEX[key] for key in cited(data))
+
+
+def paragraph(data: ReportData) -> str:
+    """The methods as a paper would have them; every number is of the settings."""
+    s, keys = data.settings, cited(data)
+
+    def cite(key: str) -> str:
+        return f" [@{key}]" if key in keys else ""
+
+    works = [cite(READERS.get(s["datasets"][name]["adapter"], "")) for name in data.datasets]
+    sizes = prose.listing(
+        f"{prose.dataset_names([name])}{work}"
+        + (
+            f" ({prose.count(data.sizes[name][0], 'image')} of "
+            f"{prose.count(data.sizes[name][1], 'patient')})"
+            if name in data.sizes
+            else ""
+        )
+        for name, work in zip(data.datasets, works, strict=True)
+    )
+    distillation, evaluation, probe = s["distillation"], s["evaluation"], s["probe"]
+    sentences = [
+        f"We used {sizes}, divided by patient into training, validation and test sets, at "
+        f"{s['images']['size']} x {s['images']['size']} pixels."
+    ]
+    if distillation["datasets"]:
+        losses = prose.loss_names(distillation["losses"])
+        sentences.append(
+            f"DenseNet-169{cite('huang2017')} ({_initial(s['network']['weights'])}) was trained on "
+            f"images of {prose.dataset_names(distillation['datasets'])} to reproduce the "
+            f"embeddings of {s['teacher']['name']}{cite('sellergren2022')} ({losses}; "
+            f"{prose.count(len(distillation['seeds']), 'seed')}, at most "
+            f"{prose.count(distillation['epochs'], 'epoch')}, batches of "
+            f"{distillation['batch_size']}, learning rate {distillation['learning_rate']:g}); the "
+            "epoch and the seed were selected on validation images."
+        )
+    sentences.append(
+        "Classifiers of 14 findings were linear probes "
+        f"({probe['protocol'].replace('-', ' ')}) and full fine-tunes, "
+        f"{prose.count(len(s['classification']['seeds']), 'seed')} each; uncertain labels counted "
+        f"as {s['labels']['uncertain']}."
+    )
+    unit = "patients" if evaluation["unit"] == "patient" else "rows"
+    sentences.append(
+        f"Intervals of {100 * evaluation['confidence']:.0f} % are percentiles of "
+        f"{prose.count(evaluation['replicates'], 'bootstrap replicate')} over {unit} and seeds; "
+        "differences are paired on the same replicates, and their p-values adjusted by the method "
+        f"of {ADJUSTMENTS[evaluation['adjustment']]}{cite('benjamini2001')}."
+    )
+    if data.balanced:
+        sentences.append(
+            f"The test sets of {prose.dataset_names(data.balanced)} were also weighted to equal "
+            f"shares of races, prevalence and ages{cite('glocker2023')}."
+        )
+    if len(data.table("scores")):
+        bias = s["bias"]
+        sentences.append(
+            f"What embeddings reveal of {prose.listing(bias['attributes'])} was tested by "
+            f"Kolmogorov-Smirnov tests along the first {prose.count(bias['modes'], 'PCA mode')} "
+            f"and compared with {prose.count(bias['permutations'], 'permutation')} of patients."
+        )
+    sentences.append(
+        f"Groups of fewer than {evaluation['minimum_cell']} patients are not reported. The "
+        f"analysis is a Snakemake workflow{cite('molder2021')}, cxr-fmkd."
+    )
+    return " ".join(sentences)
+
+
+def _initial(weights: str) -> str:
+    return "from random weights" if weights == "none" else f"from {weights} weights"
