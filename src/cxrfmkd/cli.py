@@ -13,6 +13,7 @@ COMMANDS = {
     "resample": "balance a test set by race, disease and age",
     "metrics": "evaluate any model's predictions by the study's definitions",
     "compare": "paired differences between two models' predictions, with intervals and p-values",
+    "diff": "what differs between two finished studies, settings and results, beyond noise or not",
     "ks": "two-sample Kolmogorov-Smirnov tests with Benjamini-Yekutieli adjustment on any table",
     "embed": "embeddings of a folder of images, by the teacher or an exported student",
     "export": "a student or classifier as a folder or file for others",

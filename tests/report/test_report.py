@@ -456,7 +456,9 @@ def test_the_checklists_are_whole_and_filled_from_the_study(small):
 
 
 def test_a_study_without_transfer_leaves_external_testing_open(tmp_path):
-    alone = checklist(study(tmp_path, few=(), transfer=False)).set_index(["guideline", "item"])
+    alone = checklist(made_report.study(tmp_path, few=(), transfer=False)).set_index(
+        ["guideline", "item"]
+    )
     assert alone.status["CLAIM 2024", "33"] == "open"
     assert alone["where"]["CLAIM 2024", "33"] == ""
 

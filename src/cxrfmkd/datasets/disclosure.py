@@ -76,7 +76,7 @@ class _Cells:
                 line = np.moveaxis(cells, axis, -1)[position]
                 others = [key for i, key in enumerate(columns) if i != axis]
                 whole = frozenset(
-                    (key, names[list(columns).index(key)][i])
+                    (key, str(names[list(columns).index(key)][i]))
                     for key, i in zip(others, position, strict=True)
                 )
                 total = self.index[whole] if whole else -1
