@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -104,6 +105,7 @@ def embedded(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
+@cache
 def chart_library() -> Markup:
     """Vega, Vega-Lite and Vega-Embed as one script, from the package vl-convert."""
     return Markup(vl_convert.javascript_bundle().replace("</script", "<\\/script"))
