@@ -49,7 +49,8 @@ def main(args: argparse.Namespace) -> None:
     print(f"Settings of runs that both have: {len(settings) or 'none'} differ")
     for name, (first, second) in settings.items():
         print(f"  {name}: {first} -> {second}")
-    table = result_differences(*(summaries(folder) for folder in args.studies), args.confidence)
+    first, second = (summaries(folder) for folder in args.studies)
+    table = result_differences(first, second, args.confidence)
     beyond = table[table.beyond_noise]
     print(f"Results that both have: {len(table)}, of which {len(beyond)} differ beyond noise")
     for row in beyond.itertuples():

@@ -44,11 +44,13 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 def _colour(table: pd.DataFrame) -> alt.Color:
     """Colours of the figures; that of the teacher is the page's ink, set by the page."""
+    return alt.Color("family:N", scale=_scale(table), legend=None)
+
+
+def _scale(table: pd.DataFrame) -> alt.Scale:
     models = list(dict.fromkeys(table.model))
-    scale = alt.Scale(
-        domain=[MODELS[m].title for m in models], range=[style.COLOURS[m] for m in models]
-    )
-    return alt.Color("family:N", scale=scale, legend=None)
+    titles, colours = ([MODELS[m].title for m in models], [style.COLOURS[m] for m in models])
+    return alt.Scale(domain=titles, range=colours)
 
 
 def _base(table: pd.DataFrame) -> tuple[alt.Chart, dict[str, Any]]:
@@ -67,7 +69,7 @@ def _tooltip(table: pd.DataFrame, **fields: str) -> list[alt.Tooltip]:
     ]
 
 
-def _finish(chart: alt.LayerChart | alt.Chart, panels: list[str], least: int) -> Spec:
+def _finish(chart: Any, panels: list[str], least: int) -> Spec:
     """Panels in a grid whose columns the page sets by its width; least: pixels of a panel."""
     picked = alt.param(name="picked", value="")
     if len(panels) > 1:
@@ -114,8 +116,7 @@ def intervals(table: pd.DataFrame, zero: bool, least: int = 300) -> Spec:
 
 
 def _fill(table: pd.DataFrame) -> alt.Fill:
-    colour = _colour(table).to_dict()
-    return alt.Fill("family:N", scale=alt.Scale(**colour["scale"]), legend=None)
+    return alt.Fill("family:N", scale=_scale(table), legend=None)
 
 
 def groups(table: pd.DataFrame, zero: bool) -> Spec:
@@ -208,7 +209,9 @@ def _texts(table: pd.DataFrame, digits: int = 3, sign: bool = False) -> list[str
         table[name] if name in table else pd.Series(np.nan, table.index)
         for name in ("value", "low", "high")
     )
-    return [estimate(*values, digits, sign) for values in zip(*columns, strict=True)]
+    return [
+        estimate(value, low, high, digits, sign) for value, low, high in zip(*columns, strict=True)
+    ]
 
 
 def _rows_of_metrics(table: pd.DataFrame, panel: str, titles: Mapping[str, str]) -> pd.DataFrame:
