@@ -10,6 +10,12 @@ from sklearn.metrics import roc_auc_score
 
 from cxrfmkd.bias import encoding
 from cxrfmkd.bias.effects import EFFECT_SIZES, effect_sizes
+from cxrfmkd.bias.encoding import (
+    energy_coefficients,
+    energy_errors,
+    fold_area,
+    pairwise_distances,
+)
 from cxrfmkd.statistics.draws import patient_counts
 from cxrfmkd.statistics.intervals import error_interval
 
@@ -157,3 +163,38 @@ def test_energy_coefficient_equals_brute_force():
             cross, own_a, own_b = (gaps[np.ix_(p, q)].mean() for p, q in ((a, b), (a, a), (b, b)))
             # Three means of float32 distances, each a sum of 30 terms: 3 x 31 x 2^-24 = 5.5e-6.
             assert value == pytest.approx((2 * cross - own_a - own_b) / (2 * cross), abs=1e-5)
+
+
+def test_a_probe_s_area_compares_pairs_of_one_fold():
+    rng = np.random.default_rng(8)
+    folds, group = rng.integers(0, 3, 90), rng.random(90) < 0.4
+    scores = np.round(rng.normal(size=90), 1)
+    won = pairs = 0.0
+    for fold in range(3):
+        inside = folds == fold
+        weight = group[inside].sum() * (~group[inside]).sum()
+        won += weight * roc_auc_score(group[inside], scores[inside])
+        pairs += weight
+    moved = scores + 10 * folds  # what a fold's fit adds to all its scores says nothing
+    assert fold_area(moved, group, ~group, folds) == pytest.approx(won / pairs)
+    assert np.isnan(fold_area(scores, group, ~group, np.arange(90)))
+
+
+def test_energy_errors_bound_the_change_of_every_replicate():
+    rng = np.random.default_rng(9)
+    x, codes = rng.normal(size=(60, 3)), (np.arange(60) % 2).astype(np.int8)[None]
+    x[codes[0] == 1, 0] += 1
+    pairs, distances = np.array([[0, 0, 1]]), pairwise_distances(x)
+    draws = patient_counts(60, 40, 1)
+    observed = energy_coefficients(distances, codes[None], pairs).item()
+    between = distances[codes[0] == 0][:, codes[0] == 1].mean()
+    bounds = energy_errors(distances, codes, pairs, draws)[:, 0]
+    for drawn, bound in zip(draws, bounds, strict=True):
+        rows = np.repeat(np.arange(60), drawn)
+        again = codes[:, rows][None]
+        replicate = energy_coefficients(distances[np.ix_(rows, rows)], again, pairs).item()
+        first, second = (rows[again[0, 0] == side] for side in (0, 1))
+        energy = replicate * 2 * distances[np.ix_(first, second)].mean()
+        # Bounded is the distance itself, over what the sample divides it by; float32 sums.
+        assert abs(energy / (2 * between) - observed) <= bound + 1e-5
+    assert (energy_errors(distances, codes, pairs, np.ones((1, 60), np.int16)) < 1e-5).all()

@@ -140,7 +140,12 @@ def test_summary_is_the_mean_and_sd_over_seeds(tables):
     np.testing.assert_allclose(result["mean"], expected["mean"], atol=ROUNDING)
     np.testing.assert_allclose(result.sd, expected["std"], atol=ROUNDING)
     assert (result.n_seeds == 2).all()
-    assert (result.low <= result.high).all()
+    known = result.dropna(subset=["low", "high"])
+    assert len(known) > 0.4 * len(result)  # rare findings have too few patients for an interval
+    assert (known.low <= known.high).all()
+    assert ((known.low >= 0) & (known.high <= 1))[
+        known.index.get_level_values("metric") == "auc_roc"
+    ].all()
 
 
 def test_halves_are_measured_on_their_own_patients_and_stand_in_no_other_table(study, tables):
@@ -388,7 +393,9 @@ def test_every_switch_leads_to_tables(study, settings):
     tables = study.evaluate(settings)
     assert {name: list(table.columns) for name, table in tables.items()} == TABLE_COLUMNS
     assert tables["metrics"].estimate.notna().all()
-    assert tables["metrics"].low.notna().all() == (settings.replicates > 0)
+    metrics = tables["metrics"]
+    low = metrics.low[(metrics.finding == "Macro") & (metrics.metric != "youden_j_max")]
+    assert low.notna().all() == (settings.replicates > 0)
     assert tables["comparisons"].empty == (not settings.comparisons)
     assert tables["gaps"].empty == (not settings.attributes)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxrfmkd.evaluation.bootstrap import Sample, seed_shares
+from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.metrics import metrics_of
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.statistics.intervals import percentile_interval
-from cxrfmkd.statistics.multiple import standard_error, wald
 from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, J_AT_TARGET, NOTHING, RATES, ROC_AREA
+from cxrfmkd.statistics.uncertainty import errors
 
 # float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
 ROUNDING = 1e-12
@@ -164,21 +164,6 @@ def test_empty_groups_and_absent_weights_are_blank():
     assert all(np.isnan(numbers).all() for numbers in nothing)
 
 
-@pytest.mark.parametrize("seeds", [2, 5])
-def test_shares_of_seeds_give_the_variance_of_their_mean(seeds):
-    values = np.random.default_rng(seeds).normal(size=seeds)
-    shares = seed_shares(seeds, 200_000, 1, "own/model@here")
-    assert shares.shape == (seeds, 200_001)
-    assert (shares[:, 0] == 1 / seeds).all()
-    np.testing.assert_allclose(shares.sum(axis=0), 1)
-    means = values @ shares[:, 1:]
-    # Standard errors of 200,000 draws: of the mean below 0.002, of the variance 0.3 %.
-    assert means.mean() == pytest.approx(values.mean(), abs=0.01)
-    assert means.var() == pytest.approx(values.var(ddof=1) / seeds, rel=0.02)
-    assert not np.array_equal(shares, seed_shares(seeds, 200_000, 1, "own/other@here"))
-    assert (seed_shares(1, 10, 1, "alone") == 1).all()
-
-
 @pytest.mark.slow
 def test_patient_intervals_cover_where_row_intervals_do_not():
     """1,200 studies of 250 patients, whose up to six images share labels and most of a score."""
@@ -218,7 +203,7 @@ def test_equal_models_differ_in_one_study_of_twenty_unless_drawn_rows_count_as_i
             everyone = np.zeros((n, 1), np.int16)
             sample = Sample(targets[:, some], patient, drawn, everyone, 200, unit)
             a, b = (areas(sample, scores[:, some]) for scores in models)
-            p = wald((a - b)[0], standard_error((a - b)[1:]))
+            p = errors(a - b).p_values((a - b)[0])
             rejected[unit].append((p < 0.05).mean())
     assert np.mean(rejected["patient"]) == pytest.approx(0.05, abs=0.01)
     assert np.mean(rejected["row"]) > 0.4

@@ -10,11 +10,11 @@ from sklearn.metrics import brier_score_loss
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.calibration import (
     CALIBRATION_MEASURES,
+    Calibration,
     calibrate,
     calibration_table,
     equal_weight_bins,
 )
-from cxrfmkd.statistics.intervals import percentile_interval
 
 # float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
 ROUNDING = 1e-12
@@ -54,7 +54,7 @@ def test_brier_score_is_that_of_scikit_learn():
 
 def test_reliability_curve_is_that_of_scikit_learn():
     targets, chances = made()
-    _, curve, predicted = calibrate(sample_of(targets), chances)
+    _, curve, predicted, *_ = calibrate(sample_of(targets), chances)
     for k in range(2):
         observed, mean = calibration_curve(
             targets[:, k], chances[:, k], n_bins=10, strategy="quantile"
@@ -65,7 +65,7 @@ def test_reliability_curve_is_that_of_scikit_learn():
 
 def test_expected_error_is_the_mean_distance_of_the_curve_from_the_diagonal():
     targets, chances = made()
-    result, curve, predicted = calibrate(sample_of(targets), chances)
+    result, curve, predicted, *_ = calibrate(sample_of(targets), chances)
     np.testing.assert_allclose(
         column(result[0], "ece"), np.abs(curve[0] - predicted[0]).mean(axis=1)
     )
@@ -133,12 +133,18 @@ def test_replicates_contain_the_sample_and_give_rows_of_a_table():
     calibrated = calibrate(sample, chances)
     expected = measures_of(targets, chances, sample.weights)
     np.testing.assert_allclose(calibrated.measures[0], expected)
-    rows = calibration_table(calibrated, 0.95)
+    seeds = (array[:1] for array in calibrated[:3])
+    by_seed = Calibration(*seeds, *(array[None] for array in calibrated[3:]))
+    rows = calibration_table(calibrated, by_seed, np.full(14, 200), 0.95)
     assert len(rows) == 14 * (5 + 10)
-    brier = rows[rows.metric == "brier"]
-    low, _ = percentile_interval(calibrated.measures[1:], 0.95)
-    np.testing.assert_allclose(brier.low, column(low, "brier"))
+    for metric in ("brier", "brier_skill", "mean_error", "ece"):
+        numbers = rows[rows.metric == metric]
+        assert (numbers.low < numbers.estimate).all()
+        assert (numbers.estimate < numbers.high).all()
     assert (rows[rows.metric.isin(["ece", "rmsce_debiased"])].low >= 0).all()
+    few = calibration_table(calibrated, by_seed, np.full(14, 5), 0.95)
+    assert few[["low", "high"]].isna().all(axis=None)
+    assert few.estimate.equals(rows.estimate)
     points = rows[rows.metric == "observed"]
     assert points.bin.tolist() == list(range(1, 11)) * 14
     assert points.predicted.notna().all()

@@ -18,6 +18,7 @@ from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.evaluation import gaps, subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 CUT = -1.2
@@ -25,6 +26,7 @@ EFFUSION = FINDINGS.index("Pleural Effusion")
 NO_FINDING = FINDINGS.index("No Finding")
 # float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
 ROUNDING = 1e-12
+SETTINGS = Evaluation()
 
 
 def measured(table, attributes, replicates=0, minimum=1, scores=None, weights=None):
@@ -39,6 +41,16 @@ def measured(table, attributes, replicates=0, minimum=1, scores=None, weights=No
     sample = Sample(targets, patients, weights, groups.codes, replicates, detail=cells.detail())
     result = sample.measure(scores, np.full((14, 2), CUT))
     return subgroups.group_measures(result, cells), cells
+
+
+def one_seed(rates):
+    """The measures of the one model, as those of several seeds."""
+    return {name: values[:1] for name, values in rates.items()}
+
+
+def range_table(rates, cells):
+    ranges = gaps.ranges(rates, cells.groups)
+    return gaps.range_table(ranges, rates, one_seed(rates), cells, SETTINGS)
 
 
 def prevalence(cells: subgroups.Cells) -> np.ndarray:
@@ -127,7 +139,7 @@ def test_underdiagnosis_is_the_gap_in_false_alarms_of_no_finding(study):
 
 def test_relative_differences_refer_to_the_mean_over_sexes_and_races(study):
     _, (rates, cells) = study
-    table = subgroups.subgroup_table(rates, prevalence(cells), cells, 0.95)
+    table = subgroups.subgroup_table(rates, one_seed(rates), prevalence(cells), cells, SETTINGS)
     rows = table[(table.finding == "Pleural Effusion") & (table.metric == "auc_roc")].set_index(
         "group"
     )
@@ -146,7 +158,7 @@ def test_numbers_resting_on_few_patients_are_blank_and_listed():
     first = table.index[(table.race == "Black")][0]
     table.loc[table.patient_id == table.patient_id[first], "Edema"] = 1.0
     rates, cells = measured(table, ["race", "age"], 20, minimum=10)
-    rows = subgroups.subgroup_table(rates, prevalence(cells), cells, 0.95)
+    rows = subgroups.subgroup_table(rates, one_seed(rates), prevalence(cells), cells, SETTINGS)
     black = rows[(rows.group == "Black") & (rows.finding == "Edema")].set_index("metric")
     numbers = ["estimate", "low", "high", "positives", "prevalence"]
     assert black.loc["tpr", numbers].isna().all()
@@ -162,7 +174,7 @@ def test_numbers_resting_on_few_patients_are_blank_and_listed():
     assert len(small)
     assert small[small.estimate.isna()].suppressed.all()
     assert small.n.isna().all()
-    result = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
+    result = range_table(rates, cells)
     edema = result[
         (result.attribute == "race") & (result.finding == "Edema") & (result.metric == "tpr")
     ]
@@ -186,11 +198,11 @@ def test_attribute_that_no_record_has_is_an_error():
 
 def test_without_attributes_there_is_everyone():
     rates, cells = measured(records(40), [], 5)
-    table = subgroups.subgroup_table(rates, prevalence(cells), cells, 0.95)
+    table = subgroups.subgroup_table(rates, one_seed(rates), prevalence(cells), cells, SETTINGS)
     assert set(table.attribute) == {"all"}
     assert len(table) == 14 * len(subgroups.GROUP_MEASURES)
-    assert gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95).empty
-    assert gaps.pair_table(rates, rates, cells, 0.95).empty
+    assert range_table(rates, cells).empty
+    assert gaps.pair_table(rates, one_seed(rates), cells, 0.95).empty
     assert gaps.versus_table({}, {}, 0.95).empty
 
 
@@ -200,14 +212,14 @@ def test_planted_gap_is_found_and_its_groups_named():
     noise = np.random.default_rng(9).normal(size=scores.shape) * 4
     scores = np.where((table.sex == "Female").to_numpy()[:, None], noise, scores)
     rates, cells = measured(table, ["sex"], 300, 10, scores)
-    result = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
+    result = range_table(rates, cells)
     row = result[(result.metric == "auc_roc") & (result.finding == "Pleural Effusion")].iloc[0]
     assert (row.a, row.b) == ("Male", "Female")
     assert row.low > 0.1
     assert row.p < 0.01
     assert row.expected < row.corrected <= row.estimate
     assert row.estimate - row.corrected < 0.03
-    pairs = gaps.pair_table(rates, {k: v[:1] for k, v in rates.items()}, cells, 0.95)
+    pairs = gaps.pair_table(rates, one_seed(rates), cells, 0.95)
     pair = pairs[(pairs.metric == "auc_roc") & (pairs.finding == "Pleural Effusion")].iloc[0]
     assert (pair.a, pair.b) == ("Female", "Male")
     assert pair.high < 0
@@ -221,7 +233,7 @@ def test_gap_by_chance_alone_is_mostly_taken_off():
     for seed in range(12):
         table = records(300, 100 + seed)
         rates, cells = measured(table, ["race"], 100, 10, logits(table, 1.5, seed))
-        result = gaps.range_table(gaps.ranges(rates, cells.groups), rates, cells.groups, 0.95)
+        result = range_table(rates, cells)
         result = result[result.metric == "tpr"].dropna(subset="estimate")
         raw.append(result.estimate.mean())
         corrected.append(result.corrected.mean())
@@ -251,7 +263,7 @@ def test_no_hidden_count_follows_from_the_shown_ones():
     table.loc[table.race == "Black", "race"] = "White"
     table.loc[table.patient_id.isin(table.patient_id.unique()[:6]), "race"] = "Black"
     rates, cells = measured(table, ["sex", "race", "age", "view"], minimum=10)
-    rows = subgroups.subgroup_table(rates, prevalence(cells), cells, 0.95)
+    rows = subgroups.subgroup_table(rates, one_seed(rates), prevalence(cells), cells, SETTINGS)
     assert rows.set_index("group").n["Black"].isna().all()
     hidden = []
     for _, part in rows.groupby(["metric", "finding"]):

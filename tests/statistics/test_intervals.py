@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from cxrfmkd.statistics.intervals import (
-    basic_interval,
     central_interval,
     error_interval,
-    estimate_columns,
     percentile_interval,
 )
 
@@ -26,21 +24,6 @@ def test_percentile_intervals_are_quantiles_of_what_is_defined():
     np.testing.assert_allclose(low, np.where(few, np.nan, expected[0]))
     np.testing.assert_allclose(high, np.where(few, np.nan, expected[1]))
     assert np.isnan(percentile_interval(values[:0], 0.9)).all()
-
-
-def test_basic_interval_reflects_the_percentiles_and_stays_positive():
-    values = np.array([1.0, *np.linspace(1, 2, 101)])
-    low, high = basic_interval(values, 0.9)
-    assert low == pytest.approx(0.05)
-    assert high == pytest.approx(0.95)
-    assert basic_interval(np.array([0.1, *np.linspace(0.3, 1, 50)]), 0.9)[0] == 0
-
-
-def test_estimate_is_the_first_value_and_no_replicate():
-    values = np.array([7.0, *np.linspace(0, 1, 101)])
-    columns = estimate_columns(values, 0.9)
-    assert columns["estimate"] == 7
-    assert (columns["low"], columns["high"]) == pytest.approx((0.05, 0.95))
 
 
 def test_central_interval_is_numpys_of_the_defined_values():

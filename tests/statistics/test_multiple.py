@@ -1,4 +1,4 @@
-"""Paired tests against scipy's, and their adjustment against statsmodels'."""
+"""Tests of equivalence and adjusted p-values against statsmodels'."""
 
 from __future__ import annotations
 
@@ -6,19 +6,8 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_ind
 
-from cxrfmkd.statistics.multiple import adjusted, max_t, standard_error, tost, wald
-
-
-def test_p_values_of_two_sets_of_seeds_are_welchs():
-    a, b = (
-        np.random.default_rng(0).normal(size=(5, 3)),
-        np.random.default_rng(1).normal(size=(4, 3)) + 1,
-    )
-    error = np.sqrt(a.var(axis=0, ddof=1) / 5 + b.var(axis=0, ddof=1) / 4)
-    result = wald(a.mean(axis=0) - b.mean(axis=0), error, a, b)
-    np.testing.assert_allclose(result, stats.ttest_ind(a, b, equal_var=False).pvalue, rtol=1e-10)
-    one = wald(np.array([1.0, 0.0]), np.array([0.5, 0.0]), a[:1, :2])
-    np.testing.assert_allclose(one, [2 * stats.norm.sf(2), np.nan])
+from cxrfmkd.statistics.multiple import adjusted, max_t, tost
+from cxrfmkd.statistics.uncertainty import Errors, errors, seed_variance
 
 
 def test_adjustment_leaves_blanks_out():
@@ -28,23 +17,17 @@ def test_adjustment_leaves_blanks_out():
     assert np.isnan(adjusted(np.array([np.nan]), "fdr_by")).all()
 
 
-def test_standard_error_is_that_of_the_defined_replicates():
-    values = np.random.default_rng(0).normal(size=(50, 2))
-    values[:20, 0] = np.nan
-    expected = [values[20:, 0].std(ddof=1), values[:, 1].std(ddof=1)]
-    np.testing.assert_allclose(standard_error(values), expected)
-
-
 def test_equivalence_is_that_of_two_one_sided_t_tests():
     """Statsmodels' `ttost_ind` with unequal variances is the oracle."""
     rng = np.random.default_rng(1)
     a, b = rng.normal(0.1, 1, 12), rng.normal(0, 2, 9)
-    error = np.sqrt(a.var(ddof=1) / 12 + b.var(ddof=1) / 9)
     difference = np.array(a.mean() - b.mean())
-    above, within = tost(difference, 1.5, lambda d: wald(d, np.array(error), a, b))
+    seeds = [seed_variance(values) for values in (a, b)]
+    above, within = tost(difference, 1.5, errors(np.zeros(20), *seeds).p_values)
     p, (_, p_above, _), _ = ttost_ind(a, b, -1.5, 1.5, usevar="unequal")
     np.testing.assert_allclose([above.item(), within.item()], [p_above, p])
-    assert np.isnan(tost(difference, 1.5, lambda d: wald(d, np.array(0.0)))).all()
+    unknown = Errors(np.array(np.nan), np.inf, seeds[0])
+    assert np.isnan(tost(difference, 1.5, unknown.p_values)).all()
 
 
 def test_largest_deviations_adjust_as_sidak_where_tests_are_independent():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pandas as pd
 from cxrfmkd.bias import magnitude, significance
 from cxrfmkd.bias.balance import balance_table
 from cxrfmkd.bias.design import Design, build_design
+from cxrfmkd.bias.effects import EFFECT_SIZES
 from cxrfmkd.bias.encoding import pairwise_distances
 from cxrfmkd.bias.projection import deviations, fit_pca, tsne
 from cxrfmkd.bias.replicates import replicate_table
@@ -26,7 +28,7 @@ from cxrfmkd.statistics.cka import linear_cka
 from cxrfmkd.study.settings import Bias
 from cxrfmkd.vocabulary.groups import GROUPS
 
-ALL_SEEDS = 0  # the seed, in tables, of an embedding that is the same for all seeds
+ALL_SEEDS = 0  # the seed, in tables, of what is the same for all seeds, or the mean over them
 
 
 def select_embeddings(
@@ -81,29 +83,64 @@ def analyse(
     design = build_design(dataset, records, weights, settings, minimum_cell, uncertain)
     labels = list(seeds) if len(embeddings) == len(seeds) else [ALL_SEEDS]
     tables: dict[str, list[pd.DataFrame]] = {}
+    measured = []
     for seed, embedding in zip(labels, embeddings, strict=True):
-        of_seed = _tables(design, embedding, teacher, records, with_points=seed == labels[0])
+        of_seed, values = _measure(design, embedding, teacher, records, seed == labels[0])
+        measured.append(values)
         for name, table in of_seed.items():
             if name == "points":
                 table.insert(1, "seed", seed)
-            else:
-                for position, column in enumerate(("dataset", "model", "seed")):
-                    table.insert(position, column, (dataset, model, seed)[position])
-            tables.setdefault(name, []).append(table)
+            tables.setdefault(name, []).append(_named(table, name, dataset, model, seed))
+    over_seeds = labels[0] if len(labels) == 1 else ALL_SEEDS
+    for name, table in _over_seeds(design, measured).items():
+        tables[name] = [_named(table, name, dataset, model, over_seeds)]
     joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
     balance = balance_table(design)
     balance.insert(0, "dataset", dataset)
     return joined | {"balance": balance}
 
 
-def _tables(
+def _named(table: pd.DataFrame, name: str, dataset: str, model: str, seed: int) -> pd.DataFrame:
+    """A table with what it is of in front; `points` stays in the model's folder."""
+    if name != "points":
+        for position, column in enumerate(("dataset", "model", "seed")):
+            table.insert(position, column, (dataset, model, seed)[position])
+    return table
+
+
+class Measured(NamedTuple):
+    """What is measured of one embedding, with replicates, before the mean over seeds is taken."""
+
+    effects: magnitude.Values
+    energies: magnitude.Values
+    alignment: float
+    nulls: significance.Nulls
+    areas: dict[tuple, float]
+
+
+def _over_seeds(design: Design, measured: Sequence[Measured]) -> dict[str, pd.DataFrame]:
+    """The tables of the mean over seeds: effect sizes, null and probes."""
+    sizes = [of_seed.effects for of_seed in measured]
+    effects = magnitude.effect_lines(sizes, EFFECT_SIZES, magnitude.coarse_lines(design, sizes[0]))
+    alignment = float(np.mean([of_seed.alignment for of_seed in measured]))
+    effects.append(("teacher", "", "", magnitude.ALL_MODES, "CKA", alignment, np.nan, np.nan))
+    energies = [of_seed.energies for of_seed in measured]
+    effects += magnitude.effect_lines(energies, magnitude.ENERGY)
+    return {
+        "effects": pd.DataFrame(effects, columns=magnitude.EFFECT_COLUMNS),
+        "null": significance.null_table([of_seed.nulls for of_seed in measured]),
+        "encoding": magnitude.probe_table(design, [of_seed.areas for of_seed in measured]),
+    }
+
+
+def _measure(
     design: Design,
     embedding: HeadInput,
     teacher: KeyedArray,
     records: pd.DataFrame,
     with_points: bool,
-) -> dict[str, pd.DataFrame]:
-    """The tables of one embedding."""
+) -> tuple[dict[str, pd.DataFrame], Measured]:
+    """The tables of one embedding alone, and what goes into the mean over seeds."""
     settings, image_ids = design.settings, design.test.image_id
     values = embedding.take(image_ids)
     if settings.fit == "validation":
@@ -119,20 +156,21 @@ def _tables(
     sample = design.rows[design.main]
     subset = sample[design.distance_subset]
     distances = pairwise_distances(values[subset])
-    alignment = linear_cka(values[subset], teacher.take(image_ids.iloc[subset]))
     ks, score = significance.test_tables(design, tested, ratios)
-    effects = magnitude.effect_lines(design, tested, pca)
-    effects += magnitude.whole_embedding_lines(design, distances, alignment)
     tables = {
         "ks": ks,
         "score": score,
-        "effects": pd.DataFrame(effects, columns=magnitude.EFFECT_COLUMNS),
-        "null": significance.null_table(design, tested[sample], ratios, distances),
-        "encoding": magnitude.probe_table(design, scores),
         "replicates": replicate_table(design, scores, pca, distances),
         "variance": pd.DataFrame({"mode": np.arange(1, len(pca.axes) + 1), "ratio": pca.ratios}),
     }
-    return tables | ({"points": _points(design, scores, tested)} if with_points else {})
+    measured = Measured(
+        magnitude.effect_values(design, tested, pca),
+        magnitude.energy_values(design, distances),
+        linear_cka(values[subset], teacher.take(image_ids.iloc[subset])),
+        significance.null_values(design, tested[sample], ratios, distances),
+        magnitude.probe_areas(design, scores),
+    )
+    return tables | ({"points": _points(design, scores, tested)} if with_points else {}), measured
 
 
 def _points(design: Design, scores: np.ndarray, tested: np.ndarray) -> pd.DataFrame:

@@ -6,6 +6,7 @@ All measures here are the same for any rotation of the embedding.
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import rankdata
 
 from cxrfmkd.statistics.ridge import ridge_slopes
 
@@ -64,6 +65,24 @@ def out_of_fold_scores(features: np.ndarray, targets: np.ndarray, folds: np.ndar
 def _moments(x: np.ndarray, y: np.ndarray) -> tuple:
     """Count, positives (t,), sums (f,), products of x with x, (f, f), and of x with y, (f, t)."""
     return len(x), y.sum(0), x.sum(0), x.T @ x, x.T @ y
+
+
+def fold_area(
+    scores: np.ndarray, first: np.ndarray, second: np.ndarray, folds: np.ndarray
+) -> float:
+    """Area under the ROC curve of group `first` against `second`, within folds.
+
+    scores, first, second, folds: (n,). Scores of one fold come from one fit, and only those are
+    compared: across folds the fit that leaves out many of a group also scores them low, which takes
+    areas without information below 0.5 (LeDell, Petersen and van der Laan 2015). NaN where no fold
+    has both groups.
+    """
+    won = pairs = 0.0
+    for fold in np.unique(folds):
+        a, b = (scores[group & (folds == fold)] for group in (first, second))
+        won += rankdata(np.r_[a, b])[: len(a)].sum() - len(a) * (len(a) + 1) / 2
+        pairs += len(a) * len(b)
+    return won / pairs if pairs else np.nan
 
 
 def pairwise_distances(embeddings: np.ndarray) -> np.ndarray:
@@ -129,6 +148,36 @@ def _weighted_energies(
             between = total(a, b) / (sizes[a] * sizes[b])
             result[:, i] = 1 - (within(a) + within(b)) / (2 * between)
     return result
+
+
+def energy_errors(
+    distances: np.ndarray, codes: np.ndarray, pairs: np.ndarray, draws: np.ndarray
+) -> np.ndarray:
+    """How far energy coefficients may be off, float64 (replicates, pairs).
+
+    codes: int8 (attributes, n); draws: (replicates, n), how often each image's patient is drawn.
+    The root of the energy distance is a norm, that of the difference of two distributions, so it is
+    off by no more than the norm of a replicate's deviation. NaN where a group is empty.
+    """
+    result = np.empty((len(draws), len(pairs)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for i, (attribute, *both) in enumerate(pairs.tolist()):
+            x, y = ((codes[attribute] == group).astype(np.float32) for group in both)
+            x, y = x / x.sum(), y / y.sum()
+            between = 2 * float(x @ distances @ y)
+            energy = between - float(x @ distances @ x) - float(y @ distances @ y)
+            deviation = _drawn(x, draws) - x - (_drawn(y, draws) - y)
+            squares = -np.einsum("ij,ij->i", deviation @ distances, deviation, dtype=np.float64)
+            squares = np.where(squares < 0, 0, squares)
+            root = np.sqrt(max(energy, 0.0))
+            result[:, i] = (squares + 2 * np.sqrt(squares) * root) / between
+    return result
+
+
+def _drawn(share: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """A group's distribution in every replicate, float32 (replicates, n)."""
+    weights = share * draws
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _energy_of_block(distances: np.ndarray, codes: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -56,6 +56,12 @@ class NullDistribution:
         return (1 + reached) / (1 + len(self.replicates))
 
 
+def mean_distribution(distributions: Sequence[NullDistribution]) -> NullDistribution:
+    """That of the mean over seeds, whose replicates belong to the same permutations."""
+    observed = float(np.mean([one.observed for one in distributions]))
+    return NullDistribution(observed, np.mean([one.replicates for one in distributions], axis=0))
+
+
 def patient_strata(records: pd.DataFrame, patients: np.ndarray) -> np.ndarray:
     """Each patient's stratum, int64 (patients,): most frequent disease, age bin and view.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -129,17 +131,20 @@ def _score_lines(
     return lines
 
 
-def null_table(
+Nulls = dict[tuple[str, str], null.NullDistribution]  # by form and attribute
+
+
+def null_values(
     design: Design, scores: np.ndarray, ratios: np.ndarray, distances: np.ndarray
-) -> pd.DataFrame:
-    """The table `null`: scores of the main sample against patients that exchange race and sex.
+) -> Nulls:
+    """Scores of the main sample of one embedding, and if patients exchange race and sex.
 
     scores: (images of the main sample, modes); distances: of its images `design.distance_subset`.
     """
     family = design.testable(design.comparisons[0], design.rows[design.main])
     exchanged = [c for c in family if c.attribute in null.EXCHANGED]
     if not design.settings.permutations or not exchanged:
-        return pd.DataFrame(columns=NULL_COLUMNS)
+        return {}
     grouping = design.row_grouping.take(design.main)
     patients, orders = design.permutations
     codes = null.exchange_groups(grouping, patients, orders)
@@ -157,8 +162,18 @@ def null_table(
     )
     for name, distribution in null.null_distributions(observed, permuted, exchanged):
         distributions["energy", name] = distribution
-    lines = [
-        (*key, x.observed, x.replicates.mean(), *x.band, x.z, x.p, len(orders))
-        for key, x in distributions.items()
-    ]
+    return distributions
+
+
+def null_table(by_seed: Sequence[Nulls]) -> pd.DataFrame:
+    """The table `null`: the mean over seeds against its own distribution.
+
+    All seeds see the same exchanges, so their scores are averaged within each before anything is
+    compared: one embedding and the mean of five are tested by the same rule. The mean of five
+    p-values would have far less power, and no level.
+    """
+    lines = []
+    for key in by_seed[0]:
+        x = null.mean_distribution([of_seed[key] for of_seed in by_seed])
+        lines.append((*key, x.observed, x.replicates.mean(), *x.band, x.z, x.p, len(x.replicates)))
     return pd.DataFrame(lines, columns=NULL_COLUMNS)

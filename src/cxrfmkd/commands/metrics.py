@@ -17,10 +17,14 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
+
 from cxrfmkd.commands.scored import add_arguments, read_scored
+from cxrfmkd.evaluation.intervals import metric_bounds
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import estimate_columns, skipped_share
+from cxrfmkd.statistics.intervals import skipped_share
+from cxrfmkd.statistics.uncertainty import SeedVariance
 from cxrfmkd.vocabulary.metrics import METRICS
 
 
@@ -32,7 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Write one row per finding and metric; averages follow if all 14 findings are there."""
     images = read_scored(args, [args.scores])
-    metrics = images.measure(args)[0]
-    columns = estimate_columns(metrics, args.confidence) | {"skipped": skipped_share(metrics)}
+    values = images.measure(args)[0]
+    alone = SeedVariance(np.zeros(values.shape[1:]), np.inf)
+    low, high = metric_bounds(values, alone, *images.sides(), args.confidence, args.target_fpr)
     axes = {"finding": images.rows, "metric": METRICS}
+    columns = {"estimate": values[0], "low": low, "high": high, "skipped": skipped_share(values)}
     write_table(args.out, long(axes, **columns, **images.counts()))

@@ -90,6 +90,18 @@ class ScoredImages:
         positives = counted & (self.targets == 1)
         return {"n": self.per_row(counted.sum(0)), "positives": self.per_row(positives.sum(0))}
 
+    def sides(self) -> tuple[np.ndarray, np.ndarray]:
+        """Clusters with and without each finding, (rows,); infinite for averages."""
+        counted = (self.weights > 0)[:, None] & ~np.isnan(self.targets)
+        numbers = [
+            [len(np.unique(self.clusters[rows])) for rows in (counted & (self.targets == side)).T]
+            for side in (1, 0)
+        ]
+        with_finding, without = (
+            np.nan_to_num(self.per_row(np.array(number))[:, 0], nan=np.inf) for number in numbers
+        )
+        return with_finding, without
+
 
 def read_scored(args: argparse.Namespace, paths: Sequence[Path]) -> ScoredImages:
     """Truth as `args` names it, and the scores in `paths`; prints which columns are left out."""

@@ -167,7 +167,9 @@ def _family_tables(
     population: Population,
 ) -> NamedTables:
     """A family's own rows of the tables."""
-    level, cells = population.settings.confidence, population.cells
+    settings, cells = population.settings, population.cells
+    level = settings.confidence
+    sides = cells.with_finding[:, 0], cells.without_finding[:, 0]
     by_seed = subgroups.group_measures(result.seeds.measures, cells)
     prevalence = result.measures.prevalence[0]
     counts = measurement.everyones_counts(result, cells)
@@ -180,16 +182,18 @@ def _family_tables(
         return table.assign(**{name: count[finding] for name, count in counts.items()})
 
     yield "metrics", measurement.metrics_table(result, seeds, cells)
-    yield "summary", measurement.summary_table(result, cells, level)
-    yield "thresholds", counted(threshold_table(result.worth, result.seeds.cuts, level))
-    table = calibration.calibration_table(result.calibration, level)
+    yield "summary", measurement.summary_table(result, cells, level, settings.target_fpr)
+    worth = result.worth, result.seeds.worth, result.seeds.cuts
+    yield "thresholds", counted(threshold_table(*worth, sides, level))
+    calibrated = result.calibration, result.seeds.calibration
+    table = calibration.calibration_table(*calibrated, np.minimum(*sides), level)
     points = (table.metric == "observed") & table.finding.isin(without_points)
     yield "calibration", counted(table[~points])
     yield "halves", measurement.halves_table(result)
     table = curves.curve_table(result.seeds.curves)
     yield "curves", table[~table.finding.isin(without_points)]
-    yield "subgroups", subgroups.subgroup_table(measures, prevalence, cells, level)
-    yield "gaps", gaps.range_table(ranges, measures, cells.groups, level)
+    yield "subgroups", subgroups.subgroup_table(measures, by_seed, prevalence, cells, settings)
+    yield "gaps", gaps.range_table(ranges, measures, by_seed, cells, settings)
     yield "gaps", gaps.pair_table(measures, by_seed, cells, level)
 
 

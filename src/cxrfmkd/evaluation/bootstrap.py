@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from cxrfmkd.runtime.threads import cores, parallel_for
-from cxrfmkd.statistics.draws import Strata, draw_patients, draw_rows, multinomial_counts, strata
+from cxrfmkd.statistics.draws import Strata, draw_patients, draw_rows, strata
 from cxrfmkd.statistics.ranking import (
     EVERYTHING,
     Measures,
@@ -131,15 +131,3 @@ class Sample:
             orders = [everyone.rows[member[everyone.rows]] for member in self.members[1:]]
             rankings.append([everyone, *(ranking_of(order, targets, score) for order in orders)])
         return join_rankings(rankings)
-
-
-def seed_shares(n_seeds: int, replicates: int, seed: int, family: str) -> np.ndarray:
-    """Share of each seed's model in each replicate of their mean, shape (n_seeds, 1 + replicates).
-
-    The first column is the plain mean. A replicate draws n_seeds - 1 seeds with replacement:
-    n_seeds draws would understate the variance between seeds by 1/n_seeds (Rao and Wu 1988). Draws
-    differ between families.
-    """
-    draws = max(n_seeds - 1, 1)
-    counts = multinomial_counts(n_seeds, replicates, [seed, *family.encode()], draws)
-    return np.vstack([np.full((1, n_seeds), 1 / n_seeds), counts / draws]).T

@@ -14,8 +14,10 @@ import pandas as pd
 from numba import njit
 
 from cxrfmkd.evaluation.bootstrap import Sample
+from cxrfmkd.evaluation.intervals import Bounds, plain_bounds, share_bounds
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import basic_interval, estimate_columns
+from cxrfmkd.statistics.inversion import ABSOLUTE, ROOT_MEAN_SQUARE, invert
+from cxrfmkd.statistics.uncertainty import FEWEST_PATIENTS, errors, seed_variance
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 CALIBRATION_MEASURES = ("brier", "brier_skill", "mean_error", "ece", "rmsce_debiased")
@@ -27,12 +29,15 @@ class Calibration(NamedTuple):
 
     measures: CALIBRATION_MEASURES, shape (1 + replicates, f, 5). observed: the share of each bin
     with the finding, shape (1 + replicates, f, bins). predicted: mean probability of each bin on
-    the sample itself, shape (1, f, bins).
+    the sample itself, shape (1, f, bins). gaps: mean probability less observed share of each bin,
+    shape (1 + replicates, f, bins). shares: of the weight in each bin on the sample, (f, bins).
     """
 
     measures: np.ndarray
     observed: np.ndarray
     predicted: np.ndarray
+    gaps: np.ndarray
+    shares: np.ndarray
 
 
 def equal_weight_bins(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -73,8 +78,8 @@ def _measures_of_bins(weight, hits, predicted, squares, brier):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _measure(out, observed, drawn, targets, probabilities, bins):
-    """Fill out[finding, measure] and observed[finding, bin]; drawn: shape (1, n) or (f, n)."""
+def _measure(out, observed, gaps, drawn, targets, probabilities, bins):
+    """Fill out[finding, measure], observed and gaps[finding, bin]; drawn: (1, n) or (f, n)."""
     n_bins = observed.shape[1]
     sums = np.empty((4, n_bins))
     for finding in range(targets.shape[0]):
@@ -96,6 +101,7 @@ def _measure(out, observed, drawn, targets, probabilities, bins):
                 out[finding, k] = values[k]
             for b in range(n_bins):
                 observed[finding, b] = sums[1, b] / sums[0, b]
+                gaps[finding, b] = (sums[2, b] - sums[1, b]) / sums[0, b]
 
 
 def calibrate(sample: Sample, probabilities: np.ndarray) -> Calibration:
@@ -105,7 +111,7 @@ def calibrate(sample: Sample, probabilities: np.ndarray) -> Calibration:
     targets = np.ascontiguousarray(np.where(left_out, -1, sample.targets).T, np.int8)
     chances = np.ascontiguousarray(probabilities.T, np.float64)
     bins = np.zeros((findings, n), np.int16)
-    predicted = np.full((1, findings, BINS), np.nan)
+    predicted, shares = np.full((1, findings, BINS), np.nan), np.zeros((findings, BINS))
     for k in range(findings):
         labelled = np.flatnonzero(targets[k] >= 0)
         weights = sample.weights[labelled]
@@ -113,33 +119,76 @@ def calibrate(sample: Sample, probabilities: np.ndarray) -> Calibration:
         total = np.bincount(bin_, weights, BINS)
         weighted = np.bincount(bin_, weights * chances[k, labelled], BINS)
         np.divide(weighted, total, out=predicted[0, k], where=total > 0)
-    observed, measures = (
+        shares[k] = total / max(total.sum(), 1e-300)
+    observed, gaps, measures = (
         np.full((1 + sample.replicates, findings, size), np.nan)
-        for size in (BINS, len(CALIBRATION_MEASURES))
+        for size in (BINS, BINS, len(CALIBRATION_MEASURES))
     )
 
     def measure(replicate: int, drawn: np.ndarray) -> None:
-        _measure(measures[replicate], observed[replicate], drawn, targets, chances, bins)
+        out = measures[replicate], observed[replicate], gaps[replicate]
+        _measure(*out, drawn, targets, chances, bins)
 
     sample.for_each_replicate(measure)
-    return Calibration(measures, observed, predicted)
+    return Calibration(measures, observed, predicted, gaps, shares)
 
 
-def calibration_table(calibration: Calibration, confidence: float) -> pd.DataFrame:
+def calibration_table(
+    calibration: Calibration, by_seed: Calibration, patients: np.ndarray, confidence: float
+) -> pd.DataFrame:
     """Measures, then the points of the reliability curve, of the mean over seeds.
 
-    Rows of the curve have metric "observed", the number of their bin and its mean prediction.
+    by_seed: arrays with seeds as first axis. patients: shape (f,), the fewer of those with and
+    without each finding. Rows of the curve have metric "observed", the number of their bin and its
+    mean prediction.
     """
-    columns = estimate_columns(calibration.measures, confidence)
-    positive = [CALIBRATION_MEASURES.index(name) for name in ("ece", "rmsce_debiased")]
-    bounds = basic_interval(calibration.measures[..., positive], confidence)
-    columns["low"][:, positive], columns["high"][:, positive] = bounds
+    values, fewest = calibration.measures, np.broadcast_to(patients[:, None], (len(patients), 5))
+    low, high = plain_bounds(values, by_seed.measures, fewest, confidence)
+    brier = CALIBRATION_MEASURES.index("brier")
+    arguments = by_seed.measures[..., brier], patients, confidence
+    low[:, brier], high[:, brier] = share_bounds(values[..., brier], *arguments)
+    for name, kind in (("ece", ABSOLUTE), ("rmsce_debiased", ROOT_MEAN_SQUARE)):
+        k = CALIBRATION_MEASURES.index(name)
+        spread = values[..., k], by_seed.measures[..., k]
+        low[:, k], high[:, k] = distance_bounds(kind, *spread, by_seed, patients, confidence)
+    columns = {"estimate": values[0], "low": low, "high": high}
     measured = long({"finding": FINDINGS, "metric": CALIBRATION_MEASURES}, **columns)
+    in_bin = np.broadcast_to(patients[:, None], calibration.observed.shape[1:])
+    low, high = share_bounds(calibration.observed, by_seed.observed, in_bin, confidence)
     points = long(
         {"finding": FINDINGS, "bin": list(range(1, BINS + 1))},
         metric=np.array("observed"),
         predicted=calibration.predicted[0],
-        **estimate_columns(calibration.observed, confidence),
+        estimate=calibration.observed[0],
+        low=low,
+        high=high,
     )
     points = points[points.estimate.notna()]
     return pd.concat([measured.assign(bin=pd.NA, predicted=np.nan), points], ignore_index=True)
+
+
+def distance_bounds(
+    kind: int,
+    values: np.ndarray,
+    of_seeds: np.ndarray,
+    by_seed: Calibration,
+    patients: np.ndarray,
+    confidence: float,
+) -> Bounds:
+    """Intervals of a mean distance of the reliability curve from the diagonal, shape (f,).
+
+    kind: as for `invert`. values: (1 + replicates, f), of_seeds: (seeds, f), the distance itself.
+    Over patients by inversion, of all seeds' bins at once; what seeds add is added in quadrature.
+    """
+    seeds, _, findings, bins = by_seed.gaps.shape
+    parts = np.moveaxis(by_seed.gaps, 0, 2).reshape(-1, findings, seeds * bins)
+    shares = np.moveaxis(by_seed.shares, 0, 1).reshape(findings, seeds * bins) / seeds
+    inverted = invert(kind, parts[0], parts[1:] - parts[:1], confidence, shares)
+    error = errors(values, seed_variance(of_seeds))
+    alone = errors(values)
+    added = np.sqrt(error.half_width(confidence) ** 2 - alone.half_width(confidence) ** 2)
+    estimate = values[0]
+    low = np.maximum(estimate - np.hypot(np.maximum(estimate - inverted.low, 0), added), 0)
+    high = estimate + np.hypot(np.maximum(inverted.high - estimate, 0), added)
+    known = patients >= FEWEST_PATIENTS
+    return np.where(known, low, np.nan), np.where(known, high, np.nan)

@@ -10,15 +10,8 @@ import pandas as pd
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
-from cxrfmkd.statistics.intervals import percentile_interval
-from cxrfmkd.statistics.multiple import (
-    adjust_by_family,
-    deviations,
-    max_t,
-    standard_error,
-    tost,
-    wald,
-)
+from cxrfmkd.statistics.multiple import adjust_by_family, deviations, max_t, tost
+from cxrfmkd.statistics.uncertainty import SeedVariance, errors, plain_interval
 from cxrfmkd.vocabulary.findings import MACRO, SEVEN
 from cxrfmkd.vocabulary.metrics import METRICS
 
@@ -32,27 +25,32 @@ PRIMARY = (MACRO, "auc_roc")
 class FamilySummary(NamedTuple):
     """What a comparison needs of a family.
 
-    metrics: of the mean over seeds, (1 + replicates, 17, 4), the sample itself first. by_seed:
-    (seeds, 17, 4). ranges: as from `gaps.ranges`. influence: of the areas, or None.
+    metrics: of the mean over seeds, (1 + replicates, 17, 4), the sample itself first. seeds: their
+    variance over seeds. ranges: as from `gaps.ranges`. influence: of the areas, or None.
     """
 
     metrics: np.ndarray
-    by_seed: np.ndarray
+    seeds: SeedVariance
     ranges: dict[tuple[str, str], np.ndarray]
     influence: delong.Influence | None
 
 
 def difference_columns(
-    difference: np.ndarray, confidence: float, *by_seed: np.ndarray
+    difference: np.ndarray, confidence: float, *seeds: SeedVariance
 ) -> dict[str, np.ndarray]:
     """Columns difference, low, high and p of paired differences.
 
-    difference: shape (1 + replicates, ...), the sample itself first. by_seed: of each of the two
-    models, (seeds, ...).
+    difference: shape (1 + replicates, ...), the sample itself first. seeds: of each of the two
+    models.
     """
-    low, high = percentile_interval(difference[1:], confidence)
-    p = wald(difference[0], standard_error(difference[1:]), *by_seed)
-    return {"difference": difference[0], "low": low, "high": high, "p": p}
+    error = errors(difference, *seeds)
+    low, high = plain_interval(difference[0], error, confidence)
+    return {
+        "difference": difference[0],
+        "low": low,
+        "high": high,
+        "p": error.p_values(difference[0]),
+    }
 
 
 def comparison_table(
@@ -76,12 +74,10 @@ def comparison_table(
     if a.influence is not None and b.influence is not None:
         p = delong.p_value(a.influence - b.influence, targets, patients)
         analytic[1:, METRICS.index("auc_roc")] = p[rows[1:]]
-    seeds = a.by_seed[:, rows], b.by_seed[:, rows]
+    seeds = [SeedVariance(of.seeds.variance[rows], of.seeds.freedom) for of in (a, b)]
     columns = difference_columns(difference, confidence, *seeds)
-    error = standard_error(difference[1:])
-    columns["p_noninferior"], columns["p_equivalent"] = tost(
-        difference[0], margin, lambda apart: wald(apart, error, *seeds)
-    )
+    p_values = errors(difference, *seeds).p_values
+    columns["p_noninferior"], columns["p_equivalent"] = tost(difference[0], margin, p_values)
     axes = {"finding": COMPARED_FINDINGS, "metric": METRICS}
     table = long(axes, **columns, p_delong=analytic, margin=np.array(margin))
     return table, deviations(difference[1:]).reshape(-1, len(table)).T

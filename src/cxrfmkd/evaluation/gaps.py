@@ -3,7 +3,7 @@
 The largest difference within an attribute is biased upward: it is positive even if the model serves
 all groups alike. The expected square of that noise is estimated from replicates that are centred on
 a common value, and taken off the squared gap (after the double-corrected variance of Lum, Zhang and
-Bower 2022, which for two groups it is).
+Bower 2022, which for two groups it is). Its interval is that of `statistics.inversion`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,18 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.evaluation.intervals import noise
 from cxrfmkd.evaluation.subgroups import Cells, GroupMeasures, PatientGroups, measures_of
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import basic_interval, estimate_columns
-from cxrfmkd.statistics.multiple import standard_error, wald
+from cxrfmkd.statistics.intervals import percentile_interval
+from cxrfmkd.statistics.inversion import LARGER_RANGE, RANGE, Inversion, invert
+from cxrfmkd.statistics.uncertainty import (
+    FEWEST_PATIENTS,
+    errors,
+    plain_interval,
+    seed_variance,
+)
+from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
@@ -29,11 +37,10 @@ ALL_PAIRS_UP_TO = 3
 Ranges = dict[tuple[str, str], np.ndarray]  # by attribute and measure, shape (replicates, f)
 
 
-def ranges(measures: GroupMeasures, groups: PatientGroups, centre: bool = False) -> Ranges:
+def ranges(measures: GroupMeasures, groups: PatientGroups) -> Ranges:
     """Largest minus smallest value over the groups of each attribute.
 
-    centre: take each group's value in the first replicate off its others, so that the groups differ
-    by noise alone. NaN where fewer than two groups are shown. "equalised_odds" is the larger of the
+    NaN where fewer than two groups are shown. "equalised_odds" is the larger of the
     gaps in true- and false-positive rate (Hardt 2016; fairlearn's equalized_odds_difference),
     "underdiagnosis" the gap in the false-positive rate of No Finding (Seyyed-Kalantari 2021).
     """
@@ -43,8 +50,7 @@ def ranges(measures: GroupMeasures, groups: PatientGroups, centre: bool = False)
         members = groups.of(attribute)
         for name in RANGE_MEASURES:
             if name in measures_of(attribute):
-                values = measures[name][..., members]
-                result[attribute, name] = _range(values - values[:1] if centre else values)
+                result[attribute, name] = _range(measures[name][..., members])
         tpr, fpr = result[attribute, "tpr"], result[attribute, "fpr"]
         result[attribute, "equalised_odds"] = np.maximum(tpr, fpr)
         result[attribute, "underdiagnosis"] = np.where(no_finding, fpr, np.nan)
@@ -59,23 +65,23 @@ def _range(values: np.ndarray) -> np.ndarray:
 
 
 def range_table(
-    gaps: Ranges, measures: GroupMeasures, groups: PatientGroups, confidence: float
+    gaps: Ranges,
+    measures: GroupMeasures,
+    by_seed: GroupMeasures,
+    cells: Cells,
+    settings: Evaluation,
 ) -> pd.DataFrame:
     """The ranges with intervals, their expectation by noise alone, and the gap corrected for it.
 
-    gaps: from `ranges`. a, b: the groups with the largest and the smallest value. p: share of
-    centred replicates with at least such a gap.
+    gaps: from `ranges`. by_seed: as for `pair_table`. a, b: the groups with the largest and the
+    smallest value. p: share of noise that makes at least such a gap.
     """
     if not gaps:
         return pd.DataFrame()
-    noise = ranges(measures, groups, centre=True)
-    values = np.stack(list(gaps.values()), axis=1)
-    centred = np.stack(list(noise.values()), axis=1)[1:]
-    estimate, (low, high) = values[0], basic_interval(values, confidence)
-    count = (~np.isnan(centred)).sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        expected, square = (np.nansum(centred**k, axis=0) / count for k in (1, 2))
-        p = (1 + (centred >= estimate).sum(axis=0)) / (1 + count)
+    groups = cells.groups
+    columns = [invert_range(*key, measures, by_seed, cells, settings) for key in gaps]
+    low, high, expected, square, p = (np.stack(column) for column in zip(*columns, strict=True))
+    estimate = np.stack([values[0] for values in gaps.values()])
     extremes = [_extremes(measures, *key, groups) for key in gaps]
     table = long(
         {"attribute,metric": list(gaps), "finding": FINDINGS},
@@ -85,11 +91,34 @@ def range_table(
         high=high,
         expected=expected,
         corrected=np.sqrt(np.maximum(estimate**2 - square, 0)),
-        p=np.where((count > 0) & ~np.isnan(estimate), p, np.nan),
+        p=p,
         a=np.array([a for a, _ in extremes]),
         b=np.array([b for _, b in extremes]),
     )
     return _without_other_underdiagnosis(table)
+
+
+def invert_range(
+    attribute: str,
+    name: str,
+    measures: GroupMeasures,
+    by_seed: GroupMeasures,
+    cells: Cells,
+    settings: Evaluation,
+) -> Inversion:
+    """Interval and test of one measure's range over the groups of an attribute."""
+    rates = {"equalised_odds": ("tpr", "fpr"), "underdiagnosis": ("fpr",)}.get(name, (name,))
+    members = cells.groups.of(attribute)
+    estimates, moves = [], []
+    for rate in rates:
+        values, seeds = (of[rate][..., members] for of in (measures, by_seed))
+        patients = np.maximum(cells.fewest(rate)[:, members], FEWEST_PATIENTS)
+        error = errors(values, seed_variance(seeds), patients=patients)
+        estimates.append(values[0])
+        moves.append(noise(values, seeds, error, settings.seed))
+    kind = LARGER_RANGE if len(rates) == 2 else RANGE
+    joined = np.concatenate(estimates, -1), np.concatenate(moves, -1)
+    return invert(kind, *joined, settings.confidence)
 
 
 def _extremes(
@@ -134,12 +163,19 @@ def pair_table(
         np.stack([named[name][..., a] - named[name][..., b] for name in PAIR_MEASURES], axis=1)
         for named in (measures, by_seed)
     )
+    fewest = [
+        np.minimum(*(cells.fewest(name)[:, side] for side in (a, b))) for name in PAIR_MEASURES
+    ]
+    error = errors(difference, seed_variance(seeds), patients=np.stack(fewest))
+    low, high = plain_interval(difference[0], error, confidence)
     about = [(groups.attributes[i], groups.names[i], groups.names[j]) for i, j in pairs]
     return long(
         {"metric": PAIR_MEASURES, "finding": FINDINGS, "attribute,a,b": about},
         kind=np.array("difference"),
-        **estimate_columns(difference, confidence),
-        p=wald(difference[0], standard_error(difference[1:]), seeds),
+        estimate=difference[0],
+        low=low,
+        high=high,
+        p=error.p_values(difference[0]),
     )
 
 
@@ -162,5 +198,8 @@ def versus_table(gaps: Ranges, reference: Ranges, confidence: float) -> pd.DataF
         return pd.DataFrame()
     difference = np.stack([gaps[key] - reference[key] for key in keys], axis=1)
     axes = {"attribute,metric": keys, "finding": FINDINGS}
-    columns = estimate_columns(difference, confidence)
-    return _without_other_underdiagnosis(long(axes, kind=np.array("versus"), **columns))
+    columns = dict(
+        zip(("low", "high"), percentile_interval(difference[1:], confidence), strict=True)
+    )
+    table = long(axes, kind=np.array("versus"), estimate=difference[0], **columns)
+    return _without_other_underdiagnosis(table)

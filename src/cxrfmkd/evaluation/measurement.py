@@ -11,21 +11,17 @@ import pandas as pd
 
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.evaluation import calibration, curves, operating_points
-from cxrfmkd.evaluation.bootstrap import seed_shares
 from cxrfmkd.evaluation.comparisons import FamilySummary
 from cxrfmkd.evaluation.gaps import Ranges
+from cxrfmkd.evaluation.intervals import metric_bounds
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, metrics_of, with_averages
 from cxrfmkd.evaluation.populations import Population
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
-from cxrfmkd.statistics.intervals import (
-    deviation,
-    estimate_columns,
-    percentile_interval,
-    skipped_share,
-)
+from cxrfmkd.statistics.intervals import deviation, skipped_share
 from cxrfmkd.statistics.ranking import Measures
+from cxrfmkd.statistics.uncertainty import SeedVariance, seed_variance, standard_error
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
@@ -34,13 +30,18 @@ class SeedResult(NamedTuple):
     """Numbers of one seed's model on the sample itself; stacked, seeds are the first axis.
 
     measures: as from `Sample.measure`. low, high: intervals of the metrics, (17, 4). cuts: the
-    thresholds of operating points, (14, rules). curves: (14, 2, grid). halves: metrics on either
-    half of the patients, (2, 14, 4).
+    thresholds of operating points, (14, rules). over_patients: variance of the metrics, (17, 4).
+    worth: of operating points, (14, rules, measures). calibration: as from `calibrate`, of the
+    sample alone, but for `gaps`. curves: (14, 2, grid). halves: metrics on either half of the
+    patients, (2, 14, 4).
     """
 
     measures: Measures
     low: np.ndarray
     high: np.ndarray
+    over_patients: np.ndarray
+    worth: np.ndarray
+    calibration: calibration.Calibration
     cuts: np.ndarray
     curves: np.ndarray
     halves: np.ndarray
@@ -51,7 +52,7 @@ class FamilyResult:
     """Numbers of one family.
 
     measures, worth, calibration: of the mean over seeds, the sample itself first, then the
-    replicates; worth of operating points: (1 + replicates, 14, rules, measures).
+    replicates over patients; worth of operating points: (1 + replicates, 14, rules, measures).
     seeds: of each seed's model. influence: of the mean areas; None where images have weights, which
     DeLong's variance does not know.
     """
@@ -74,52 +75,75 @@ def measure_family(
     sample, settings = population.sample, population.settings
     totals: list[np.ndarray] = []
     seeds, influences = [], []
-    shares = seed_shares(len(cuts), settings.replicates, settings.seed, name)
-    for logits, cut, share in zip(models, cuts, shares, strict=True):
+    for logits, cut in zip(models, cuts, strict=True):
         measures = sample.measure(logits, cut, settings.target_fpr)
-        seeds.append(_seed_result(measures, logits, cut, population))
         if (sample.weights == 1).all():
             influences.append(delong.influence(sample.targets, logits, sample.patient_codes[0]))
         worth = operating_points.worth_of_rules(measures)
         calibrated = calibration.calibrate(sample, operating_points.probabilities(logits))
-        arrays = [*measures, worth, *calibrated]
+        seeds.append(_seed_result(measures, worth, calibrated, logits, cut, population))
+        arrays = [*measures, worth, *calibrated[:3]]
         for array in arrays:  # in place: these are large
-            array *= share[: len(array)].reshape(-1, *[1] * (array.ndim - 1))
+            array /= len(cuts)
         if totals:
             arrays = [np.add(a, b, out=b) for a, b in zip(totals, arrays, strict=True)]
         totals = arrays
+    stacked = _stacked(seeds)
     return FamilyResult(
         Measures(*totals[:4]),
         totals[4],
-        calibration.Calibration(*totals[5:]),
-        _stacked(seeds),
+        calibration.Calibration(*totals[5:], stacked.calibration.gaps, stacked.calibration.shares),
+        stacked,
         delong.mean(influences) if influences else None,
     )
 
 
 def _seed_result(
-    measures: Measures, logits: np.ndarray, cuts: np.ndarray, population: Population
+    measures: Measures,
+    worth: np.ndarray,
+    calibrated: calibration.Calibration,
+    logits: np.ndarray,
+    cuts: np.ndarray,
+    population: Population,
 ) -> SeedResult:
-    """What is shown of one seed's model."""
+    """What is shown of one seed's model, or needed for the spread over seeds."""
     targets, weights = population.sample.targets, population.sample.weights
     settings, half = population.settings, population.half
     fpr = settings.target_fpr
-    low, high = percentile_interval(everyones_metrics(measures)[1:], settings.confidence)
+    metrics = everyones_metrics(measures)
+    alone = SeedVariance(np.zeros(metrics.shape[1:]), np.inf)
+    bounds = metric_bounds(metrics, alone, *patients_of(population.cells), settings.confidence, fpr)
     halves = [metrics_of(targets[i], logits[i], weights[i], fpr) for i in (half == 0, half == 1)]
     return SeedResult(
         Measures(*(array[0].copy() for array in measures)),
-        low,
-        high,
+        *bounds,
+        standard_error(metrics[1:]) ** 2,
+        worth[0].copy(),
+        calibration.Calibration(*(array[0].copy() for array in calibrated[:3]), *calibrated[3:]),
         np.column_stack([cuts, operating_points.thresholds_at_fpr(targets, logits, weights, fpr)]),
         curves.curves_on_grid(targets, logits, weights),
         np.array(halves),
     )
 
 
+def patients_of(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """Patients with and without each finding, (17,); infinite for averages over findings."""
+    averages = np.full(len(AVERAGES), np.inf)
+    counts = cells.with_finding[:, 0], cells.without_finding[:, 0]
+    return np.r_[counts[0], averages], np.r_[counts[1], averages]
+
+
 def _stacked(seeds: list[SeedResult]) -> SeedResult:
-    measures, *others = zip(*seeds, strict=True)
-    stacked = Measures(*map(np.stack, zip(*measures, strict=True)))
-    return SeedResult(stacked, *map(np.stack, others))
+    stacked: list = [_stack(values) for values in zip(*seeds, strict=True)]
+    return SeedResult(*stacked)
+
+
+def _stack(values: tuple) -> tuple | np.ndarray:
+    """Arrays, or tuples of arrays, with seeds as their first axis."""
+    first = values[0]
+    if isinstance(first, tuple):
+        return type(first)(*map(np.stack, zip(*values, strict=True)))
+    return np.stack(values)
 
 
 def everyones_metrics(measures: Measures) -> np.ndarray:
@@ -131,10 +155,17 @@ def everyones_metrics(measures: Measures) -> np.ndarray:
     return with_averages(values, values[0])
 
 
+def metrics_over_seeds(result: FamilyResult) -> tuple[np.ndarray, SeedVariance]:
+    """Metrics of the mean over seeds, (1 + replicates, 17, 4), and their variance over seeds."""
+    metrics = everyones_metrics(result.measures)
+    over_patients = standard_error(metrics[1:]) ** 2
+    by_seed, within = everyones_metrics(result.seeds.measures), result.seeds.over_patients
+    return metrics, seed_variance(by_seed, over_patients, within.mean(axis=0))
+
+
 def summarise(result: FamilyResult, ranges: Ranges) -> FamilySummary:
     """What comparisons need of a family; ranges: from `gaps.ranges`."""
-    metrics, by_seed = map(everyones_metrics, (result.measures, result.seeds.measures))
-    return FamilySummary(metrics, by_seed, ranges, result.influence)
+    return FamilySummary(*metrics_over_seeds(result), ranges, result.influence)
 
 
 def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.DataFrame:
@@ -144,12 +175,15 @@ def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.Da
     return _with_counts(result, cells, {"seed": seeds}, columns)
 
 
-def summary_table(result: FamilyResult, cells: Cells, confidence: float) -> pd.DataFrame:
+def summary_table(
+    result: FamilyResult, cells: Cells, confidence: float, target_fpr: float
+) -> pd.DataFrame:
     """Mean and SD over seeds, with intervals over patients and seeds."""
-    metrics = everyones_metrics(result.measures)
-    columns = estimate_columns(metrics, confidence) | {"skipped": skipped_share(metrics)}
+    metrics, seeds = metrics_over_seeds(result)
+    low, high = metric_bounds(metrics, seeds, *patients_of(cells), confidence, target_fpr)
+    columns = {"mean": metrics[0], "low": low, "high": high, "skipped": skipped_share(metrics)}
     columns["sd"] = deviation(everyones_metrics(result.seeds.measures))
-    return _with_counts(result, cells, {}, columns).rename(columns={"estimate": "mean"})
+    return _with_counts(result, cells, {}, columns)
 
 
 def halves_table(result: FamilyResult) -> pd.DataFrame:

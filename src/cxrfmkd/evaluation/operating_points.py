@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from cxrfmkd.evaluation.intervals import rate_bounds, share_bounds, youden_bounds
 from cxrfmkd.evaluation.metrics import metrics_and_thresholds
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import deviation, estimate_columns
+from cxrfmkd.statistics.intervals import deviation
 from cxrfmkd.statistics.ranking import Measures
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -53,18 +54,50 @@ def worth_of_rules(measures: Measures) -> np.ndarray:
     return worth(measures.prevalence[..., 0, None], tpr, fpr)
 
 
-def threshold_table(values: np.ndarray, cuts: np.ndarray, confidence: float) -> pd.DataFrame:
+def threshold_table(
+    values: np.ndarray,
+    by_seed: np.ndarray,
+    cuts: np.ndarray,
+    patients: tuple[np.ndarray, np.ndarray],
+    confidence: float,
+) -> pd.DataFrame:
     """Worth of every rule and finding, of the mean over seeds.
 
-    values: shape (1 + replicates, 14, rules, THRESHOLD_MEASURES), the sample itself first. cuts:
-    shape (seeds, 14, rules), logits; shown as probabilities, their mean and SD over seeds. Rules
-    without a threshold are left out.
+    values: shape (1 + replicates, 14, rules, THRESHOLD_MEASURES), the sample itself first; by_seed:
+    (seeds, ...). cuts: shape (seeds, 14, rules), logits; shown as probabilities, their mean and SD
+    over seeds. patients: with and without each finding, (14,). Rules without a threshold are left
+    out.
     """
     called = probabilities(cuts)
+    low, high = _worth_bounds(values, by_seed, patients, confidence)
     table = long(
         {"finding": FINDINGS, "rule": THRESHOLD_RULES, "metric": THRESHOLD_MEASURES},
         threshold=called.mean(axis=0)[..., None],
         threshold_sd=deviation(called)[..., None],
-        **estimate_columns(values, confidence),
+        estimate=values[0],
+        low=low,
+        high=high,
     )
     return table[table.threshold.notna()]
+
+
+def _worth_bounds(
+    values: np.ndarray,
+    by_seed: np.ndarray,
+    patients: tuple[np.ndarray, np.ndarray],
+    confidence: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of THRESHOLD_MEASURES; arrays as for `threshold_table`."""
+    counts = [np.broadcast_to(count[:, None], values.shape[1:3]) for count in patients]
+    fewest = np.minimum(*counts)[..., None]
+    shape = values.shape[1:]
+    low, high = share_bounds(values, by_seed, np.broadcast_to(fewest, shape), confidence)
+    rates = []
+    for measure, count in enumerate(counts):  # sensitivity, specificity
+        bounds = rate_bounds(values[..., measure], by_seed[..., measure], count, confidence)
+        low[..., measure], high[..., measure] = bounds
+        rates.append((values[0][..., measure], bounds))
+    (tpr, of_tpr), (specificity, (lower, upper)) = rates
+    youden = youden_bounds(tpr, of_tpr, 1 - specificity, (1 - upper, 1 - lower))
+    low[..., -1], high[..., -1] = youden
+    return low, high

@@ -17,12 +17,20 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.disclosure import Disclosure
+from cxrfmkd.evaluation.intervals import (
+    Bounds,
+    metric_bounds,
+    plain_bounds,
+    rate_bounds,
+    youden_bounds,
+)
 from cxrfmkd.evaluation.operating_points import THRESHOLD_RULES
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import estimate_columns
 from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, NOTHING, RATES, Measures
 from cxrfmkd.statistics.suppression import patients_per_cell
+from cxrfmkd.statistics.uncertainty import seed_variance
+from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import AGE_BINS
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -137,6 +145,12 @@ class Cells:
             counts.append(self.without_finding)
         return np.any([count < self.minimum for count in counts], axis=0)
 
+    def fewest(self, measure: str) -> np.ndarray:
+        """Patients that a measure rests on, the fewer of those with and without the finding."""
+        if measure.startswith(("tpr", "fpr")):
+            return self.with_finding if measure.startswith("tpr") else self.without_finding
+        return np.minimum(self.with_finding, self.without_finding)
+
     @cached_property
     def hidden_counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Whether the number of images and patients, and that of positives, is left blank."""
@@ -227,35 +241,66 @@ def relative(values: np.ndarray, groups: PatientGroups) -> np.ndarray:
 
 
 def subgroup_table(
-    measures: GroupMeasures, prevalence: np.ndarray, cells: Cells, confidence: float
+    measures: GroupMeasures,
+    by_seed: GroupMeasures,
+    prevalence: np.ndarray,
+    cells: Cells,
+    settings: Evaluation,
 ) -> pd.DataFrame:
     """Every measure of every finding and group, with intervals and relative differences.
 
-    measures: the sample itself first. prevalence: of the sample itself, (f, groups).
+    measures: the sample itself first; by_seed: on the sample itself, seeds first. prevalence: of
+    the sample itself, (f, groups).
     """
     groups, counts = cells.groups, _counts(prevalence, cells)
+    bounds = _bounds(measures, by_seed, cells, settings)
+    fewest = np.minimum(cells.with_finding, cells.without_finding)
     members: dict[tuple[str, ...], list[int]] = {}
     for i, attribute in enumerate(groups.attributes):
         members.setdefault(measures_of(attribute), []).append(i)
     tables = []
     for names, columns in members.items():
         hidden = np.stack([cells.hidden(name) for name in names])
-        values = np.stack([measures[name] for name in names], axis=1)
+        estimate = np.stack([measures[name][0] for name in names])
+        low, high = (np.stack([bounds[name][side] for name in names]) for side in (0, 1))
         percent = np.full((3, *hidden.shape), np.nan)
         for k, name in enumerate(names):
             if name in RELATIVE_MEASURES:
-                estimates = estimate_columns(relative(values[:, k], groups), confidence)
-                percent[:, k] = list(estimates.values())
+                apart, seeds = (relative(of[name], groups) for of in (measures, by_seed))
+                limits = plain_bounds(apart, seeds, fewest, settings.confidence)
+                percent[:, k] = apart[0], *limits
         about = [(groups.attributes[i], groups.names[i]) for i in columns]
         table = long(
             {"metric": names, "finding": FINDINGS, "attribute,group": about},
-            **estimate_columns(values[..., columns], confidence),
+            estimate=estimate[..., columns],
+            low=low[..., columns],
+            high=high[..., columns],
             **dict(zip(RELATIVE_COLUMNS, percent[..., columns], strict=True)),
             suppressed=hidden[..., columns],
             **{name: numbers[:, columns] for name, numbers in counts.items()},
         )
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _bounds(
+    measures: GroupMeasures, by_seed: GroupMeasures, cells: Cells, settings: Evaluation
+) -> dict[str, Bounds]:
+    """Intervals of GROUP_MEASURES by name, each of shape (f, groups)."""
+    level, fpr = settings.confidence, settings.target_fpr
+    sides = cells.with_finding, cells.without_finding
+    values, seeds = (
+        np.stack([of[name] for name in METRICS], axis=-1) for of in (measures, by_seed)
+    )
+    low, high = metric_bounds(values, seed_variance(seeds), *sides, level, fpr)
+    bounds = {name: (low[..., k], high[..., k]) for k, name in enumerate(METRICS)}
+    for suffix in ("", "_test"):
+        rates = [f"{rate}{suffix}" for rate in ("tpr", "fpr")]
+        for name, patients in zip(rates, sides, strict=True):
+            bounds[name] = rate_bounds(measures[name], by_seed[name], patients, level)
+        (tpr, of_tpr), (fpr_, of_fpr) = ((measures[name][0], bounds[name]) for name in rates)
+        bounds[f"youden_j{suffix}"] = youden_bounds(tpr, of_tpr, fpr_, of_fpr)
+    return bounds
 
 
 def _counts(prevalence: np.ndarray, cells: Cells) -> dict[str, np.ndarray]:

@@ -1,8 +1,11 @@
-"""Intervals from bootstrap replicates: percentile, basic, central, and by the error."""
+"""Intervals from bootstrap replicates: percentile, central, and by the error."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import norm
+
+from cxrfmkd.statistics.uncertainty import Errors, seed_variance
 
 
 def percentile_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
@@ -27,12 +30,6 @@ def percentile_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarr
     return bounds[0], bounds[1]
 
 
-def estimate_columns(values: np.ndarray, confidence: float) -> dict[str, np.ndarray]:
-    """Columns estimate, low and high. values: (1 + replicates, ...), the estimate first."""
-    low, high = percentile_interval(values[1:], confidence)
-    return {"estimate": values[0], "low": low, "high": high}
-
-
 def skipped_share(values: np.ndarray) -> np.ndarray:
     """Share of the replicates that an interval leaves out, since the value is undefined in them.
 
@@ -46,16 +43,6 @@ def skipped_share(values: np.ndarray) -> np.ndarray:
 def deviation(values: np.ndarray) -> np.ndarray:
     """Standard deviation over the first axis, such as seeds; NaN for one alone."""
     return values.std(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
-
-
-def basic_interval(values: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Basic bootstrap interval of a quantity that cannot be negative; values[0] is the estimate.
-
-    Reflecting the percentiles takes the upward bias off, where the percentile interval would double
-    it.
-    """
-    low, high = percentile_interval(values[1:], confidence)
-    return np.maximum(2 * values[0] - high, 0), np.maximum(2 * values[0] - low, 0)
 
 
 def central_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
@@ -74,16 +61,21 @@ def error_interval(
     low: float = 0.0,
     high: float = np.inf,
     confidence: float = 0.95,
+    by_seed: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """The estimate plus and minus the quantile of its errors, within `low` and `high`.
 
-    errors: shape (replicates,), at least 0: how far each replicate is off. NaN without replicates,
-    or where half of them or more have no value. Where an error bounds how far a distance between
-    distributions can be off, the interval also covers no distance, which a percentile interval
-    always misses.
+    errors: shape (replicates,), at least 0: how far each replicate is off. by_seed: shape (seeds,),
+    the values that the estimate is the mean of; their variance widens the interval. NaN without
+    replicates, or where half of them or more have no value. Where an error bounds how far a
+    distance between distributions can be off, the interval also covers no distance, which a
+    percentile interval always misses.
     """
     defined = errors[~np.isnan(errors)]
     if len(defined) * 2 <= len(errors) or np.isnan(estimate):
         return np.nan, np.nan
     width = np.quantile(defined, confidence)
+    if by_seed is not None and len(by_seed) > 1:
+        over_patients = np.asarray((width / norm.isf((1 - confidence) / 2)) ** 2)
+        width = Errors(over_patients, np.inf, seed_variance(by_seed)).half_width(confidence)
     return float(max(estimate - width, low)), float(min(estimate + width, high))

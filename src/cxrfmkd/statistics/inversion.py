@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-RANGE, ABSOLUTE, ROOT_MEAN_SQUARE = range(3)
+RANGE, LARGER_RANGE, ABSOLUTE, ROOT_MEAN_SQUARE = range(4)
 STEPS = 14  # halvings of an interval for a bound: to a few ten-thousandths of the quantity
 
 
@@ -43,7 +43,8 @@ def invert(
 ) -> Inversion:
     """Intervals of a quantity of the last axis of `estimates`, and its test.
 
-    kind: RANGE, largest minus smallest; ABSOLUTE, weighted sum of absolute values;
+    kind: RANGE, largest minus smallest; LARGER_RANGE, the larger one of the first and the second
+    half of the parts; ABSOLUTE, weighted sum of absolute values;
     ROOT_MEAN_SQUARE, root of the weighted sum of squares. estimates: shape (cells, parts), NaN for
     a part that is not there. noise: (replicates, cells, parts), replicates less what they
     replicate. weights: as estimates. Replicates in which a part is undefined are left out.
@@ -53,7 +54,7 @@ def invert(
     out = np.full((len(estimates), len(Inversion._fields)), np.nan)
     for cell, (centre, share) in enumerate(zip(estimates, weights, strict=True)):
         there = ~np.isnan(centre)
-        if there.sum() < (2 if kind == RANGE else 1):
+        if there.sum() < {RANGE: 2, LARGER_RANGE: 4}.get(kind, 1):
             continue
         moves = np.ascontiguousarray(noise[:, cell][:, there])
         moves = moves[~np.isnan(moves).any(axis=1)]
@@ -63,14 +64,25 @@ def invert(
 
 
 @njit(nogil=True, cache=True)
+def _range(centre, scale, move):
+    """Largest minus smallest of scale * centre + move."""
+    least = most = scale * centre[0] + move[0]
+    for i in range(1, len(centre)):
+        value = scale * centre[i] + move[i]
+        least, most = min(least, value), max(most, value)
+    return most - least
+
+
+@njit(nogil=True, cache=True)
 def _quantity(kind, centre, scale, move, weights):
     """The quantity of scale * centre + move."""
+    if kind == LARGER_RANGE:
+        half = len(centre) // 2
+        return max(
+            _range(centre[:half], scale, move[:half]), _range(centre[half:], scale, move[half:])
+        )
     if kind == RANGE:
-        least = most = scale * centre[0] + move[0]
-        for i in range(1, len(centre)):
-            value = scale * centre[i] + move[i]
-            least, most = min(least, value), max(most, value)
-        return most - least
+        return _range(centre, scale, move)
     total = 0.0
     for i in range(len(centre)):
         value = scale * centre[i] + move[i]
@@ -114,7 +126,7 @@ def _invert(out, kind, centre, noise, alpha, weights):
     for _ in range(STEPS):
         middle = (least + most) / 2
         below = alpha / 2 * np.searchsorted(null, middle, side="right") / len(null)
-        upper = shapes[:1] if kind == RANGE else shapes
+        upper = shapes[:1] if kind in (RANGE, LARGER_RANGE) else shapes
         reached = _largest_share(kind, upper, middle, noise, weights, observed, False)
         least, most = (middle, most) if reached >= below else (least, middle)
     out[0], out[1], out[4] = low, least, p
@@ -143,9 +155,14 @@ def _shapes(kind, centre, noise, weights, observed):
         shapes[0] = centre / observed
     else:
         shapes[0, 0] = 1.0
-    if kind == RANGE:
-        shapes[1, centre.argmax()] = 1.0
-        shapes[2, centre.argmin()] = -1.0
+    if kind in (RANGE, LARGER_RANGE):
+        first, last = 0, len(centre)
+        if kind == LARGER_RANGE:
+            half = last // 2
+            one, other = centre[:half], centre[half:]
+            first, last = (0, half) if np.ptp(one) >= np.ptp(other) else (half, last)
+        shapes[1, first + centre[first:last].argmax()] = 1.0
+        shapes[2, first + centre[first:last].argmin()] = -1.0
         return shapes
     clear = np.empty(len(centre))
     for i in range(len(centre)):

@@ -76,7 +76,7 @@ class Errors:
         return np.sqrt(self.patients + self.seeds.variance)
 
     def half_width(self, confidence: ArrayLike) -> np.ndarray:
-        """Half the width of intervals; NaN where there is no error at all, or it is unknown."""
+        """Half the width of intervals; NaN where the error is unknown."""
         tail = (1 - np.asarray(confidence)) / 2
         normal = norm.isf(tail)
         of_patients = _quantile(tail, self.freedom) ** 2
@@ -86,7 +86,7 @@ class Errors:
             clear = np.where(spread > 0, spread / (spread + CLEAR * self.patients), 0.0) ** 2
             seeds = np.where(spread > 0, spread * of_seeds * clear, 0.0)
             square = self.patients * of_patients + spread * normal**2 + seeds
-        return np.where(square > 0, np.sqrt(square), np.nan)
+        return np.sqrt(square)
 
     def p_values(self, estimate: np.ndarray) -> np.ndarray:
         """Two-sided p-values of no difference: the level at which the interval touches 0."""
