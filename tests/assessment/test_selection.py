@@ -60,10 +60,13 @@ def test_folder_that_is_no_seed_and_no_runs_are_errors(tmp_path):
         select_loss([], [], tmp_path / "selected.json")
 
 
+SELECTED = '{"select_on": "test", "loss": "mse", "model": "cxr-model-lp"}'
+
+
 @pytest.mark.parametrize(("name", "seed"), [("select_student", 41), ("select_model", 42)])
 def test_scripts_write_the_choice(tmp_path, name, seed):
     runs = made_runs(tmp_path, {41: (0.3, 0.1), 42: (0.1, 0.2)})
-    command = [sys.executable, SCRIPTS / f"{name}.py", "--spec", '{"select_on": "test"}']
+    command = [sys.executable, SCRIPTS / f"{name}.py", "--spec", SELECTED]
     command += ["--runs", *runs, "--out", tmp_path / "selected.json"]
     subprocess.run([str(part) for part in command], check=True)
     assert json.loads((tmp_path / "selected.json").read_text())["seed"] == seed

@@ -15,6 +15,7 @@ from cxrfmkd.cli import main
 from cxrfmkd.evaluation.analysis import evaluate
 from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.runs import Run
+from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -66,7 +67,7 @@ def test_the_numbers_are_those_of_the_study_s_own_comparison(files):
     for name, model in [("a", "cxr-model-lp"), ("b", "cxr-fm-lp")]:
         path = write_predictions(folder / f"{name}-runs.parquet", SKILLS[name], 4, val=val)
         test = pd.read_parquet(folder / f"{name}.parquet").assign(split="test")
-        pd.concat([pd.read_parquet(path), test]).to_parquet(path)
+        write_table(path, pd.concat([pd.read_parquet(path), test]))
         runs.append(Run(Family("d", "own", model, ""), 41, path))
     settings = Evaluation(replicates=200, comparisons=["teacher"], attributes=[])
     weights = truth[["image_id"]].assign(weight=1.0)

@@ -4,6 +4,7 @@ Outputs are compared in float64, whose rounding (2e-16, some thousand times over
 network) is far below every tolerance here on any CPU; weights are compared exactly.
 """
 
+import json
 from urllib.error import URLError
 
 import pytest
@@ -18,6 +19,7 @@ from cxrfmkd.networks.architectures import initial_weights
 from cxrfmkd.networks.network import Network, create, holds_network, load, load_student
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.vocabulary.backbones import BACKBONES
+from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import MODELS
 
 add_tiny_backbone()
@@ -181,6 +183,7 @@ def test_a_saved_network_comes_back_bit_by_bit_with_its_header(images, tmp_path)
             "projection": "6",
             "outputs": "14",
             "input": "raw",
+            "findings": json.dumps(FINDINGS),
             "loss": "mse",
         }
     again = load(path)

@@ -85,7 +85,7 @@ def test_probe_script_writes_every_file_of_every_seed(dataset, tmp_path):
     assert done.returncode == 0, done.stderr
     array = KeyedArray.open(dataset["features"])
     for run, seed in zip(runs, SPEC["seeds"], strict=True):
-        assert sorted(path.name for path in run.iterdir()) == FILES
+        assert sorted(path.name for path in run.glob("[!.]*")) == FILES
         written = read_json(run / "run.json")
         assert written["seed"] == seed
         assert written["spec"] == SPEC
@@ -141,7 +141,7 @@ def test_thesis_protocol_writes_the_same_files_and_its_epochs(dataset, tmp_path)
     runs = [tmp_path / "41", tmp_path / "42"]
     probe(dataset, runs, spec)
     for run in runs:
-        assert sorted(path.name for path in run.iterdir()) == FILES
+        assert sorted(path.name for path in run.glob("[!.]*")) == FILES
         history = pd.read_csv(run / "history.csv")
         assert list(history) == ["epoch", "train_loss", "val_loss"]
         best = read_json(run / "run.json")["best"]
@@ -182,7 +182,7 @@ def test_direct_transfer_is_the_source_head_on_the_target(dataset, tmp_path):
     assert done.returncode == 0, done.stderr
     array = KeyedArray.open(target["features"])
     for run, source in zip(runs, heads, strict=True):
-        assert sorted(path.name for path in run.iterdir()) == FILES
+        assert sorted(path.name for path in run.glob("[!.]*")) == FILES
         predicted = pd.read_parquet(run / "predictions.parquet")
         layers = load_file(source)
         assert_logits(predicted, array, layers)

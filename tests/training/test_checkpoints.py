@@ -62,7 +62,7 @@ def test_two_processes_cannot_train_one_run(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints_module, "PATIENCE", 0.1)
     with Checkpoints(tmp_path / "c"):
         with (
-            pytest.raises(InputError, match=rf"process {os.getpid()} on .* is training this run"),
+            pytest.raises(InputError, match=rf"process {os.getpid()} on .* is at work on this"),
             Checkpoints(tmp_path / "c"),
         ):
             pass
@@ -94,7 +94,7 @@ def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, caplog)
     def none(*arguments):
         raise OSError("no locks available")
 
-    monkeypatch.setattr(checkpoints_module.fcntl, "flock", none)
+    monkeypatch.setattr(fcntl, "flock", none)
     with Checkpoints(tmp_path):
         pass
     assert "has no locks" in caplog.text

@@ -40,7 +40,7 @@ PLAN = "CXRFMKD_PLAN"
 # Jobs work from the configuration and the limits that were planned, whatever becomes of the files while they wait.
 planned = None
 if not workflow.is_main_process and PLAN in os.environ:
-    planned = json.loads(Path(os.environ[PLAN]).read_text())
+    planned = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
     config.clear()
     config.update(planned["config"])
 

@@ -6,7 +6,7 @@ from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import read_json
 from cxrfmkd.study.settings import Distillation
 from cxrfmkd.training.distillation import distill
-from cxrfmkd.training.jobs import ARGUMENTS, open_job, write_training
+from cxrfmkd.training.jobs import ARGUMENTS, open_job, origin, write_training
 from cxrfmkd.vocabulary.backbones import split_student
 
 
@@ -26,7 +26,8 @@ def main() -> None:
             job=job,
             scales=args.scales,
         )
-        write_training(args, result, {"loss": spec["loss"], "seed": str(spec["seed"])})
+        about = {"loss": spec["loss"], "seed": str(spec["seed"])}
+        write_training(args, result, about | origin(args.images, args.teacher))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from cxrfmkd.datasets.records import read_records
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import remove_files
+from cxrfmkd.runtime.locks import locked
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher.embedding import embed
 
@@ -22,8 +23,9 @@ def main() -> None:
     records = read_records(args.train, args.val, args.test)
     teacher = Teacher.from_spec(spec["common"] | {"workers": args.workers})
     folders = args.out, args.shards
-    embed(records, Path(spec["images"]), spec["teacher"], teacher, *folders, spec["dataset"])
-    remove_files(args.shards, "*part-*.parquet")  # they name images outside the dataset's folder
+    with locked(args.shards):
+        embed(records, Path(spec["images"]), spec["teacher"], teacher, *folders, spec["dataset"])
+        remove_files(args.shards, "*part-*.parquet")  # they name images outside of the results
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.tables import wide
+from cxrfmkd.tables.checking import check_families
 from cxrfmkd.tables.cohort import cohort
 from cxrfmkd.tables.costs import costs
 from cxrfmkd.tables.gathering import about, read_documents, read_result, read_results
+from cxrfmkd.tables.spreadsheets import inert
 from cxrfmkd.vocabulary.datasets import SPLITS
 
 
@@ -22,6 +24,8 @@ def main() -> None:
         read_results(args.inputs.get(name, []))
         for name in ("metrics", "summary", "subgroups", "scores")
     )
+    if "families" in args.spec:
+        check_families(summary, args.spec["families"])
     disclosed = {
         (str(about(path)["dataset"]), split): disclosure(
             read_result(path), args.spec["minimum_cell"], args.spec["uncertain"]
@@ -40,7 +44,7 @@ def main() -> None:
         "costs": costs(runs, args.benchmarks),
     }
     for name, table in tables.items():
-        write_table(args.out_dir / f"{name}.csv", table)
+        write_table(args.out_dir / f"{name}.csv", inert(table))
 
 
 if __name__ == "__main__":

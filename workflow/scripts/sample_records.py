@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from cxrfmkd.datasets.record_files import hashes
 from cxrfmkd.datasets.records import write_records
 from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.arguments import parse, run
@@ -26,7 +27,8 @@ def main() -> None:
         patients = records.patient_id.nunique()
         logging.info("%s: %d images of %d patients", split, len(records), patients)
     write_table(args.excluded or args.summary.with_name("excluded.csv"), made.excluded)
-    write_json(args.summary, made.summary)
+    tables = [getattr(args, split) for split in SPLITS]
+    write_json(args.summary, made.summary | {"files": hashes(tables)})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from cxrfmkd.runtime.files import write_json
 
 def main() -> None:
     args = parse(__doc__, runs=[Path], out=Path)
-    write_json(args.out, select_seed(args.runs, args.out, "val", MODEL_RULE))
+    family = {"model": args.spec["model"]}
+    write_json(args.out, select_seed(args.runs, args.out, "val", MODEL_RULE, family))
 
 
 if __name__ == "__main__":

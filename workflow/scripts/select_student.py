@@ -9,8 +9,8 @@ from cxrfmkd.runtime.files import write_json
 
 def main() -> None:
     args = parse(__doc__, runs=[Path], out=Path)
-    on = args.spec["select_on"]
-    write_json(args.out, select_seed(args.runs, args.out, on, STUDENT_RULES[on]))
+    on, family = args.spec["select_on"], {"loss": args.spec["loss"]}
+    write_json(args.out, select_seed(args.runs, args.out, on, STUDENT_RULES[on], family))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ def main() -> None:
         __doc__, inputs={"NAME": Path}, figures=[Path], thesis=Path, out=Path, checklist=Path
     )
     args.spec.pop("assets", None)
-    thesis = yaml.safe_load(args.thesis.read_text())
+    thesis = yaml.safe_load(args.thesis.read_text(encoding="utf-8"))
     data = ReportData(**args.spec, files=args.inputs, figures=args.figures, thesis=thesis)
-    with atomic_write(args.out) as partial:
-        partial.write_text(page(data, args.code))
+    with atomic_write(args.out, sealed=True) as partial:
+        partial.write_text(page(data, args.code), encoding="utf-8")
     write_table(args.checklist, checklist(data))
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from cxrfmkd.assessment.measures import measure
 from cxrfmkd.datasets import records
 from cxrfmkd.evaluation.metrics import metrics_of
-from cxrfmkd.networks.layers import HeadInput, Linear
+from cxrfmkd.networks.layers import HeadInput, Linear, projection_of
 from cxrfmkd.probing.heads import LabelledInputs
 from cxrfmkd.probing.probes import train_heads
 from cxrfmkd.runtime import provenance
@@ -50,7 +50,9 @@ def assess(
     over `students`; the shuffled control is made of the first student.
     """
     train, val = (records.present(table, *features, control, teacher) for table in (train, val))
-    projections = [_projection(path, teacher) for path in weights]
+    projections = [
+        _projection(array, path, teacher) for array, path in zip(features, weights, strict=True)
+    ]
     labels = Labels.from_spec(spec["labels"])
     targets, val_targets = (
         records.targets(table, labels.uncertain, labels.blank) for table in (train, val)
@@ -89,9 +91,10 @@ def assess(
     }
 
 
-def _projection(weights: Path, teacher: KeyedArray) -> Linear:
-    """A student's projection, which must be into the teacher's dimension."""
-    projection = Linear.load(weights, "projection")
+def _projection(features: KeyedArray, weights: Path, teacher: KeyedArray) -> Linear:
+    """The projection of the student with these features, into the teacher's dimension."""
+    projection = projection_of(features, weights)
+    assert projection is not None
     if len(projection.weight) != teacher.data.shape[1]:
         raise InputError(
             f"{weights}: the student's embeddings have {len(projection.weight)} numbers, those of "

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json
+from cxrfmkd.runtime.seals import altered, written_by
 
 LOSS_OF_PART = {"val": "val_loss", "test": "test_loss"}
 STUDENT_RULES = {
@@ -31,17 +32,24 @@ LOSS_RULES = {
 }
 
 
-def select_seed(runs: Sequence[str | Path], out: str | Path, on: str, rule: str) -> dict:
+def select_seed(
+    runs: Sequence[str | Path],
+    out: str | Path,
+    on: str,
+    rule: str,
+    family: Mapping[str, object] | None = None,
+) -> dict:
     """The run with the lowest loss on the part `on` (`val` or `test`); ties: the lowest seed.
 
     runs: the `run.json` of every seed, in folders `seed<number>`; out: where the choice will be
     written. Returns {seed, weights (relative to `out`'s folder), rule, candidates: [{seed,
     val_loss, test_loss}]}. Losses of different objectives cannot be compared, so the runs must be
-    of one family.
+    of one family: family, such as {"loss": "mse"}, is what each run's spec must say.
     """
     if not runs:
         raise InputError(f"{out}: there are no runs to choose from.")
-    candidates = sorted((_candidate(Path(run)) for run in runs), key=lambda c: c["seed"])
+    expected = dict(family or {})
+    candidates = sorted((_candidate(Path(run), expected) for run in runs), key=lambda c: c["seed"])
     loss = LOSS_OF_PART[on]
     for candidate in candidates:
         if candidate[loss] is None:
@@ -106,14 +114,21 @@ def _relative(path: Path, out: str | Path) -> str:
     return Path(os.path.relpath(path, Path(out).parent)).as_posix()
 
 
-def _candidate(run: Path) -> dict:
+def _candidate(run: Path, family: Mapping[str, object]) -> dict:
     """Run, seed (from the folder's name) and best losses; None for one that is not finite."""
     seed = re.fullmatch(r"seed(\d+)", run.parent.name)
     if not seed:
         raise InputError(
             f"{run}: a run lies in a folder named seed<number>, not {run.parent.name}."
         )
-    best = read_json(run).get("best", {})
+    content = read_json(run)
+    spec = content.get("spec", {})
+    told = {name: spec.get(name, value) for name, value in family.items()}
+    told["seed"] = content.get("seed", int(seed[1]))
+    for name, value in {**family, "seed": int(seed[1])}.items():
+        if told[name] != value:
+            raise altered(run, f"it tells of {name} {told[name]}, not of {value}", written_by(run))
+    best = content.get("best", {})
     losses = {name: best.get(name) for name in LOSS_OF_PART.values()}
     finite = {k: v if v is not None and math.isfinite(v) else None for k, v in losses.items()}
     return {"run": run, "seed": int(seed[1])} | finite

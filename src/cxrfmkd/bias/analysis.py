@@ -20,10 +20,11 @@ from cxrfmkd.bias.effects import EFFECT_SIZES
 from cxrfmkd.bias.encoding import pairwise_distances
 from cxrfmkd.bias.projection import deviations, fit_pca, tsne
 from cxrfmkd.bias.replicates import replicate_table
-from cxrfmkd.networks.layers import HeadInput, Linear
+from cxrfmkd.networks.layers import HeadInput, projection_of
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import read_json
+from cxrfmkd.runtime.seals import altered
 from cxrfmkd.statistics.cka import linear_cka
 from cxrfmkd.study.settings import Bias
 from cxrfmkd.vocabulary.groups import GROUPS
@@ -43,11 +44,15 @@ def select_embeddings(
     projections: weights, or a selected.json that names them, of layers that the arrays have not
     passed yet, one for each array; empty where there are none.
     """
-    layers: list[Linear | None] = [Linear.load(path, "projection") for path in projections]
-    layers = layers or [None] * len(arrays)
-    inputs = [HeadInput(array, layer) for array, layer in zip(arrays, layers, strict=True)]
+    paths: Sequence[Path | None] = projections or [None] * len(arrays)
+    inputs = [
+        HeadInput(array, projection_of(array, path))
+        for array, path in zip(arrays, paths, strict=True)
+    ]
     if settings.seeds == "selected" and selected is not None:
-        seed = read_json(selected)["seed"]
+        seed = read_json(selected).get("seed", -1)
+        if seed not in seeds:
+            raise altered(selected, f"its seed is {seed}, none of {some(seeds)}")
         if len(inputs) == len(seeds):
             inputs = [inputs[list(seeds).index(seed)]]
         seeds = [seed]

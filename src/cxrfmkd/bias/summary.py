@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_table
 from cxrfmkd.vocabulary.groups import GROUPS
 from cxrfmkd.vocabulary.models import split_model
 
@@ -85,7 +86,7 @@ def _read(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Tables one below the other, the combined score named `combined` whatever it is made of."""
     if not paths:
         raise InputError("combine_bias: a list of tables is empty; every model has one of each.")
-    tables = [pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in paths]
+    tables = [read_table(path, keep_default_na=False, na_values=[""]) for path in paths]
     table = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     attributes = table.attribute.astype(str).str.extract(r"combined \((.+)\)", expand=False)
     scored = attributes.fillna("race, sex")

@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
             f"--scores: {len(set(args.scores))} files are given. Name two, each after a --scores "
             "of its own."
         )
-    write_table(args.out, differences(read_scored(args, args.scores), args))
+    write_table(args.out, differences(read_scored(args, args.scores), args), sealed=False)
 
 
 def differences(images: ScoredImages, args: argparse.Namespace) -> pd.DataFrame:

@@ -66,9 +66,10 @@ def read_configuration(paths: list[Path], entries: list[str] | None = None) -> d
         if not path.is_file():
             raise InputError(f"{path}: there is no such file.")
         try:
-            update_config(config, yaml.safe_load(path.read_text()) or {})
-        except yaml.YAMLError as error:
-            raise InputError(f"{path}: this is no YAML ({error}).") from None
+            update_config(config, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            reason = error if str(error) else type(error).__name__
+            raise InputError(f"{path}: this is no YAML ({reason}).") from None
     try:
         update_config(config, parse_config(entries or []))
     except ValueError as error:

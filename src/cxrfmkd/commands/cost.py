@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> None:
         rates["teacher"] = 1 / args.teacher_seconds
     costs = cost_table(work, rates)
     if args.out:
-        write_table(args.out, costs)
+        write_table(args.out, costs, sealed=False)
     if not args.brief:
         print(costs.to_string(index=False, na_rep="?", formatters=FORMATS))
         total = costs[["jobs", "runs", "images_trained", "images_seen"]].sum()

@@ -24,9 +24,9 @@ import argparse
 from pathlib import Path
 
 from cxrfmkd import __version__
-from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_folder, read_json
+from cxrfmkd.runtime.seals import sha256
 
 SIZE = 224  # the thesis's, where no packed images tell another
 RUN_FACTS = ("loss", "seed", "finished", "images", "scales", "best", "versions", "code")
@@ -106,7 +106,7 @@ def describe(weights: Path, network, size: int) -> dict:
         "takes": f"uint8 (n, {size}, {size}), images of 0-255",
         "gives": f"float32 (n, {layer.out_features}), {what}",
         "architecture": network.architecture,
-        "weights": provenance.sha256(weights),
+        "weights": sha256(weights),
         "cxrfmkd": __version__,
         "run": {name: facts[name] for name in RUN_FACTS if name in facts},
     }

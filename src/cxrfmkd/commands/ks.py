@@ -47,7 +47,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Test the table and write the results."""
     table = read_user_table(args.table)
-    write_table(args.out, compare(table, args.modes, args.pairs, args.test, str(args.table)))
+    write_table(
+        args.out, compare(table, args.modes, args.pairs, args.test, str(args.table)), sealed=False
+    )
 
 
 def compare(

@@ -70,7 +70,11 @@ def main(args: argparse.Namespace) -> None:
         drawn = draw_rows(strata, args.factor, args.seed)
         table.insert(0, "row", rows)
         drawn_rows = table.iloc[drawn]
-        write_table(args.out, typed(drawn_rows) if args.out.suffix == ".parquet" else drawn_rows)
+        write_table(
+            args.out,
+            typed(drawn_rows) if args.out.suffix == ".parquet" else drawn_rows,
+            sealed=False,
+        )
         weight = np.bincount(drawn, minlength=len(table))
     else:
         weight = weigh(strata, args.method, args.factor, args.seed)
@@ -78,7 +82,7 @@ def main(args: argparse.Namespace) -> None:
             weight = weight.astype(int)
         columns = {"row": rows, **table[key]}
         columns["count" if args.method == "draws" else "weight"] = weight
-        write_table(args.out, pd.DataFrame(columns))
+        write_table(args.out, pd.DataFrame(columns), sealed=False)
     patients = table.get("patient_id", pd.Series(rows, table.index))
     print(_summary(race, disease, patients, weight).to_string())
 

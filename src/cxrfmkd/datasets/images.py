@@ -21,12 +21,14 @@ import pandas as pd
 
 from cxrfmkd.datasets import decoding
 from cxrfmkd.datasets.decoding import UnreadableError, decode
-from cxrfmkd.runtime.arrays import KeyedArray, write_meta
+from cxrfmkd.runtime.arrays import KeyedArray, create_data, write_meta
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write, remove_files, write_table
+from cxrfmkd.runtime.locks import locked
 from cxrfmkd.runtime.processes import parallel_map
 from cxrfmkd.runtime.progress import Progress
 from cxrfmkd.runtime.provenance import code_hash, fingerprint
+from cxrfmkd.runtime.seals import seal_path, verify
 from cxrfmkd.study.settings import Images
 
 SHARD = 256
@@ -43,6 +45,17 @@ class Shard:
     file: Path
     image_ids: tuple[str, ...]
     paths: tuple[str, ...]
+
+    def is_complete(self) -> bool:
+        """Whether the file is there, and as it was written."""
+        if not self.file.exists():
+            return False
+        try:
+            verify(self.file)
+        except InputError as error:
+            log.warning("%s; its images are decoded again", error)
+            return False
+        return True
 
 
 def pack(
@@ -70,38 +83,39 @@ def pack(
         )
     if records.empty:
         raise InputError(f"{dataset}: the records name no image; look at its records/summary.json.")
-    work = _divide(records, settings, root, Path(shards))
-    _decode_all(work, settings, root, workers, len(records))
-    facts, excluded = _facts(work)
-    if len(excluded):
-        log.warning("%d of %d images cannot be read", len(excluded), len(records))
-    if len(excluded) > settings.unreadable * len(records) or facts.empty:
-        _refuse_unreadable(excluded, work, settings, dataset, root)
-    out.mkdir(parents=True, exist_ok=True)
-    _join(work, facts, settings.size, out)
-    write_table(out / "excluded.csv", excluded)
-    faint = facts.loc[facts.contrast < FAINT, ["image_id", "contrast"]]
-    write_table(out / "faint.csv", faint)
-    if len(faint):
-        log.warning("%d of %d images are almost constant; faint.csv", len(faint), len(records))
-    write_table(out / "index.parquet", facts)
-    meta = {
-        "what": "packed images",
-        "dataset": dataset,
-        "settings": settings.model_dump(),
-        "code": code_hash(decoding.__file__),
-        "excluded": excluded.image_id.tolist(),
-        "faint": len(faint),
-    }
-    write_meta(out, meta)
-    remove_files(Path(shards), f"{'[0-9a-f]' * 16}/*.npz")  # also those of earlier settings
+    with locked(Path(shards)):
+        work = _divide(records, settings, root, Path(shards))
+        _decode_all(work, settings, root, workers, len(records))
+        facts, excluded = _facts(work)
+        if len(excluded):
+            log.warning("%d of %d images cannot be read", len(excluded), len(records))
+        if len(excluded) > settings.unreadable * len(records) or facts.empty:
+            _refuse_unreadable(excluded, work, settings, dataset, root)
+        _join(work, facts, settings.size, out)
+        write_table(out / "excluded.csv", excluded)
+        faint = facts.loc[facts.contrast < FAINT, ["image_id", "contrast"]]
+        write_table(out / "faint.csv", faint)
+        if len(faint):
+            log.warning("%d of %d images are almost constant; faint.csv", len(faint), len(records))
+        write_table(out / "index.parquet", facts, sealed=False)
+        meta = {
+            "what": "packed images",
+            "dataset": dataset,
+            "settings": settings.model_dump(),
+            "code": code_hash(decoding.__file__),
+            "excluded": excluded.image_id.tolist(),
+            "faint": len(faint),
+        }
+        write_meta(out, meta)
+        remove_files(Path(shards), f"{'[0-9a-f]' * 16}/*.npz")  # also those of earlier settings
     return KeyedArray.open(out)
 
 
 def _divide(records: pd.DataFrame, settings: Images, root: Path, shards: Path) -> list[Shard]:
     image_ids, paths = records.image_id.tolist(), records.path.tolist()
     code, source = code_hash(decoding.__file__), str(root.resolve())
-    folder = shards / fingerprint(settings.size, settings.aspect, source, image_ids, paths, code)
+    how = settings.size, settings.aspect, settings.links
+    folder = shards / fingerprint(*how, source, image_ids, paths, code)
     stretches = [slice(start, start + SHARD) for start in range(0, len(records), SHARD)]
     return [
         Shard(folder / f"{number:06d}.npz", tuple(image_ids[rows]), tuple(paths[rows]))
@@ -111,12 +125,12 @@ def _divide(records: pd.DataFrame, settings: Images, root: Path, shards: Path) -
 
 def _decode_all(work: list[Shard], settings: Images, root: Path, workers: int, total: int) -> None:
     """Make the shards that do not exist yet, and report the progress."""
-    pending = [shard for shard in work if not shard.file.exists()]
+    pending = [shard for shard in work if not shard.is_complete()]
     done = total - sum(len(shard.paths) for shard in pending)
     if done:
         log.info("%d of %d images are in shards already; going on from there", done, total)
     decoded, start, progress = 0, time.monotonic(), Progress("packing images", total, done)
-    make = partial(_make, root, settings.size, settings.aspect)
+    make = partial(_make, root, settings)
     for images in parallel_map(make, pending, min(workers, max(1, len(pending)))):
         decoded += images
         for _ in range(images):
@@ -124,13 +138,13 @@ def _decode_all(work: list[Shard], settings: Images, root: Path, workers: int, t
     progress.close()
 
 
-def _make(root: Path, size: int, aspect: str, shard: Shard) -> int:
+def _make(root: Path, settings: Images, shard: Shard) -> int:
     """Decode one shard's images and write its file; returns how many images it has."""
-    squares: list[np.ndarray] = []
+    size, squares = settings.size, list[np.ndarray]()
     facts: list[dict[str, str | int]] = []
     for image_id, path in zip(shard.image_ids, shard.paths, strict=True):
         try:
-            image = decode(root / path, size, aspect)
+            image = decode(_located(root, path, settings.links), size, settings.aspect)
         except UnreadableError as error:
             facts.append({"image_id": image_id, "reason": str(error)})
             continue
@@ -139,9 +153,19 @@ def _make(root: Path, size: int, aspect: str, shard: Shard) -> int:
         values = (image_id, image.height, image.width, image.bits, image.contrast, digest)
         facts.append(dict(zip(COLUMNS, values, strict=True)))
     pixels = np.array(squares, np.uint8).reshape(-1, size, size)
-    with atomic_write(shard.file) as partial_file:
+    with atomic_write(shard.file, sealed=True) as partial_file:
         np.savez(partial_file, pixels=pixels, facts=np.array(json.dumps(facts)))
     return len(shard.paths)
+
+
+def _located(root: Path, path: str, links: bool) -> Path:
+    """The file of an image; UnreadableError where a symbolic link leads out of the folder."""
+    file = root / path
+    if not links and not file.resolve().is_relative_to(root.resolve()):
+        raise UnreadableError(
+            "a symbolic link leads out of the images' folder; images.links: true follows it"
+        )
+    return file
 
 
 def _facts(work: list[Shard]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -164,6 +188,7 @@ def _refuse_unreadable(
     for shard in work:
         if unreadable.intersection(shard.image_ids):
             shard.file.unlink()
+            seal_path(shard.file).unlink(missing_ok=True)
     reasons = excluded.reason.value_counts()
     listed = "; ".join(f"{n} x {reason}" for reason, n in reasons.head(5).items())
     raise InputError(
@@ -176,7 +201,7 @@ def _refuse_unreadable(
 def _join(work: list[Shard], facts: pd.DataFrame, size: int, out: Path) -> None:
     """Write data.npy shard by shard, so that memory does not grow with the dataset."""
     with atomic_write(out / "data.npy") as partial_file:
-        data = np.lib.format.open_memmap(partial_file, "w+", np.uint8, (len(facts), size, size))
+        data = create_data(partial_file, np.uint8, (len(facts), size, size))
         row = 0
         for shard in work:
             with np.load(shard.file) as content:

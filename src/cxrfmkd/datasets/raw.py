@@ -12,7 +12,7 @@ import pandas as pd
 from cxrfmkd.datasets.records import LABELS, years
 from cxrfmkd.runtime.cells import UNITS, numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.provenance import sha256
+from cxrfmkd.runtime.seals import sha256
 from cxrfmkd.runtime.text_tables import read_header, read_text_table
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.vocabulary.findings import FINDINGS

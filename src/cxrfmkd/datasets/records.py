@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.datasets.record_files import reject_outside, verify_file, verify_rows
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.cells import name_places, numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import write_table
+from cxrfmkd.runtime.files import read_table, write_table
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import AGE_EDGES, DISEASES, RACES, SEXES
@@ -127,7 +128,8 @@ def write_records(path: str | Path, records: pd.DataFrame) -> None:
 def _read(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise InputError(f"{path}: there is no such file. Make the records first.")
-    records = pd.read_csv(path, dtype="str")
+    verify_file(path)
+    records = read_table(path, dtype="str")
     missing = [column for column in COLUMNS if column not in records]
     if missing:
         raise InputError(
@@ -138,6 +140,8 @@ def _read(path: Path) -> pd.DataFrame:
         records[column] = numbers(records[column], str(path))
     records["age_bin"] = numbers(records.age_bin, str(path)).astype("Int64")
     check(records, str(path))
+    reject_outside(records.path, str(path))
+    verify_rows(path, records)
     return records
 
 

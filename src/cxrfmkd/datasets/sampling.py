@@ -13,6 +13,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import adapters, gates, splits
 from cxrfmkd.datasets.raw import Flow, Raw
+from cxrfmkd.datasets.record_files import reject_outside
 from cxrfmkd.datasets.records import OLDEST, complete
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset
@@ -61,6 +62,7 @@ def sample(name: str, settings: Dataset) -> Sample:
     if drawn:
         records = splits.published_order(records, settings.split.seed)
     records = complete(records).set_axis(records.index)  # of lines, for messages
+    reject_outside(records.path, f"datasets.{name}")
     checked = gates.check(records, reading.identities, reading.joined)
     if settings.adapter in gates.PUBLISHED:
         checked.append(gates.published(records, settings.adapter))

@@ -192,9 +192,9 @@ def draw_figure(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) -> F
 
 def save_figure(figure: Figure, svg: str | Path, png: str | Path) -> None:
     """Write both files, byte for byte the same for the same figure; each whole or not at all."""
-    with atomic_write(svg) as partial_file:
+    with atomic_write(svg, sealed=True) as partial_file:
         figure.savefig(partial_file, format="svg", metadata={"Date": None, "Creator": None})
-        text = partial_file.read_text().replace(style.FONT_NAMES, style.FONTS)
-        partial_file.write_text(text)
-    with atomic_write(png) as partial_file:
+        text = partial_file.read_text(encoding="utf-8").replace(style.FONT_NAMES, style.FONTS)
+        partial_file.write_text(text, encoding="utf-8")
+    with atomic_write(png, sealed=True) as partial_file:
         figure.savefig(partial_file, format="png", metadata={"Software": None})

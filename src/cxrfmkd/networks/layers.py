@@ -6,15 +6,23 @@ Needs numpy alone, so that a transfer in which nothing is trained costs no torch
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cxrfmkd.networks.weights import reading_weights, selected_weights, write_weights
+from cxrfmkd.networks.weights import (
+    check_findings,
+    check_header,
+    reading_weights,
+    rule_of,
+    selected_weights,
+    write_weights,
+)
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.seals import sha256
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
@@ -30,8 +38,14 @@ class Linear:
         return np.asarray(inputs, np.float32) @ self.weight.T + self.bias
 
     @classmethod
-    def load(cls, path: str | Path, layer: str = "head") -> Linear:
-        """The layer `head` or `projection` of weights, or of those that a `selected.json` names."""
+    def load(
+        cls, path: str | Path, layer: str = "head", expected: Mapping[str, object] | None = None
+    ) -> Linear:
+        """The layer `head` or `projection` of weights, or of those that a `selected.json` names.
+
+        expected: what its header must say where it says it, such as {"model": …, "seed": …}. Raises
+        InputError for another one, for numbers that are not finite, and for other findings.
+        """
         from safetensors import safe_open
 
         path = selected_weights(path)
@@ -42,7 +56,17 @@ class Linear:
                     f"{path}: it has no {' and no '.join(absent)}, only {some(file.keys())}. "
                     f"Name weights of a model that has a {layer}."
                 )
-            return cls(*(file.get_tensor(name).astype(np.float32) for name in names))
+            header = file.metadata() or {}
+            check_header(path, header, expected or {})
+            if layer == "head":
+                check_findings(path, header)
+            weight, bias = (file.get_tensor(name).astype(np.float32) for name in names)
+            if bad := sum(int((~np.isfinite(numbers)).sum()) for numbers in (weight, bias)):
+                raise InputError(
+                    f"{path}: {bad} numbers of its {layer} are not finite. Delete it, and "
+                    f"Snakemake runs {rule_of(path)} again."
+                )
+            return cls(weight, bias)
 
     def save(self, path: str | Path, about: dict[str, str] | None = None) -> None:
         """Write it as the layer `head` of a safetensors file, whose header says `about`."""
@@ -52,6 +76,23 @@ class Linear:
         layers = {name: np.ascontiguousarray(value, np.float32) for name, value in layers.items()}
         header = {"findings": json.dumps(FINDINGS)} | (about or {})
         write_weights(path, save(layers, header))
+
+
+def projection_of(features: KeyedArray, weights: Path | None) -> Linear | None:
+    """The projection of the student whose `features` these are; None where no weights are given.
+
+    Raises InputError where the features were extracted with other weights.
+    """
+    if weights is None:
+        return None
+    path = selected_weights(weights)
+    layer = Linear.load(path, "projection")
+    if (told := features.meta.get("weights")) and told != sha256(path):
+        raise InputError(
+            f"{features.name}: these features were not extracted with {path}. Delete them, and "
+            f"Snakemake runs {rule_of(Path(features.name, 'meta.json'))} again."
+        )
+    return layer
 
 
 @dataclass(frozen=True)

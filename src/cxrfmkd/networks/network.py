@@ -10,6 +10,8 @@ Source: thesis method, sections 1.2 and 2.1.
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -24,9 +26,17 @@ from cxrfmkd.networks.architectures import (
     initial_weights,
     one_channel_backbone,
 )
-from cxrfmkd.networks.weights import reading_weights, selected_weights, write_weights
+from cxrfmkd.networks.weights import (
+    check_findings,
+    check_header,
+    reading_weights,
+    rule_of,
+    selected_weights,
+    write_weights,
+)
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.backbones import FIXED_SIZES
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 # Mean over the three channels of ImageNet's mean and standard deviation.
 GREY_MEAN, GREY_SD = 0.449, 0.226
@@ -169,14 +179,18 @@ class Network(nn.Module):
         header = {"architecture": self.architecture, "input": self.input}
         for name, layer in [("projection", self.projection), ("outputs", self.head)]:
             header[name] = str(layer.out_features if layer else 0)
+        if self.head is not None and self.head.out_features == len(FINDINGS):
+            header["findings"] = json.dumps(FINDINGS)
         state = {k: value.detach().cpu().contiguous() for k, value in self.state_dict().items()}
         write_weights(path, save(state, header | (about or {})))
 
 
-def load(path: str | Path) -> Network:
+def load(path: str | Path, expected: Mapping[str, object] | None = None) -> Network:
     """The network that `Network.save` wrote, in eval mode on the CPU.
 
-    path: its safetensors file, or a `selected.json` that names one.
+    path: its safetensors file, or a `selected.json` that names one. expected: what its header must
+    say where it says it, such as {"input": "raw"}. Raises InputError for another one, and for
+    numbers that are not finite.
     """
     path = selected_weights(path)
     if not path.exists():
@@ -188,10 +202,18 @@ def load(path: str | Path) -> Network:
             f"{header.get('architecture')}). It was not written by this package, or holds a head "
             "alone."
         )
-    layers = int(header["projection"]), int(header["outputs"])
-    with empty(header["architecture"]):
-        network = Network(header["architecture"], *layers, header["input"])
-    network.load_state_dict(load_file(path), assign=True)
+    check_header(path, header, expected or {})
+    check_findings(path, header)
+    with reading_weights(path):
+        layers = int(header["projection"]), int(header["outputs"])
+        with empty(header["architecture"]):
+            network = Network(header["architecture"], *layers, header["input"])
+        network.load_state_dict(load_file(path), assign=True)
+    if broken := [k for k, value in network.state_dict().items() if not value.isfinite().all()]:
+        raise InputError(
+            f"{path}: {len(broken)} of its tensors are not finite ({some(broken, 3)}). Delete it, "
+            f"and Snakemake runs {rule_of(path)} again."
+        )
     return network.eval()
 
 
@@ -205,12 +227,15 @@ def _header(path: Path) -> dict[str, str]:
         return file.metadata() or {}
 
 
-def load_student(path: str | Path, device: str = "cpu") -> Network:
+def load_student(
+    path: str | Path, device: str = "cpu", expected: Mapping[str, object] | None = None
+) -> Network:
     """A distilled student: images (n, h, w) of 0-255 in, embeddings (n, dimension) out.
 
-    path: `weights.safetensors` of a student, or the `selected.json` of its loss.
+    path: `weights.safetensors` of a student, or the `selected.json` of its loss. expected: as in
+    `load`.
     """
-    network = load(path)
+    network = load(path, expected)
     if network.projection is None or network.head is not None:
         raise InputError(
             f"{path}: these are weights of a classifier, not of a student. Students lie below "

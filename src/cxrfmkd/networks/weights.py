@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from safetensors import SafetensorError
 
-from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import atomic_write, describe_file, read_json
+from cxrfmkd.runtime.seals import altered, verify, written_by
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 # What safetensors and torch raise for content that they cannot read.
 UNREADABLE = (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError)
 
 
 def selected_weights(path: str | Path) -> Path:
-    """`path` itself, or, for a `selected.json`, the weights that it names."""
+    """`path` itself, or, for a `selected.json`, the weights that it names.
+
+    Raises InputError for a selection that names none, or weights outside of its own folder.
+    """
     path = Path(path)
-    return path.parent / read_json(path)["weights"] if path.suffix == ".json" else path
+    if path.suffix != ".json":
+        return path
+    selected = read_json(path)
+    named = PurePosixPath(str(selected.get("weights", ""))) if isinstance(selected, dict) else None
+    if named is None or named.suffix != ".safetensors":
+        raise altered(path, "it names no weights", written_by(path))
+    if named.is_absolute() or ".." in named.parts:
+        raise altered(path, f"it points out of its folder, to {named}", written_by(path))
+    return path.parent / named
 
 
 def write_weights(path: str | Path, content: bytes) -> None:
@@ -34,9 +47,38 @@ def write_weights(path: str | Path, content: bytes) -> None:
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the numbers stay aligned
-    with atomic_write(path) as partial, open(partial, "wb") as file:
+    with atomic_write(path, sealed=True) as partial, open(partial, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.write(memoryview(content)[start:])
+
+
+def check_header(path: Path, header: Mapping[str, str], expected: Mapping[str, object]) -> None:
+    """Raise InputError where the header of weights says something else than is expected.
+
+    expected: header's name -> value, as text; a name that the header lacks is not compared.
+    """
+    for name, value in expected.items():
+        if header.get(name, str(value)) != str(value):
+            raise InputError(
+                f"{path}: these are weights of {name} {header[name]!r}, not of {str(value)!r}. The "
+                "file was exchanged, or belongs to another run: delete it, and Snakemake runs "
+                f"{rule_of(path)} again."
+            )
+
+
+def check_findings(path: Path, header: Mapping[str, str]) -> None:
+    """Raise InputError where a head's outputs are other findings, or in another order."""
+    if (told := header.get("findings")) and json.loads(told) != list(FINDINGS):
+        raise InputError(
+            f"{path}: the rows of this head are {some(json.loads(told), 3)}, those of the study "
+            f"{some(FINDINGS, 3)}, in this order. Train the model with this version."
+        )
+
+
+def rule_of(path: Path) -> str:
+    """The rule that wrote a file, in words."""
+    rule = written_by(path)
+    return f"the rule {rule}" if rule else "its rule"
 
 
 @contextmanager
@@ -47,6 +89,8 @@ def reading_weights(path: Path, remedy: str = "") -> Iterator[None]:
     any code that the file holds.
     """
     try:
+        if path.is_file():
+            verify(path)
         yield
     except InputError:
         raise

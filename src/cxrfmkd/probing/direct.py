@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.datasets import records
-from cxrfmkd.networks.layers import HeadInput, Linear
-from cxrfmkd.probing.run_files import check_runs, one_per_run, write_run
+from cxrfmkd.networks.layers import HeadInput, Linear, projection_of
+from cxrfmkd.probing.run_files import check_runs, one_per_run, origin, write_run
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 
@@ -38,10 +38,13 @@ def transfer(
         spec["seeds"], arrays, projections, sources, runs, strict=True
     ):
         started = provenance.now()
-        head_input = HeadInput(array, Linear.load(layer, "projection") if layer else None)
+        head_input = HeadInput(array, projection_of(array, layer))
+        expected = origin(array) | {"model": spec["model"]}
+        expected |= {"seed": seed} if len(heads) == len(runs) else {}
+        expected |= {"dataset": spec["source"]} if "source" in spec else {}
         write_run(
             folder,
-            Linear.load(source),
+            Linear.load(source, expected=expected),
             head_input,
             tables,
             pd.DataFrame(columns=["epoch", "train_loss", "val_loss"]),

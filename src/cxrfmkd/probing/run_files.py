@@ -12,6 +12,7 @@ import pandas as pd
 
 from cxrfmkd.networks.layers import HeadInput, Linear
 from cxrfmkd.runtime import provenance
+from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_json, write_table
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -34,6 +35,16 @@ def predictions(head: Linear, head_input: HeadInput, **splits: pd.DataFrame) -> 
     return pd.concat(tables, ignore_index=True)
 
 
+def origin(features: KeyedArray) -> dict[str, str]:
+    """What a head's header says of the features that it takes, as far as these say it themselves.
+
+    `dataset`, the teacher's `variant`, the `backbone`, and the hash of its weights.
+    """
+    names = {"dataset": "dataset", "variant": "variant", "backbone": "backbone"}
+    names |= {"backbone_weights": "weights"}
+    return {name: str(features.meta[key]) for name, key in names.items() if features.meta.get(key)}
+
+
 def write_run(
     folder: str | Path,
     head: Linear,
@@ -51,7 +62,13 @@ def write_run(
     facts: what else run.json holds.
     """
     folder = Path(folder)
-    head.save(folder / "weights.safetensors", {"architecture": "linear", "seed": str(seed)})
+    spec = facts.get("spec")
+    about = spec if isinstance(spec, dict) else {}
+    header = origin(head_input.features) | {"architecture": "linear", "seed": str(seed)}
+    header |= {"model": str(about["model"])} if "model" in about else {}
+    if not trained and "source" in about:
+        header["dataset"] = str(about["source"])
+    head.save(folder / "weights.safetensors", header)
     write_table(folder / "history.csv", history)
     predicted = predictions(head, head_input, val=tables["val"], test=tables["test"])
     write_table(folder / "predictions.parquet", predicted)

@@ -11,7 +11,7 @@ import pandas as pd
 from cxrfmkd.datasets import records
 from cxrfmkd.datasets.records import read_records
 from cxrfmkd.networks.devices import device_name, pick_device
-from cxrfmkd.networks.layers import HeadInput, Linear
+from cxrfmkd.networks.layers import HeadInput, projection_of
 from cxrfmkd.probing.heads import LabelledInputs
 from cxrfmkd.probing.probes import train_heads
 from cxrfmkd.probing.run_files import check_runs, one_per_run, write_run
@@ -57,8 +57,8 @@ def train_runs(
     for distinct in dict.fromkeys(inputs):
         started = provenance.now()
         members = [number for number, other in enumerate(inputs) if other == distinct]
-        layer = Linear.load(distinct[1], "projection") if distinct[1] else None
-        head_input = HeadInput(arrays[members[0]], layer)
+        array = arrays[members[0]]
+        head_input = HeadInput(array, projection_of(array, distinct[1]))
         train, val = (LabelledInputs.of(tables[n], head_input, labels) for n in ("train", "val"))
         heads = train_heads(train, val, [seeds[number] for number in members], settings, device)
         for number, trained in zip(members, heads, strict=True):

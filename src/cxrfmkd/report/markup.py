@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from cxrfmkd.figures import style
 from cxrfmkd.report.prose import number
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.seals import verify
 from cxrfmkd.vocabulary.models import MODELS
 
 TEMPLATES = Environment(
@@ -54,7 +55,7 @@ def inline_svg(path: str | Path, name: str, label: str) -> Markup:
 
     Its ids begin with `name`, so that those of several figures differ.
     """
-    svg = Path(path).read_text()
+    svg = verify(path).read_text(encoding="utf-8")
     _refuse_scripts(svg, Path(path))
     svg = re.sub(r' d="([^"]+)"', _shorter, svg)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)

@@ -190,6 +190,6 @@ def page(data: ReportData, code: str) -> str:
         finished=max((document.get("finished", "") for document in documents), default=""),
         settings_yaml=settings_yaml(data.settings),
         code=code,
-        style=Markup((HERE / "page.css").read_text()),
-        script=Markup((HERE / "page.js").read_text()),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
     )

@@ -5,10 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from types import FrameType
+from typing import NoReturn
 
-from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.errors import InputError, StorageError
+
+STORAGE = 74  # sysexits.h, EX_IOERR
 
 
 def parse(doc: str | None, **types: object) -> argparse.Namespace:
@@ -58,10 +65,36 @@ def _converted(kind, texts):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's `main`; bad input ends with its message alone and exit status 2."""
+    """Run a script's `main`; what a user can mend or has asked for ends without a traceback.
+
+    Bad input ends with its message alone and exit status 2; a disk that is full or must not be
+    written to with 74, since another attempt may find it otherwise. SIGTERM and Ctrl-C end the
+    block in which they come, so that nothing partial stays, with the status that a shell gives.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
     try:
         main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _leave(str(error), STORAGE if isinstance(error, StorageError) else 2)
+    except KeyboardInterrupt:
+        _leave("interrupted; what is finished is kept, and the next start goes on from there", 130)
+    except BrokenProcessPool:
+        _leave(
+            "a worker process was killed, most often because memory ran out. Give the job more "
+            "memory or fewer threads, and start again: what is finished is kept.",
+            1,
+        )
+    except MemoryError:
+        _leave("memory ran out. Give the job more of it, and start again.", 1)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End the process by SystemExit, which leaves every block in good order."""
+    raise SystemExit(128 + number)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(status) from None

@@ -12,11 +12,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import atomic_write, read_json, write_json, write_table
-from cxrfmkd.runtime.provenance import sha256
+from cxrfmkd.runtime.files import atomic_write, read_json, read_table, write_json, write_table
+from cxrfmkd.runtime.seals import altered, sha256, verify_content, written_by
+from cxrfmkd.runtime.storage import reserve
 
 FILES = ("data.npy", "index.parquet", "meta.json")
 
@@ -58,25 +60,30 @@ class KeyedArray:
 
     @classmethod
     def open(cls, path: str | Path) -> KeyedArray:
-        """Open the folder that `save` wrote, or its `meta.json`; data stay on disk until read."""
+        """Open the folder that `save` wrote, or its `meta.json`; data stay on disk until read.
+
+        Raises InputError for a file that is missing, is no such file, or is not as `meta.json`
+        says: another shape, type or content, or of another backbone, model or seed than its folder.
+        """
         path = Path(path)
         folder = path.parent if path.name == "meta.json" else path
         for name in FILES:
             if not (folder / name).exists():
                 raise InputError(f"{folder}: {name} is missing, so this is no keyed array.")
-        return cls(
-            np.load(folder / "data.npy", mmap_mode="r", allow_pickle=False),
-            pd.read_parquet(folder / "index.parquet"),
-            read_json(folder / "meta.json"),
-            str(folder),
-        )
+        meta = read_json(folder / "meta.json")
+        if not isinstance(meta, dict):
+            raise InputError(f"{folder / 'meta.json'}: not a description of a keyed array.")
+        _check_place(folder, meta)
+        data = _open_data(folder, meta)
+        index = read_table(_verified(folder, "index.parquet", meta))
+        return cls(data, index, meta, str(folder))
 
     def save(self, folder: str | Path) -> None:
         """Write the three files, each atomically, `meta.json` last (see `write_meta`)."""
         folder = Path(folder)
         with atomic_write(folder / "data.npy") as partial:
             np.save(partial, self.data, allow_pickle=False)
-        write_table(folder / "index.parquet", self.index)
+        write_table(folder / "index.parquet", self.index, sealed=False)
         write_meta(folder, self.meta)
 
     @cached_property
@@ -105,12 +112,73 @@ class KeyedArray:
         return np.asarray(self.data[self.rows(image_ids)])
 
 
+def create_data(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.memmap:
+    """A new `.npy` file of zeros as a memory map, its space on the disk reserved.
+
+    Raises OSError where the disk has not so much space.
+    """
+    data = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    with open(path, "r+b") as file:
+        reserve(file, data.offset + data.nbytes)
+    return data
+
+
 def write_meta(folder: str | Path, meta: dict) -> None:
     """Write `meta.json` for the `data.npy` and `index.parquet` that are already in `folder`.
 
-    It carries the hashes of both, so whatever depends on `meta.json` is made again exactly when the
-    content of the array has changed.
+    It carries shape, type and the hashes of both, so whatever depends on `meta.json` is made again
+    exactly when the content of the array has changed, and a reader can tell an altered file.
     """
     folder = Path(folder)
-    hashes = {name: sha256(folder / name) for name in FILES[:2]}
-    write_json(folder / "meta.json", meta | {"sha256": hashes})
+    data = np.load(folder / "data.npy", mmap_mode="r", allow_pickle=False)
+    facts = {
+        "shape": list(data.shape),
+        "dtype": str(data.dtype),
+        "sha256": {name: sha256(folder / name) for name in FILES[:2]},
+    }
+    write_json(folder / "meta.json", meta | facts)
+
+
+def _open_data(folder: Path, meta: dict) -> np.ndarray:
+    """The memory map of `data.npy`, of the shape, type and content that `meta` says."""
+    path = folder / "data.npy"
+    rule = written_by(folder / "meta.json")
+    try:
+        data = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, OverflowError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise altered(path, f"it cannot be read as an array ({reason})", rule) from None
+    if not isinstance(data, np.memmap):
+        raise altered(path, "it is an archive, not one array", rule)
+    found = {"shape": list(data.shape), "dtype": str(data.dtype)}
+    for name, value in found.items():
+        if meta.get(name, value) != value:
+            raise altered(path, f"its {name} is {value}, meta.json says {meta[name]}", rule)
+    if data.offset + data.nbytes != path.stat().st_size:
+        raise altered(path, "it has bytes beyond its rows", rule)
+    _verified(folder, "data.npy", meta)
+    return data
+
+
+def _verified(folder: Path, name: str, meta: dict) -> Path:
+    """The path of one of the array's files; InputError where its hash is not that of `meta`."""
+    path = folder / name
+    if digest := meta.get("sha256", {}).get(name):
+        verify_content(path, None, digest, written_by(folder / "meta.json"))
+    return path
+
+
+def _check_place(folder: Path, meta: dict) -> None:
+    """Raise InputError where a whole array lies in the folder of another."""
+    places = {}
+    if folder.parent.name == "features":
+        places = {"backbone": folder.name, "dataset": folder.parent.parent.name}
+    elif folder.name == "embeddings":
+        places = {"seed": folder.parent.name.removeprefix("seed"), "model": folder.parents[1].name}
+    elif folder.name in ("images", "teacher") and (folder.parent / "records").is_dir():
+        places = {"dataset": folder.parent.name}
+    for name, expected in places.items():
+        if (told := str(meta.get(name) or expected)) != expected:
+            rule = written_by(folder / "meta.json")
+            problem = f"this is the array of {name} {told}, in the folder of {expected}"
+            raise altered(folder / "meta.json", problem, rule)

@@ -9,6 +9,10 @@ class InputError(ValueError):
     """
 
 
+class StorageError(InputError):
+    """A disk that is full, or a folder that cannot be written to; nothing of the file was kept."""
+
+
 def some(items, limit: int = 5) -> str:
     """The first few of `items` for an error message, with the number left out."""
     items = [str(item) for item in items]

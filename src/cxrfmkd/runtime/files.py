@@ -12,53 +12,69 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cxrfmkd.runtime import seals
+from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.seals import sha256
+from cxrfmkd.runtime.storage import storage_errors
+
 TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6
 ABANDONED = 24 * 3600.0  # seconds after which a partial file belongs to no running process
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, sealed: bool = False) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` when the block ends without an error.
 
     It lies beside `path` and has its suffix, since many writers choose the format by it. Works for
     files; the data is flushed to disk before the rename. The umask decides the file's mode, even
-    where a writer makes its files private.
+    where a writer makes its files private. sealed: whether a seal beside it says its content, which
+    readers compare (see `runtime.seals`). Raises StorageError where the disk is full or the folder
+    cannot be written to.
     """
     path = Path(path)
-    partial = _partial(path)
-    try:
-        partial.touch()
-        mode = partial.stat().st_mode  # what the umask, or the folder's ACL, leaves
-        partial.unlink()
-        yield partial
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        partial.chmod(mode)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with storage_errors(path):
+        partial = _partial(path)
+        try:
+            partial.touch()
+            mode = partial.stat().st_mode  # what the umask, or the folder's ACL, leaves
+            partial.unlink()
+            yield partial
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+            partial.chmod(mode)
+            digest, size = (sha256(partial), partial.stat().st_size) if sealed else ("", 0)
+            os.replace(partial, path)
+            if sealed:
+                seals.seal(path, digest, size)
+            else:
+                seals.seal_path(path).unlink(missing_ok=True)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces `path` when the block ends without an error."""
     path = Path(path)
-    partial = _partial(path)
-    partial.mkdir()
-    try:
-        yield partial
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with storage_errors(path):
+        partial = _partial(path)
+        partial.mkdir()
+        try:
+            yield partial
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(partial, path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _partial(path: Path) -> Path:
     """Where this process writes `path`; what killed processes left of it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.iterdir():
-        match = re.fullmatch(rf"\.(\d{{1,9}})\.{re.escape(path.name)}", leftover.name)
+    for leftover in list(path.parent.iterdir()):
+        names = rf"\.(\d{{1,9}})\.(?:\.?){re.escape(path.name)}(?:\.seal)?"
+        match = re.fullmatch(names, leftover.name)
         if match and (int(match[1]) == os.getpid() or _is_abandoned(leftover, int(match[1]))):
             _remove(leftover)
     return path.with_name(f".{os.getpid()}.{path.name}")
@@ -110,41 +126,75 @@ def list_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
 
 
 def remove_files(folder: Path, pattern: str) -> None:
-    """Remove the files below `folder` that `pattern` matches, then what folders are empty."""
+    """Remove the files below `folder` that `pattern` matches, then what folders are empty.
+
+    Their seals go with them.
+    """
     files = sorted(folder.glob(pattern))
     for file in files:
         file.unlink(missing_ok=True)
+        seals.seal_path(file).unlink(missing_ok=True)
     for parent in [*dict.fromkeys(file.parent for file in files), folder]:
         with suppress(OSError):  # it is not there, or holds something else
             parent.rmdir()
 
 
 def write_json(path: str | Path, content: object) -> None:
-    """Write `content` as indented JSON; NaN is refused, since it is not JSON."""
-    with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    """Write `content` as indented JSON, sealed; NaN is refused, since it is not JSON."""
+    with atomic_write(path, sealed=True) as partial:
+        text = json.dumps(content, indent=2, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text())
+    """Read a JSON file; InputError if there is none, it is altered, or it is no JSON."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file. Ask Snakemake for it by this name.")
+    try:
+        return json.loads(seals.verify(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(f"{path}: this is no JSON{where}. Delete it and make it again.") from None
 
 
-def write_table(path: str | Path, table) -> None:
-    """Write a pandas DataFrame without its row index, as CSV or Parquet by the suffix of `path`."""
-    with atomic_write(path) as partial:
+def write_table(path: str | Path, table, sealed: bool = True) -> None:
+    """Write a pandas DataFrame without its row index, as CSV or Parquet by the suffix of `path`.
+
+    sealed: as in `atomic_write`; not for tables that a user asks for by a path.
+    """
+    with atomic_write(path, sealed) as partial:
         if partial.suffix == ".parquet":
             table.to_parquet(partial, index=False)
         else:
-            table.to_csv(partial, index=False)
+            table.to_csv(partial, index=False, encoding="utf-8")
 
 
 def read_table(path: str | Path, **options):
-    """Read a CSV or Parquet file, by its suffix, as a pandas DataFrame."""
-    import pandas as pd
+    """Read a CSV or Parquet file, by its suffix, as a pandas DataFrame.
 
-    read = pd.read_parquet if Path(path).suffix == ".parquet" else pd.read_csv
-    return read(path, **options)
+    Raises InputError that names the file if it is missing, altered or no such table.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such table. Ask Snakemake for it by this name.")
+    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+    try:
+        return read(seals.verify(path), **options)
+    except pd.errors.EmptyDataError:
+        raise InputError(
+            f"{path}: an empty file, without even a header. Delete it and make it again."
+        ) from None
+    except (ValueError, OSError, pa.ArrowException) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: it cannot be read as a table ({reason}). Delete it and make it again."
+        ) from None
 
 
 def describe_file(path: str | Path, binary: bool = True) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -56,6 +57,7 @@ def read_ahead(
 
 def end_with_parent() -> None:
     """Initializer of a pool's workers: end when the parent has ended, in whatever way."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     parent = parent_process()
     assert parent is not None, "only a worker has a parent"
 

@@ -16,17 +16,22 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cxrfmkd.runtime.files import read_json, write_json
+from cxrfmkd.runtime.seals import sha256
 
 SOURCE = Path(__file__).parent.parent
 PACKAGE = SOURCE.name
 # No result depends on how these declare settings (what matters of them is in the spec), parse
-# arguments, report progress and errors, choose among equal cards, or describe a result.
+# arguments, report progress and errors, choose among equal cards, describe a result, lock a folder,
+# or verify a file.
 LEFT_OUT = (
     "runtime.arguments",
     "runtime.cards",
     "runtime.errors",
+    "runtime.locks",
     "runtime.progress",
     "runtime.provenance",
+    "runtime.seals",
+    "runtime.storage",
     "study.schema",
     "study.settings",
     "training.divergence",
@@ -40,12 +45,6 @@ PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", 
 def canonical(settings: object) -> str:
     """`settings` as JSON that is the same for equal settings, whatever the order of their keys."""
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def sha256(path: str | Path) -> str:
-    """Hash of a file's content, read in blocks."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(*parts: object) -> str:
@@ -118,7 +117,7 @@ def remember(path: Path) -> None:
 def keep(path: Path) -> None:
     """Leave this process's parses for others, if there are new ones and `path` can be written."""
     if _memory.keys() - _remembered:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             write_json(path, {"parser": _parser(), "parses": _memory})
 
 

@@ -14,7 +14,7 @@ def loss_names(source: Path = SOURCE) -> list[str]:
     """Names in the decorators `@loss("name")` of `training.losses`, in their order."""
     decorators = [
         decorator
-        for node in ast.parse(source.read_text()).body
+        for node in ast.parse(source.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         for decorator in node.decorator_list
     ]

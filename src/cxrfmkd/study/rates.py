@@ -54,7 +54,7 @@ def read_rates(path: Path = RATES) -> Rates | None:
         return None
     remedy = f"Delete it, or measure again: cxrfmkd gpu-check --out {path}"
     try:
-        rates = Rates.read(json.loads(path.read_text()), f"{path}: ")
+        rates = Rates.read(json.loads(path.read_text(encoding="utf-8")), f"{path}: ")
     except ValueError as error:  # of JSON, or of a value that is refused
         raise InputError(f"{path}: it is not what gpu-check writes ({error}). {remedy}") from None
     if wrong := [name for name, rate in rates.images_per_second.items() if not rate > 0]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+from cxrfmkd.study.bounds import bounded
 from cxrfmkd.study.paths import whole_path
 from cxrfmkd.study.settings import (
     Bias,
@@ -76,7 +77,7 @@ class Runs:
     """A configuration, each of its settings checked, and what it asks for."""
 
     def __init__(self, config: dict) -> None:
-        self.settings = Configuration.read(config)
+        self.settings = Configuration.read(bounded(config))
 
     @cached_property
     def datasets(self) -> list[str]:

@@ -53,6 +53,14 @@ def _fetched(study: Study, w: Any) -> dict:
     return {"weights": weights, "architectures": sorted(backbones - {"teacher"})}
 
 
+def _families(study: Study) -> list[list[str]]:
+    """Dataset, source, strategy, model and loss of everything that is evaluated, once each."""
+    runs = [(name, run.describe()) for name in study.evaluated for run in study.runs_on(name)]
+    columns = ("source", "strategy", "model", "loss")
+    families = dict.fromkeys((name, *(run[c] for c in columns)) for name, run in runs)
+    return [list(family) for family in families]
+
+
 def _figure(study: Study, w: Any) -> dict:
     subject, _, kind = w.figure.rpartition("/")
     method = study.section("resampling", subject)["method"] if kind == "resampling" else None
@@ -161,7 +169,9 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "adjustment": study.settings.evaluation.adjustment,
     },
     "performance_vs_bias": lambda study, w: {"datasets": study.settings.classification.datasets},
-    "make_tables": lambda study, w: _minimum_cell(study) | _uncertain(study),
+    "make_tables": lambda study, w: (
+        _minimum_cell(study) | _uncertain(study) | {"families": _families(study)}
+    ),
     "draw": _figure,
     "write_report": lambda study, w: _report(study),
 }

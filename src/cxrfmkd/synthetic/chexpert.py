@@ -38,9 +38,9 @@ def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> di
     people["reason"] = np.where(people.included, "", rng.choice(REASONS, size=len(people)))
     table = train(rows, people, truth, seed)
     split = split_file(rows, people, rng)
-    write_table(out / "train.csv", table)
+    write_table(out / "train.csv", table, sealed=False)
     write_xlsx(out / "CHEXPERT DEMO.xlsx", demographics(people, rng))
-    write_table(out / "chexpert_split_2021_08_20.csv", split)
+    write_table(out / "chexpert_split_2021_08_20.csv", split, sealed=False)
     write_images(out / "images", table.Path, rows, truth, seed, workers)
     return {
         "images": len(rows),

@@ -72,7 +72,7 @@ def costs_of_rules(benchmarks: Sequence[str | Path]) -> pd.DataFrame:
         {"what": folder.name, **json.loads(line)}
         for folder in map(Path, benchmarks)
         for path in sorted(folder.rglob("*.jsonl"))
-        for line in path.read_text().splitlines()
+        for line in path.read_text(encoding="utf-8").splitlines()
     ]
     jobs = pd.DataFrame(rows).reindex(columns=["what", "s", "max_rss"])
     jobs["max_rss"] = pd.to_numeric(jobs.max_rss, errors="coerce")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import read_json
+from cxrfmkd.runtime.files import read_json, read_table
+from cxrfmkd.tables.checking import check_result
 from cxrfmkd.vocabulary.models import split_model
 
 _SEED = r"seed(?P<seed>\d+)/"
@@ -59,14 +59,8 @@ def read_result(path: str | Path) -> pd.DataFrame:
     where the file is missing or empty.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: there is no such table. Ask Snakemake for it by this name.")
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=IDS)
-    except pd.errors.EmptyDataError:
-        raise InputError(
-            f"{path}: an empty file, without even a header. Delete it and make it again."
-        ) from None
+    table = read_table(path) if path.suffix == ".parquet" else read_table(path, dtype=IDS)
+    check_result(path, table)
     for column in table.columns.intersection(TEXT):
         table[column] = table[column].fillna("").astype(str)
     if "model" in table and table.model.str.contains(".", regex=False).any():

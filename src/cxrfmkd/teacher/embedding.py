@@ -11,8 +11,9 @@ from tempfile import TemporaryFile
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.files import atomic_write, write_json, write_table
+from cxrfmkd.runtime.arrays import KeyedArray, create_data, write_meta
+from cxrfmkd.runtime.files import atomic_write, write_table
+from cxrfmkd.runtime.storage import reserve
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.checks import BLOCK, Exclusions, check_repeats, summary, unusable_reason
 from cxrfmkd.teacher.extraction import extract
@@ -88,15 +89,15 @@ def _write_array(
     Rows may come in any order and fail, so they are collected in an unnamed file; memory holds a
     block of them.
     """
-    out.mkdir(parents=True, exist_ok=True)
     (out / "meta.json").unlink(missing_ok=True)
-    with TemporaryFile(dir=out) as file, atomic_write(out / "data.npy") as partial:
-        collected = np.memmap(file, np.float32, "w+", shape=(len(images), meta["dimension"]))
+    with atomic_write(out / "data.npy") as partial, TemporaryFile(dir=out) as file:
+        reserve(file.fileno(), 4 * max(1, len(images)) * meta["dimension"])
+        collected = np.memmap(file, np.float32, "r+", shape=(len(images), meta["dimension"]))
         facts = _collect(rows, list(images.image_id), collected, exclusions)
         excluded = exclusions.check()
         usable = np.flatnonzero(~images.image_id.isin(excluded))
         shape = (len(usable), meta["dimension"])
-        data = np.lib.format.open_memmap(partial, "w+", np.float32, shape)
+        data = create_data(partial, np.float32, shape)
         for start in range(0, len(usable), BLOCK):
             data[start : start + BLOCK] = collected[usable[start : start + BLOCK]]
         index = images.loc[usable, ["image_id", "key"]].reset_index(drop=True)
@@ -105,8 +106,8 @@ def _write_array(
         meta |= {"rows": len(data), **summary(data), "repeated": repeated, "excluded": excluded}
     if facts.any():
         index = index[["image_id"]].assign(**dict(zip(IMAGE_FACTS, facts[usable].T, strict=True)))
-    write_table(out / "index.parquet", index)
-    write_json(out / "meta.json", meta)
+    write_table(out / "index.parquet", index, sealed=False)
+    write_meta(out, meta)
     log.info("teacher: %d embeddings, %d images excluded", len(index), len(excluded))
 
 

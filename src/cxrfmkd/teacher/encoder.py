@@ -15,7 +15,8 @@ from PIL import Image
 from cxrfmkd.runtime.cards import claim
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import describe_file
-from cxrfmkd.runtime.provenance import fingerprint, sha256
+from cxrfmkd.runtime.provenance import fingerprint
+from cxrfmkd.runtime.seals import sha256
 from cxrfmkd.study.settings import TeacherSource
 
 

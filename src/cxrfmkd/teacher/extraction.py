@@ -20,9 +20,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.runtime.progress import Progress
 from cxrfmkd.runtime.provenance import canonical, fingerprint
+from cxrfmkd.runtime.seals import verify
 from cxrfmkd.study.settings import Teacher
 from cxrfmkd.teacher.checks import Exclusions, unusable_reason
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
@@ -42,8 +44,8 @@ class Shard:
     def is_complete(self) -> bool:
         """Whether the file is there, whole, and of this identity."""
         try:
-            file = pq.ParquetFile(self.path)
-        except (OSError, pa.ArrowInvalid):
+            file = pq.ParquetFile(verify(self.path))
+        except (OSError, pa.ArrowInvalid, InputError):
             return False
         provenance = (file.schema_arrow.metadata or {}).get(b"cxrfmkd", b"")
         complete = file.metadata.num_rows == len(self.images)
@@ -68,7 +70,7 @@ class Shard:
             for row in rows
         ]
         table = pa.Table.from_pylist(entries, schema)
-        with atomic_write(self.path) as partial:
+        with atomic_write(self.path, sealed=True) as partial:
             pq.write_table(table, partial, use_dictionary=False, write_statistics=False)
 
     def read(self) -> Iterator[EmbeddingRow]:

@@ -74,7 +74,7 @@ def read_preprocessing(path: Path) -> Preprocessing:
             "[0.5]}, or name it with teacher.preprocessing (docs/teacher.md)."
         )
     try:
-        config: dict[str, Any] = json.loads(path.read_text())
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         mean, sd = (_numbers(config.get(key, 0.0)) for key in ("image_mean", "image_std"))
         if asked := [key for key in REFUSED if config.get(key)]:
             raise InputError(

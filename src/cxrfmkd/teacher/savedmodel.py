@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.provenance import fingerprint, sha256
+from cxrfmkd.runtime.provenance import fingerprint
+from cxrfmkd.runtime.seals import sha256
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.examples import serialize_example
 from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource

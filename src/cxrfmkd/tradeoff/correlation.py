@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_table
 from cxrfmkd.tradeoff.association import NONE, Association, association
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, MACRO
 from cxrfmkd.vocabulary.models import MODELS, join_model, network_of
@@ -50,7 +51,7 @@ def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Tables one below the other; a blank loss is the empty string."""
     if not paths:
         raise InputError("performance_vs_bias: there are no tables to compare.")
-    table = pd.concat([pd.read_csv(path, dtype={"loss": str}) for path in paths], ignore_index=True)
+    table = pd.concat([read_table(path, dtype={"loss": str}) for path in paths], ignore_index=True)
     return table.assign(loss=table.loss.fillna(""))
 
 

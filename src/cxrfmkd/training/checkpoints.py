@@ -11,25 +11,21 @@ deleted when the block ends well.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import math
-import os
 import shutil
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TextIO
 
 import torch
 
-from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write, describe_file
+from cxrfmkd.runtime.locks import lock
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +60,7 @@ class Checkpoints:
 
     def __enter__(self) -> Checkpoints:
         if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock_file = _locked(self.folder)
+            self._lock_file = lock(self.folder, PATIENCE)
             for torn in self.folder.glob(".*.state.pt"):
                 torn.unlink()
         if threading.current_thread() is threading.main_thread():
@@ -139,42 +134,3 @@ class Checkpoints:
         self._terminated = True
         if not self._sigterm_waits:
             raise SystemExit(STOPPED)
-
-
-def _locked(folder: Path) -> TextIO:
-    """The lock of a folder, until it is closed or the process ends.
-
-    InputError when another process holds it for longer than `PATIENCE`.
-    """
-    lock = open(folder / "lock", "a+")  # noqa: SIM115, stays open on purpose
-    try:
-        if not _acquired(lock):
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            lock.close()
-            raise InputError(
-                f"{folder}: another process ({holder}) is training this run. Wait until it has "
-                "ended, or end it."
-            )
-        if not os.fstat(lock.fileno()).st_nlink:  # its former holder ended well and removed it
-            lock.close()
-            folder.mkdir(parents=True, exist_ok=True)
-            return _locked(folder)
-    except OSError as error:
-        log.warning("%s: this file system has no locks (%s)", folder, error)
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-    lock.flush()
-    return lock
-
-
-def _acquired(lock: TextIO) -> bool:
-    """Whether the lock could be had before patience ended."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        if time.monotonic() >= end:
-            return False
-        time.sleep(0.5)

@@ -69,7 +69,9 @@ def initial_network(
         )
     torch.manual_seed(seed)
     if student is not None:
-        return load_student(student).with_head(len(FINDINGS), zoo_model.projection)
+        return load_student(student, expected=_of_student(model, compute)).with_head(
+            len(FINDINGS), zoo_model.projection
+        )
     return create(network_of(model), compute.weights, None, len(FINDINGS), compute.input)
 
 
@@ -95,9 +97,9 @@ def transferred_network(
         raise InputError(f"{source}: a head alone, but {model} is a network. Train it again.")
     torch.manual_seed(seed)
     if source_has_network:
-        network = load(source)
+        network = load(source, {"model": model, "input": compute.input})
     elif student is not None:
-        network = load_student(student)
+        network = load_student(student, expected=_of_student(model, compute))
     else:
         network = frozen_backbone(network_of(model), compute.weights, compute.input)
     network.with_head(len(FINDINGS), zoo_model.projection and transfer["projection"] == "keep")
@@ -154,7 +156,7 @@ def finetune_run(args: Namespace, network: Network, settings: Finetuning) -> Non
         write_table(args.predictions, result.predictions)
         meta = result.embeddings.meta | about | {"excluded": args.images.meta.get("excluded", [])}
         replace(result.embeddings, meta=meta).save(args.embeddings)
-        write_training(args, result, about)
+        write_training(args, result, about | jobs.origin(args.images))
 
 
 def _predict(
@@ -176,6 +178,12 @@ def _predict(
     predictions = pd.concat([index, pd.DataFrame(logits, columns=list(FINDINGS))], axis=1)
     meta = {"what": "embeddings before the head", "dimension": embedded.shape[1]}
     return predictions, KeyedArray(embedded, index, meta, "embeddings")
+
+
+def _of_student(model: str, compute: Compute) -> dict[str, str]:
+    """What the header of a model's student must say: its loss, and how images are put in."""
+    loss = split_model(model)[1]
+    return {"input": compute.input} | ({"loss": loss} if loss else {})
 
 
 def _model_with_backbone(model: str) -> Model:

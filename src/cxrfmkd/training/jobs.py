@@ -100,6 +100,13 @@ def open_job(args: Namespace) -> Iterator[Job]:
         yield Job(args.spec["seed"], compute, checkpoints, args.code, events)
 
 
+def origin(images: KeyedArray, teacher: KeyedArray | None = None) -> dict[str, str]:
+    """What a network's header says of its images' dataset and its teacher's variant."""
+    facts = {"dataset": images.meta.get("dataset")}
+    facts |= {"variant": teacher.meta.get("variant")} if teacher else {}
+    return {name: str(value) for name, value in facts.items() if value}
+
+
 def write_training(args: Namespace, result: RunResult, about: dict[str, str]) -> None:
     """Write weights, whose header says `about`, history and, last, run.json."""
     result.network.save(args.weights, about)

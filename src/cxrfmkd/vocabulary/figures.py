@@ -16,4 +16,6 @@ class Kind:
 
 
 TABLE = Path(__file__).with_suffix(".toml")
-KINDS = {name: Kind(**words) for name, words in tomllib.loads(TABLE.read_text()).items()}
+KINDS = {
+    name: Kind(**words) for name, words in tomllib.loads(TABLE.read_text(encoding="utf-8")).items()
+}

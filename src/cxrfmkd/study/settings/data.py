@@ -89,6 +89,9 @@ class Images(Settings):
     unreadable: float = Field(0.001, ge=0, le=1)
     """share of unreadable images above which the study stops; below it they are listed and
     excluded"""
+    links: bool = False
+    """read images that a symbolic link below a dataset's `images` leads to, outside of that folder;
+    else they count as unreadable"""
 
 
 class Labels(Settings):
