@@ -19,7 +19,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json
 from cxrfmkd.runtime.processes import read_ahead
 from cxrfmkd.runtime.progress import Progress
-from cxrfmkd.runtime.provenance import sha256
+from cxrfmkd.runtime.seals import sha256
 
 BATCH = 32
 

@@ -70,11 +70,8 @@ def main(args: argparse.Namespace) -> None:
         drawn = draw_rows(strata, args.factor, args.seed)
         table.insert(0, "row", rows)
         drawn_rows = table.iloc[drawn]
-        write_table(
-            args.out,
-            typed(drawn_rows) if args.out.suffix == ".parquet" else drawn_rows,
-            sealed=False,
-        )
+        drawn_rows = typed(drawn_rows) if args.out.suffix == ".parquet" else drawn_rows
+        write_table(args.out, drawn_rows, sealed=False)
         weight = np.bincount(drawn, minlength=len(table))
     else:
         weight = weigh(strata, args.method, args.factor, args.seed)

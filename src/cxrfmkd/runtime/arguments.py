@@ -72,8 +72,8 @@ def run(main: Callable[[], None]) -> None:
     block in which they come, so that nothing partial stays, with the status that a shell gives.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    former = signal.signal(signal.SIGTERM, _end) if in_main_thread else None
     try:
         main()
     except InputError as error:
@@ -88,6 +88,9 @@ def run(main: Callable[[], None]) -> None:
         )
     except MemoryError:
         _leave("memory ran out. Give the job more of it, and start again.", 1)
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, former)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
