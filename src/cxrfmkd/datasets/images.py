@@ -161,7 +161,11 @@ def _make(root: Path, settings: Images, shard: Shard) -> int:
 def _located(root: Path, path: str, links: bool) -> Path:
     """The file of an image; UnreadableError where a symbolic link leads out of the folder."""
     file = root / path
-    if not links and not file.resolve().is_relative_to(root.resolve()):
+    try:
+        target = file.resolve()
+    except (OSError, RuntimeError):
+        raise UnreadableError("a symbolic link that leads to itself") from None
+    if not links and not target.is_relative_to(root.resolve()):
         raise UnreadableError(
             "a symbolic link leads out of the images' folder; images.links: true follows it"
         )

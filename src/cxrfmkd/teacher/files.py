@@ -49,6 +49,10 @@ def find_files(settings: TeacherSource) -> list[tuple[str, Path]]:
     return files
 
 
+# What numpy raises for a file that is no array, or that claims more numbers than memory holds.
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, OverflowError, MemoryError)
+
+
 class StoredVectors(EmbeddingSource):
     """Vectors that are found by a name and read one by one.
 
@@ -74,7 +78,7 @@ class StoredVectors(EmbeddingSource):
             location = self._locations[key]
             try:
                 vector = self._read(location)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            except (*UNREADABLE, zipfile.BadZipFile) as error:
                 reason = f"unreadable vector: {error}".replace(str(location), "it")
                 yield EmbeddingRow(image_id, error=reason)
             else:
