@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 from scripts import run_script
 
-from cxrfmkd.commands.export import find_weights
+from cxrfmkd.commands.whole_network import find_run
 from cxrfmkd.networks.architectures import initial_weights
 from cxrfmkd.networks.layers import Linear
 from cxrfmkd.networks.network import Network, create, holds_network, load_student
@@ -81,7 +81,12 @@ def test_what_is_no_initial_weights_is_named_with_what_to_fetch(tmp_path, kind, 
 def test_what_is_no_students_weights_is_named_by_all_who_read_them(tmp_path, kind):
     path = tmp_path / "weights.safetensors"
     contents(kind, path)
-    for read in (load_student, holds_network, Linear.load, lambda p: load_student(find_weights(p))):
+    for read in (
+        load_student,
+        holds_network,
+        Linear.load,
+        lambda p: load_student(find_run(p).weights),
+    ):
         with pytest.raises(
             InputError, match=rf"weights.safetensors: .*{KINDS[kind]}.*again"
         ) as error:

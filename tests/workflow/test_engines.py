@@ -13,7 +13,7 @@ import yaml
 from locations import ROOT, SCRIPTS
 from planning import SNAKEMAKE
 
-from cxrfmkd.commands.cost import read_configuration
+from cxrfmkd.commands.configuration import read_configuration
 
 CONTAINERS = ROOT / "containers"
 

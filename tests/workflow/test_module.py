@@ -10,7 +10,7 @@ import yaml
 from locations import ROOT
 from planning import SNAKEMAKE
 
-from cxrfmkd.commands.cost import read_configuration
+from cxrfmkd.commands.configuration import read_configuration
 
 USER = """
 configfile: "study.yaml"

@@ -21,7 +21,7 @@ from planning import jobs, snakemake
 from rule_texts import request, rules
 from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
-from cxrfmkd.commands.cost import read_configuration
+from cxrfmkd.commands.configuration import read_configuration
 from cxrfmkd.study.forecast import ImageCounts, works
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.specs import SPECS

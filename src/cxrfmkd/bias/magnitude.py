@@ -104,7 +104,8 @@ def effect_lines(
         estimates, errors = values[:, 0], values[:, 1:].mean(axis=0)
         for k, (measure, limits) in zip(range(values.shape[2]), measures.items(), strict=False):
             estimate, seeds = estimates[:, k].mean(), estimates[:, k]
-            interval = error_interval(estimate, errors[:, k], *limits, by_seed=seeds)
+            low, high = limits
+            interval = error_interval(estimate, errors[:, k], low, high, by_seed=seeds)
             numbers = (float(estimate), *interval)
             lines.append(
                 (*key, measure, *(np.round(numbers, COARSE) if key in coarse else numbers))
@@ -142,7 +143,8 @@ def _area(
     """Area under the ROC curve; NaN where a class has too few patients."""
     if _fewest(design, classes) < design.minimum_cell:
         return np.nan
-    return encoding.fold_area(values, *classes, folds)
+    first, second = classes
+    return encoding.fold_area(values, first, second, folds)
 
 
 def _fewest(design: Design, classes: Sequence[np.ndarray]) -> int:

@@ -92,7 +92,9 @@ def measure_family(
     return FamilyResult(
         Measures(*totals[:4]),
         totals[4],
-        calibration.Calibration(*totals[5:], stacked.calibration.gaps, stacked.calibration.shares),
+        calibration.Calibration(
+            totals[5], totals[6], totals[7], stacked.calibration.gaps, stacked.calibration.shares
+        ),
         stacked,
         delong.mean(influences) if influences else None,
     )
@@ -119,7 +121,13 @@ def _seed_result(
         *bounds,
         standard_error(metrics[1:]) ** 2,
         worth[0].copy(),
-        calibration.Calibration(*(array[0].copy() for array in calibrated[:3]), *calibrated[3:]),
+        calibration.Calibration(
+            calibrated.measures[0].copy(),
+            calibrated.observed[0].copy(),
+            calibrated.predicted[0].copy(),
+            calibrated.gaps,
+            calibrated.shares,
+        ),
         np.column_stack([cuts, operating_points.thresholds_at_fpr(targets, logits, weights, fpr)]),
         curves.curves_on_grid(targets, logits, weights),
         np.array(halves),
