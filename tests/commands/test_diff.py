@@ -15,7 +15,7 @@ def write_study(folder: Path, mean: float, width: float, **settings) -> Path:
     rows = []
     for model, value in (("cxr-fm-lp", 0.8), ("cxr-fmkd-lp", mean)):
         row = {"dataset": "here", "source": "here", "strategy": "own", "model": model, "loss": ""}
-        row |= {"population": "natural", "metric": "auc_roc", "mean": value}
+        row |= {"population": "natural", "metric": "auc_roc", "mean": value, "sd": 0.0}
         for finding in ("Macro", "Edema"):
             bounds = {"low": value - width / 2, "high": value + width / 2}
             rows.append(row | bounds | {"finding": finding})

@@ -79,7 +79,7 @@ def test_16_bit_grey_png_keeps_its_greys(tmp_path, read):
 
 @pytest.mark.parametrize("width", [160, 1600])
 def test_8_bit_tiff_is_one_whatever_its_width(tmp_path, width):
-    Image.new("RGB", (width, 16), (10, 200, 30)).save(tmp_path / "a.tif")
+    Image.linear_gradient("L").resize((width, 16)).convert("RGB").save(tmp_path / "a.tif")
     assert decode(tmp_path / "a.tif", 32, "squash").bits == 8
 
 

@@ -386,21 +386,21 @@ def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
     for name, folder, model_spec, options in [
         (
             "finetune",
-            "fft",
+            "x/models/cxr-fmkd-fft.mse/seed1",
             {"model": "cxr-fmkd-fft.mse"},
             {"student": "students/mse/selected.json"},
         ),
         (
             "drifting_probe",
-            "lp",
+            "x/models/cxr-fmkd-direct-lp.mse/seed1",
             {"model": "cxr-fmkd-direct-lp.mse", "probe": probe},
             {"start": "students/mse/selected.json"},
         ),
         (
             "transfer_finetune",
-            "transfer",
+            "w-to-x/full-finetune/cxr-fmkd-fft.mse/seed1",
             {"model": "cxr-fmkd-fft.mse", "transfer": KEEP},
-            {"source": "fft/weights.safetensors"},
+            {"source": "x/models/cxr-fmkd-fft.mse/seed1/weights.safetensors"},
         ),
     ]:
         outputs = {option: f"{folder}/{file}" for option, file in names.items()}
@@ -420,5 +420,5 @@ def test_the_scripts_lead_from_images_to_a_transferred_classifier(tmp_path):
         assert predictions.image_id.tolist() == embeddings.index.image_id.tolist()
         facts = json.loads((tmp_path / outputs["run"]).read_text())
         assert facts["spec"]["model"] == model_spec["model"]
-        head = 23_310 if folder == "lp" else None
+        head = 23_310 if name == "drifting_probe" else None
         assert facts["parameters"]["trainable"] == (head or facts["parameters"]["total"])

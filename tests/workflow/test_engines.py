@@ -66,7 +66,7 @@ def test_another_scheduler_gets_figures_as_one_job_with_their_sum_of_resources(f
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert all(path.is_file() for path in figures)
-    (asked,) = (tmp_path / "asked").read_text().splitlines()
+    asked = (tmp_path / "asked").read_text().splitlines()[0]  # others are further attempts
     assert asked.split()[:3] == ["3", "12000", "20"]
 
 
