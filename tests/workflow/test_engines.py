@@ -66,8 +66,9 @@ def test_another_scheduler_gets_figures_as_one_job_with_their_sum_of_resources(f
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert all(path.is_file() for path in figures)
-    asked = (tmp_path / "asked").read_text().splitlines()[0]  # others are further attempts
-    assert asked.split()[:3] == ["3", "12000", "20"]
+    # Jobs in front of the figures are asked for too where another test has touched the study.
+    asked = [line.split()[:3] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert ["3", "12000", "20"] in asked, asked
 
 
 # What Snakemake says to apptainer: the version, or `exec … IMAGE SHELL -c COMMAND`.

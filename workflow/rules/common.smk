@@ -85,11 +85,12 @@ if workflow.is_main_process:
         code_hash(script)
     keep(PARSES)
 
-# The software of every job with --sdm apptainer; `make image` builds it.
+# The software of every job with --sdm apptainer; `make image` builds it. Snakemake takes no image
+# whose path has a blank, so in such a folder it is named, and refused, only where it is asked for.
 IMAGE = ROOT / "containers" / "cxr-fmkd.sif"
+if workflow.deployment_settings.deployment_method or not re.search(r"\s", str(IMAGE)):
 
-
-container: str(IMAGE)
+    container: str(IMAGE)
 
 
 SEEDS = study.settings.classification.seeds
