@@ -69,7 +69,7 @@ TABLE = [
     ("networks/network", code, f"{TRAINING} extract_features"),
     ("networks/batches", code, f"{TRAINING} extract_features"),
     ("networks/features", code, "extract_features"),
-    ("networks/inference", code, f"{FINETUNING} extract_features"),
+    ("networks/inference", code, f"{FINETUNING} distill extract_features"),
     ("probing/probes", code, "assess_student probe transfer_probe"),
     ("probing/run_files", code, "probe transfer_direct transfer_probe"),
     ("probing/heads", code, "assess_student probe transfer_probe"),
