@@ -2,6 +2,7 @@
 # make test             every test
 # make test-slurm       the profile on a real SLURM, brought up on this machine (Debian, root: it installs the packages)
 # make image            the software as an Apptainer image, for --sdm apptainer
+# make test-faults      what happens when something breaks: docs/reliability.md
 # make lint             ruff, mypy, snakefmt, snakemake --lint
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
 # make gpu-check        this GPU: every fast path beside the plain one, images a second (three minutes)
@@ -25,7 +26,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 NIH_STUDY = --configfile config/nih.yaml --config 'folders={"nih": "$(abspath $(NIH))", "resources": "resources/nih"}'
 
-.PHONY: demo nih unlock test test-slurm lint gpu-check validity bench environment teachers image
+.PHONY: test-faults demo nih unlock test test-slurm lint gpu-check validity bench environment teachers image
 
 demo: environment
 	@$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
@@ -46,6 +47,9 @@ test: environment
 test-slurm: environment
 	$(BIN)/python tests/slurm/packages.py
 	$(BIN)/pytest tests/slurm -n 4 --dist worksteal --durations 10 -rs
+
+test-faults: environment
+	$(BIN)/pytest tests/faults
 
 lint: environment
 	$(BIN)/ruff check

@@ -810,3 +810,30 @@ def all_faults() -> list[Fault]:
     """All of them but those of the running process, see `interruptions`."""
     kinds = (of_raw, of_records, of_images, of_vectors, of_arrays, of_weights, of_tables)
     return [fault for kind in kinds for fault in kind()]
+
+
+# Not handled as they should be yet, or not every time: the suite expects them to fail.
+OPEN = frozenset(
+    {
+        "arrays: the teacher's array in the place of the images",
+        "full disk: a full disk in pack",
+        "full disk: no file above 100 bytes in resample",
+        "full disk: no file above 50 bytes in select student",
+        "images: the same, allowed by images.links",
+        "interruption: Ctrl-C in report",
+        "interruption: Ctrl-C in tables",
+        "interruption: Ctrl-C in training",
+        "interruption: SIGKILL in tables",
+        "interruption: SIGKILL in training",
+        "interruption: SIGTERM in direct",
+        "interruption: SIGTERM in tables",
+        "interruption: SIGTERM in training",
+        "records: a header alone in test.csv, read by features, seal and summary gone",
+        "records: a header alone in test.csv, read by resample, seal and summary gone",
+        "records: a header alone in val.csv, read by probe, seal and summary gone",
+        "tables: a figure edited",
+        "tables: a figure exchanged",
+        "two processes: tables twice at once",
+        "weights: no file of a head",
+    }
+)

@@ -9,11 +9,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import reliability
-from catalogue import Fault, all_faults
+from catalogue import OPEN, Fault, all_faults
 from interruptions import TRAINING, can_mount, full, troubles
 from small_study import copied
 
 FAULTS, TROUBLES = all_faults(), list(troubles())
+
+
+def each(faults: list) -> list:
+    """The faults as parameters; open ones may fail."""
+    expected = pytest.mark.xfail(reason="open")
+    return [
+        pytest.param(fault, id=fault.name, marks=[expected] if fault.name in OPEN else [])
+        for fault in faults
+    ]
+
+
 PARTIAL = re.compile(r"\.\d+\.")
 
 
@@ -36,7 +47,7 @@ def check(fault: Fault, folder: Path, study: Path) -> None:
     assert partials(folder) == []
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", each(FAULTS))
 def test_fault(fault, study, tmp_path, tally):
     folder = copied(study, tmp_path / "study", fault.injury)
     check(fault, folder, study)
@@ -51,7 +62,7 @@ def trained(study) -> dict[str, bytes]:
     return TRAINING.content(study)
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
+@pytest.mark.parametrize("trouble", each(TROUBLES))
 def test_trouble(trouble, study, trained, tmp_path, tally):
     if trouble.act is full and not can_mount(tmp_path):
         pytest.skip("no right to mount a small disk")
