@@ -28,7 +28,8 @@ def table() -> str:
     lines = [
         START,
         "",
-        f"{len(faults)} faults: {listed}. An open one is not handled as it should be yet, or not every time.",
+        f"{len(faults)} faults: {listed}. An open one is not handled as it should be yet, or not "
+        "every time.",
         "",
         "| stage | what happens | what comes of it |",
         "| --- | --- | --- |",
