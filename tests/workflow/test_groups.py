@@ -32,7 +32,8 @@ def test_beside_the_trainings_a_study_is_at_most_80_submitted_jobs(name):
 def test_no_training_is_grouped_and_no_group_has_a_local_job():
     """A group with a local job would run on the head."""
     assert not GROUPED & (TRAININGS | LOCAL)
-    assert all(name.startswith(("select_", "measure_", "all")) for name in LOCAL)
+    light = ("select_", "measure_", "check_attributes", "all")
+    assert all(name.startswith(light) for name in LOCAL)
 
 
 def test_members_side_by_side_fit_the_smaller_node():
