@@ -35,10 +35,10 @@ from cxrfmkd.commands.configuration import add_arguments, read_study
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.provenance import PACKAGES
 from cxrfmkd.study.settings import TeacherSource
+from cxrfmkd.teacher.encoder import files_fingerprint
 from cxrfmkd.teacher.encoders import canary_vectors, open_encoder, takes_batches
 from cxrfmkd.teacher.images import canary_images, encode_png
 from cxrfmkd.teacher.model import TOKENS, Model, decoders, model_folder
-from cxrfmkd.teacher.savedmodel import folder_fingerprint
 from cxrfmkd.teacher.tensorflow_setup import choose_device, load_tensorflow
 from cxrfmkd.vocabulary.teachers import ENCODERS
 
@@ -124,7 +124,7 @@ def examine(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
     folder = model_folder(args.model)
     qformer = model_folder(args.qformer) if args.variant in TOKENS and args.qformer else None
     yield "model", str(folder)
-    yield "fingerprint", folder_fingerprint(folder)
+    yield "fingerprint", files_fingerprint(folder)
     choose_device(load_tensorflow(), args.device)
     model = Model(folder, args.variant, qformer=qformer)
     for name, tensor in model.signature.structured_input_signature[1].items():
@@ -158,10 +158,10 @@ def examine_encoder(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
     encoder = open_encoder(TeacherSource.read(settings, "--"))
     for name, value in encoder.identity.items():
         yield name, value if isinstance(value, str) else json.dumps(value)
-    vector = canary_vectors(encoder, args.model)[0]
-    yield "embedding", f"{len(vector)} numbers; two different images differ, as they must"
+    canaries = canary_vectors(encoder, args.model)
+    yield "embedding", f"{len(canaries[0])} numbers; two different images differ, as they must"
     refusal = "one image a call (of two images, it does not embed both alike)"
-    yield "batches", "any size" if takes_batches(encoder, args.model) else refusal
+    yield "batches", "any size" if takes_batches(encoder, canaries) else refusal
     image = Image.fromarray(full_size_image())
     yield from _times(lambda: encoder([image]), args)
 

@@ -61,11 +61,16 @@ def torch_device(name: str) -> Any:
 
 
 def files_fingerprint(path: Path) -> str:
-    """Hash of a file, or of every file of a folder."""
+    """Hash of a file, or of every file of a folder.
+
+    A SavedModel's `fingerprint.pb`, which differs at each saving, does not count.
+    """
     if path.is_file():
         return sha256(path)
     files = (file for file in path.rglob("*") if file.is_file())
-    return fingerprint({str(file.relative_to(path)): sha256(file) for file in files})
+    contents = {str(file.relative_to(path)): sha256(file) for file in files}
+    contents.pop("fingerprint.pb", None)
+    return fingerprint(contents)
 
 
 def only_path(settings: TeacherSource) -> Path:

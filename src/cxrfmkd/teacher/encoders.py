@@ -19,7 +19,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.encoder import Encoder
 from cxrfmkd.teacher.exported import OnnxModel, TorchProgram
-from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource
+from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource, first_line, in_halves
 from cxrfmkd.teacher.hubs import OpenClip, Timm, Transformers
 from cxrfmkd.teacher.images import canary_images
 
@@ -52,11 +52,11 @@ def canary_vectors(encoder: Encoder, name: str) -> list[np.ndarray]:
     """
     try:
         vectors = [encoder([Image.fromarray(image)])[0] for image in canary_images()]
+    except InputError:
+        raise
     except (RuntimeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
-            f"{name}: the model refuses an image ({_first_line(error)}). Does its preprocessing "
+            f"{name}: the model refuses an image ({first_line(error)}). Does its preprocessing "
             "fit it (size, number of channels)?"
         ) from None
     if np.array_equal(*vectors):
@@ -67,9 +67,12 @@ def canary_vectors(encoder: Encoder, name: str) -> list[np.ndarray]:
     return vectors
 
 
-def takes_batches(encoder: Encoder, name: str) -> bool:
-    """Whether two images in one call give what each gives alone, to float32 rounding."""
-    alone = np.stack(canary_vectors(encoder, name))
+def takes_batches(encoder: Encoder, canaries: Sequence[np.ndarray]) -> bool:
+    """Whether two images in one call give what each gives alone, to float32 rounding.
+
+    canaries: what `canary_vectors` returned for it.
+    """
+    alone = np.stack(canaries)
     try:
         together = encoder([Image.fromarray(image) for image in canary_images()])
     except (RuntimeError, ValueError):
@@ -86,7 +89,8 @@ class EncoderSource(ImageSource):
         self._feeder = Feeder(teacher.workers)
         try:
             self.encoder = open_encoder(settings)
-            length = len(canary_vectors(self.encoder, self.path)[0])
+            canaries = canary_vectors(self.encoder, self.path)
+            length = len(canaries[0])
             if length != teacher.dimension:
                 raise InputError(
                     f"{self.path}: gives vectors of {length} numbers, but teacher.dimension is "
@@ -96,7 +100,7 @@ class EncoderSource(ImageSource):
             self.close()
             raise
         self.batch = settings.batch
-        if self.batch > 1 and not takes_batches(self.encoder, self.path):
+        if self.batch > 1 and not takes_batches(self.encoder, canaries):
             log.info("teacher: the model takes one image at a time, so batch is 1")
             self.batch = 1
         self.provenance = {
@@ -113,21 +117,8 @@ class EncoderSource(ImageSource):
 
     def answers(self, images: Sequence[EncodedImage]) -> list[np.ndarray | str]:
         """Return each image's vector, float32, or why the model refused it."""
-        return self._vectors([_grey(image.png) for image in images])
-
-    def _vectors(self, images: list[Image.Image]) -> list[np.ndarray | str]:
-        """Vectors or refusals; a batch that fails is tried in halves."""
-        try:
-            return list(self.encoder(images))
-        except (RuntimeError, ValueError) as error:
-            if len(images) == 1:
-                return [f"refused by the model: {_first_line(error)}"]
-            middle = len(images) // 2
-            return self._vectors(images[:middle]) + self._vectors(images[middle:])
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+        greys = [_grey(image.png) for image in images]
+        return in_halves(self.encoder, greys, (RuntimeError, ValueError))
 
 
 def _grey(png: bytes) -> Image.Image:

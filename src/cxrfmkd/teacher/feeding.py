@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ import pandas as pd
 from cxrfmkd.runtime.processes import process_pool, read_ahead
 from cxrfmkd.teacher.images import encode_png, read_image
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
+
+Input = TypeVar("Input")
 
 IMAGES_PER_WORKER = 4  # read ahead of the model
 
@@ -73,6 +76,34 @@ class Feeder:
             yield from map(encode, paths)
         else:
             yield from read_ahead(self._pool, encode, paths, IMAGES_PER_WORKER * self.workers)
+
+
+def in_halves(
+    embed: Callable[[Sequence[Input]], Iterable[np.ndarray]],
+    batch: Sequence[Input],
+    refusals: tuple[type[Exception], ...],
+) -> list[np.ndarray | str]:
+    """The vectors that `embed` gives for a batch, or why the model refused an image.
+
+    A batch that fails with one of `refusals` is tried in halves, down to the image that is refused.
+    """
+    try:
+        return list(embed(batch))
+    except refusals as error:
+        if len(batch) == 1:
+            return [f"refused by the model: {first_line(error)}"]
+        middle = len(batch) // 2
+        return [
+            answer
+            for half in (batch[:middle], batch[middle:])
+            for answer in in_halves(embed, half, refusals)
+        ]
+
+
+def first_line(error: Exception) -> str:
+    """The kind of an error and the first line of its message."""
+    message = str(getattr(error, "message", error)).strip()  # TensorFlow's has more in its text
+    return f"{type(error).__name__}: {message.splitlines()[0] if message else ''}"
 
 
 class ImageSource(EmbeddingSource):

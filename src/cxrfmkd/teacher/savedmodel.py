@@ -11,25 +11,16 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.provenance import fingerprint
-from cxrfmkd.runtime.seals import sha256
 from cxrfmkd.study.settings import Teacher, TeacherSource
+from cxrfmkd.teacher.encoder import files_fingerprint
 from cxrfmkd.teacher.examples import serialize_example
-from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource
+from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource, in_halves
 from cxrfmkd.teacher.model import TOKENS, Model, model_folder
 from cxrfmkd.teacher.rows import EmbeddingRow
 from cxrfmkd.teacher.tensorflow_setup import choose_device, load_tensorflow
 
 log = logging.getLogger(__name__)
 PREPROCESSING = "8 bit as it is, deeper stretched to 16 bit; never resized"
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """Hash every file of a SavedModel but `fingerprint.pb`, which differs at each saving."""
-    files = (file for file in folder.rglob("*") if file.is_file())
-    contents = {str(file.relative_to(folder)): sha256(file) for file in files}
-    contents.pop("fingerprint.pb", None)
-    return fingerprint(contents)
 
 
 class SavedModel(ImageSource):
@@ -55,8 +46,8 @@ class SavedModel(ImageSource):
         self.qformer = model_folder(settings.qformer) if settings.qformer else None
         self.provenance = {
             "variant": settings.variant,
-            "model": folder_fingerprint(self.folder),
-            "qformer": folder_fingerprint(self.qformer) if self.qformer else None,
+            "model": files_fingerprint(self.folder),
+            "qformer": files_fingerprint(self.qformer) if self.qformer else None,
             "pooling": settings.pooling if self.qformer else "mean of the map",
             "preprocessing": PREPROCESSING,
             "device": settings.device,
@@ -98,16 +89,7 @@ class SavedModel(ImageSource):
 
     def answers(self, images: Sequence[EncodedImage]) -> list[np.ndarray | str]:
         """Return a vector for each image, or why the model refused it."""
-        return self._vectors([serialize_example(image.png) for image in images])
-
-    def _vectors(self, examples: Sequence[bytes]) -> list[np.ndarray | str]:
-        """Vectors or refusals; a batch that fails is tried in halves."""
         errors = load_tensorflow().errors
-        try:
-            return list(self.model.vectors(examples))
-        except (errors.InvalidArgumentError, errors.ResourceExhaustedError) as error:
-            if len(examples) == 1:
-                reason = str(error.message).splitlines()[0]
-                return [f"refused by the model: {type(error).__name__}: {reason}"]
-            middle = len(examples) // 2
-            return self._vectors(examples[:middle]) + self._vectors(examples[middle:])
+        refusals = errors.InvalidArgumentError, errors.ResourceExhaustedError
+        examples = [serialize_example(image.png) for image in images]
+        return in_halves(self.model.vectors, examples, refusals)
