@@ -26,8 +26,8 @@ QUALITY = {
 USE = """## Intended use
 
 Research: features for, or comparison with, other models of chest radiographs. **Not for clinical
-use**: no decision about a patient may rest on it. It is no medical device, and nobody has validated
-it for one.
+use**: no decision about a patient may rest on it. It is no medical device, and it has not been
+validated as one.
 
 ## Limits
 

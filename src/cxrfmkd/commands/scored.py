@@ -165,7 +165,7 @@ def _numbers(
     path: Path,
     check: Callable[[pd.Series, str], None] | None = None,
 ) -> np.ndarray:
-    """float64 of shape (n, columns); InputError with the lines of what is no number."""
+    """float64 of shape (n, columns); InputError with the lines of values that are not numbers."""
     values = [numbers(table[name], str(path)) for name in columns]
     for column in values:
         if check:

@@ -59,7 +59,7 @@ def platt(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Slope and intercept of a logistic regression on logits (n,), of targets 0 and 1 (n,).
 
     Targets are drawn in by one image of each class, as Platt has it, so that a finding that is told
-    apart perfectly, or that nobody has, has a finite fit.
+    apart perfectly, or that no image has, has a finite fit.
     """
     positives = targets.sum()
     smooth = np.where(

@@ -40,7 +40,7 @@ def read(raw: Raw) -> Reading:
         images, joined, selected = _with_race(raw, images, flow)
     else:
         images["race"] = pd.Series(pd.NA, images.index, dtype="str")
-        notes.append("No table of demographics: race is blank, and nobody is left out by it.")
+        notes.append("No table of demographics: race is blank, and no patient is excluded by it.")
     images = flow.keep(images, images.pop("frontal"), "view", "not frontal")
     if raw.has("split") and len(images) < selected:
         notes.append(

@@ -48,7 +48,9 @@ def read(raw: Raw) -> Reading:
         images = _with_sex_and_age(raw, images, flow)
     for table, columns in (("admissions", "race is"), ("patients", "sex and age are")):
         if not raw.has(table):
-            notes.append(f"No table of {table}: {columns} blank, and nobody is left out by that.")
+            notes.append(
+                f"No table of {table}: {columns} blank, and no patient is excluded by them."
+            )
     return Reading(images.drop(columns="year"), flow, joined, IDENTITIES, notes)
 
 
