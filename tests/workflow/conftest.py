@@ -10,10 +10,7 @@ from locations import ROOT
 from planning import INSTANT, snakemake
 
 
-@pytest.fixture(scope="session")
-def checkout(tmp_path_factory) -> Path:
-    """A copy of the workflow without results."""
-    folder = tmp_path_factory.mktemp("checkout")
+def copy_of_the_workflow(folder: Path) -> Path:
     for name in ("workflow", "config", "src", "profiles"):
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -23,14 +20,21 @@ def checkout(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(checkout) -> tuple[Path, Path]:
+def checkout(tmp_path_factory) -> Path:
+    """A copy of the workflow without results."""
+    return copy_of_the_workflow(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> tuple[Path, Path]:
     """The demo study run to its end by the stand-in; its folder and the stand-in's."""
-    instant = checkout / "instant"
+    folder = copy_of_the_workflow(tmp_path_factory.mktemp("finished"))
+    instant = folder / "instant"
     instant.mkdir()
     (instant / "python").write_text(INSTANT.replace("{python}", sys.executable))
     (instant / "python").chmod(stat.S_IRWXU)
     status, said = snakemake(
-        "--cores", "2", "--configfile", "config/demo.yaml", folder=checkout, instant=instant
+        "--cores", "2", "--configfile", "config/demo.yaml", folder=folder, instant=instant
     )
     assert status == 0, said[-3000:]
-    return checkout, instant
+    return folder, instant
