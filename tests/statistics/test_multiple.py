@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_ind
 
-from cxrfmkd.statistics.multiple import adjusted, max_t, tost
+from cxrfmkd.statistics.multiple import adjusted, deviations, max_t, tost
 from cxrfmkd.statistics.uncertainty import Errors, errors, seed_variance
 
 
@@ -56,3 +56,17 @@ def test_the_familywise_error_of_largest_deviations_is_five_percent():
         p = 2 * stats.norm.sf(np.abs(rng.normal(size=12) @ shape))
         refused += (max_t(p, rng.normal(size=(400, 12)) @ shape) < 0.05).any()
     assert 8 <= refused <= 36
+
+
+def test_a_replicate_without_a_value_leaves_the_others_their_deviations():
+    draws = np.random.default_rng(0).normal(size=(200, 3))
+    whole = deviations(draws)
+    draws[7, 1] = np.nan
+    result = deviations(draws)
+    assert np.isnan(result[7, 1])
+    others = np.delete(result, 7, 0)
+    assert np.isfinite(others).all()
+    np.testing.assert_array_equal(others[:, [0, 2]], np.delete(whole, 7, 0)[:, [0, 2]])
+    left = np.delete(draws[:, 1], 7)
+    expected = (left - left.mean()) / left.std(ddof=1)
+    np.testing.assert_allclose(others[:, 1], expected, atol=1e-6)  # float32

@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
-from cxrfmkd.statistics.multiple import adjust_by_family, deviations, max_t, tost
+from cxrfmkd.statistics.multiple import adjust_by_family, deviations, max_t_by_family, tost
 from cxrfmkd.statistics.uncertainty import (
     SeedVariance,
     errors,
@@ -64,15 +64,10 @@ def bias_differences(
                 replicates.append(drawn)
     if not rows:
         return pd.DataFrame(columns=COLUMNS)
-    table = pd.DataFrame(rows).assign(dataset=dataset, margin=margin, p_max_t=np.nan)
+    table = pd.DataFrame(rows).assign(dataset=dataset, margin=margin)
     table["family"] = table.kind + ": " + table.measure
     table = adjust_by_family(table, ["family"], method)
-    of_all = np.array(replicates)
-    for members in table.groupby("family", sort=False).indices.values():
-        if of_all.shape[1]:
-            adjusted = max_t(table.p.to_numpy()[members], of_all[members].T)
-            table.loc[table.index[members], "p_max_t"] = adjusted
-    return table[COLUMNS]
+    return max_t_by_family(table, np.array(replicates))[COLUMNS]
 
 
 def _read(path: str | Path) -> tuple[str, pd.DataFrame]:

@@ -10,7 +10,7 @@ import pandas as pd
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
-from cxrfmkd.statistics.multiple import adjust_by_family, deviations, max_t, tost
+from cxrfmkd.statistics.multiple import adjust_by_family, deviations, max_t_by_family, tost
 from cxrfmkd.statistics.uncertainty import SeedVariance, errors, plain_interval
 from cxrfmkd.vocabulary.findings import MACRO, SEVEN
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -93,8 +93,4 @@ def adjusted_comparisons(table: pd.DataFrame, drawn: np.ndarray, method: str) ->
     primary = (table.finding == PRIMARY[0]) & (table.metric == PRIMARY[1])
     family = table.family + ": " + table.metric.mask(primary, "primary")
     table = adjust_by_family(table.assign(family=family), ["family"], method)
-    p_max_t = np.full(len(table), np.nan)
-    if drawn.shape[1]:
-        for rows in table.groupby("family", sort=False).indices.values():
-            p_max_t[rows] = max_t(table.p.to_numpy()[rows], drawn[rows].T)
-    return table.assign(p_max_t=p_max_t)
+    return max_t_by_family(table, drawn)

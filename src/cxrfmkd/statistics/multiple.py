@@ -34,7 +34,9 @@ def deviations(replicates: np.ndarray) -> np.ndarray:
     if not len(replicates):
         return replicates.astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        apart = (replicates - replicates.mean(axis=0)) / standard_error(replicates)
+        # A replicate without a value leaves the others theirs, as in the standard error.
+        mean = np.nansum(replicates, axis=0) / (~np.isnan(replicates)).sum(axis=0)
+        apart = (replicates - mean) / standard_error(replicates)
     return apart.astype(np.float32)
 
 
@@ -55,6 +57,18 @@ def max_t(p: np.ndarray, deviations: np.ndarray) -> np.ndarray:
     stepped = np.maximum.accumulate((1 + reached) / (1 + len(deviations)))
     result[tests] = np.maximum(stepped, p[tests])
     return result
+
+
+def max_t_by_family(table: pd.DataFrame, drawn: np.ndarray) -> pd.DataFrame:
+    """`table` with a column p_max_t, its p adjusted by `max_t` within each `family`.
+
+    drawn: the tests' deviations, (rows, replicates), as from `deviations`; NaN without replicates.
+    """
+    result = np.full(len(table), np.nan)
+    if drawn.shape[1]:
+        for rows in table.groupby("family", sort=False).indices.values():
+            result[rows] = max_t(table.p.to_numpy()[rows], drawn[rows].T)
+    return table.assign(p_max_t=result)
 
 
 def adjusted(p: np.ndarray, method: str) -> np.ndarray:
