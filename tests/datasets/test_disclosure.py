@@ -20,7 +20,7 @@ from made_predictions import records, write_predictions
 from scipy.optimize import linprog
 
 from cxrfmkd.bias.design import build_design
-from cxrfmkd.bias.magnitude import probe_areas, probe_table
+from cxrfmkd.bias.magnitude import probe_areas, probe_table, probed_groups
 from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.datasets.records import complete
 from cxrfmkd.datasets.sampling import counts
@@ -87,7 +87,7 @@ class Published:
         bias = Bias(simulations=0, permutations=0, replicates=5, attributes=["sex", "race", "age"])
         design = build_design("here", self.test, weights, bias, MINIMUM)
         scores = np.random.default_rng(0).normal(size=(len(self.test), 4))
-        self.encoding = probe_table(design, [probe_areas(design, scores)])
+        self.encoding = probe_table(design, [probe_areas(design, probed_groups(design, scores))])
 
     def counts_of(self, finding: str) -> Iterator[tuple[dict[str, tuple[str, ...]], float]]:
         """(levels that the counted images have, number), of all shown numbers of images."""
@@ -280,6 +280,9 @@ def test_no_hidden_number_of_positives_follows_from_averages_or_thresholds(study
             positives = np.arange(1, len(tables.test))
             lattice = 2 * positives * (len(tables.test) - positives)
             assert fractions_fit(value, lattice, 0.0005 * len(members)).sum() > 1
+        benefit = tables.tables["recalibration"]
+        assert benefit.treat_all[benefit.finding.isin(hidden)].isna().all()
+        assert benefit.treat_all.notna().any()
         thresholds = tables.tables["thresholds"]
         secret = thresholds[thresholds.finding.isin(hidden)]
         rates = secret[secret.metric.isin(["sensitivity", "ppv", "npv", "youden_j"])]

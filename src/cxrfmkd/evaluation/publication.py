@@ -37,6 +37,8 @@ def publish(name: str, table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     table = _rounded(table, coarse, COARSE)
     columns = table.columns.intersection([*ESTIMATES, *PERCENT])
     table.loc[blank, columns] = np.nan
+    if "treat_all" in table:  # the prevalence in other units, once for each threshold
+        table.loc[coarse, "treat_all"] = np.nan
     if "suppressed" in table:
         table["suppressed"] |= blank
     return table
