@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,17 +54,6 @@ class Check:
         return self.difference <= self.bound
 
 
-@contextmanager
-def without_tf32() -> Iterator[None]:
-    """Convolutions in full fp32; torch lets cuDNN round their input to TF32 by default."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
 def checks(
     folder: Path, architecture: str, device: torch.device, size: int, batch: int, compile: bool
 ) -> Iterator[Check]:
@@ -102,7 +90,7 @@ def _augmentation(images: Tensor) -> Check:
 
 def _settled(network: Network, images: Tensor) -> Network:
     """In eval mode, with running statistics that fit: with a new network's, every layer grows."""
-    with without_tf32(), algorithms(PLAIN), torch.no_grad():
+    with algorithms(PLAIN), torch.no_grad():
         for _ in range(STEPS):
             network.train()(images)
     return network.eval()
@@ -112,7 +100,7 @@ def _layers(network: Network, loader: BatchLoader, batch: int) -> Iterator[Check
     """One channel instead of three copies, and channels last: embeddings."""
     images, _ = next(loader.batches(batch))
     thesis = ThesisStudent(_settled(network, images)).to(loader.device).eval()
-    with without_tf32(), algorithms(PLAIN), torch.no_grad():
+    with algorithms(PLAIN), torch.no_grad():
         plain = network(images)
         three = thesis(images[:, None].float().expand(-1, 3, -1, -1))
         last = network.to_device(loader.device)(images)
@@ -124,26 +112,26 @@ def _precisions(network: Network, loader: BatchLoader, batch: int) -> Iterator[C
     """bf16 autocast, as in training, and TF32, as in prediction: embeddings."""
     images, _ = next(loader.batches(batch))
     _settled(network, images)
+    bf16 = Compute(precision="bf16")
     with algorithms(PLAIN), torch.no_grad():
-        with without_tf32():
-            plain = network(images)
+        plain = network(images)
+    with algorithms(Compute()), torch.no_grad():
         tf32 = network(images)
-        with precision(Compute(precision="bf16"), loader.device):
-            rounded = network(images)
+    with algorithms(bf16), torch.no_grad(), precision(bf16, loader.device):
+        rounded = network(images)
     yield Check("fp32 with TF32: embeddings", _difference(tf32, plain), TF32)
     yield Check("bf16: embeddings", _difference(rounded, plain), BF16)
 
 
 def _trainings(network: Network, loader: BatchLoader, batch: int, compile: bool) -> Iterator[Check]:
     """The mean loss of a short training from the same weights, in each of the ways."""
-    with without_tf32():
-        plain = _plain_loss(copy.deepcopy(network), loader, batch)
-        ways = {"fp32, fused Adam": PLAIN, "bf16": Compute(precision="bf16")}
-        if compile:
-            ways["bf16, compiled"] = Compute(precision="bf16", compile=True)
-        for name, compute in ways.items():
-            loss = _loss(copy.deepcopy(network), loader, batch, compute)
-            yield Check(f"{name}: loss of {STEPS} steps", abs(loss / plain - 1), LOSS)
+    plain = _plain_loss(copy.deepcopy(network), loader, batch)
+    ways = {"fp32, fused Adam": PLAIN, "bf16": Compute(precision="bf16")}
+    if compile:
+        ways["bf16, compiled"] = Compute(precision="bf16", compile=True)
+    for name, compute in ways.items():
+        loss = _loss(copy.deepcopy(network), loader, batch, compute)
+        yield Check(f"{name}: loss of {STEPS} steps", abs(loss / plain - 1), LOSS)
 
 
 def _batches(loader: BatchLoader, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
