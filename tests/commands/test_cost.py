@@ -121,8 +121,12 @@ def test_rates_are_the_medians_of_finished_runs_by_network(elsewhere, capsys):
         write_run(elsewhere / f"done/chexpert/students/mse/seed{seed}/run.json", rate)
     write_run(elsewhere / "done/chexpert/models/resnet50-fft/seed1/run.json", 400.0)
     write_run(elsewhere / "done/a-to-b/full-finetune/cxr-fmkd-lp.mse/seed1/run.json", 9e9, 1)
-    rates, _ = cost.measured(elsewhere / "done")
+    rates, _ = cost.measured(elsewhere / "done", ["densenet121", "densenet169", "resnet50"])
     assert rates == {"densenet169": 110.0, "resnet50": 400.0, "densenet121": 205.0}
+    student = "done/chexpert/students/mse-on-resnet18/seed1/run.json"
+    write_run(elsewhere / student, 900.0)
+    assert cost.measured(elsewhere / "done", ["resnet18"])[0] == {"resnet18": 900.0}
+    (elsewhere / student).unlink()
     table = run("config", more=["--measured", "done"])
     stated = run("config", more=["--images-per-second", "110"])
     wide = {"rule": "distill", "dataset": "mimic"}

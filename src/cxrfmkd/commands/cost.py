@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from statistics import median
@@ -34,10 +35,8 @@ from cxrfmkd.study.grid import Study
 from cxrfmkd.study.rates import RATES, read_rates
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.tables.gathering import about
-from cxrfmkd.vocabulary.models import MODELS, join_model, network_of
+from cxrfmkd.vocabulary.models import join_model, network_of
 
-# Networks that images pass through.
-NETWORKS = {model.backbone for model in MODELS.values()} - {"teacher"}
 COLUMNS = "rule dataset network jobs runs images_trained images_seen hours".split()
 FORMATS = dict.fromkeys(("images_trained", "images_seen"), "{:,.0f}".format) | {
     "hours": "{:,.2f}".format
@@ -120,11 +119,11 @@ def find_rates(
 
     The second value says in words what they rest on.
     """
-    needed = sorted({w.network for w in work if w.trained + w.seen} & NETWORKS)
+    needed = sorted({w.network for w in work if w.trained + w.seen} - {"teacher"})
     if args.images_per_second:
-        return dict.fromkeys(NETWORKS, args.images_per_second), "as stated"
-    rates, origins = measured(args.measured or results)
-    if rates:
+        return dict.fromkeys(needed, args.images_per_second), "as stated"
+    rates, origins = measured(args.measured or results, needed)
+    if origins:
         return rates, "; ".join(origins)
     if args.measured:
         raise InputError(
@@ -225,8 +224,8 @@ def count_raw(study: Study, name: str) -> ImageCounts | None:
     return ImageCounts(*(int(sides.get(split, 0)) for split in ImageCounts._fields))
 
 
-def measured(results: Path) -> tuple[dict[str, float], list[str]]:
-    """Median images a second by image network over finished runs that trained every weight.
+def measured(results: Path, networks: Iterable[str]) -> tuple[dict[str, float], list[str]]:
+    """Median images a second of each network over finished runs that trained every weight.
 
     A network that none of them trained gets the median of all. The second value says in words what
     the rates rest on; both are empty where no run was measured.
@@ -238,9 +237,9 @@ def measured(results: Path) -> tuple[dict[str, float], list[str]]:
         counts = run.get("parameters", {})
         if "images_per_second" not in run or counts.get("trainable") != counts.get("total"):
             continue
-        model = about(path).get("model")
-        name = join_model(str(model or "cxr-fmkd-lp"), str(about(path).get("loss", "")))
-        network = network_of(name)
+        facts = about(path)
+        model = str(facts.get("model", "cxr-fmkd-lp"))
+        network = network_of(join_model(model, str(facts.get("loss", ""))))
         rates.setdefault(network, []).append(run["images_per_second"])
         devices.add(run["device"])
     if not rates:
@@ -248,4 +247,4 @@ def measured(results: Path) -> tuple[dict[str, float], list[str]]:
     overall = median(chain(*rates.values()))
     origins = [f"{name} {median(runs):g} ({len(runs)} runs)" for name, runs in rates.items()]
     origins.append(f"measured in {results} on {', '.join(sorted(devices))}")
-    return {name: median(rates.get(name, [overall])) for name in NETWORKS}, origins
+    return {name: median(rates.get(name, [overall])) for name in networks}, origins
