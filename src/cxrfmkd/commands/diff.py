@@ -24,8 +24,9 @@ from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.tables.gathering import read_results
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.findings import MACRO
+from cxrfmkd.vocabulary.models import RUN_FAMILY
 
-KEYS = ["dataset", "source", "strategy", "model", "loss", "population", "metric"]
+KEYS = [*RUN_FAMILY, "population", "metric"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
             f"({row.difference:+.3f}, noise {row.noise:.3f})"
         )
     if args.out:
-        write_table(args.out, table)
+        write_table(args.out, table, sealed=False)
 
 
 def summaries(folder: Path) -> pd.DataFrame:
@@ -122,7 +123,7 @@ def setting_differences(
 ) -> dict[str, tuple[object, object]]:
     """Settings with another value in the second study, of the first run that shows it."""
     differences: dict[str, tuple[object, object]] = {}
-    for run in first.keys() & second.keys():
+    for run in (run for run in first if run in second):
         names = [*first[run], *(name for name in second[run] if name not in first[run])]
         for name in names:
             values = first[run].get(name, "not set"), second[run].get(name, "not set")

@@ -105,13 +105,14 @@ def main_exported(args: argparse.Namespace, records: pd.DataFrame, root: Path) -
     if findings and args.out.suffix in (".csv", ".parquet"):
         table = pd.DataFrame(array.data, columns=findings)
         table.insert(0, "image_id", array.index.image_id)
-        write_table(args.out, table)
+        write_table(args.out, table, sealed=False)
     elif args.out.suffix == ".parquet":
         write_parquet(args.out, array)
     else:
         array.save(args.out)
-    listed = args.out / "excluded.csv"
-    write_table(listed if args.out.is_dir() else args.out.with_suffix(".excluded.csv"), excluded)
+    folder = args.out.is_dir()
+    listed = args.out / "excluded.csv" if folder else args.out.with_suffix(".excluded.csv")
+    write_table(listed, excluded, sealed=folder)
 
 
 def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, Path]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from cxrfmkd.networks.layers import Linear
@@ -20,10 +19,10 @@ from cxrfmkd.networks.network import (
 from cxrfmkd.networks.weights import selected_weights
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import read_json
+from cxrfmkd.runtime.files import read_json, read_table
 from cxrfmkd.tables.gathering import about
 from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.models import MODELS, join_model
+from cxrfmkd.vocabulary.models import MODELS
 
 CHECKED = 4  # images on which a put-together classifier must give its run's own logits
 LOGITS = 1e-2  # how far they may differ: of the features that were kept, and of another device
@@ -121,17 +120,10 @@ def _backbones(run: Run, model: str):
 
 
 def _gives_the_runs_logits(network: Network, run: Run) -> bool:
-    predictions = pd.read_parquet(run.weights.with_name("predictions.parquet")).head(CHECKED)
+    predictions = read_table(run.weights.with_name("predictions.parquet")).head(CHECKED)
     images = KeyedArray.open(run.dataset / "images")
     pixels = torch.from_numpy(np.array(images.take(predictions.image_id)))
     with torch.no_grad():
         logits = network(pixels).numpy()
     expected = predictions[list(FINDINGS)].to_numpy()
     return bool(np.allclose(logits, expected, rtol=LOGITS, atol=LOGITS))
-
-
-def title(run: Run) -> str:
-    """What the run is, in words."""
-    if "model" in run.facts:
-        return join_model(str(run.facts["model"]), str(run.facts["loss"]))
-    return f"student, {run.facts.get('loss', 'unknown loss')}"

@@ -6,7 +6,6 @@ embeddings = network(read_images(["chest.jpg", "chest.dcm"], "student"))
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from safetensors.torch import load_file, save
@@ -116,7 +115,7 @@ def load_exported(folder: str | Path) -> tuple[Network, dict]:
         outputs = widths[-1] if config["what"] == "classifier" else None
         with empty(config["backbone"]):
             network = Network(config["backbone"], projection, outputs, config["input"])
-    except (KeyError, json.JSONDecodeError) as error:
+    except KeyError as error:
         raise InputError(f"{folder / CONFIG}: it is not what export writes ({error}).") from None
     with reading_weights(folder / WEIGHTS):
         state = load_file(folder / WEIGHTS)
