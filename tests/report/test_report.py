@@ -18,7 +18,7 @@ import pytest
 from locations import ROOT
 
 from cxrfmkd.report import bias_sentences as bias
-from cxrfmkd.report import headlines, markup, methods, overview, prose
+from cxrfmkd.report import charts, headlines, markup, methods, overview, prose
 from cxrfmkd.report import performance_sentences as performance
 from cxrfmkd.report.checklist import checklist
 from cxrfmkd.report.data import ReportData
@@ -335,6 +335,18 @@ def test_charts_hold_what_their_figures_hold_and_numbers_are_in_the_page(small, 
         assert np.isclose(source["mean"], value, rtol=1e-5).any()
     alt = figures[number].alt
     assert re.search(r"highest \S+.*, 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", alt)
+
+
+def test_the_chart_of_differences_has_a_panel_for_each_control():
+    row = {"dataset": "chexpert", "population": "natural", "finding": "Macro", "loss": "mse"}
+    row |= {"metric": "auc_roc", "strategy": "own", "model": "cxr-fmkd-lp", "source": "chexpert"}
+    row |= {"difference": 0.1, "low": 0.0, "high": 0.2, "p_adjusted": 0.01, "margin": 0.02}
+    table = pd.DataFrame([row | {"kind": kind} for kind in ("teacher", "shuffled")])
+    _, rows = charts.chart("differences", table)
+    assert sorted(set(rows.panel)) == [
+        "AUC-ROC, from its control, embeddings of other patients",
+        "AUC-ROC, from the teacher’s probe",
+    ]
 
 
 def test_the_warnings_name_what_a_reader_should_know(small):

@@ -17,6 +17,7 @@ import pandas as pd
 from cxrfmkd.figures import style
 from cxrfmkd.report.prose import estimate, model_name, number
 from cxrfmkd.tables.selecting import in_order, models_in
+from cxrfmkd.vocabulary.losses import CONTROLS
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import MODELS
 from cxrfmkd.vocabulary.titles import STRATEGY_TITLES
@@ -27,6 +28,7 @@ KINDS_COMPARED = {
     "teacher": "the teacher’s probe",
     "baseline": "no distillation",
     "loss": "the best loss",
+    **{control: f"its control, {title}" for control, title in CONTROLS.items()},
 }
 Spec = dict[str, Any]
 

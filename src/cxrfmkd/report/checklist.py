@@ -23,7 +23,7 @@ COLUMNS = "guideline item asks status where answer".split()
 
 def checklist(data: ReportData) -> pd.DataFrame:
     """A row per item: status `answered` with where and how, or `open`."""
-    text = (files("cxrfmkd.vocabulary") / "checklists.toml").read_text()
+    text = (files("cxrfmkd.vocabulary") / "checklists.toml").read_text(encoding="utf-8")
     rows = []
     for item in tomllib.loads(text)["items"]:
         answer = FACTS[item["fact"]](data) if "fact" in item else ""

@@ -41,9 +41,15 @@ class ReportData:
         """The tables of one name, one below the other; empty where the study has none."""
         return self._tables.get(name, pd.DataFrame())
 
+    @cached_property
+    def _documents(self) -> dict[str, list[dict]]:
+        return {}
+
     def documents(self, name: str) -> list[dict]:
         """The JSON files of one name, each with what its path says under `about`."""
-        return read_documents(self.files.get(name, ()))
+        if name not in self._documents:
+            self._documents[name] = read_documents(self.files.get(name, ()))
+        return self._documents[name]
 
     @cached_property
     def gates(self) -> pd.DataFrame:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from cxrfmkd.report import prose
 from cxrfmkd.report.data import ReportData
+from cxrfmkd.vocabulary.backbones import STUDENT
 
+WORKS = Path(__file__).parent / "references.bib"
 BIBTEX = {
     entry[entry.index("{") + 1 : entry.index(",")]: entry.strip()
-    for entry in (Path(__file__).parent / "references.bib").read_text().split("\n\n")
+    for entry in WORKS.read_text(encoding="utf-8").split("\n\n")
 }
 READERS = {
     "chexpert": "irvin2019",
@@ -31,7 +33,8 @@ def cited(data: ReportData) -> list[str]:
     keys = []
     if not any(d["teacher"].get("variant") == "demo" for d in settings["datasets"].values()):
         keys.append("sellergren2022")
-    keys.append("huang2017")
+    if STUDENT in settings["distillation"]["backbones"]:
+        keys.append("huang2017")
     if not settings["synthetic"]:
         keys += [READERS.get(settings["datasets"][name]["adapter"], "") for name in data.datasets]
     if data.balanced or len(data.table("scores")):
@@ -71,8 +74,9 @@ def paragraph(data: ReportData) -> str:
     ]
     if distillation["datasets"]:
         losses = prose.loss_names(distillation["losses"])
+        students = prose.backbone_names(distillation["backbones"])
         sentences.append(
-            f"DenseNet-169{cite('huang2017')} ({_initial(s['network']['weights'])}) was trained on "
+            f"{students}{cite('huang2017')} ({_initial(s['network']['weights'])}) was trained on "
             f"images of {prose.dataset_names(distillation['datasets'])} to reproduce the "
             f"embeddings of {s['teacher']['name']}{cite('sellergren2022')} ({losses}; "
             f"{prose.count(len(distillation['seeds']), 'seed')}, at most "
@@ -86,12 +90,17 @@ def paragraph(data: ReportData) -> str:
         f"{prose.count(len(s['classification']['seeds']), 'seed')} each; uncertain labels counted "
         f"as {s['labels']['uncertain']}."
     )
+    # The bias analysis adjusts by the method of the cited work, whatever the evaluation's is.
+    method, work = evaluation["adjustment"], cite("benjamini2001")
+    adjusted = (
+        "not adjusted" if method == "none" else f"adjusted by the method of {ADJUSTMENTS[method]}"
+    )
     unit = "patients" if evaluation["unit"] == "patient" else "rows"
     sentences.append(
-        f"Intervals of {100 * evaluation['confidence']:.0f} % are percentiles of "
+        f"Intervals of {100 * evaluation['confidence']:.0f} % rest on "
         f"{prose.count(evaluation['replicates'], 'bootstrap replicate')} over {unit} and seeds; "
-        "differences are paired on the same replicates, and their p-values adjusted by the method "
-        f"of {ADJUSTMENTS[evaluation['adjustment']]}{cite('benjamini2001')}."
+        f"differences are paired on the same replicates, and their p-values {adjusted}"
+        f"{work if method == 'fdr_by' else ''}."
     )
     if data.balanced:
         sentences.append(
@@ -102,8 +111,9 @@ def paragraph(data: ReportData) -> str:
         bias = s["bias"]
         sentences.append(
             f"What embeddings reveal of {prose.listing(bias['attributes'])} was tested by "
-            f"Kolmogorov-Smirnov tests along the first {prose.count(bias['modes'], 'PCA mode')} "
-            f"and compared with {prose.count(bias['permutations'], 'permutation')} of patients."
+            f"Kolmogorov-Smirnov tests{'' if method == 'fdr_by' else work} along the first "
+            f"{prose.count(bias['modes'], 'PCA mode')} and compared with "
+            f"{prose.count(bias['permutations'], 'permutation')} of patients."
         )
     sentences.append(
         f"Groups of fewer than {evaluation['minimum_cell']} patients are not reported. The "

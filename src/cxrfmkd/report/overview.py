@@ -10,22 +10,22 @@ from markupsafe import Markup
 
 from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.markup import Format, decimals, model_cell, table
+from cxrfmkd.report.performance_sentences import HEADLINED
 from cxrfmkd.report.prose import count, dataset_names, estimate, listing, model_name, p_value
 from cxrfmkd.tables.selecting import (
-    HEADLINE_METRIC,
     comparisons_by_model,
+    distilled,
     in_main_population,
     models_in,
     native,
     where,
 )
-from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.models import MODELS, split_model
 from cxrfmkd.vocabulary.titles import STRATEGY_TITLES, dataset_title
 
 GLOSSARY: dict[str, dict[str, str]] = tomllib.loads(
-    (Path(__file__).parent / "glossary.toml").read_text()
+    (Path(__file__).parent / "glossary.toml").read_text(encoding="utf-8")
 )
 REFERENCES = {"baseline": "minus the undistilled network", "teacher": "minus the teacher’s probe"}
 FEW_SEEDS = 5
@@ -48,13 +48,12 @@ def key_results(data: ReportData) -> Markup | None:
 
 
 def _of_dataset(data: ReportData, name: str) -> list[dict]:
-    chosen = {"finding": MACRO, "metric": HEADLINE_METRIC}
     comparisons = data.table("comparisons")
     if comparisons.empty:
         return []
-    summary = where(in_main_population(native(data.table("summary"), name)), **chosen)
-    summary = summary[[MODELS[model].student for model in summary.model]]
-    tests = comparisons_by_model(where(comparisons, dataset=name, **chosen))
+    summary = in_main_population(native(data.table("summary"), name))
+    summary = distilled(where(summary, **HEADLINED))
+    tests = comparisons_by_model(where(comparisons, dataset=name, **HEADLINED))
     tests = where(tests, strategy="own", population=list(summary.population.unique()))
     best = {split_model(model)[1] for model in where(tests, kind="loss").reference}
     if len(summary) > MOST_ROWS and len(best):

@@ -11,7 +11,7 @@ import pandas as pd
 from cxrfmkd.tables.selecting import SIGNIFICANCE, losses_of
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.models import MODELS, join_model
-from cxrfmkd.vocabulary.titles import dataset_title, model_title
+from cxrfmkd.vocabulary.titles import backbone_title, dataset_title, model_title
 
 
 class Headline(NamedTuple):
@@ -62,6 +62,11 @@ def listing(items: Iterable[str]) -> str:
 def dataset_names(names: Iterable[str]) -> str:
     """Datasets by their titles, as a listing."""
     return listing(dataset_title(name) for name in names)
+
+
+def backbone_names(names: Iterable[str]) -> str:
+    """Students' networks as people write them."""
+    return listing(backbone_title(name) for name in names)
 
 
 def loss_names(losses: Iterable[str]) -> str:

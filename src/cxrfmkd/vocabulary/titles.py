@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cxrfmkd.vocabulary.backbones import STUDENT
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.models import MODELS, split_model
 
@@ -27,6 +28,11 @@ CONTROL_TITLES = {
 def dataset_title(name: str) -> str:
     """A dataset as people write it; a name of the user's own stays as it is."""
     return DATASET_TITLES.get(name, name)
+
+
+def backbone_title(name: str) -> str:
+    """A backbone as people write it; torchvision's name, but for the default one."""
+    return "DenseNet-169" if name == STUDENT else name
 
 
 def model_title(name: str) -> str:
