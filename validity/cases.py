@@ -38,8 +38,7 @@ class Case:
 
     world: what they are, for readers. simulate: makes one world from a generator and judges each
     statistic in it. worlds: how many the whole suite makes. kinds: what is measured of single
-    statistics, where it is not `kind`. bands: of single statistics, where the kind's is not met
-    and the page must say by how much.
+    statistics, where it is not `kind`.
     """
 
     topic: str

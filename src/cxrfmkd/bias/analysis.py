@@ -161,11 +161,12 @@ def _measure(
     sample = design.rows[design.main]
     subset = sample[design.distance_subset]
     distances = pairwise_distances(values[subset])
+    probed = magnitude.probed_groups(design, scores)
     ks, score = significance.test_tables(design, tested, ratios)
     tables = {
         "ks": ks,
         "score": score,
-        "replicates": replicate_table(design, scores, pca, distances),
+        "replicates": replicate_table(design, tested, pca, distances, probed),
         "variance": pd.DataFrame({"mode": np.arange(1, len(pca.axes) + 1), "ratio": pca.ratios}),
     }
     measured = Measured(
@@ -173,7 +174,7 @@ def _measure(
         magnitude.energy_values(design, distances),
         linear_cka(values[subset], teacher.take(image_ids.iloc[subset])),
         significance.null_values(design, tested[sample], ratios, distances),
-        magnitude.probe_areas(design, scores),
+        magnitude.probe_areas(design, probed),
     )
     return tables | ({"points": _points(design, scores, tested)} if with_points else {}), measured
 

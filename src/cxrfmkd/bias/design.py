@@ -30,7 +30,8 @@ class Design:
     test: one row an image, with patient, attributes and `weight`; rows: positions in `test` that
     samples are drawn from, the unique images in v2 and every resampled row in v1; grouping: of
     `test`'s images; comparisons: the thesis's family and the extra one; minimum_cell: patients that
-    a group must have to be tested; disclosed: which counts of the test images may be shown.
+    a group must have to be tested; disclosed: which counts of the test images may be shown;
+    uncertain: as in `records.targets`.
     """
 
     dataset: str
@@ -41,6 +42,7 @@ class Design:
     settings: Bias
     minimum_cell: int
     disclosed: Disclosure
+    uncertain: str = "zeros"
 
     @cached_property
     def row_grouping(self) -> Grouping:
@@ -90,7 +92,7 @@ class Design:
     def disclosed_main(self) -> Disclosure:
         """Which counts of the main sample may be shown."""
         sample = self.test.iloc[np.unique(self.rows[self.main])]
-        return self.disclosed | disclosure(sample, self.minimum_cell)
+        return self.disclosed | disclosure(sample, self.minimum_cell, self.uncertain)
 
     @cached_property
     def distance_subset(self) -> np.ndarray:
@@ -169,4 +171,6 @@ def build_design(
         rows = np.repeat(rows, test.weight.astype(int))
     grouping = group_images(test)
     families = select_comparisons(grouping, settings.attributes, dataset)
-    return Design(dataset, test, rows, grouping, families, settings, minimum_cell, disclosed)
+    return Design(
+        dataset, test, rows, grouping, families, settings, minimum_cell, disclosed, uncertain
+    )

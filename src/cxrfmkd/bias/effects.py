@@ -36,16 +36,9 @@ def effect_sizes(
     summed distance between the replicate's and the estimated difference of distribution functions,
     for Cliff's delta the distance itself. NaN where a group is empty.
     """
-    rows = np.flatnonzero(first | second)
-    rows = rows[np.argsort(values[rows], kind="stable")]
-    image_weights = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
-    arguments = (
-        np.asarray(values, np.float64)[rows],
-        first[rows],
-        patients[rows].astype(np.int64),
-        image_weights[rows],
-    )
-    gaps, zeros = np.zeros(len(rows)), np.zeros(len(rows))
+    arguments = _by_rising_value(values, first, second, patients, weights)
+    images = len(arguments[0])
+    gaps, zeros = np.zeros(images), np.zeros(images)
     estimate = np.empty((1, 3))
     _sweep(*arguments, np.ones((1, patients.max() + 1), np.int16), zeros, gaps, estimate)
     errors = np.empty((len(draws), 3))
@@ -73,23 +66,31 @@ def replicated_effects(
     Arguments as of `effect_sizes`. For differences between models: D and W1 of a replicate are
     biased upward, of two models on the same replicates much alike.
     """
-    rows = np.flatnonzero(first | second)
-    rows = rows[np.argsort(values[rows], kind="stable")]
-    image_weights = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
-    arguments = (
-        np.asarray(values, np.float64)[rows],
-        first[rows],
-        patients[rows].astype(np.int64),
-        image_weights[rows],
-    )
+    arguments = _by_rising_value(values, first, second, patients, weights)
+    images = len(arguments[0])
     counts = np.vstack([np.ones((1, draws.shape[1]), draws.dtype), draws])
-    zeros, result = np.zeros(len(rows)), np.empty((len(counts), 3))
+    zeros, result = np.zeros(images), np.empty((len(counts), 3))
 
     def work(start: int, stop: int) -> None:
         _sweep(*arguments, counts[start:stop], zeros, np.empty_like(zeros), result[start:stop])
 
     parallel_for(work, len(counts), 50)
     return result / np.array([1.0, unit, 1.0])
+
+
+def _by_rising_value(
+    values: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    patients: np.ndarray,
+    weights: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `_sweep` takes of the images of both groups: values, is_first, patients, weights."""
+    rows = np.flatnonzero(first | second)
+    rows = rows[np.argsort(values[rows], kind="stable")]
+    weights = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
+    values = np.asarray(values, np.float64)
+    return values[rows], first[rows], patients[rows].astype(np.int64), weights[rows]
 
 
 @njit(cache=True, nogil=True)

@@ -27,6 +27,10 @@ ENERGY_REPLICATES = 200  # each costs a product of the matrix of distances with 
 Values = dict[tuple, np.ndarray]  # by attribute, a, b, mode: (1 + replicates, measures)
 
 
+# From `probed_groups`.
+ProbedGroups = tuple[list[tuple[Attribute, int, str]], np.ndarray, np.ndarray]
+
+
 def effect_values(design: Design, scores: np.ndarray, pca: PrincipalComponents) -> Values:
     """Effect sizes of one embedding, and each replicate's errors below them.
 
@@ -113,14 +117,14 @@ def effect_lines(
     return lines
 
 
-def probe_areas(design: Design, scores: np.ndarray) -> dict[tuple, float]:
+def probe_areas(design: Design, probed: ProbedGroups) -> dict[tuple, float]:
     """How well a linear probe on one embedding tells each group from the others.
 
-    scores: PCA scores of the test images, all kept components. Of an attribute with two groups the
-    second is shown. By attribute, group and `given`, which is empty, or the disease or view within
-    which the probe is judged; NaN where a class has too few patients.
+    probed: from `probed_groups`. Of an attribute with two groups the second is shown. By attribute,
+    group and `given`, which is empty, or the disease or view within which the probe is judged; NaN
+    where a class has too few patients.
     """
-    names, targets, probed = probed_groups(design, scores)
+    names, targets, scores = probed
     folds = encoding.assign_folds(design.patients, design.settings.seed)
     conditions = {"": np.ones(len(scores), bool)} | {
         group: design.grouping.of(attribute) == code
@@ -129,11 +133,11 @@ def probe_areas(design: Design, scores: np.ndarray) -> dict[tuple, float]:
     }
     result = {}
     for column, (attribute, _, group) in enumerate(names):
-        usable = ~np.isnan(probed[:, column])
+        usable = ~np.isnan(scores[:, column])
         for given, inside in conditions.items():
             if given not in GROUPS[attribute]:
                 classes = [inside & usable & (targets[:, column] == side) for side in (1, 0)]
-                result[attribute, group, given] = _area(design, probed[:, column], classes, folds)
+                result[attribute, group, given] = _area(design, scores[:, column], classes, folds)
     return result
 
 
@@ -141,13 +145,13 @@ def _area(
     design: Design, values: np.ndarray, classes: Sequence[np.ndarray], folds: np.ndarray
 ) -> float:
     """Area under the ROC curve; NaN where a class has too few patients."""
-    if _fewest(design, classes) < design.minimum_cell:
+    if fewest(design, classes) < design.minimum_cell:
         return np.nan
     first, second = classes
     return encoding.fold_area(values, first, second, folds)
 
 
-def _fewest(design: Design, classes: Sequence[np.ndarray]) -> int:
+def fewest(design: Design, classes: Sequence[np.ndarray]) -> int:
     """Patients of the smaller class."""
     codes = np.where(classes[0], 1, np.where(classes[1], 0, -1))
     return int(patients_per_cell(codes, design.patients, 2).min())
@@ -174,12 +178,11 @@ def probe_table(design: Design, by_seed: Sequence[dict[tuple, float]]) -> pd.Dat
     return pd.DataFrame(lines, columns=AUC_COLUMNS)
 
 
-def probed_groups(
-    design: Design, scores: np.ndarray
-) -> tuple[list[tuple[Attribute, int, str]], np.ndarray, np.ndarray]:
+def probed_groups(design: Design, scores: np.ndarray) -> ProbedGroups:
     """The groups that are probed for, as (attribute, code, group); targets and scores out of fold.
 
-    Both float64 (test images, groups), NaN where unknown.
+    scores: PCA scores of the test images, all kept components. Both results are float64 (test
+    images, groups), NaN where unknown.
     """
     names = [
         (attribute, code, group)

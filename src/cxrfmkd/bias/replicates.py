@@ -13,22 +13,25 @@ from cxrfmkd.bias.design import Design
 from cxrfmkd.bias.effects import replicated_effects
 from cxrfmkd.bias.grouping import pair_codes
 from cxrfmkd.bias.projection import PrincipalComponents
-from cxrfmkd.statistics.suppression import patients_per_cell
 
 Replicated = dict[tuple[str, str], np.ndarray]  # (measure, attribute): (1 + replicates,)
 
 
 def replicate_table(
-    design: Design, scores: np.ndarray, pca: PrincipalComponents, distances: np.ndarray
+    design: Design,
+    tested: np.ndarray,
+    pca: PrincipalComponents,
+    distances: np.ndarray,
+    probed: magnitude.ProbedGroups,
 ) -> pd.DataFrame:
     """The table `replicates`: a row per measure and attribute, a column per replicate.
 
-    scores: PCA scores of the test images, all kept components; distances: of the images
-    `design.distance_subset` of the main sample. Column 0 is the sample itself. Measures: D and W1
-    over the modes, energy, and AUC, the mean over an attribute's groups of the probe's area.
+    tested: PCA scores of the test images, the modes that are tested; distances: of the images
+    `design.distance_subset` of the main sample; probed: from `magnitude.probed_groups`. Column 0 is
+    the sample itself. Measures: D and W1 over the modes, energy, and AUC, the mean over an
+    attribute's groups of the probe's area.
     """
-    tested = scores[:, : design.settings.modes]
-    values = _effects(design, tested, pca) | _energies(design, distances) | _areas(design, scores)
+    values = _effects(design, tested, pca) | _energies(design, distances) | _areas(design, probed)
     count = 1 + len(design.patient_draws)
     table = pd.DataFrame(
         np.array(list(values.values())).reshape(-1, count), columns=[str(i) for i in range(count)]
@@ -84,15 +87,14 @@ def _energies(design: Design, distances: np.ndarray) -> Replicated:
     return {("energy", attribute): values for attribute, values in named.items()}
 
 
-def _areas(design: Design, scores: np.ndarray) -> Replicated:
+def _areas(design: Design, probed: magnitude.ProbedGroups) -> Replicated:
     """Areas of the probes; an attribute is left out unless all its groups have enough patients."""
-    names, targets, probed = magnitude.probed_groups(design, scores)
+    names, targets, scores = probed
     areas: dict[str, list[np.ndarray]] = {}
-    for (attribute, _, _), target, values in zip(names, targets.T, probed.T, strict=True):
+    for (attribute, _, _), target, values in zip(names, targets.T, scores.T, strict=True):
         usable = ~np.isnan(values)
         positive, negative = (usable & (target == side) for side in (1, 0))
-        classes = np.where(positive, 1, np.where(negative, 0, -1))
-        few = patients_per_cell(classes, design.patients, 2).min() < design.minimum_cell
+        few = magnitude.fewest(design, [positive, negative]) < design.minimum_cell
         effects = replicated_effects(
             np.nan_to_num(values), positive, negative, design.patients, design.patient_draws
         )

@@ -74,12 +74,13 @@ def _hides_sizes(design: Design, comparison: Comparison, sample: str) -> bool:
     named = [g for g in groups if {comparison.a, comparison.b} & set(g.values())]
     if any(disclosed.hides(group) or disclosed.hides(group | view) for group in named):
         return True
+    if sample not in HALVES:
+        return False
     halves = [design.rows[design.samples[name][0]] for name in HALVES if name in design.samples]
-    few = [
+    return any(
         small(design.group_patients(comparison.attribute, half), design.minimum_cell).any()
         for half in halves
-    ]
-    return sample in HALVES and any(few)
+    )
 
 
 def _test_lines(

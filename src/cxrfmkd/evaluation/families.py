@@ -42,10 +42,9 @@ def references(
     for kind, family in product(kinds, families):
         of_control = bool(split_control(family.loss)[1])
         if kind == "control":
-            controls = {c: family._replace(loss=control_of(family.loss, c)) for c in CONTROLS}
-            found = [(c, family, other) for c, other in controls.items() if other in families]
-            distilled = split_student(family.loss)[0] and not of_control
-            pairs += found if distilled else []
+            if split_student(family.loss)[0] and not of_control:
+                controls = {c: family._replace(loss=control_of(family.loss, c)) for c in CONTROLS}
+                pairs += [(c, family, other) for c, other in controls.items() if other in families]
             continue
         if kind == "loss":
             alike = [

@@ -19,7 +19,7 @@ from cxrfmkd.evaluation.populations import Population
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
-from cxrfmkd.statistics.intervals import deviation, skipped_share
+from cxrfmkd.statistics.intervals import deviation
 from cxrfmkd.statistics.ranking import Measures
 from cxrfmkd.statistics.uncertainty import SeedVariance, seed_variance, standard_error
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
@@ -189,7 +189,7 @@ def summary_table(
     """Mean and SD over seeds, with intervals over patients and seeds."""
     metrics, seeds = metrics_over_seeds(result)
     low, high = metric_bounds(metrics, seeds, *patients_of(cells), confidence, target_fpr)
-    columns = {"mean": metrics[0], "low": low, "high": high, "skipped": skipped_share(metrics)}
+    columns = {"mean": metrics[0], "low": low, "high": high}
     columns["sd"] = deviation(everyones_metrics(result.seeds.measures))
     return _with_counts(result, cells, {}, columns)
 

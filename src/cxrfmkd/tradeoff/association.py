@@ -69,7 +69,7 @@ def association(
     """
     sides = [tuple(family_ranks(side, families, kinds) for side in pair) for pair in pairs]
     count = len(sides[0][0])
-    if any(np.ptp(side) < 1e-9 if len(side) > 1 else True for pair in sides for side in pair):
+    if any(len(side) < 2 or np.ptp(side) < 1e-9 for pair in sides for side in pair):
         return NONE
     orders = _orders(count, seed) if count >= FEWEST_FAMILIES else np.arange(count)[None]
     correlation, error = np.zeros((2, len(orders)))
