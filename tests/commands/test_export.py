@@ -208,6 +208,7 @@ def test_no_file_of_the_folder_holds_a_pickle(tmp_path):
     main(["export", str(student_run(tmp_path)), "--to", str(tmp_path / "new")])
     names = {path.name for path in (tmp_path / "new").iterdir()}
     assert names >= {"README.md", "config.json", "model.pt2", "model.safetensors", "modeling.py"}
+    assert not [name for name in names if name.startswith(".")]  # seals are the study's own
     contents = [path.read_bytes() for path in (tmp_path / "new").iterdir()]
     with zipfile.ZipFile(tmp_path / "new/model.pt2") as archive:
         inside = {name: archive.read(name) for name in archive.namelist()}

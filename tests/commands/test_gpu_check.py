@@ -32,6 +32,13 @@ def test_it_writes_rates_that_the_forecast_reads(tmp_path, capsys):
     assert f"{rates.images_per_second['tiny']:.1f}" in printed
 
 
+def test_a_cpu_s_rates_do_not_become_the_limits_of_a_gpu_s_jobs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fast_paths, "checks", lambda *_: iter(()))
+    main(["gpu-check", *SMALL])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_path_beyond_its_bound_is_named_and_ends_with_status_1(tmp_path, capsys, monkeypatch):
     wrong = [fast_paths.Check("bf16: embeddings", float("nan"), 0.1)]
     monkeypatch.setattr(fast_paths, "checks", lambda *_: iter(wrong))

@@ -69,12 +69,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the table, its totals, and what its hours rest on."""
-    study = read_study(args.configfile, args.config)
-    results = Path(study.settings.pathvars.get("results", "results"))
-    images = count_images(study, results, dict(map(_images, args.images)))
     for flag in ("images_per_second", "teacher_seconds"):
         if (value := getattr(args, flag)) is not None and value <= 0:
             raise InputError(f"--{flag.replace('_', '-')} {value:g}: it must be more than 0.")
+    study = read_study(args.configfile, args.config)
+    results = Path(study.settings.pathvars.get("results", "results"))
+    images = count_images(study, results, dict(map(_images, args.images)))
     work = works(study, images)
     rates, origin = find_rates(args, study, work, results)
     if args.teacher_seconds:

@@ -5,10 +5,10 @@ loads the teacher and prints its signature, how its graph decodes images, whethe
 with a batch, whether different images get different embeddings, and how long your images will take.
 A model that is no SavedModel is named by its --source.
 
-With --configfile it looks at all that the study needs, before anything runs, and lists every
-problem: settings (with file and line), folders and raw tables, the records that they yield, the
-teacher's vectors for a sample of images, initial weights, disk, memory, and the partitions of the
-SLURM profile. It ends with status 2 where there is one.
+With --configfile or --config it looks at all that the study needs, before anything runs, and lists
+every problem: settings (with file and line), folders and raw tables, the records that they yield,
+the teacher's vectors for a sample of images, initial weights, disk, memory, and the partitions of
+the SLURM profile. It ends with status 2 where there is one.
 
     cxrfmkd doctor
     cxrfmkd doctor --configfile config/config.yaml
@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> None:
     """Print the environment, then the study and the model if they are given."""
     for name, value in environment():
         print(f"{name:24} {value}")
-    if args.configfile:
+    if args.configfile or args.config:
         check_study(args)
     if args.model:
         print()

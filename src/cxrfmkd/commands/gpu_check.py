@@ -3,8 +3,9 @@ r"""Check this machine's GPU and measure how fast it trains: about three minutes
 Every fast path of training (bf16, compilation, channels last, images on the device, read-ahead,
 augmentation there, the fused Adam) is compared with the plain fp32 way within a stated bound. Then
 images a second of every network are measured, and of the thesis's own loop beside ours. The rates
-are written to resources/rates.json, from which `cxrfmkd cost` and the time limits of jobs take
-them. Ends with status 1 where a path is beyond its bound.
+of a GPU are written to resources/rates.json, from which `cxrfmkd cost` and the time limits of jobs
+take them; those of a CPU only where --out says so. Ends with status 1 where a path is beyond its
+bound.
 
     cxrfmkd gpu-check
     srun --gres=gpu:1 cxrfmkd gpu-check          # on a cluster, from the login node
@@ -63,7 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="check torch.compile too (default: on a GPU)",
     )
-    add("--out", type=Path, default=RATES, help="file to write (default %(default)s)")
+    add("--out", type=Path, help=f"file to write (default: {RATES}; on a CPU none)")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -98,8 +99,9 @@ def main(args: argparse.Namespace) -> None:
         "facts": facts | provenance.versions(("torch", "torchvision")) | {"cxrfmkd": __version__},
     }
     Rates.read(content)
-    write_json(args.out, content)
-    print(f"\nWritten to {args.out}.")
+    if out := args.out or (RATES if device.type == "cuda" else None):
+        write_json(out, content)
+        print(f"\nWritten to {out}.")
     if failed := [row["name"] for row in rows if not row["ok"]]:
         print(
             f"Beyond their bound: {'; '.join(map(str, failed))}. Results of this machine may "

@@ -38,9 +38,9 @@ def write_exported(folder: Path, network: Network, size: int, aspect: str, about
     config = describe(network) | {"image_size": size} | about
     header = {"format": "pt"}
     state = {name: value.contiguous() for name, value in plain_state(network, config).items()}
-    write_weights(folder / WEIGHTS, save(state, header))
-    write_json(folder / CONFIG, config)
-    write_json(folder / PREPROCESSOR, preprocessing(network, size, aspect))
+    write_weights(folder / WEIGHTS, save(state, header), sealed=False)
+    write_json(folder / CONFIG, config, sealed=False)
+    write_json(folder / PREPROCESSOR, preprocessing(network, size, aspect), sealed=False)
     code = Path(portable.__file__).read_text()
     if code.count(IMPORT) != 1:
         raise ValueError(f"{portable.__file__} no longer has the line {IMPORT!r}")

@@ -36,8 +36,10 @@ def selected_weights(path: str | Path) -> Path:
     return path.parent / named
 
 
-def write_weights(path: str | Path, content: bytes) -> None:
+def write_weights(path: str | Path, content: bytes, sealed: bool = True) -> None:
     """Write serialized safetensors, equal bytes for equal content.
+
+    sealed: with the hash beside it that readers of the study's own files compare.
 
     The library writes the header's names and values in a random order; here they are sorted.
     Format: 8 bytes that give the header's length, the header as JSON, the numbers.
@@ -47,7 +49,7 @@ def write_weights(path: str | Path, content: bytes) -> None:
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the numbers stay aligned
-    with atomic_write(path, sealed=True) as partial, open(partial, "wb") as file:
+    with atomic_write(path, sealed=sealed) as partial, open(partial, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.write(memoryview(content)[start:])
 

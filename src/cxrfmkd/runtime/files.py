@@ -139,9 +139,9 @@ def remove_files(folder: Path, pattern: str) -> None:
             parent.rmdir()
 
 
-def write_json(path: str | Path, content: object) -> None:
-    """Write `content` as indented JSON, sealed; NaN is refused, since it is not JSON."""
-    with atomic_write(path, sealed=True) as partial:
+def write_json(path: str | Path, content: object, sealed: bool = True) -> None:
+    """Write `content` as indented JSON, with its seal; NaN is refused, since it is not JSON."""
+    with atomic_write(path, sealed=sealed) as partial:
         text = json.dumps(content, indent=2, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
 
