@@ -54,6 +54,18 @@ def test_patients_alone_in_a_stratum_are_joined_over_views_then_ages_then_diseas
     assert result[0] != result[2]
 
 
+def test_patients_whose_view_or_age_is_blank_have_a_stratum_too():
+    records = pd.DataFrame(
+        {
+            "disease": ["Other"] * 4,
+            "age_bin": pd.array([3, 3, None, None], dtype="Int64"),
+            "view": pd.Series([None, None, "AP", "AP"], dtype="str"),
+        }
+    )
+    result = null.patient_strata(records, np.arange(4))
+    assert result[0] == result[1] != result[2] == result[3]
+
+
 def test_permutations_stay_within_strata():
     strata = np.array([0, 1, 0, 1, 1, 0, 2])
     result = null.permute_patients(strata, 50, 0)

@@ -70,7 +70,7 @@ def patient_strata(records: pd.DataFrame, patients: np.ndarray) -> np.ndarray:
     diseases.
     """
     columns = ["disease", "age_bin", "view"]
-    images = records[columns].astype(str).assign(patient=patients)
+    images = records[columns].astype("str").fillna("").assign(patient=patients)
     counts = (
         images.value_counts(sort=False)
         .reset_index()
