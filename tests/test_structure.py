@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "cxrfmkd"
 # own.
 FLOORS = (
     ("vocabulary", "runtime"),
-    ("study", "statistics", "synthetic"),
+    ("study", "statistics", "synthetic", "plugins"),
     ("datasets", "networks"),
     ("teacher", "training", "probing", "evaluation", "bias", "tradeoff"),
     ("assessment", "tables"),

@@ -125,7 +125,7 @@ def test_missing_folders_are_reported_with_the_setting_to_change():
         ({"labels": {"uncertain": "perhaps"}}, "'perhaps' should be 'zeros', 'ones' or 'ignore'"),
         (
             {"datasets": {"mimic": {"adapter": "dicom"}}},
-            "'dicom' should be 'chexpert', 'mimic-cxr',",
+            "there is no adapter `dicom`. There are chexpert, mimic-cxr",
         ),
         ({"folders": {"chexpert": 3.5}}, "folders.chexpert: 3.5 should be a valid string"),
         ({"distillation": {"epochs": 20.0}}, "epochs: 20.0 should be a valid integer"),

@@ -17,6 +17,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_json
+from cxrfmkd.runtime.plugins import used
 from cxrfmkd.runtime.provenance import canonical, code_hash, fingerprint, keep, remember
 from cxrfmkd.runtime.scheduler import active_jobs, comment, final_failure
 from cxrfmkd.study import targets
@@ -192,7 +193,14 @@ wildcard_constraints:
 def spec(rule):
     """The settings that matter to a rule and the hash of its script's code, as one canonical text."""
     script = SCRIPTS / f"{rule}.py"
-    return lambda wildcards: canonical(SPECS[rule](study, wildcards) | {"code": code_hash(script)})
+
+    def settings(wildcards):
+        values = SPECS[rule](study, wildcards) | {"code": code_hash(script)}
+        if study.plugins and (own := used(study.plugins, script, canonical(values))):
+            values["plugins"] = own
+        return canonical(values)
+
+    return settings
 
 
 def checkpoints(rule):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.origins import with_lines
@@ -33,12 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_study(paths: list[Path], entries: list[str] | None = None) -> Study:
-    """The study of `read_configuration`; messages about its settings say file and line."""
+    """The study of `read_configuration`, its `plugins` run.
+
+    Messages about its settings say file and line.
+    """
     config = read_configuration(paths, entries)
     try:
-        return Study(config)
+        study = Study(config)
     except InputError as error:
         raise InputError(with_lines(str(error), configuration_files(paths))) from None
+    plugins.load(study.plugins)
+    return study
 
 
 def configuration_files(paths: list[Path]) -> list[Path]:

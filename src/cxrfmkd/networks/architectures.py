@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cxrfmkd.networks.weights import UNREADABLE, reading_weights
+from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import describe_file
 from cxrfmkd.vocabulary.backbones import BACKBONES
@@ -29,10 +31,12 @@ REMEDY = (
     "of your own, `torch.save(model.state_dict(), ...)` writes the tensors alone."
 )
 
-# What builds each network, of random weights and three channels.
-ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
-    name: partial(torchvision.models.get_model, name, weights=None) for name in BACKBONES
-}
+# What builds each network, of random weights and three channels: torchvision's, then those of
+# users' files.
+ARCHITECTURES: MutableMapping[str, Callable[[], nn.Module]] = ChainMap(
+    {name: partial(torchvision.models.get_model, name, weights=None) for name in BACKBONES},
+    plugins.REGISTERED["backbone"],
+)
 
 
 def empty(name: str) -> AbstractContextManager:
@@ -73,7 +77,16 @@ def initial_weights(architecture: str, weights: str) -> dict[str, Tensor]:
 
 
 def imagenet_url(architecture: str) -> str:
-    """Where torchvision's default weights are; torch keeps them under the address's last part."""
+    """Where torchvision's default weights are; torch keeps them under the address's last part.
+
+    Raises InputError for a network that is not torchvision's.
+    """
+    if architecture not in BACKBONES:
+        raise InputError(
+            f"network.weights: {architecture} is a network of yours, for which there are no "
+            f"ImageNet weights. Set network.weights to a folder with {architecture}.safetensors, "
+            "or to none."
+        )
     return torchvision.models.get_model_weights(architecture).DEFAULT.url
 
 
@@ -112,7 +125,8 @@ def _weights_from(folder: Path, architecture: str) -> dict[str, Tensor]:
             return state
     raise InputError(
         f"network.weights: {folder} has neither {architecture}.safetensors nor "
-        f"{architecture}*.pth. Put {imagenet_url(architecture)} there, or weights of your own."
+        f"{architecture}*.pth. Put weights of your own there"
+        + (f", or {imagenet_url(architecture)}." if architecture in BACKBONES else ".")
     )
 
 

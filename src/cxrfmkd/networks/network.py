@@ -199,8 +199,9 @@ def load(path: str | Path, expected: Mapping[str, object] | None = None) -> Netw
     if header.get("architecture") not in ARCHITECTURES:
         raise InputError(
             f"{path}: its header names no image network that we know (architecture: "
-            f"{header.get('architecture')}). It was not written by this package, or holds a head "
-            "alone."
+            f"{header.get('architecture')}). It was not written by this package, holds a head "
+            "alone, or is of a backbone in a file of yours: cxrfmkd.plugins.load([file]) makes it "
+            "known."
         )
     check_header(path, header, expected or {})
     check_findings(path, header)
@@ -219,7 +220,7 @@ def load(path: str | Path, expected: Mapping[str, object] | None = None) -> Netw
 
 def holds_network(path: str | Path) -> bool:
     """Whether weights (or those of a `selected.json`) are a whole network's, not a head's alone."""
-    return _header(selected_weights(path)).get("architecture") in ARCHITECTURES
+    return _header(selected_weights(path)).get("architecture", "linear") != "linear"
 
 
 def _header(path: Path) -> dict[str, str]:

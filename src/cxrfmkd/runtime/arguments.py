@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import FrameType
 from typing import NoReturn
 
+from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError, StorageError
 
 STORAGE = 74  # sysexits.h, EX_IOERR
@@ -25,7 +26,7 @@ def parse(doc: str | None, **types: object) -> argparse.Namespace:
     of one such (any number of values), a pair (type, default) for an argument that may be left out,
     or a dict {"NAME": type} for values with a name: `--inputs summary a.csv b.csv --inputs gaps
     c.csv` becomes {"summary": [a, b], "gaps": [c]}. The hash of the code, which the workflow puts
-    among the settings, is set apart as `code`.
+    among the settings, is set apart as `code`; users' files that it names there are run.
 
     Raises InputError where a type does; a value that is otherwise wrong ends with the usage.
     """
@@ -49,6 +50,7 @@ def parse(doc: str | None, **types: object) -> argparse.Namespace:
         except ValueError as error:
             parser.error(f"argument --{name.replace('_', '-')}: {error}")
     args.code = args.spec.pop("code", "")
+    plugins.load(args.spec.pop("plugins", {}))
     return args
 
 

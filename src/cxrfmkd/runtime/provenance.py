@@ -28,6 +28,7 @@ LEFT_OUT = (
     "runtime.cards",
     "runtime.errors",
     "runtime.locks",
+    "runtime.plugins",
     "runtime.progress",
     "runtime.provenance",
     "runtime.seals",
@@ -160,6 +161,11 @@ def _parse(source: bytes) -> tuple[str, set[str]]:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 node.returns = None
     return ast.dump(tree), imported
+
+
+def source_hash(source: str) -> str:
+    """Hash of what of a source text a result can depend on."""
+    return fingerprint(_parse(source.encode())[0])
 
 
 def modules(script: str | Path) -> list[str]:

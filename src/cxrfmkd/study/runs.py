@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import product
 
 from cxrfmkd.study.bounds import bounded
+from cxrfmkd.study.declarations import declare
 from cxrfmkd.study.paths import whole_path
 from cxrfmkd.study.settings import (
     Bias,
@@ -77,7 +78,9 @@ class Runs:
     """A configuration, each of its settings checked, and what it asks for."""
 
     def __init__(self, config: dict) -> None:
-        self.settings = Configuration.read(bounded(config))
+        config = bounded(config)
+        self.plugins = declare(config)
+        self.settings = Configuration.read(config)
 
     @cached_property
     def datasets(self) -> list[str]:

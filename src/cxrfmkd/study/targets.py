@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from cxrfmkd.runtime import plugins
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.runs import Run
@@ -57,7 +58,8 @@ def demo_teacher(study: Study, dataset: str) -> list[str]:
 def teacher_on_gpu(study: Study, dataset: str) -> bool:
     """Whether a dataset's embeddings are extracted with a model on a GPU, not read from files."""
     teacher = study.settings.datasets[dataset].teacher
-    return teacher.source in ("savedmodel", *ENCODERS) and teacher.device == "gpu"
+    sources = ("savedmodel", *ENCODERS, *plugins.names("encoder"))
+    return teacher.source in sources and teacher.device == "gpu"
 
 
 # --- students and backbones

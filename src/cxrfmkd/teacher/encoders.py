@@ -1,12 +1,13 @@
 """The sources that make embeddings with an image encoder that torch or onnxruntime runs.
 
-An encoder is a file or folder of one of five kinds. Whatever its kind, its preprocessing is its own
-and recorded, two different images must get different vectors, and a batch is used only if it gives
-what single images give.
+An encoder is a file or folder of one of five kinds, or of a user's own. Whatever its kind, its
+preprocessing is its own and recorded, two different images must get different vectors, and a batch
+is used only if it gives what single images give.
 """
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 from collections.abc import Callable, Sequence
@@ -15,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Teacher, TeacherSource
-from cxrfmkd.teacher.encoder import Encoder
+from cxrfmkd.teacher.encoder import Encoder, files_fingerprint
 from cxrfmkd.teacher.exported import OnnxModel, TorchProgram
 from cxrfmkd.teacher.feeding import EncodedImage, Feeder, ImageSource, first_line, in_halves
 from cxrfmkd.teacher.hubs import OpenClip, Timm, Transformers
@@ -41,7 +43,34 @@ CLASSES: dict[str, Callable[[TeacherSource], Encoder]] = {
 
 def open_encoder(settings: TeacherSource) -> Encoder:
     """Load the encoder that `settings` name; raises InputError where it cannot be used."""
-    return CLASSES[settings.source](settings)
+    return CLASSES.get(settings.source, OwnEncoder)(settings)
+
+
+class OwnEncoder(Encoder):
+    """An encoder that a user's file loads (`cxrfmkd.plugins.encoder`)."""
+
+    def __init__(self, settings: TeacherSource) -> None:
+        self.name = settings.source
+        load = plugins.REGISTERED["encoder"][self.name]
+        self._encode = load(settings)
+        files = [Path(path) for path in settings.path]
+        if absent := [path for path in files if not path.exists()]:
+            raise InputError(f"teacher.path is {absent[0]}, which does not exist.")
+        self.identity = {
+            "source": self.name,
+            "code": plugins.pieces(Path(inspect.getfile(load)))["encoder", self.name],
+            "files": [files_fingerprint(path) for path in files],
+        }
+
+    def __call__(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """What the user's function gives, as float32; ValueError unless a row an image."""
+        vectors = np.asarray(self._encode(list(images)), np.float32)
+        if vectors.ndim != 2 or len(vectors) != len(images):
+            raise ValueError(
+                f"encoder {self.name} gives an array of shape {vectors.shape} for {len(images)} "
+                "images, not a row an image"
+            )
+        return vectors
 
 
 def canary_vectors(encoder: Encoder, name: str) -> list[np.ndarray]:

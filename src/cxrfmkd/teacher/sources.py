@@ -25,6 +25,8 @@ MODEL_SOURCES: dict[str, Callable[[TeacherSource, Teacher, Path], EmbeddingSourc
 def open_source(settings: TeacherSource, teacher: Teacher, images_root: Path) -> EmbeddingSource:
     """Open the source that `settings` name; raises InputError where it cannot be used."""
     settings.check_dimension(teacher)
-    if settings.source in MODEL_SOURCES:
-        return MODEL_SOURCES[settings.source](settings, teacher, images_root)
-    return STORED_SOURCES[settings.source](settings, teacher)
+    if settings.source in STORED_SOURCES:
+        return STORED_SOURCES[settings.source](settings, teacher)
+    # A source of none of these names is an encoder of the user's.
+    make = MODEL_SOURCES.get(settings.source, EncoderSource)
+    return make(settings, teacher, images_root)

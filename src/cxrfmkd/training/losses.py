@@ -1,18 +1,21 @@
 """The losses of distillation and classification, by name.
 
-A new loss is one function of (student, teacher) with `@loss("its-name")` above it, and its name in
-`distillation.losses`. Source: thesis method, section 2.1.
+A new loss is one function of (student, teacher) with `@loss("its-name")` above it, here or in a
+user's own file (docs/extending.md), and its name in `distillation.losses`. Source: thesis method,
+section 2.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Mapping, MutableMapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cxrfmkd.networks.cross_entropy import masked_cross_entropy
+from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.losses import loss_share
 
@@ -21,7 +24,8 @@ from cxrfmkd.vocabulary.losses import loss_share
 Terms = dict[str, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor | Terms]
 
-LOSSES: dict[str, Callable[[], Loss]] = {}
+# Name -> what makes the loss: ours, then those of users' files.
+LOSSES: MutableMapping[str, Callable[[], Loss]] = ChainMap({}, plugins.REGISTERED["loss"])
 
 
 def loss(name: str) -> Callable:

@@ -47,9 +47,7 @@ def student_name(loss: str, backbone: str = STUDENT) -> str:
 def split_student(name: str) -> tuple[str, str]:
     """`mse-on-resnet18` -> ("mse", "resnet18"); `mse` -> ("mse", the default backbone)."""
     match = re.fullmatch(r"(?:(?P<loss>.+)-)?on-(?P<backbone>[a-z0-9_]+)", name)
-    if match is None or match["backbone"] not in BACKBONES:
-        return name, STUDENT
-    return match["loss"] or "", match["backbone"]
+    return (match["loss"] or "", match["backbone"]) if match else (name, STUDENT)
 
 
 def on_backbone(name: str) -> str:

@@ -5,27 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SourceName = Literal[
-    "savedmodel",
-    "dat",
-    "npy",
-    "npz",
-    "tfrecord",
-    "parquet",
-    "vertex",
-    "torch",
-    "onnx",
-    "transformers",
-    "timm",
-    "open-clip",
-]
 # Sources of image encoders that torch or onnxruntime runs.
-ENCODERS: tuple[SourceName, ...] = ("torch", "onnx", "transformers", "timm", "open-clip")
+ENCODERS = ("torch", "onnx", "transformers", "timm", "open-clip")
+SOURCES = ("savedmodel", "dat", "npy", "npz", "tfrecord", "parquet", "vertex", *ENCODERS)
 
 # From an encoder's outputs, or the tokens of elixr-b-*, to one vector.
 Pooling = Literal["mean", "flatten", "cls", "pooler", "attention"]
 # Of the sources of ready embeddings.
-FILE_SUFFIXES: dict[SourceName, tuple[str, ...]] = {
+FILE_SUFFIXES: dict[str, tuple[str, ...]] = {
     "dat": (".dat",),
     "npy": (".npy",),
     "npz": (".npz",),

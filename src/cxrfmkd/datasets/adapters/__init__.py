@@ -1,22 +1,36 @@
 """Adapters: each reads one dataset's raw layout into records.
 
 A new one is a module with `NEEDED` and `OPTIONAL` (names of its raw tables) and `read(raw) ->
-Reading`, and a line in `ADAPTERS`. See docs/data.md.
+Reading`, and a line in `ADAPTERS`; or a function in a user's own file. See docs/data.md and
+docs/extending.md.
 """
 
 from __future__ import annotations
 
-from cxrfmkd.datasets.adapters import biomedia, chexpert, mimic, nih, table
-from cxrfmkd.datasets.raw import Raw, Reading
-from cxrfmkd.study.settings import Dataset
+from collections import ChainMap
+from collections.abc import MutableMapping
+from typing import Any
 
-ADAPTERS = {
-    "chexpert": chexpert,
-    "mimic-cxr": mimic,
-    "nih-cxr14": nih,
-    "table": table,
-    "biomedia": biomedia,
-}
+import pandas as pd
+
+from cxrfmkd.datasets.adapters import biomedia, chexpert, mimic, nih, table
+from cxrfmkd.datasets.raw import Flow, Raw, Reading
+from cxrfmkd.datasets.records import COLUMNS, KEYS
+from cxrfmkd.runtime import plugins
+from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.settings import Dataset
+from cxrfmkd.vocabulary.findings import FINDINGS
+
+ADAPTERS: MutableMapping[str, Any] = ChainMap(
+    {
+        "chexpert": chexpert,
+        "mimic-cxr": mimic,
+        "nih-cxr14": nih,
+        "table": table,
+        "biomedia": biomedia,
+    },
+    plugins.REGISTERED["adapter"],
+)
 
 
 def read(name: str, settings: Dataset) -> Reading:
@@ -27,4 +41,21 @@ def read(name: str, settings: Dataset) -> Reading:
     adapter = ADAPTERS[settings.adapter]
     raw = Raw(name, settings)
     raw.require(adapter.NEEDED, (*adapter.OPTIONAL, "exclude"))
-    return adapter.read(raw)
+    reading = adapter.read(raw)
+    return reading if isinstance(reading, Reading) else _of_frame(reading, settings.adapter)
+
+
+def _of_frame(frame: pd.DataFrame, adapter: str) -> Reading:
+    """What a user's adapter has read; InputError where columns of records are missing."""
+    needed = [column for column in COLUMNS if column not in ("split", "disease", "age_bin")]
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"adapter {adapter}: it gives {type(frame).__name__}, not a DataFrame.")
+    if missing := [column for column in needed if column not in frame]:
+        raise InputError(
+            f"adapter {adapter}: its frame lacks {some(missing)}. A column of which nothing is "
+            "known is one of missing values."
+        )
+    texts = (*KEYS, "sex", "race", "view")
+    types = dict.fromkeys(texts, "str") | dict.fromkeys(("age", *FINDINGS), "float64")
+    frame = frame.astype(types)
+    return Reading(frame, Flow(frame, f"rows of adapter {adapter}"))

@@ -62,6 +62,8 @@ class Configuration(Settings):
     """the datasets, by name"""
     folders: dict[str, str] = {}
     """short names of folders; a path may begin with one in braces, such as `{mimic}/files`"""
+    plugins: list[str] = []
+    """Python files with losses, backbones, adapters or encoders of your own (docs/extending.md)"""
     images: Images = Images()
     """packed images"""
     labels: Labels = Labels()

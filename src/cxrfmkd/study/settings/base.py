@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
@@ -20,7 +21,9 @@ from pydantic import (
     field_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core.core_schema import no_info_after_validator_function
 
+from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError
 
 SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # PyYAML wants 1.0e-4
@@ -134,6 +137,9 @@ def plain_default(field: FieldInfo) -> Any:
 
 def choices(field: FieldInfo) -> list[str]:
     """The texts that a setting may have; empty where it may have any."""
+    for choice in field.metadata:
+        if isinstance(choice, Choice):
+            return list(choice.ours)
     options = get_args(field.annotation)
     if get_origin(field.annotation) is Literal:
         return list(options)
@@ -159,6 +165,38 @@ def _sections_in(annotation: Any):
         yield annotation
     for part in get_args(annotation):
         yield from _sections_in(part)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Metadata of a text: one of ours, or the name of a piece of that kind in a user's file.
+
+    word: what the setting is called in messages.
+    """
+
+    kind: str
+    word: str
+    ours: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """A text, which `check` must let pass."""
+        return no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict:
+        """Any text; editors propose ours."""
+        return {"anyOf": [{"enum": list(self.ours), "type": "string"}, {"type": "string"}]}
+
+    def check(self, name: str) -> str:
+        """`name`, if there is such a piece."""
+        own = sorted(plugins.names(self.kind))
+        if name not in (*self.ours, *own):
+            close = difflib.get_close_matches(name, [*self.ours, *own], 1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            raise ValueError(
+                f"there is no {self.word} `{name}`.{hint} There are "
+                f"{', '.join([*self.ours, *own])}; a file of `plugins` may add one."
+            )
+        return name
 
 
 def _different(seeds: list[int]) -> list[int]:

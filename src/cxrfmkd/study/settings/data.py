@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from cxrfmkd.study.settings.base import AsWritten, Settings
+from cxrfmkd.study.settings.base import AsWritten, Choice, Settings
 from cxrfmkd.study.settings.teacher import TeacherSource
-from cxrfmkd.vocabulary.datasets import AdapterName, ResamplingMethod
+from cxrfmkd.vocabulary.datasets import ADAPTERS, ResamplingMethod
 from cxrfmkd.vocabulary.groups import Attribute
 
 
@@ -38,7 +38,7 @@ def _several(values: object) -> object:
 class Dataset(Settings):
     """How one dataset's raw files become records."""
 
-    adapter: AdapterName
+    adapter: Annotated[str, Choice("adapter", "adapter", ADAPTERS)]
     """reader of the raw layout"""
     tables: dict[str, str]
     """raw tables, by the adapter's names for them (see docs/data.md)"""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from cxrfmkd.runtime import plugins
 from cxrfmkd.study.losses import loss_names
 from cxrfmkd.study.settings.base import AsWritten, Seeds, Settings
 from cxrfmkd.vocabulary.backbones import BACKBONES, STUDENT
@@ -15,11 +16,12 @@ from cxrfmkd.vocabulary.losses import CONTROLS, loss_share, split_control
 
 def _loss(name: str) -> str:
     base, _ = split_control(name)
-    if base not in loss_names() and loss_share(base) is None:
-        close = get_close_matches(base, loss_names(), 1)
+    known = [*loss_names(), *sorted(plugins.names("loss"))]
+    if base not in known and loss_share(base) is None:
+        close = get_close_matches(base, known, 1)
         hint = f" Did you mean `{close[0]}`?" if close else ""
         raise ValueError(
-            f"there is no loss `{name}`.{hint} The losses are {', '.join(loss_names())} and "
+            f"there is no loss `{name}`.{hint} The losses are {', '.join(known)} and "
             "mse-cosine-A with a share of MSE such as 0.6, and each with "
             f"-{', -'.join(CONTROLS)} for a control."
         )
@@ -27,11 +29,13 @@ def _loss(name: str) -> str:
 
 
 def _backbone(name: str) -> str:
-    if name not in BACKBONES:
-        close = get_close_matches(name, BACKBONES, 3)
+    known = [*BACKBONES, *sorted(plugins.names("backbone"))]
+    if name not in known:
+        close = get_close_matches(name, known, 3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise ValueError(
-            f"there is no backbone `{name}`.{hint} The names are torchvision's (docs/training.md)."
+            f"there is no backbone `{name}`.{hint} The names are torchvision's "
+            "(docs/training.md), and those of the files of `plugins`."
         )
     return name
 
@@ -77,8 +81,8 @@ class DistillationSection(Distillation):
     """losses, from the vocabulary of docs/training.md; `mse-shuffled`, `mse-random` and
     `mse-labels`, and so of every loss, are controls that isolate what the teacher gives"""
     backbones: list[BackboneName] = [STUDENT]
-    """networks that are distilled into, by torchvision's names; each is a student of its own per
-    loss and seed, called mse-on-resnet18 where it is not densenet169"""
+    """networks that are distilled into, by torchvision's names or yours (`plugins`); each is a
+    student of its own per loss and seed, called mse-on-resnet18 where it is not densenet169"""
     seeds: Seeds = [41, 42, 43, 44, 45]
     """one student per loss and seed"""
     select_on: Literal["val", "test"] = "val"

@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.study.settings.base import Settings, Texts
+from cxrfmkd.study.settings.base import Choice, Settings, Texts
 from cxrfmkd.vocabulary.teachers import (
     ENCODERS,
+    SOURCES,
     VARIANTS,
     KeyRule,
     Pooling,
-    SourceName,
     Variant,
 )
 
 # Of a source that has others than `mean` and `flatten`; timm and open-clip pool by themselves.
-POOLINGS: dict[SourceName, tuple[Pooling, ...]] = {
+POOLINGS: dict[str, tuple[Pooling, ...]] = {
     "torch": ("mean", "flatten", "cls"),
     "onnx": ("mean", "flatten", "cls"),
     "transformers": ("mean", "flatten", "cls", "pooler", "attention"),
@@ -83,7 +83,7 @@ class Teacher(Settings):
 class TeacherSource(Settings):
     """Where one dataset's embeddings come from."""
 
-    source: SourceName
+    source: Annotated[str, Choice("encoder", "source", SOURCES)]
     """kind of source"""
     variant: VariantName
     """embedding space of the vectors; never guessed. A named one of docs/teacher.md, or a name of
@@ -146,11 +146,12 @@ class TeacherSource(Settings):
 
     @model_validator(mode="after")
     def _has_path(self) -> Self:
-        if self.source != "vertex" and not self.path:
+        if self.source != "vertex" and self.source in SOURCES and not self.path:
             raise ValueError(f"`path` is missing; source {self.source} needs it.")
         if self.source in ("timm", "open-clip") and not self.model:
             raise ValueError(f"`model` is missing; source {self.source} needs its name.")
-        if self.source in ENCODERS and self.variant in VARIANTS:
+        own = self.source in ENCODERS or self.source not in SOURCES
+        if own and self.variant in VARIANTS:
             raise ValueError(
                 f"source {self.source} gives vectors of a model of your own, not {self.variant}. "
                 "Give `variant` a name of its own."
