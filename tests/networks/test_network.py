@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from cxrfmkd.networks import timm_networks
 from cxrfmkd.networks.architectures import initial_weights
 from cxrfmkd.networks.network import Network, create, holds_network, load, load_student
 from cxrfmkd.runtime.errors import InputError
@@ -34,6 +35,12 @@ def randomised(model: nn.Module) -> nn.Module:
             module.running_var.uniform_(0.5, 1.5, generator=random)
             module.weight.data.uniform_(0.5, 1.5, generator=random)
     return model.eval()
+
+
+def with_exact_channels(model: nn.Module) -> None:
+    """Round the first convolution so that float32 sums its channels exactly."""
+    stem = next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d)).weight
+    stem.data = (stem.data * 4096).round() / 4096
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +73,7 @@ def test_one_channel_gives_the_same_features_as_three_equal_channels(name, image
     torch.manual_seed(0)
     theirs = randomised(getattr(torchvision.models, name)())
     layers = dict(theirs.named_modules())
-    stem = next(layer for layer in layers.values() if isinstance(layer, nn.Conv2d)).weight
-    stem.data = (stem.data * 4096).round() / 4096  # so that float32 sums its channels exactly
+    with_exact_channels(theirs)
     save_file(theirs.state_dict(), tmp_path / f"{name}.safetensors")
     (classifier,) = [k for k, layer in layers.items() if getattr(layer, "out_features", 0) == 1000]
     width = layers[classifier].in_features
@@ -83,6 +89,50 @@ def test_one_channel_gives_the_same_features_as_three_equal_channels(name, image
         assert_close(outputs, expected)
     ours.save(tmp_path / "saved.safetensors")
     assert load(tmp_path / "saved.safetensors").architecture == name
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "vit_tiny_patch16_224"])
+def test_a_network_of_timm_gives_the_same_features_as_with_three_equal_channels(
+    name, images, tmp_path
+):
+    timm = pytest.importorskip("timm", reason="the extra `teachers` is not installed")
+    torch.manual_seed(0)
+    theirs = randomised(timm.create_model(name))
+    with_exact_channels(theirs)
+    save_file(theirs.state_dict(), tmp_path / f"timm_{name}.safetensors")
+    theirs.double()
+    if name.startswith("vit"):
+        images = images.repeat_interleave(4, 1)[:, :224].repeat_interleave(4, 2)[..., :224]
+    ours = create(f"timm_{name}", str(tmp_path), 6, None, "normalised").eval().double()
+    with torch.no_grad():
+        maps = theirs.forward_features(repeated(images, True))
+        assert_close(ours.features(images), theirs.forward_head(maps, pre_logits=True))
+    ours.float().save(tmp_path / "saved.safetensors")
+    assert load(tmp_path / "saved.safetensors").architecture == f"timm_{name}"
+
+
+def test_a_network_of_timm_that_cannot_be_a_backbone_is_refused(monkeypatch):
+    pytest.importorskip("timm", reason="the extra `teachers` is not installed")
+    with pytest.raises(InputError, match="Did you mean timm_resnet26d"):
+        Network("timm_resnet26dd")
+    with pytest.raises(InputError, match="one convolution and end with a linear layer"):
+        Network("timm_resnetv2_50")
+    monkeypatch.setattr(timm_networks, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="make teachers"):
+        Network("timm_resnet26d")
+
+
+def test_timm_s_weights_that_cannot_be_fetched_are_one_clear_message(monkeypatch):
+    timm = pytest.importorskip("timm", reason="the extra `teachers` is not installed")
+
+    def offline(name, pretrained=False, make=timm.create_model):
+        if pretrained:
+            raise OSError("we could not connect")
+        return make(name)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(InputError, match=r"fetched \(we could not connect\).*timm_resnet18.safe"):
+        create("timm_resnet18", "imagenet", 6, None, "normalised")
 
 
 def test_every_name_is_a_classification_network_of_torchvision():

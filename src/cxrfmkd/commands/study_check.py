@@ -25,6 +25,7 @@ from cxrfmkd.study.settings import Dataset
 from cxrfmkd.study.specs import SPECS
 from cxrfmkd.teacher.keys import key_rule, match_keys
 from cxrfmkd.teacher.sources import STORED_SOURCES, open_source
+from cxrfmkd.vocabulary.backbones import TIMM
 
 PROFILE = Path("profiles/slurm/config.yaml")
 MATCHED = 200  # images that a teacher's vector is looked for
@@ -171,6 +172,9 @@ def weights_findings(study: Study) -> Iterator[Finding]:
         return
     for name in spec["architectures"]:
         about = f"initial weights, {name}"
+        if weights == "imagenet" and name.startswith(TIMM):
+            yield Finding(about, "to be fetched by timm: `snakemake fetch_weights`")
+            continue
         if weights == "imagenet":
             url = imagenet_url(name)
             file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])

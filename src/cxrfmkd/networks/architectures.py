@@ -20,11 +20,12 @@ import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cxrfmkd.networks.timm_networks import TimmNetworks, pretrained
 from cxrfmkd.networks.weights import UNREADABLE, reading_weights
 from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import describe_file
-from cxrfmkd.vocabulary.backbones import BACKBONES
+from cxrfmkd.vocabulary.backbones import BACKBONES, TIMM
 
 REMEDY = (
     "Fetch it again, or set `network.weights: imagenet`, which fetches torchvision's. Of a model "
@@ -32,10 +33,11 @@ REMEDY = (
 )
 
 # What builds each network, of random weights and three channels: torchvision's, then those of
-# users' files.
+# users' files and of timm.
 ARCHITECTURES: MutableMapping[str, Callable[[], nn.Module]] = ChainMap(
     {name: partial(torchvision.models.get_model, name, weights=None) for name in BACKBONES},
     plugins.REGISTERED["backbone"],
+    TimmNetworks(),  # type: ignore[arg-type]  # nothing is written to any but the first
 )
 
 
@@ -58,8 +60,9 @@ def classifier_of(network: nn.Module) -> str:
 def initial_weights(architecture: str, weights: str) -> dict[str, Tensor]:
     """A backbone's weights under torchvision's names, without classifier, for one input channel.
 
-    weights: `imagenet` for torchvision's default ones (downloaded once into torch's cache), or a
-    folder with <architecture>.safetensors or <architecture>*.pth, of three channels or one.
+    weights: `imagenet` for torchvision's default ones (downloaded once into torch's cache) and
+    timm's own, or a folder with <architecture>.safetensors or <architecture>*.pth, of three
+    channels or one.
     """
     read = _imagenet_weights if weights == "imagenet" else partial(_weights_from, Path(weights))
     with empty(architecture):
@@ -91,6 +94,8 @@ def imagenet_url(architecture: str) -> str:
 
 
 def _imagenet_weights(architecture: str) -> dict[str, Tensor]:
+    if architecture.startswith(TIMM):
+        return pretrained(architecture)
     url = imagenet_url(architecture)
     cache = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     timeout = socket.getdefaulttimeout()

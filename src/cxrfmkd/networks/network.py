@@ -26,6 +26,7 @@ from cxrfmkd.networks.architectures import (
     initial_weights,
     one_channel_backbone,
 )
+from cxrfmkd.networks.timm_networks import fixed_side
 from cxrfmkd.networks.weights import (
     check_findings,
     check_header,
@@ -67,9 +68,9 @@ class Network(nn.Module):
                 f"there is no network {backbone!r} with {input!r} input; networks are "
                 f"{some(ARCHITECTURES)}, inputs {some(INPUTS)}."
             )
-        self._side = FIXED_SIZES.get(backbone)
         self.architecture, self.input = backbone, input
         self.backbone, self._stem, self.width = one_channel_backbone(backbone)
+        self._side = FIXED_SIZES.get(backbone) or fixed_side(self.backbone)
         self.projection = nn.Linear(self.width, projection) if projection else None
         self.head = nn.Linear(projection or self.width, outputs) if outputs else None
         self._backbone_in_eval = False

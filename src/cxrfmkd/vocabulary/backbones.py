@@ -27,6 +27,9 @@ BACKBONES = tuple(
     "vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2 wide_resnet50_2".split()
 )
 
+# A network of timm is its name there behind this.
+TIMM = "timm_"
+
 # The backbone of a student whose name says none.
 STUDENT = "densenet169"
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from cxrfmkd.runtime import plugins
 from cxrfmkd.study.losses import loss_names
 from cxrfmkd.study.settings.base import AsWritten, Seeds, Settings
-from cxrfmkd.vocabulary.backbones import BACKBONES, STUDENT
+from cxrfmkd.vocabulary.backbones import BACKBONES, STUDENT, TIMM
 from cxrfmkd.vocabulary.losses import CONTROLS, loss_share, split_control
 
 
@@ -30,12 +30,12 @@ def _loss(name: str) -> str:
 
 def _backbone(name: str) -> str:
     known = [*BACKBONES, *sorted(plugins.names("backbone"))]
-    if name not in known:
+    if name not in known and not name.startswith(TIMM):
         close = get_close_matches(name, known, 3)
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
         raise ValueError(
             f"there is no backbone `{name}`.{hint} The names are torchvision's "
-            "(docs/training.md), and those of the files of `plugins`."
+            "(docs/training.md), timm's behind timm_, and those of the files of `plugins`."
         )
     return name
 
@@ -81,8 +81,9 @@ class DistillationSection(Distillation):
     """losses, from the vocabulary of docs/training.md; `mse-shuffled`, `mse-random` and
     `mse-labels`, and so of every loss, are controls that isolate what the teacher gives"""
     backbones: list[BackboneName] = [STUDENT]
-    """networks that are distilled into, by torchvision's names or yours (`plugins`); each is a
-    student of its own per loss and seed, called mse-on-resnet18 where it is not densenet169"""
+    """networks that are distilled into, by torchvision's names, timm's with `timm_` in front, or
+    yours (`plugins`); each is a student of its own per loss and seed, called mse-on-resnet18 where
+    it is not densenet169"""
     seeds: Seeds = [41, 42, 43, 44, 45]
     """one student per loss and seed"""
     select_on: Literal["val", "test"] = "val"
