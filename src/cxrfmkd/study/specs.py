@@ -7,7 +7,8 @@ from typing import Any
 
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import assets
-from cxrfmkd.vocabulary.models import MODELS, STUDENT, split_model
+from cxrfmkd.vocabulary.backbones import split_student
+from cxrfmkd.vocabulary.models import network_of
 
 
 def _sections(study: Study, *names: str) -> dict:
@@ -49,7 +50,8 @@ def _transfer(study: Study, w: Any) -> dict:
 def _fetched(study: Study, w: Any) -> dict:
     """Initial weights that some network of the study starts from."""
     weights = study.settings.network.weights
-    backbones = {STUDENT, *(MODELS[split_model(model)[0]].backbone for model in study.models)}
+    students = {split_student(name)[1] for name in study.student_names}
+    backbones = students | {network_of(model) for model in study.models}
     return {"weights": weights, "architectures": sorted(backbones - {"teacher"})}
 
 
