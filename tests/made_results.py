@@ -83,6 +83,7 @@ def shape(*, race: bool = True, transfer: bool = True) -> Shape:
         ),
         tsne=True,
         thesis=True,
+        backbones=["densenet169", "mobilenet_v3_small"],
     )
 
 
@@ -129,6 +130,7 @@ def write(root: Path, *, race: bool = True, transfer: bool = True) -> None:
             }
             write_json(root / f"chexpert/models/{join_model(*pair)}/seed{seed}/run.json", run)
     write_table(root / "tables/against_thesis.csv", made.against_thesis(pd.concat(summaries)))
+    write_table(root / "tables/sizes.csv", made.sizes())
 
 
 def _records(folder: Path, name: str, race: bool) -> None:

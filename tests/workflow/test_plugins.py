@@ -28,7 +28,7 @@ STUDY = {
     "distillation": {
         "datasets": ["ward"],
         "losses": ["log-cosh"],
-        "backbones": ["tiny_cnn"],
+        "backbones": ["tiny_cnn", "shufflenet_v2_x0_5"],
         "seeds": [41],
         "epochs": 2,
         "batch_size": 16,
@@ -98,6 +98,16 @@ def test_every_piece_is_what_the_study_is_made_with(study):
     assert 16 * 3 < run["parameters"]["total"] < 10_000  # tiny_cnn, not a network of torchvision
     page = (results / "report/index.html").read_text()
     assert "Log cosh on tiny_cnn" in page
+
+
+@pytest.mark.slow
+def test_a_study_of_two_backbones_shows_what_the_smaller_one_costs(study):
+    sizes = pd.read_csv(study / "results/tables/sizes.csv").set_index("backbone")
+    assert sizes.parameters["tiny_cnn"] < 10_000 < sizes.parameters["shufflenet_v2_x0_5"]
+    shown = pd.read_csv(study / "results/figures/study/size.csv")
+    assert set(shown.backbone) == set(sizes.index)
+    page = (study / "results/report/index.html").read_text()
+    assert "What a smaller student costs" in page
 
 
 @pytest.mark.slow

@@ -18,6 +18,27 @@ rule fetch_weights:
         'exec python "$SCRIPTS/fetch_weights.py" --spec {params.spec:q} &>> {log:q}'
 
 
+rule measure_sizes:
+    output:
+        "<results>/tables/sizes.csv",
+    log:
+        "<logs>/measure_sizes.log",
+    group:
+        together("tables")
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=20,
+    params:
+        spec=spec("measure_sizes"),
+    message:
+        "Measuring how large and how fast the students' networks are"
+    shell:
+        'exec python "$SCRIPTS/measure_sizes.py" --spec {params.spec:q} --out {output:q} &>> {log:q}'
+
+
 rule measure_scales:
     input:
         mse=collect(

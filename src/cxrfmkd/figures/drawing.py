@@ -24,6 +24,7 @@ from cxrfmkd.figures import (
     performance,
     resampling,
     score,
+    size,
     style,
     subgroups,
     tradeoff,
@@ -155,6 +156,9 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
         "the models",
         "performance_vs_bias",
         "correlation",
+    ),
+    "size": _of_study(
+        size.select_size, size.draw_size, "the backbones", "performance_vs_bias", "sizes"
     ),
     "against-thesis": _of_study(
         against_thesis.select_against_thesis,

@@ -43,6 +43,7 @@ class Study(Runs):
             },
             tsne=s.bias.tsne_points > 0,
             thesis=self.like_thesis,
+            backbones=s.distillation.backbones if s.distillation.datasets else [],
         )
 
     def asked_attributes(self, dataset: str) -> dict[str, list[str]]:

@@ -32,7 +32,7 @@ class Shape:
     tested; pairs: transfers; analysed: models of each dataset's bias analysis; runs: folders of all
     classifiers, below the results; resampled: datasets whose test set is balanced; attributes: of
     each dataset's subgroups, none to leave these out; tsne: the bias analysis has t-SNE pictures;
-    thesis: there is a comparison with the thesis's numbers.
+    thesis: there is a comparison with the thesis's numbers; backbones: of the students.
     """
 
     datasets: Sequence[str]
@@ -47,11 +47,17 @@ class Shape:
     attributes: Mapping[str, Sequence[str]]
     tsne: bool
     thesis: bool
+    backbones: Sequence[str]
 
     @property
     def compared(self) -> list[str]:
         """Datasets of which both performance and bias are measured."""
         return [name for name in self.trained if self.analysed[name]]
+
+    @property
+    def sized(self) -> bool:
+        """Whether the sizes of the students' backbones are measured: there is one to compare."""
+        return len(self.backbones) > 1
 
     def catalogue(self) -> dict[str, Files]:
         """Every figure and the files that it is drawn from."""
@@ -75,6 +81,9 @@ class Shape:
             figures[f"{source}-to-{target}/transfer"] = _tables(f"evaluation/{target}", "summary")
         if self.compared:
             figures["study/performance-vs-bias"] = _tables("bias", *TRADEOFF)
+        if self.compared and self.sized:
+            points = _tables("bias", "performance_vs_bias")
+            figures["study/size"] = points | _tables("tables", "sizes")
         if self.thesis:
             figures["study/against-thesis"] = _tables("tables", "against_thesis")
         return figures

@@ -131,6 +131,11 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         **_sections(study, "network"),
     },
     "measure_scales": lambda study, w: {},
+    "measure_sizes": lambda study, w: {
+        "backbones": study.settings.distillation.backbones,
+        "size": study.settings.images.size,
+        "dimension": study.settings.teacher.dimension,
+    },
     "select_student": lambda study, w: {
         "loss": w.loss,
         "select_on": study.settings.distillation.select_on,

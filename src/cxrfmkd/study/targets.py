@@ -253,7 +253,8 @@ def predictions(study: Study, dataset: str) -> list[str]:
 
 def table_files(study: Study) -> list[str]:
     """Every table for people."""
-    names = [*TABLES, *(["against_thesis"] if study.like_thesis else [])]
+    shape = study.shape
+    names = [*TABLES, *["against_thesis"] * shape.thesis, *["sizes"] * shape.sized]
     return [f"tables/{name}.csv" for name in names]
 
 
