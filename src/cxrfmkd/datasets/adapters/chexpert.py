@@ -6,6 +6,8 @@ by key.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -88,7 +90,8 @@ def _images(raw: Raw) -> pd.DataFrame:
         "image_id": key(table.Path),
         "patient_id": parts[0],
         "study_id": parts[1],
-        "path": table.Path,
+        "path": _folder(raw, parts[0]).fillna(table.Path.str.extract("^([^/]+/[^/]+/)")[0])
+        + table.Path.str.extract(r"^[^/]+/[^/]+/(.*)")[0],
         "sex": raw.codes(table, "Sex", "train", SEX_CODES),
         "age": raw.years(table, "Age", "train"),
         "view": raw.codes(table, "AP/PA", "train", VIEWS),
@@ -96,6 +99,21 @@ def _images(raw: Raw) -> pd.DataFrame:
     }
     images = pd.DataFrame(columns | raw.findings(table, "train"))
     return raw.unique(images, ["image_id"], "train")
+
+
+def _folder(raw: Raw, patients: pd.Series) -> pd.Series:
+    """The folder below `images` that holds each patient; missing where it is the one in train.csv.
+
+    Stanford AIMI distributes the full-size images in `CheXpert-v1.0 batch 2 (train 1)` and so on,
+    which train.csv does not name.
+    """
+    folders = {
+        patient.name: f"{batch.name}/"
+        for batch in sorted(Path(raw.settings.images).glob("CheXpert-v1.0 batch *"))
+        if batch.is_dir()
+        for patient in batch.iterdir()
+    }
+    return patients.map(folders).astype("str").where(patients.isin(folders))
 
 
 def _people(raw: Raw) -> tuple[pd.DataFrame, pd.Index]:

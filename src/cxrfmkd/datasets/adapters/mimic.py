@@ -1,10 +1,12 @@
-"""MIMIC-CXR-JPG with the demographics of MIMIC-IV.
+"""MIMIC-CXR-JPG, or the DICOM files of MIMIC-CXR, with the demographics of MIMIC-IV.
 
 Version 1.0 has them in core/ (`ethnicity`), version 2 and later in hosp/ (`race`).
 Rules: mimic.sample notebook of biomedia-mira/chexploration.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 NEEDED = ("metadata", "labels")
 OPTIONAL = ("patients", "admissions")
 
+LOOKED_FOR = 200  # images whose files are looked for, to know their suffix
 GROUPS = {"WHITE": "White", "ASIAN": "Asian", "BLACK": "Black"}
 IDENTITIES = {"patient_id": r"/p(\d+)/", "study_id": r"/s(\d+)/"}
 UNINFORMATIVE = ("UNKNOWN", "UNABLE TO OBTAIN", "PATIENT DECLINED TO ANSWER")
@@ -121,7 +124,8 @@ def _images(raw: Raw) -> pd.DataFrame:
     problem = "are not of the form yyyymmdd"
     raw.reject(invalid, "metadata", "StudyDate", problem, table.StudyDate)
     patient, study = table.subject_id, table.study_id
-    path = "p" + patient.str[:2] + "/p" + patient + "/s" + study + "/" + table.dicom_id + ".jpg"
+    stem = "p" + patient.str[:2] + "/p" + patient + "/s" + study + "/" + table.dicom_id
+    path = stem + _suffix(raw, stem)
     return pd.DataFrame(
         {
             "image_id": key(path),
@@ -132,6 +136,16 @@ def _images(raw: Raw) -> pd.DataFrame:
             "year": dates // 10000,
         }
     )
+
+
+def _suffix(raw: Raw, stems: pd.Series) -> str:
+    """Of MIMIC-CXR-JPG, or .dcm where the first file that is there is of MIMIC-CXR itself."""
+    root = Path(raw.settings.images)
+    for stem in stems.iloc[np.unique(np.linspace(0, len(stems) - 1, LOOKED_FOR).astype(int))]:
+        for suffix in (".jpg", ".dcm"):
+            if (root / f"{stem}{suffix}").is_file():
+                return suffix
+    return ".jpg"
 
 
 def _people(raw: Raw) -> pd.DataFrame:

@@ -1,0 +1,172 @@
+"""Adapters of public datasets whose labels need reading: PadChest, VinDr-CXR, RSNA Pneumonia.
+
+Named in `plugins` by the recipes beside this file. A finding on which a dataset says nothing is
+blank; set `labels.blank: ignore` to leave it out of training and metrics.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cxrfmkd.datasets import splits
+from cxrfmkd.datasets.raw import Raw
+from cxrfmkd.datasets.records import key
+from cxrfmkd.plugins import adapter
+from cxrfmkd.vocabulary.findings import FINDINGS
+
+# Our finding -> PadChest's labels, any of which makes it 1 (Bustos et al. 2020, Medical Image
+# Analysis 66:101797, whose labels form a tree: what stands below a label counts with it).
+PADCHEST = {
+    "No Finding": {"normal"},
+    "Enlarged Cardiomediastinum": {"mediastinal enlargement", "superior mediastinal enlargement"},
+    "Cardiomegaly": {"cardiomegaly"},
+    "Lung Lesion": {"nodule", "multiple nodules", "mass", "pulmonary mass", "lung metastasis"},
+    "Edema": {"pulmonary edema"},
+    "Consolidation": {"consolidation"},
+    "Pneumonia": {"pneumonia", "atypical pneumonia"},
+    "Atelectasis": {
+        *("atelectasis", "laminar atelectasis", "lobar atelectasis", "round atelectasis"),
+        *("segmental atelectasis", "total atelectasis", "atelectasis basal"),
+    },
+    "Pneumothorax": {"pneumothorax", "hydropneumothorax"},
+    "Pleural Effusion": {"pleural effusion", "loculated pleural effusion", "hydropneumothorax"},
+    "Pleural Other": {
+        *("pleural thickening", "apical pleural thickening", "calcified pleural thickening"),
+        *("pleural plaques", "calcified pleural plaques"),
+    },
+    "Fracture": {"fracture", "rib fracture", "vertebral fracture", "clavicle fracture"}
+    | {"humeral fracture"},
+    "Support Devices": {
+        *("endotracheal tube", "tracheostomy tube", "NSG tube", "chest drain tube", "pacemaker"),
+        *("central venous catheter", "central venous catheter via jugular vein"),
+        *("central venous catheter via subclavian vein", "reservoir central venous catheter"),
+        *("single chamber device", "dual chamber device", "electrical device"),
+        *("dai", "artificial heart valve", "ventriculoperitoneal drain tube", "catheter"),
+    },
+}
+# As for the NIH's infiltration: other labels are opacities too, so only a normal image has none.
+OPACITIES = {"infiltrates", "alveolar pattern", "consolidation", "ground glass pattern"}
+UNUSABLE = {"exclude", "suboptimal study"}
+PROJECTIONS = {
+    "pa": "PA",
+    "ap": "AP",
+    "ap_horizontal": "AP",
+    **dict.fromkeys(("l", "costal", "exclude", "unk"), "other"),
+}
+SEXES = {"m": "Male", "f": "Female", "o": None, "none": None}
+
+
+@adapter("padchest", tables=["labels"])
+def padchest(raw: Raw) -> pd.DataFrame:
+    """Every row of PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.
+
+    Age is the year of the study less that of birth. An image whose report is absent, or that is
+    marked as unusable, has no label at all.
+    """
+    columns = ("ImageID", "ImageDir", "StudyID", "PatientID", "PatientBirth", "PatientSex_DICOM")
+    table = raw.table("labels", (*columns, "StudyDate_DICOM", "Projection", "Labels"))
+    table = raw.unique(table, ["ImageID"], "labels")
+    birth, day = (raw.numbers(table, c, "labels") for c in ("PatientBirth", "StudyDate_DICOM"))
+    path = table.ImageDir + "/" + table.ImageID
+    frame = pd.DataFrame(
+        {
+            "image_id": key(path),
+            "patient_id": table.PatientID,
+            "study_id": table.StudyID,
+            "path": path,
+            "sex": raw.codes(table, "PatientSex_DICOM", "labels", SEXES),
+            "age": day // 10_000 - birth,
+            "race": None,
+            "view": raw.codes(table, "Projection", "labels", PROJECTIONS),
+        }
+    )
+    said = [
+        {text.strip() for text in texts}
+        for texts in table.Labels.str.findall("'([^']*)'").where(
+            table.Labels.notna(), table.Labels.map(lambda _: [])
+        )
+    ]
+    usable = np.array([bool(labels - {""}) and not labels & UNUSABLE for labels in said])
+    for finding in FINDINGS:
+        present = np.array([bool(labels & PADCHEST.get(finding, set())) for labels in said])
+        frame[finding] = np.where(usable, present, np.nan)
+    opacity = [bool(labels & OPACITIES) for labels in said]
+    normal = frame["No Finding"].eq(1)
+    frame["Lung Opacity"] = np.where(usable & opacity, 1.0, np.where(normal, 0.0, np.nan))
+    return frame
+
+
+# Our finding -> VinDr-CXR's labels, any of which makes it 1.
+VINDR = {
+    "No Finding": ("No finding",),
+    "Cardiomegaly": ("Cardiomegaly",),
+    "Lung Opacity": ("Lung Opacity",),
+    "Lung Lesion": ("Nodule/Mass", "Lung tumor"),
+    "Edema": ("Edema",),
+    "Consolidation": ("Consolidation",),
+    "Pneumonia": ("Pneumonia",),
+    "Atelectasis": ("Atelectasis",),
+    "Pneumothorax": ("Pneumothorax",),
+    "Pleural Effusion": ("Pleural effusion",),
+    "Pleural Other": ("Pleural thickening",),
+    "Fracture": ("Clavicle fracture", "Rib fracture"),
+}
+
+
+@adapter("vindr-cxr", tables=["train", "test"])
+def vindr(raw: Raw) -> pd.DataFrame:
+    """Every image of image_labels_train.csv (majority of its three readers) and of the test file.
+
+    The test set is the official one (a consensus of five readers); `split` divides the others into
+    train and val by image, since VinDr-CXR names no patients: each image is one of its own. Sex and
+    age stand in the DICOM files alone.
+    """
+    names = sorted({name for labels in VINDR.values() for name in labels})
+    parts = []
+    for side in ("train", "test"):
+        table = raw.table(side, ("image_id", *names))
+        raw.reject(table.image_id.isna(), side, "image_id", "are blank")
+        votes = pd.DataFrame({name: raw.labels(table, name, side) for name in names})
+        labels = votes.groupby(table.image_id, sort=False).mean().gt(0.5)
+        found = {f: labels[list(VINDR[f])].any(axis=1) if f in VINDR else np.nan for f in FINDINGS}
+        frame = pd.DataFrame(found, index=labels.index, dtype=float).rename_axis("name")
+        parts.append(frame.reset_index().assign(side=side))
+    images = pd.concat(parts, ignore_index=True)
+    split, train = raw.settings.split, images.side.eq("train")
+    total = split.train + split.val
+    drawn = splits.draw(images.name[train], split.train / total, split.val / total, split.seed)
+    images["split"] = drawn.reindex(images.index).fillna("test")
+    images["path"] = images.side + "/" + images.name + ".dicom"
+    images["image_id"] = images["patient_id"] = images["study_id"] = key(images.path)
+    unknown = dict.fromkeys(("sex", "race"))
+    return images.drop(columns=["name", "side"]).assign(**unknown, age=np.nan, view="PA")
+
+
+@adapter("rsna-pneumonia", tables=["labels", "classes"])
+def rsna(raw: Raw) -> pd.DataFrame:
+    """Every image of stage_2_train_labels.csv, by the class of stage_2_detailed_class_info.csv.
+
+    `Lung Opacity` is an opacity suspicious of pneumonia, and both findings here; `Normal` is No
+    Finding; of the third class it is known that there is neither. Each image is a patient of its
+    own. Sex, age and view stand in the DICOM files alone.
+    """
+    boxes = raw.table("labels", ("patientId", "Target"))
+    target = raw.labels(boxes, "Target", "labels").groupby(boxes.patientId, sort=False).max()
+    classes = raw.table("classes", ("patientId", "class"))
+    meaning = {"lung opacity": "opacity", "normal": "normal", "no lung opacity / not normal": "not"}
+    classes["class"] = raw.codes(classes, "class", "classes", meaning)
+    kind = (
+        classes.drop_duplicates("patientId").set_index("patientId")["class"].reindex(target.index)
+    )
+    contradictory = target.eq(1) != kind.eq("opacity")
+    affected = boxes.patientId.map(contradictory)
+    raw.reject(affected, "labels", "Target", "contradict the table of classes")
+    frame = pd.DataFrame(np.nan, target.index, list(FINDINGS))
+    frame["Lung Opacity"] = frame["Pneumonia"] = target
+    frame["No Finding"] = kind.eq("normal").astype(float)
+    frame = frame.rename_axis("image_id").reset_index()
+    own = {name: frame.image_id for name in ("patient_id", "study_id")}
+    return frame.assign(
+        **own, path=frame.image_id + ".dcm", sex=None, race=None, view=None, age=np.nan
+    )
