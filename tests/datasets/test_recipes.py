@@ -232,7 +232,7 @@ def test_mimic_cxr_s_own_files_are_dicom(tmp_path):
     tables = mimic_tables()
     raw = mimic(tmp_path, tables)
     plain = adapters.read("mimic", raw).records
-    root = tmp_path / "files"
+    root = tmp_path / "dicom"
     images = tables["metadata"].astype(str).itertuples()
     folders = ((f"p{x.subject_id[:2]}/p{x.subject_id}/s{x.study_id}", x.dicom_id) for x in images)
     touch(root, [f"{folder}/{name}.dcm" for folder, name in folders])
