@@ -42,7 +42,7 @@ unlock: environment
 	@$(BIN)/snakemake --unlock --quiet all
 
 test: environment
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 test-slurm: environment
 	$(BIN)/python tests/slurm/packages.py

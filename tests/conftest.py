@@ -11,6 +11,26 @@ settings.register_profile("study", deadline=None, derandomize=True)
 settings.load_profile("study")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that share a costly fixture run on one worker, and before the others.
+
+    Else every worker would make what a whole module shares, and one would still do so while the
+    others have nothing left to do. For `pytest -n 2 --dist loadgroup`.
+    """
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "finished" in names:
+            item.add_marker(pytest.mark.xdist_group("finished"))
+        elif any(_is_of_module(item, name) for name in names):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def _is_of_module(item: pytest.Item, name: str) -> bool:
+    definitions = item._fixtureinfo.name2fixturedefs.get(name, ())
+    return any(definition.scope == "module" for definition in definitions)
+
+
 @pytest.fixture(scope="session")
 def demo_teacher(tmp_path_factory) -> Path:
     """The demo's stand-in teacher, as a SavedModel."""
