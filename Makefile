@@ -46,7 +46,7 @@ test: environment
 
 test-slurm: environment
 	$(BIN)/python tests/slurm/packages.py
-	$(BIN)/pytest tests/slurm -n 4 --dist worksteal --durations 10 -rs
+	$(BIN)/pytest tests/slurm -n 6 --dist worksteal --durations 10 -rs
 
 test-faults: environment
 	$(BIN)/pytest tests/faults

@@ -80,3 +80,18 @@ def resolves(name: str) -> bool:
             thing = getattr(thing, attribute)
         return True
     return False
+
+
+def test_the_scenarios_on_a_real_scheduler_are_the_tests_of_it():
+    """The first column of the guide's last table is the tests' names, in words."""
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    rows = page.partition("| scenario |")[2].partition("\n\n")[0].splitlines()[2:]
+    told = [re.sub(r"\W+", "_", row.split("|")[1].strip().lower()) for row in rows]
+    files = sorted((ROOT / "tests" / "slurm").glob("test_*.py"))
+    tests = [
+        node.name.removeprefix("test_")
+        for path in files
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    assert sorted(told) == sorted(tests)

@@ -9,15 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster import Cluster, wait_for
+from cluster import PATIENCE, Cluster, wait_for
 from locations import ROOT, TESTS
 from rule_texts import rules
 
 # Polling sooner than on a real cluster, where 40 s spare the scheduler; nothing else differs.
-TESTED = ("--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "20")
+TESTED = ("--slurm-init-seconds-before-status-checks", "5")
 # Nodes of 16 cores share the few of this machine: threads that wait must not spin.
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 # One file of a rule that trains, and one of a light rule that is in no group.
@@ -41,7 +43,7 @@ class Checkout:
         snakemake = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", *TESTED]
         return [*snakemake, "--configfile", *CONFIG, *arguments]
 
-    def snakemake(self, *arguments: str, timeout: int = 1200) -> subprocess.CompletedProcess[str]:
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the workflow to its end; output and errors in `stdout`."""
         return subprocess.run(
             self.command(*arguments),
@@ -50,7 +52,7 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=timeout,
+            timeout=2 * PATIENCE,
         )
 
     def start(self, *arguments: str) -> subprocess.Popen:
@@ -94,11 +96,15 @@ class Checkout:
         """Its jobs that wait or run."""
         return self.cluster.queue(self.folder)
 
-    def running(self, seconds: float = 240) -> dict[str, str]:
+    def running(self) -> dict[str, str]:
         """Its one job, as soon as the stand-in in it is at work."""
-        wait_for(lambda: self.events("started") and self.queue(), "a running job", seconds)
+        wait_for(lambda: self.events("started") and self.queue(), "a running job")
         (job,) = self.queue()
         return job
+
+    def ended(self, head: subprocess.Popen) -> int:
+        """The exit status of a workflow that was started, when it has come to its end."""
+        return head.wait(PATIENCE)
 
     def clear(self) -> None:
         """End what a test has left: heads and jobs."""
@@ -118,7 +124,7 @@ class Checkout:
     def finish(self) -> None:
         """Let the stand-in end, and wait until its job has."""
         (self.folder / "finish").touch()
-        wait_for(lambda: not self.queue(), "an end of the job", 120)
+        wait_for(lambda: not self.queue(), "an end of the job")
 
     def events(self, kind: str) -> list[dict]:
         """What the stand-in noted of one kind, oldest first."""
@@ -126,10 +132,19 @@ class Checkout:
         lines = record.read_text().splitlines() if record.exists() else []
         return [event for event in map(json.loads, lines) if event["event"] == kind]
 
-    def copy(self, folder: Path) -> Checkout:
+    def copy(self, folder: Path, cluster: Cluster | None = None) -> Checkout:
         """A copy, results and all, of which jobs are told apart by their folder."""
         copied = shutil.copytree(self.folder, folder / "checkout", copy_function=_copied)
-        return Checkout(Path(copied), self.cluster)
+        return Checkout(Path(copied), cluster or self.cluster)
+
+    @contextmanager
+    def copied(self, folder: Path, cluster: Cluster | None = None) -> Iterator[Checkout]:
+        """A copy for one test, of which neither heads nor jobs are left behind."""
+        copy = self.copy(folder, cluster)
+        try:
+            yield copy
+        finally:
+            copy.clear()
 
 
 def _copied(source: str, target: str) -> str:

@@ -1,8 +1,9 @@
 """A real SLURM on this machine: four nodes of the sizes that the profile is written for.
 
-Debian's packages, loopback alone, no cgroups and no systemd; every file lies in one folder, and
-what was started is stopped by its process id. GPUs are device nodes that nothing can compute on, so
-that the scheduler hands out CUDA_VISIBLE_DEVICES and the jobs still run on the CPU.
+Debian's packages, loopback alone, no cgroups and no systemd; every file lies in one folder, ports
+are free ones, and what was started is stopped by its process id, by a guardian that outlives
+whoever asked for the cluster. GPUs are device nodes that nothing can compute on, so that the
+scheduler hands out CUDA_VISIBLE_DEVICES and the jobs still run on the CPU.
 
     with Cluster(folder) as cluster:
         cluster.environment      # PATH and SLURM_CONF for whoever submits
@@ -13,16 +14,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from configuration import NODES, configure
+from configuration import NODES, claim_ports, configure
 
 COLUMNS = (
     "JobID Partition State ExitCode AllocTRES ReqTRES TimelimitRaw ElapsedRaw NodeList Comment "
@@ -30,47 +31,55 @@ COLUMNS = (
 ).split()
 
 
-class Cluster:
-    """The cluster. folder: for its files, emptied at the start.
+# In the environment of whatever is of a cluster: its folder.
+MARK = "CXRFMKD_CLUSTER"
+# Seconds in which even a busy machine comes to what is waited for.
+PATIENCE = 900
 
-    accounting: with a database, so that sacct answers. kill_wait: seconds between the signal that
-    asks a job to end and the one that ends it (SLURM's default is 30). port: the first of eight.
+
+class Cluster:
+    """The cluster. folder: for its files, with a short name, since there are sockets among them.
+
+    accounting: with a database, so that sacct answers.
     """
 
-    def __init__(
-        self, folder: Path, accounting: bool = True, kill_wait: int = 30, port: int = 26817
-    ) -> None:
+    def __init__(self, folder: Path, accounting: bool = True) -> None:
         self.folder, self.accounting = folder, accounting
-        self.kill_wait, self.port = kill_wait, port
         self.conf = folder / "slurm.conf"
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables with which sbatch, squeue and the others talk to this cluster."""
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
-        return os.environ | {"PATH": path, "SLURM_CONF": str(self.conf)}
+        about = {"PATH": path, "SLURM_CONF": str(self.conf), MARK: str(self.folder)}
+        return os.environ | about
 
     def __enter__(self) -> Self:
-        shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("bin", "state", "devices", *(f"spool-{node.name}" for node in NODES)):
             (self.folder / name).mkdir(parents=True)
+        self._guardian = subprocess.Popen(
+            [sys.executable, __file__, self.folder], stdin=subprocess.PIPE, start_new_session=True
+        )
         try:
-            configure(self.folder, self.accounting, self.kill_wait, self.port)
-            self._start()
+            ports, claim = claim_ports()
+            with claim:
+                configure(self.folder, self.accounting, ports)
+                self._start()
         except BaseException:
-            self.stop()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.stop()
+        """Have the guardian stop it. It does the same when this process dies in any way."""
+        self._guardian.communicate()
 
     # --- what a test asks and does ---------------------------------------------------------------
 
     def run(self, *command: str, check: bool = True) -> str:
         """Output of a SLURM command."""
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=120
+            command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE
         )
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
@@ -104,7 +113,7 @@ class Cluster:
     def start_controller(self) -> None:
         """Start slurmctld and wait until it answers."""
         self._launch("/usr/sbin/slurmctld", "-f", str(self.conf))
-        wait_for(lambda: "is UP" in self.run("scontrol", "ping", check=False), "slurmctld", 60)
+        wait_for(lambda: "is UP" in self.run("scontrol", "ping", check=False), "slurmctld")
 
     def stop_controller(self) -> None:
         """Stop slurmctld; jobs go on."""
@@ -120,19 +129,20 @@ class Cluster:
             "/usr/sbin/munged",
             f"--key-file={key}",
             f"--socket={munge}",
+            "--force",  # its folder is nobody else's
             "--num-threads=2",
             f"--seed-file={folder}/munge.seed",
             f"--pid-file={folder}/munged.pid",
             f"--log-file={folder}/munged.log",
         )
-        wait_for(munge.exists, "munged", 20)
+        wait_for(munge.exists, "munged")
         if self.accounting:
             self._start_database()
         self.start_controller()
         for node in NODES:
             self._launch("/usr/sbin/slurmd", "-f", str(self.conf), "-N", node.name)
         idle = "sinfo", "-h", "-N", "-o", "%t"
-        wait_for(lambda: self.run(*idle).split() == ["idle"] * len(NODES), "idle nodes", 60)
+        wait_for(lambda: self.run(*idle).split() == ["idle"] * len(NODES), "idle nodes")
         if self.accounting:
             add = "sacctmgr", "--immediate", "--quiet", "add"
             self.run(*add, "account", "lab", "Description=lab", "Organization=lab")
@@ -170,12 +180,12 @@ class Cluster:
             wait=False,
         )
         query = "mariadb", "--no-defaults", "-S", str(path), "-e", "select 1"
-        wait_for(lambda: not subprocess.run(query, capture_output=True).returncode, "MariaDB", 60)
+        wait_for(lambda: not subprocess.run(query, capture_output=True).returncode, "MariaDB")
         self._launch("/usr/sbin/slurmdbd", MYSQL_UNIX_PORT=str(path))
-        wait_for(lambda: not self._fails("sacctmgr", "-n", "show", "cluster"), "slurmdbd", 60)
+        wait_for(lambda: not self._fails("sacctmgr", "-n", "show", "cluster"), "slurmdbd")
 
     def _fails(self, *command: str) -> bool:
-        done = subprocess.run(command, env=self.environment, capture_output=True, timeout=60)
+        done = subprocess.run(command, env=self.environment, capture_output=True, timeout=PATIENCE)
         return bool(done.returncode)
 
     def _launch(self, *command: str, wait: bool = True, **variables: str) -> None:
@@ -189,7 +199,7 @@ class Cluster:
                 stderr=log,
                 start_new_session=True,
             )
-        if wait and started.wait(60):
+        if wait and started.wait(PATIENCE):
             text = (self.folder / "daemons.log").read_text()[-2000:]
             raise RuntimeError(f"{command[0]} did not start:\n{text}")
 
@@ -202,8 +212,9 @@ class Cluster:
         nodes = [f"slurmd-{node.name}" for node in NODES]
         for daemon in [*nodes, "slurmctld", "slurmdbd", "mariadbd", "munged"]:
             self._stop(daemon)
-        for process in self._leftovers():
-            os.kill(process, signal.SIGKILL)
+        for process in processes(f"{MARK}={self.folder}\0"):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     def _stop(self, daemon: str) -> None:
         file = self.folder / f"{daemon}.pid"
@@ -218,18 +229,11 @@ class Cluster:
         except TimeoutError:
             os.kill(process, signal.SIGKILL)
 
-    def _leftovers(self) -> list[int]:
-        """Processes whose environment says that they are of a job of this cluster."""
-        mark = f"SLURM_CONF={self.conf}\0"
-        own = {os.getpid(), os.getppid()}
-        return [
-            int(entry.name)
-            for entry in Path("/proc").iterdir()
-            if entry.name.isdigit()
-            and int(entry.name) not in own
-            and mark in (about := _described(int(entry.name)))
-            and "SLURM_JOB_ID=" in about
-        ]
+
+def processes(*parts: str) -> list[int]:
+    """Processes that have all of `parts` in their command line and environment."""
+    numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [number for number in numbers if all(part in _described(number) for part in parts)]
 
 
 def _described(process: int) -> str:
@@ -243,7 +247,7 @@ def _described(process: int) -> str:
         return ""
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Ask again and again until `condition` holds; TimeoutError after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
@@ -253,8 +257,13 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None
 
 
 @contextmanager
-def locked(path: Path, alone: bool = True) -> Iterator[None]:
-    """Hold a lock that all processes of the tests share: alone, or with others who do not mind."""
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that all processes of the tests share."""
     with open(path, "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":  # the guardian
+    sys.stdin.read()
+    Cluster(Path(sys.argv[1])).stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import stat
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ DefMemPerCPU=500
 # The declared sizes stand, whatever this machine has.
 SlurmdParameters=config_overrides
 ReturnToService=2
-KillWait={kill_wait}
+KillWait=30
 MinJobAge=300
 SlurmctldTimeout=300
 SlurmdTimeout=300
@@ -100,35 +101,60 @@ StorageLoc=slurm_accounting
 """
 
 
-def configure(folder: Path, accounting: bool, kill_wait: int, port: int) -> None:
-    """Write the configuration, the GPUs' device nodes and the clients' wrappers into `folder`."""
+def claim_ports() -> tuple[list[int], socket.socket]:
+    """Free ports of slurmctld, slurmdbd and each node, below those of outgoing connections.
+
+    As long as the socket is open, another cluster that is being started takes others.
+    """
+    count = 2 + len(NODES)
+    for first in random.sample(range(20000, 32000, count), 500):
+        ports = list(range(first, first + count))
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0cxrfmkd-cluster-{first}")
+            for port in ports:
+                with socket.socket() as trial:
+                    trial.bind(("", port))
+        except OSError:
+            claim.close()
+            continue
+        return ports, claim
+    raise OSError("no free ports")
+
+
+def configure(folder: Path, accounting: bool, ports: list[int]) -> None:
+    """Write the configuration, the GPUs' device nodes and the clients' wrappers into `folder`.
+
+    ports: of slurmctld, slurmdbd, and each node.
+    """
     host = socket.gethostname()
     # The daemons listen on what the host's name stands for: 127.0.0.1, or a container's address.
     address = socket.gethostbyname(host)
+    controller, database_daemon, *nodes = ports
     values = {"folder": folder, "host": host.split(".")[0], "address": address}
     database = "AccountingStorageType=accounting_storage/none"
     if accounting:
-        database = WITH_ACCOUNTING.format(**values, port=port + 1)
+        database = WITH_ACCOUNTING.format(**values, port=database_daemon)
     lines, gres, first = [], [], 0
-    for number, node in enumerate(NODES):
+    for port, node in zip(nodes, NODES, strict=True):
         for device in range(first, first := first + node.gpus):
             path = folder / "devices" / f"gpu{device}"
             os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
             gres.append(f"NodeName={node.name} Name=gpu File={path}")
         lines.append(
             f"NodeName={node.name} NodeHostname={values['host']} NodeAddr={address} "
-            f"Port={port + 3 + number} Sockets=1 CoresPerSocket={node.cores} "
+            f"Port={port} Sockets=1 CoresPerSocket={node.cores} "
             f"ThreadsPerCore=1 RealMemory={node.memory} Gres=gpu:{node.gpus} State=UNKNOWN"
         )
     for partition in dict.fromkeys(node.partition for node in NODES):
         members = ",".join(node.name for node in NODES if node.partition == partition)
         lines.append(f"PartitionName={partition} Nodes={members} MaxTime=3-00:00:00 State=UP")
     conf = folder / "slurm.conf"
-    text = CONF.format(**values, port=port, kill_wait=kill_wait, accounting=database)
+    text = CONF.format(**values, port=controller, accounting=database)
     conf.write_text(text + "\n".join(lines) + "\n")
     (folder / "gres.conf").write_text("\n".join(gres) + "\n")
     dbd = folder / "slurmdbd.conf"
-    dbd.write_text(DBD_CONF.format(**values, port=port + 1))
+    dbd.write_text(DBD_CONF.format(**values, port=database_daemon))
     dbd.chmod(0o600)
     # The job step drops every SLURM_* variable, SLURM_CONF too, before it calls srun.
     for client in CLIENTS.split():

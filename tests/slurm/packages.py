@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 PACKAGES = "slurmctld slurmd slurm-client munge slurmdbd mariadb-server".split()
@@ -31,11 +32,14 @@ def obstacle() -> str:
     return f"not installed: {', '.join(absent)}" if absent else ""
 
 
-def install() -> None:
-    """Install what is missing, where there are apt and the rights to; start no service of it."""
+def install() -> str:
+    """Install what is missing, where there are apt and the rights to; start no service of it.
+
+    Returns what could not be installed; nothing where this was not tried.
+    """
     absent = missing()
     if not absent or os.geteuid() or not shutil.which("apt-get"):
-        return
+        return ""
     quiet = not POLICY.exists()
     if quiet:
         POLICY.write_text("#!/bin/sh\nexit 101\n")
@@ -50,7 +54,9 @@ def install() -> None:
     finally:
         if quiet:
             POLICY.unlink()
+    return ", ".join(missing())
 
 
 if __name__ == "__main__":
-    install()
+    if absent := install():
+        sys.exit(f"apt-get could not install {absent}: see above")

@@ -7,13 +7,12 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
 from checkout import PATIENTS, STUDENT, Checkout
 from cluster import wait_for
 
 
 def test_jobs_of_a_killed_head_go_on_and_none_is_submitted_twice(study: Checkout):
-    study.stand_in("distill", seconds=600)
+    study.stand_in("distill", seconds=3600)
     head = study.start("--", STUDENT)
     job = study.running()["id"]
     head.kill()
@@ -30,26 +29,26 @@ def test_jobs_of_a_killed_head_go_on_and_none_is_submitted_twice(study: Checkout
 
 
 def test_sigterm_lets_a_head_end_with_its_jobs_and_none_is_lost(study: Checkout):
-    study.stand_in("distill", seconds=600)
+    study.stand_in("distill", seconds=3600)
     head = study.start("--", STUDENT)
     study.running()
     head.terminate()
-    time.sleep(5)
+    wait_for(lambda: "finishing currently running jobs" in study.said, "an answer")
     assert [job["state"] for job in study.queue()] == ["RUNNING"]
     study.finish()
-    head.wait(120)
+    study.ended(head)
     assert study.states() == ["COMPLETED"]
     assert "Nothing to be done" in study.snakemake("--", STUDENT).stdout
     assert len(study.events("started")) == 1
 
 
 def test_ctrl_c_cancels_the_jobs_which_save_and_go_on_when_asked(study: Checkout):
-    study.stand_in("distill", seconds=600, saving=3)
+    study.stand_in("distill", seconds=3600, saving=3)
     head = study.start("--", STUDENT)
     study.running()
     head.send_signal(signal.SIGINT)
-    wait_for(lambda: not study.queue(), "an end of the jobs", 60)
-    assert head.wait(120) == 1
+    wait_for(lambda: not study.queue(), "an end of the jobs")
+    assert study.ended(head) == 1
     assert study.states() == ["CANCELLED"]
     assert study.snakemake("--", STUDENT).returncode == 0
     assert study.states() == ["CANCELLED", "COMPLETED"]
@@ -61,13 +60,13 @@ def test_a_configuration_edited_under_a_running_head_does_not_reach_its_jobs(stu
     planned = batch_size(json.loads((study.folder / STUDENT).with_name("run.json").read_text()))
     study.stand_in("distill", seconds=0)
     head = study.start("--set-resources", "distill:slurm_extra='--hold'", "--", STUDENT)
-    wait_for(study.queue, "a submitted job", 120)
+    wait_for(study.queue, "a submitted job")
     (job,) = study.queue()
     config = study.folder / "tests" / "slurm" / "study.yaml"
     edited = f"  epochs: 2\n  batch_size: {planned * 2}\n"
     config.write_text(config.read_text().replace("  epochs: 2\n", edited, 1))
     study.cluster.run("scontrol", "release", job["id"])
-    assert head.wait(200) == 0
+    assert study.ended(head) == 0
     (started,) = study.events("started")
     assert batch_size(started) == planned
 
@@ -76,26 +75,23 @@ def batch_size(run: dict) -> int:
     return run["spec"]["distillation"]["batch_size"]
 
 
-@pytest.mark.alone
-def test_a_controller_that_is_away_for_a_minute_loses_no_job(study: Checkout, tmp_path: Path):
+def test_a_controller_that_is_away_for_a_minute_loses_no_job(study_apart: Checkout, tmp_path: Path):
     """One job runs meanwhile, and one is to be submitted."""
-    (tmp_path / "other").mkdir()
-    other = study.copy(tmp_path / "other")
-    study.stand_in("distill", seconds=600)
-    (other.folder / PATIENTS).unlink()
+    study, cluster = study_apart, study_apart.cluster
+    study.stand_in("distill", seconds=3600)
     head = study.start("--", STUDENT)
     study.running()
-    study.cluster.stop_controller()
-    try:
-        second = other.start("--", PATIENTS)
-        time.sleep(60)
-    finally:
-        study.cluster.start_controller()
-    try:
-        assert second.wait(180) == 0
-    finally:
-        other.clear()
+    with study.copied(tmp_path / "other") as other:
+        (other.folder / PATIENTS).unlink()
+        cluster.stop_controller()
+        try:
+            second = other.start("--", PATIENTS)
+            time.sleep(60)
+        finally:
+            cluster.start_controller()
+        assert other.ended(second) == 0
+        assert other.states() == ["COMPLETED"]
     study.finish()
-    assert head.wait(120) == 0
-    assert (study.states(), other.states()) == (["COMPLETED"], ["COMPLETED"])
+    assert study.ended(head) == 0
+    assert study.states() == ["COMPLETED"]
     assert len(study.events("started")) == 1

@@ -39,20 +39,21 @@ def test_cores_memory_and_time_are_those_of_the_rule(finished: Checkout):
         assert job["TimelimitRaw"] == str(asked.runtime), job
 
 
-def test_a_finished_study_has_nothing_to_do(study: Checkout):
-    assert "Nothing to be done" in study.snakemake("--", "tables").stdout
-    assert study.jobs() == []
+def test_a_finished_study_has_nothing_to_do(whole_study: Checkout):
+    assert "Nothing to be done" in whole_study.snakemake("--", "tables").stdout
+    assert whole_study.jobs() == []
 
 
 def test_one_deleted_student_is_distilled_again_and_its_branch_alone(study: Checkout):
     (study.folder / STUDENT).unlink()
-    done = study.snakemake("--", STUDENT)
+    done = study.snakemake("--", "students")
     assert done.returncode == 0, done.stdout[-3000:]
     assert [rule_of(job) for job in study.jobs()] == ["distill"]
     assert study.states() == ["COMPLETED"]
 
 
-def test_a_loss_added_to_a_finished_study_submits_its_branch_alone(study: Checkout):
+def test_a_loss_added_to_a_finished_study_submits_its_branch_alone(whole_study: Checkout):
+    study = whole_study
     config = study.folder / "tests" / "slurm" / "study.yaml"
     config.write_text(config.read_text().replace("losses: [mse]", "losses: [mse, mae]"))
     done = study.snakemake("--", "students", "models")

@@ -10,6 +10,7 @@ from pathlib import Path
 from shlex import quote
 
 from snakemake.exceptions import WorkflowError
+from snakemake.jobs import Job
 from snakemake.logging import logger
 from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
@@ -161,8 +162,22 @@ def recorded_by_jobs(finished):
     return record
 
 
+def sparing_logs(remove):
+    """`remove` of Snakemake's, of what a job made before, that leaves its log: this attempt adds to it."""
+
+    async def remove_output(job):
+        logs, job._log = job.log, []
+        try:
+            await remove(job)
+        finally:
+            job._log = logs
+
+    return remove_output
+
+
 if workflow.remote_exec:
     PersistenceBase.finished = recorded_by_jobs(PersistenceBase.finished)
+    Job.remove_existing_output = sparing_logs(Job.remove_existing_output)
 
 
 def jobs_of_another_head():
