@@ -1,4 +1,4 @@
-"""A real SLURM on this machine: four nodes of the sizes that the profile is written for.
+"""A real SLURM on this machine: nodes of the sizes that the profile is written for.
 
 Debian's packages, loopback alone, no cgroups and no systemd; every file lies in one folder, ports
 are free ones, and what was started is stopped by its process id, by a guardian that outlives

@@ -23,11 +23,10 @@ class Node:
     gpus: int = 1
 
 
+# As many with a GPU as there are tests side by side, so that none waits for another's job.
 NODES = (
-    Node("large1", "gpus48", 16, 128_000),
-    Node("large2", "gpus48", 16, 128_000),
-    Node("small1", "gpus24", 12, 63_488),
-    Node("small2", "gpus24", 12, 63_488),
+    *(Node(f"large{number}", "gpus48", 16, 128_000) for number in range(1, 7)),
+    *(Node(f"small{number}", "gpus24", 12, 63_488) for number in range(1, 3)),
 )
 
 CONF = """\
