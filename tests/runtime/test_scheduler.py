@@ -81,6 +81,15 @@ def test_scancel_is_found_in_a_groups_log_where_no_message_tells_of_it(tmp_path,
     assert bool(final_failure("", tmp_path / "7.log")) == final
 
 
+def test_what_is_cancelled_for_its_memory_is_not_final(tmp_path):
+    lines = (
+        "slurmstepd: error: StepId=12.0 exceeded memory limit (4251357184 > 4194304000), being",
+        "slurmstepd: error: *** STEP 12.0 ON small1 CANCELLED AT 2026-11-26T04:51:54 ***",
+    )
+    (tmp_path / "12.log").write_text("\n".join(lines))
+    assert not final_failure(FAILED.format("FAILED"), tmp_path / "12.log")
+
+
 def test_a_log_that_is_not_there_yet_leaves_another_attempt(tmp_path):
     assert not final_failure(FAILED.format("FAILED"), tmp_path / "absent.log")
 

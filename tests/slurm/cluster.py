@@ -253,7 +253,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIEN
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"no {what} within {seconds:g} s")
-        time.sleep(0.3)
+        time.sleep(0.5)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def test_a_finished_study_has_nothing_to_do(whole_study: Checkout):
 
 def test_one_deleted_student_is_distilled_again_and_its_branch_alone(study: Checkout):
     (study.folder / STUDENT).unlink()
-    done = study.snakemake("--", "students")
+    done = study.snakemake("--", STUDENT)
     assert done.returncode == 0, done.stdout[-3000:]
     assert [rule_of(job) for job in study.jobs()] == ["distill"]
     assert study.states() == ["COMPLETED"]

@@ -16,6 +16,8 @@ REFUSED = re.compile(
 SUBMISSION = re.compile(r"sbatch failed|submission failed")
 # A job's log after scancel; after a time limit, a requeue or a lost node it says DUE TO what.
 CANCELLED = re.compile(r"CANCELLED AT \S+ \*\*\*")
+# A cluster without cgroups cancels what has taken too much memory.
+OVER_MEMORY = re.compile(r"[Ee]xceeded (job )?memory limit")
 EXIT_STATUS = re.compile(r"returned non-zero exit status (\d+)")
 # Exit status of a script whose input or settings are wrong.
 INPUT_ERROR = 2
@@ -35,7 +37,7 @@ def final_failure(message: str, log: str | Path | None = None) -> str:
         text = Path(log).read_text(errors="replace") if log else ""
     except OSError:
         return ""
-    if CANCELLED.search(text):
+    if CANCELLED.search(text) and not OVER_MEMORY.search(text):
         return "it was cancelled"
     statuses = EXIT_STATUS.findall(text)
     if statuses and int(statuses[-1]) == INPUT_ERROR:
