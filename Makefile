@@ -49,7 +49,7 @@ test-slurm: environment
 	$(BIN)/pytest tests/slurm -n 6 --dist worksteal --durations 10 -rs
 
 test-faults: environment
-	$(BIN)/pytest tests/faults
+	$(BIN)/pytest tests/faults -n auto
 
 lint: environment
 	$(BIN)/ruff check

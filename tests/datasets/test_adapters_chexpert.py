@@ -136,7 +136,7 @@ def test_a_split_whose_images_do_not_pass_the_filters_is_noted(tmp_path):
         ({"index": [0.5, 1]}, "whole row numbers from 0, each once"),
         (
             {"split": ["train", "holdout"]},
-            "1 rows are none of train, validate, val, test: holdout",
+            "1 rows are none of train, validate, val, test",
         ),
     ],
 )

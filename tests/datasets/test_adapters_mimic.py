@@ -186,7 +186,7 @@ def test_a_key_that_stands_twice_is_refused_instead_of_doubling_images(tmp_path,
 def test_a_date_of_another_form_is_named_with_its_line(tmp_path):
     tables = mimic_tables()
     tables["metadata"].loc[3, "StudyDate"] = 2180
-    with pytest.raises(InputError, match=r"column StudyDate: 1 rows .*yyyymmdd: 2180 \(line 5\)"):
+    with pytest.raises(InputError, match=r"column StudyDate: 1 rows .*yyyymmdd \(line 5\)"):
         adapters.read("mimic", mimic(tmp_path, tables))
 
 

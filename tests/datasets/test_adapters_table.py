@@ -105,7 +105,7 @@ def test_own_splits_are_kept_and_may_be_mapped(tmp_path):
         ),
         (
             {"values": VALUES | {"race": {"caucasian": "White"}}},
-            r"column origin: 2 rows are none of .*: n/k, asian \(lines 3, 4\)\. .*values\.race",
+            r"column origin: 2 rows are none of .*: n/k \(lines 3, 4\)\. .*values\.race",
         ),
         (
             {"table": OWN.assign(effusion=[1, 2, 0])},

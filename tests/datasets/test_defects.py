@@ -121,7 +121,7 @@ def test_ages_may_be_written_as_dicom_does(tmp_path):
     ("column", "value", "message"),
     [
         ("gender", "X", r"column gender: 1 rows are none of Male, Female: X \(line 6\)"),
-        ("grp", "Weiß", r"column grp: 1 rows are none of White, Asian, Black: Weiß \(line 6\)"),
+        ("grp", "Weiß", r"column grp: 1 rows are none of White, Asian, Black \(line 6\)"),
         ("years", "90+", r"column years: 1 values are neither .*: 90\+ \(line 6\)"),
         ("effusion", "2", r"column effusion: 1 rows are not labels .*: 2.0 \(line 6\)"),
         ("effusion", "yes", r"column effusion: 1 values are not numbers: yes \(line 6\)"),
@@ -153,9 +153,10 @@ def test_an_unknown_code_is_an_error_with_its_line(tmp_path, make, tables, table
     raw[table][column] = raw[table][column].astype(object)
     raw[table].loc[1, column] = code
     with pytest.raises(
-        InputError, match=rf"tables\.{table} .*column {column}: 1 .*{code} \(line 3\)"
-    ):
+        InputError, match=rf"tables\.{table} .*column {column}: 1 .*\(line 3\)"
+    ) as error:
         adapters.read("site", make(tmp_path, raw))
+    assert (f": {code} (line" in str(error.value)) == (len(code) <= 3)  # else it may be a name
 
 
 def test_sex_in_words_or_letters_is_one(tmp_path):

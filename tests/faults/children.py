@@ -13,6 +13,7 @@ import runpy
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +45,20 @@ PROCESSOR = 60  # seconds of a processor that no job may need, whatever the faul
 NOBODY = 65534
 
 
+# Operations of Python on files, as its audit events call them.
+OPERATIONS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
+
+
 @dataclass(frozen=True)
 class End:
-    """How a process ended: its exit status (negative for a signal), and all that it said."""
+    """How a process ended: its exit status (negative for a signal), and all that it said.
+
+    operations: on files of the study, as far as it got to its end by itself.
+    """
 
     status: int
     said: str
-    seconds: float
+    operations: int
 
 
 def server() -> multiprocessing.context.ForkServerContext:
@@ -61,31 +69,30 @@ def server() -> multiprocessing.context.ForkServerContext:
 
 
 class Child:
-    """A script at work in a folder. words: its arguments."""
+    """A script at work in a folder. words: its arguments.
+
+    limits: `file_size` in bytes; `nobody`, to run as a user who owns nothing; `signal`, which it
+    gets at its operation number `at` on a file of the study, so that the moment does not depend on
+    the machine.
+    """
 
     def __init__(self, script: str, words: list[str], folder: Path, **limits: int) -> None:
-        folder.with_suffix(".said").parent.mkdir(exist_ok=True)
         self.said = folder.with_name(f"{folder.name}.{time.monotonic_ns()}.said")
-        self.started = time.monotonic()
         arguments = (script, words, str(folder), str(self.said), limits)
         self.process = server().Process(target=_work, args=arguments)
         self.process.start()
 
-    def signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
-        if self.process.is_alive():
-            os.kill(self.process.pid, number)
-
     def end(self) -> End:
         """Wait until it has ended; a process that hangs is an error."""
         self.process.join(LIMIT)
-        seconds = time.monotonic() - self.started
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
-            raise AssertionError(f"it hung for {seconds:.0f} s: {self.said.read_text()[-2000:]}")
+            raise AssertionError(f"it hung for {LIMIT:.0f} s: {self.said.read_text()[-2000:]}")
         said = self.said.read_text(errors="replace") if self.said.exists() else ""
-        return End(self.process.exitcode, said, seconds)
+        counted = self.said.with_suffix(".operations")
+        operations = int(counted.read_text()) if counted.exists() else 0
+        return End(self.process.exitcode, said, operations)
 
 
 def _work(script: str, words: list[str], folder: str, said: str, limits: dict[str, int]) -> None:
@@ -103,7 +110,42 @@ def _work(script: str, words: list[str], folder: str, said: str, limits: dict[st
         os.seteuid(NOBODY)
     import made_images
 
+    from cxrfmkd.runtime import arguments
+
     made_images.add_tiny_backbone()
     path = Path(SCRIPTS, f"{script}.py")
     sys.argv = [str(path), *words]
+    run = arguments.run
+
+    def counted_run(main: Callable[[], None]) -> None:
+        """The script's own `run`; operations on files count from its `main` on."""
+
+        def counted_main() -> None:
+            operations = count_operations(Path(folder), limits.get("at", 0), limits.get("signal"))
+            main()
+            Path(said).with_suffix(".operations").write_text(str(len(operations)))
+
+        run(counted_main)
+
+    arguments.run = counted_run
     runpy.run_path(str(path), run_name="__main__")
+
+
+def count_operations(folder: Path, at: int, number: int | None) -> list[str]:
+    """A list that grows with every operation on a file below `folder`, in this process.
+
+    At operation `at` the process sends itself the signal `number`.
+    """
+    seen: list[str] = []
+
+    def look(event: str, arguments: tuple) -> None:
+        if event not in OPERATIONS or not isinstance(arguments[0], str | bytes | os.PathLike):
+            return
+        path = os.path.abspath(os.fsdecode(arguments[0]))
+        if path.startswith(f"{folder}/"):
+            seen.append(event)
+            if len(seen) == at and number is not None:
+                os.kill(os.getpid(), number)
+
+    sys.addaudithook(look)
+    return seen

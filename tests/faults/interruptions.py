@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,13 @@ SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signa
 # Every kind of job; a training of a network has its own, with its checkpoints.
 STOPPED = ("sample", "pack", "pixels", "resample", "embed", "features", "probe", "direct")
 STOPPED += ("select student", "tables", "draw", "report", "training")
-LONGEST = 1.5  # seconds from the start of a job to its signal, at the most
-ENDS = {0, -signal.SIGKILL, 75, 128 + signal.SIGTERM, 128 + signal.SIGINT}
+# How a job may end that got the signal: a training saves at SIGTERM, and asks to be called again.
+ENDS = {
+    signal.SIGKILL: {-signal.SIGKILL},
+    signal.SIGTERM: {128 + signal.SIGTERM, 75},
+    signal.SIGINT: {128 + signal.SIGINT},
+}
+COUNTED: dict[str, int] = {}
 TRAINING = Job(str(Path(__file__).parent / "train_tiny"), {}, {}, ("trained",))
 
 
@@ -41,25 +44,27 @@ class Trouble:
         return f"{self.stage}: {self.what}"
 
 
-def without_outputs(job: Job, folder: Path) -> None:
-    """What a job writes is not there yet."""
-    for output in job.outputs:
-        path = folder / output
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+def operations(job: Job, folder: Path) -> int:
+    """On how many files the job does something, counted once."""
+    command = " ".join([job.script, *job.words()])
+    if command not in COUNTED:
+        COUNTED[command] = job.count_operations(folder)
+    return COUNTED[command]
 
 
 def stopped(number: int) -> Callable[[Job, Path], End]:
-    """The job is stopped at a random moment, three times at the most; then it runs to its end."""
+    """The job is stopped twice, each time at a random operation on a file; then it runs to its end.
+
+    What it left is in the way of the next start, which may be done before it is stopped.
+    """
 
     def act(job: Job, folder: Path) -> End:
-        moments = random.Random(f"{job.script} {job.spec} {number}")
-        without_outputs(job, folder)
-        for _ in range(2):
-            child = job.start(folder)
-            time.sleep(moments.uniform(0.02, LONGEST))
-            child.signal(number)
-            end = child.end()
-            assert end.status in ENDS, (end.status, end.said[-3000:])
+        moments = random.Random(f"{job.script} {number}")
+        last = operations(job, folder)
+        job.remove_outputs(folder)
+        for start in range(2):
+            end = job.run(folder, signal=number, at=moments.randint(1, last))
+            assert end.status in ENDS[number] | ({0} if start else set()), end
             assert "Traceback" not in end.said, end.said[-3000:]
         return job.run(folder)
 
@@ -68,7 +73,7 @@ def stopped(number: int) -> Callable[[Job, Path], End]:
 
 def at_once(job: Job, folder: Path) -> End:
     """Two processes do the same job; one may be refused, then it is the other's to end."""
-    without_outputs(job, folder)
+    job.remove_outputs(folder)
     children = [job.start(folder), job.start(folder)]
     ends = [child.end() for child in children]
     for end in ends:
@@ -83,7 +88,7 @@ def limited(size: int) -> Callable[[Job, Path], End]:
     """No file may be larger than `size` bytes, as where a quota is used up."""
 
     def act(job: Job, folder: Path) -> End:
-        without_outputs(job, folder)
+        job.remove_outputs(folder)
         return job.run(folder, file_size=size)
 
     return act
@@ -91,7 +96,7 @@ def limited(size: int) -> Callable[[Job, Path], End]:
 
 def forbidden(job: Job, folder: Path) -> End:
     """The job runs as a user who may read the study, and write nothing in it."""
-    without_outputs(job, folder)
+    job.remove_outputs(folder)
     for path in [folder, *folder.rglob("*")]:
         if not path.is_symlink():
             path.chmod(0o555 if path.is_dir() else 0o444)
@@ -104,7 +109,7 @@ def forbidden(job: Job, folder: Path) -> End:
 
 def in_the_way(job: Job, folder: Path) -> End:
     """A file stands where the job's folder must be."""
-    without_outputs(job, folder)
+    job.remove_outputs(folder)
     parent = (folder / job.outputs[0]).parent
     aside = parent.with_name("aside")
     if parent.exists():
@@ -116,7 +121,7 @@ def in_the_way(job: Job, folder: Path) -> End:
 
 def full(job: Job, folder: Path) -> End:
     """The results lie on a disk of 150 kB; needs the right to mount one."""
-    without_outputs(job, folder)
+    job.remove_outputs(folder)
     target = folder / job.outputs[0]
     target.mkdir(parents=True, exist_ok=True)
     os.system(f"mount -t tmpfs -o size=150k faults '{target}'")

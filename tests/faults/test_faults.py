@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import reliability
-from catalogue import OPEN, Fault, all_faults
+from catalogue import Fault, all_faults
 from interruptions import TRAINING, can_mount, full, troubles
 from small_study import copied
 
@@ -17,12 +17,8 @@ FAULTS, TROUBLES = all_faults(), list(troubles())
 
 
 def each(faults: list) -> list:
-    """The faults as parameters; open ones may fail."""
-    expected = pytest.mark.xfail(reason="open")
-    return [
-        pytest.param(fault, id=fault.name, marks=[expected] if fault.name in OPEN else [])
-        for fault in faults
-    ]
+    """The faults as parameters."""
+    return [pytest.param(fault, id=fault.name) for fault in faults]
 
 
 PARTIAL = re.compile(r"\.\d+\.")
@@ -48,10 +44,10 @@ def check(fault: Fault, folder: Path, study: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", each(FAULTS))
-def test_fault(fault, study, tmp_path, tally):
+def test_fault(fault, study, tmp_path, record_property):
     folder = copied(study, tmp_path / "study", fault.injury)
     check(fault, folder, study)
-    tally[fault.outcome] += 1
+    record_property("outcome", fault.outcome)
     shutil.rmtree(tmp_path)
 
 
@@ -63,7 +59,7 @@ def trained(study) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("trouble", each(TROUBLES))
-def test_trouble(trouble, study, trained, tmp_path, tally):
+def test_trouble(trouble, study, trained, tmp_path, record_property):
     if trouble.act is full and not can_mount(tmp_path):
         pytest.skip("no right to mount a small disk")
     folder = copied(study, study.parent / "troubled")
@@ -83,7 +79,7 @@ def test_trouble(trouble, study, trained, tmp_path, tally):
         assert partials(folder) == []
     finally:
         shutil.rmtree(folder)
-    tally[trouble.outcome] += 1
+    record_property("outcome", trouble.outcome)
 
 
 def partials(folder: Path) -> list[Path]:

@@ -88,15 +88,15 @@ rule performance_vs_bias:
     input:
         summaries=collect(
             "<results>/evaluation/{dataset}/summary.csv",
-            dataset=study.settings.classification.datasets,
+            dataset=study.compared,
         ),
         halves=collect(
             "<results>/evaluation/{dataset}/halves.csv",
-            dataset=study.settings.classification.datasets,
+            dataset=study.compared,
         ),
         scores=collect(
             "<results>/bias/{dataset}/scores.csv",
-            dataset=study.settings.classification.datasets,
+            dataset=study.compared,
         ),
     output:
         points="<results>/bias/performance_vs_bias.csv",

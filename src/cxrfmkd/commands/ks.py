@@ -21,8 +21,8 @@ import pandas as pd
 
 from cxrfmkd.bias.two_sample import TESTS
 from cxrfmkd.commands.user_tables import check_columns, read_user_table
-from cxrfmkd.runtime.cells import reject, to_numbers
-from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.cells import reject, shared, to_numbers
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.statistics.multiple import adjusted
 
@@ -93,8 +93,8 @@ def _pair(table: pd.DataFrame, text: str, source: str) -> tuple:
     for value, rows in ((a, first), (b, second)):
         if not rows.any():
             raise InputError(
-                f"{source}, column {column}: no row is {value!r}; there are "
-                f"{some(table[column].dropna().unique(), 20)}."
+                f"{source}, column {column}: no row is {value!r}; frequent values are "
+                f"{shared(table[column]) or 'none'}."
             )
     return column, a, b, first, second
 

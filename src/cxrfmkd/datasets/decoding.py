@@ -11,6 +11,7 @@ followed; no image is flipped or turned.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from cxrfmkd.runtime.errors import nameless
 
 DICOM = (".dcm", ".dicom", ".dic")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
@@ -69,8 +72,7 @@ def decode(path: Path, size: int, aspect: str) -> Square:
     except Exception as error:  # whatever a decoder stumbles over, the image is listed with it
         if isinstance(error, UnreadableError):
             raise
-        reason = str(error).replace(str(path), path.name).splitlines() or [""]
-        raise UnreadableError(f"{type(error).__name__}: {reason[0]}") from error
+        raise UnreadableError(f"{type(error).__name__}: {nameless(error, path)}") from error
 
 
 def check_readable(image: Image.Image) -> None:
@@ -181,8 +183,10 @@ def read_dicom(path: Path) -> tuple[np.ndarray, int]:
         from pydicom.pixels import apply_modality_lut
     except ImportError:
         raise UnreadableError("DICOM needs pydicom: pip install pydicom") from None
-    dicom = pydicom.dcmread(path)
-    raw = dicom.pixel_array
+    with warnings.catch_warnings():  # which show values of elements, such as a patient's name
+        warnings.simplefilter("ignore")
+        dicom = pydicom.dcmread(path)
+        raw = dicom.pixel_array
     if raw.ndim != 2:
         raise UnreadableError(f"not one grey image: its pixels have shape {raw.shape}")
     for name, neutral in (("RescaleSlope", 1), ("RescaleIntercept", 0)):

@@ -21,7 +21,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import decoding
 from cxrfmkd.datasets.decoding import UnreadableError, decode
-from cxrfmkd.runtime.arrays import KeyedArray, create_data, write_meta
+from cxrfmkd.runtime.arrays import PACKED, KeyedArray, create_data, write_meta
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write, remove_files, write_table
 from cxrfmkd.runtime.locks import locked
@@ -99,7 +99,7 @@ def pack(
             log.warning("%d of %d images are almost constant; faint.csv", len(faint), len(records))
         write_table(out / "index.parquet", facts, sealed=False)
         meta = {
-            "what": "packed images",
+            "what": PACKED,
             "dataset": dataset,
             "settings": settings.model_dump(),
             "code": code_hash(decoding.__file__),

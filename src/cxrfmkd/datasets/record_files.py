@@ -38,6 +38,8 @@ def verify_rows(path: Path, records: pd.DataFrame) -> None:
     if path.name not in {f"{split}.csv" for split in SPLITS}:
         return
     split = path.stem
+    if records.empty:
+        raise altered(path, "it has no records", written_by(path))
     others = int((records.split != split).sum())
     if others:
         found = some(sorted(records.split[records.split != split].unique()))

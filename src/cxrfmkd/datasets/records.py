@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxrfmkd.datasets.record_files import reject_outside, verify_file, verify_rows
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.cells import name_places, numbers, reject
+from cxrfmkd.runtime.cells import name_places, numbers, reject, shared
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import read_table, write_table
 from cxrfmkd.vocabulary.datasets import SPLITS
@@ -168,7 +168,7 @@ def possible_years(ages: pd.Series, source: str) -> pd.Series:
 def check(records: pd.DataFrame, source: str) -> None:
     """Raise InputError that lists every violation of the schema: column, rule, values and lines.
 
-    Values of key columns are not shown, since messages end up in logs.
+    Values of key columns and rare ones are not shown, since messages end up in logs.
     """
     import pandera.pandas as pandera
 
@@ -196,7 +196,8 @@ def check(records: pd.DataFrame, source: str) -> None:
     report = [f"{source}: {len(cases)} values break the rules of a records file."]
     for (column, rule), group in cases.groupby(["column", "check"], sort=False):
         rule = {"not_nullable": "is blank", "field_uniqueness": "is a duplicate"}.get(rule, rule)
-        values = "" if column in KEYS else f": {some(group.failure_case.unique())}"
+        values = "" if column in KEYS else shared(group.failure_case)
+        values = f": {values}" if values else ""
         where = (
             name_places(group["index"].to_numpy(int) + 2, "line")
             if group["index"].notna().all()

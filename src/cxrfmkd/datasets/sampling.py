@@ -14,7 +14,8 @@ import pandas as pd
 from cxrfmkd.datasets import adapters, gates, splits
 from cxrfmkd.datasets.raw import Flow, Raw
 from cxrfmkd.datasets.record_files import reject_outside
-from cxrfmkd.datasets.records import OLDEST, complete
+from cxrfmkd.datasets.records import KEYS, OLDEST, complete
+from cxrfmkd.runtime.cells import shared
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.vocabulary.datasets import SPLITS
@@ -110,12 +111,20 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
         if not present:
             raise InputError(f"{setting}: no record has a {column}, so none would be kept.")
         if absent := [value for value in values if value not in present]:
+            listed = shared(records[column].sort_values()) if column not in KEYS else ""
             raise InputError(
-                f"{setting}: no record has {some(absent)}; there are {some(present, 20)}."
+                f"{setting}: no record has {_named(column, absent)}"
+                + (f"; there are {listed}." if listed else ".")
             )
         matching = records[column].isin(values)
-        records = flow.keep(records, matching, f"keep {column}", f"not {some(values)}")
+        reason = f"not {_named(column, values)}"
+        records = flow.keep(records, matching, f"keep {column}", reason)
     return records
+
+
+def _named(column: str, values: list) -> str:
+    """Values of a setting for messages and tables; those of a key, which name people, counted."""
+    return f"{len(values)} of the values that are listed" if column in KEYS else some(values)
 
 
 def missing_images(name: str, root: Path, records: pd.DataFrame) -> list[str]:

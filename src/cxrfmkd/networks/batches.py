@@ -45,6 +45,12 @@ class BatchLoader:
         feeding: Feeding = "auto",
     ) -> None:
         self.device = torch.device(device)
+        if images.data.ndim != 3 or images.data.dtype != np.uint8:
+            raise InputError(
+                f"{images.name}: {images.data.dtype} of shape {images.data.shape} are no packed "
+                "images, which are uint8 of shape (images, height, width). Name the dataset's "
+                "images/meta.json."
+            )
         self.images, self.rows = images, images.rows(image_ids)
         if not len(self.rows):
             raise InputError(

@@ -194,8 +194,6 @@ def load(path: str | Path, expected: Mapping[str, object] | None = None) -> Netw
     numbers that are not finite.
     """
     path = selected_weights(path)
-    if not path.exists():
-        raise InputError(f"{path}: there are no such weights. Train them first.")
     header = _header(path)
     if header.get("architecture") not in ARCHITECTURES:
         raise InputError(

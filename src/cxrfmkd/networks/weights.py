@@ -91,8 +91,9 @@ def reading_weights(path: Path, remedy: str = "") -> Iterator[None]:
     any code that the file holds.
     """
     try:
-        if path.is_file():
-            verify(path)
+        if not path.is_file():
+            raise InputError(f"{path}: there are no such weights. Train them first.")
+        verify(path)
         yield
     except InputError:
         raise

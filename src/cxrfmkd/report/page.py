@@ -17,6 +17,7 @@ from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.headlines import headlines
 from cxrfmkd.report.markup import TEMPLATES, inline_svg
 from cxrfmkd.report.performance_sentences import TRANSFERRED
+from cxrfmkd.runtime.seals import verify
 from cxrfmkd.tables.gathering import read_result
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.figures import KINDS
@@ -85,7 +86,9 @@ class Figure:
 
 
 def numbered_figures(data: ReportData) -> dict[str, list[Figure]]:
-    """The figures of every section, numbered through the page."""
+    """The figures of every section, numbered through the page; InputError for an altered file."""
+    for path in data.figures:
+        verify(path)  # of most the page shows a chart of the numbers, and names the picture
     figures: dict[str, list[Figure]] = {}
     number = 0
     for section in SECTIONS:

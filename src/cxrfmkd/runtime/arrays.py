@@ -21,6 +21,8 @@ from cxrfmkd.runtime.seals import altered, sha256, verify_content, written_by
 from cxrfmkd.runtime.storage import reserve
 
 FILES = ("data.npy", "index.parquet", "meta.json")
+# What the arrays of a dataset's folders hold, as `what` in their meta.json says.
+PACKED, EMBEDDED = "packed images", "embeddings of the teacher"
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,10 @@ def _check_place(folder: Path, meta: dict) -> None:
         places = {"seed": folder.parent.name.removeprefix("seed"), "model": folder.parents[1].name}
     elif folder.name in ("images", "teacher") and (folder.parent / "records").is_dir():
         places = {"dataset": folder.parent.name}
+        kind = {"images": PACKED, "teacher": EMBEDDED}[folder.name]
+        if (what := meta.get("what", kind)) != kind:
+            problem = f"this is an array of {what}, in the folder of the {kind}"
+            raise altered(folder / "meta.json", problem, written_by(folder / "meta.json"))
     for name, expected in places.items():
         if (told := str(meta.get(name) or expected)) != expected:
             rule = written_by(folder / "meta.json")

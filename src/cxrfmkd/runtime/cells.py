@@ -9,6 +9,8 @@ import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError, some
 
+# A message shows a value that so many rows share, or that has so few characters: it is a code.
+PUBLIC, SHORT = 10, 3
 UNITS = ("line", "row")  # names of an index that says where in its file each row stands
 
 
@@ -27,6 +29,17 @@ def numbers(column: pd.Series, source: str) -> pd.Series:
     return parsed
 
 
+def shared(values: pd.Series | np.ndarray) -> str:
+    """The values that may stand in a message, frequent or short; empty if there are none.
+
+    Messages end in logs, which leave the house: what stands in a row or two, such as a name in the
+    wrong column, is for the file alone, whose lines the message tells.
+    """
+    counts = pd.Series(values).value_counts(sort=False)
+    short = counts.index.astype("str").str.len() <= SHORT
+    return some(counts.index[(counts >= PUBLIC).to_numpy() | short])
+
+
 def reject(
     rows: pd.Series | np.ndarray,
     source: str,
@@ -34,10 +47,14 @@ def reject(
     values: pd.Series | None = None,
     remedy: str = "",
 ) -> None:
-    """Raise InputError if any of `rows` is true: how many, the problem, some values, the lines."""
+    """Raise InputError if any of `rows` is true: how many, the problem, the lines.
+
+    values: of all rows; a frequent one among them is shown (see `shared`).
+    """
     positions = np.flatnonzero(rows)
     if len(positions):
-        shown = "" if values is None else f": {some(values.iloc[positions].unique())}"
+        shown = "" if values is None else shared(values.iloc[positions])
+        shown = f": {shown}" if shown else ""
         message = f"{source}: {len(positions)} {problem}{shown} ({lines(rows)}). {remedy}"
         raise InputError(message.rstrip())
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from cxrfmkd.runtime import seals
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.seals import sha256
 from cxrfmkd.runtime.storage import storage_errors
 
 TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6
@@ -42,11 +41,10 @@ def atomic_write(path: str | Path, sealed: bool = False) -> Iterator[Path]:
             with open(partial, "rb") as file:
                 os.fsync(file.fileno())
             partial.chmod(mode)
-            digest, size = (sha256(partial), partial.stat().st_size) if sealed else ("", 0)
-            os.replace(partial, path)
             if sealed:
-                seals.seal(path, digest, size)
+                seals.replace_sealed(partial, path)
             else:
+                os.replace(partial, path)
                 seals.seal_path(path).unlink(missing_ok=True)
         finally:
             with suppress(OSError):

@@ -31,14 +31,24 @@ def seal_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.seal")
 
 
-def seal(path: Path, digest: str, size: int) -> None:
-    """Write the seal of a file whose content has this SHA-256 and size."""
+def replace_sealed(partial: Path, path: Path) -> None:
+    """Put the finished file `partial` in the place of `path`, and a seal of its content beside it.
+
+    The seal is on the disk before the file takes its place, so a full disk leaves both as they
+    were; between the two there is no seal, never another file's.
+    """
     script = Path(sys.argv[0] if sys.argv else "")
     rule = script.stem if script.parent.name == "scripts" else ""
-    content = {"bytes": size, "sha256": digest, "rule": rule}
-    partial = path.with_name(f".{os.getpid()}.{seal_path(path).name}")
-    partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    os.replace(partial, seal_path(path))
+    content = {"bytes": partial.stat().st_size, "sha256": sha256(partial), "rule": rule}
+    written = path.with_name(f".{os.getpid()}.{seal_path(path).name}")
+    try:
+        written.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        seal_path(path).unlink(missing_ok=True)
+        os.replace(partial, path)
+        os.replace(written, seal_path(path))
+    finally:
+        with suppress(OSError):
+            written.unlink(missing_ok=True)
 
 
 def verify(path: str | Path) -> Path:
@@ -63,6 +73,8 @@ def verify(path: str | Path) -> Path:
 
 def verify_content(path: Path, size: int | None, digest: str, rule: str) -> None:
     """Raise InputError unless the file has this size and SHA-256; a large one is read once."""
+    if not path.is_file():
+        raise altered(path, "the file is gone, and its seal is there", rule)
     found = path.stat().st_size
     if size is not None and found != size:
         raise altered(path, f"it has {found:,} bytes, and was written with {size:,}", rule)

@@ -47,14 +47,17 @@ class Study(Runs):
         )
 
     def asked_attributes(self, dataset: str) -> dict[str, list[str]]:
-        """Patient attributes that the test images of a dataset must have -> the settings why."""
-        stages = {
-            "evaluation": dataset in self.evaluated,
-            "bias": bool(self.analysed) and dataset in self.settings.classification.datasets,
-        }
+        """Patient attributes that the test images of a dataset must have -> the settings why.
+
+        Where race is not analysed, the bias analysis draws its samples by sex.
+        """
+        stages = {"evaluation": dataset in self.evaluated, "bias": dataset in self.compared}
         asked: dict[str, list[str]] = {}
         for stage in (name for name, runs in stages.items() if runs):
-            for attribute in self.section(stage, dataset)["attributes"]:
+            attributes = self.section(stage, dataset)["attributes"]
+            if stage == "bias" and not {"race", "sex"} & set(attributes):
+                attributes = [*attributes, "sex"]
+            for attribute in attributes:
                 asked.setdefault(attribute, []).append(f"{stage}.attributes")
         return asked
 

@@ -172,8 +172,10 @@ class Runs:
         return [name for name in self.student_names if not split_control(name)[1]]
 
     def analysed(self, dataset: str) -> list[str]:
-        """Models whose embeddings the bias analysis of a dataset looks at."""
+        """Models whose embeddings the bias analysis of a dataset looks at: none, no attribute."""
         bias = self.settings.bias
+        if not self.section("bias", dataset)["attributes"]:
+            return []
         losses = bias.losses_of.get(dataset, bias.losses) or self.settings.distillation.losses
         models = bias.models or self.settings.classification.models
         return [
@@ -182,6 +184,11 @@ class Runs:
             if split_model(name)[0] in models
             and split_student(split_model(name)[1])[0] in ("", *losses)
         ]
+
+    @property
+    def compared(self) -> list[str]:
+        """Datasets of whose classifiers both performance and bias are measured."""
+        return [name for name in self.settings.classification.datasets if self.analysed(name)]
 
     @property
     def one_student(self) -> bool:

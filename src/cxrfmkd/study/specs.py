@@ -175,7 +175,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "margin": study.settings.bias.margin,
         "adjustment": study.settings.evaluation.adjustment,
     },
-    "performance_vs_bias": lambda study, w: {"datasets": study.settings.classification.datasets},
+    "performance_vs_bias": lambda study, w: {"datasets": study.compared},
     "make_tables": lambda study, w: (
         _minimum_cell(study) | _uncertain(study) | {"families": _families(study)}
     ),

@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.runtime.arrays import KeyedArray, create_data, write_meta
+from cxrfmkd.runtime.arrays import EMBEDDED, KeyedArray, create_data, write_meta
 from cxrfmkd.runtime.files import atomic_write, write_table
 from cxrfmkd.runtime.storage import reserve
 from cxrfmkd.study.settings import Teacher, TeacherSource
@@ -63,6 +63,7 @@ def embed(
             exclusions.check()
             rows = source.rows(images)
         meta = {
+            "what": EMBEDDED,
             "name": teacher.name,
             "dataset": dataset,
             "variant": source_settings.variant,

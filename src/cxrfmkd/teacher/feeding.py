@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.runtime.errors import nameless
 from cxrfmkd.runtime.processes import process_pool, read_ahead
 from cxrfmkd.teacher.images import encode_png, read_image
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource
@@ -51,8 +52,8 @@ def encode_image(path: Path, level: int = 0) -> EncodedImage:
     except FileNotFoundError:
         return EncodedImage(path, error="the image file is missing")
     except Exception as error:
-        reason = " ".join(str(error).replace(str(path), "it").split())
-        return EncodedImage(path, error=f"unreadable image: {type(error).__name__}: {reason}")
+        reason = f"unreadable image: {type(error).__name__}: {nameless(error, path)}"
+        return EncodedImage(path, error=reason)
 
 
 class Feeder:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.errors import InputError, nameless, some
 from cxrfmkd.runtime.files import list_files
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.checks import check_variants
@@ -79,8 +79,8 @@ class StoredVectors(EmbeddingSource):
             try:
                 vector = self._read(location)
             except (*UNREADABLE, zipfile.BadZipFile) as error:
-                reason = f"unreadable vector: {error}".replace(str(location), "it")
-                yield EmbeddingRow(image_id, error=reason)
+                name = location[1] if isinstance(location, tuple) else location
+                yield EmbeddingRow(image_id, error=f"unreadable vector: {nameless(error, name)}")
             else:
                 vector = pool(vector, self.settings.variant, self.settings.pooling)
                 yield EmbeddingRow(image_id, vector)
@@ -139,7 +139,8 @@ def npz_files(settings: TeacherSource, teacher: Teacher) -> StoredVectors:
         def read(path: Path) -> np.ndarray:
             with np.load(path, allow_pickle=False) as archive:
                 if settings.feature not in archive:
-                    raise KeyError(f"no array {settings.feature}, only {some(archive.files)}")
+                    count = len(archive.files)
+                    raise KeyError(f"no array {settings.feature} among the {count} of an archive")
                 return archive[settings.feature]
 
         return file_vectors(settings, find_files(settings), read)

@@ -14,6 +14,7 @@ import pandas as pd
 from cxrfmkd.datasets import splits
 from cxrfmkd.datasets.raw import SEX_CODES, Flow, Raw, Reading
 from cxrfmkd.datasets.records import OLDEST, key
+from cxrfmkd.runtime.cells import shared
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.text_files import read_words
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -80,7 +81,8 @@ def _labels(raw: Raw, texts: pd.Series) -> dict[str, pd.Series]:
     """The 14 findings of texts such as "Mass|Nodule": 1, 0, or blank where it does not tell."""
     names = texts.str.split("|").explode()
     unknown, column = ~names.isin(NIH_NAMES), "Finding Labels"
-    problem = f"have unknown findings {some(sorted(set(names[unknown])))}"
+    listed = shared(names[unknown])
+    problem = f"have unknown findings{listed and f' {listed}'}"
     remedy = "The 14 findings of ChestX-ray14 and No Finding are known."
     raw.reject(unknown.groupby(level=0).any(), "entries", column, problem, remedy=remedy)
     mentions = pd.get_dummies(names).groupby(level=0).any()
