@@ -55,7 +55,7 @@ def named_table() -> pd.DataFrame:
 
 def said(work, *arguments, **options) -> str:
     """All that a function says: its log, and the error that it ends in."""
-    stream, handler = io.StringIO(), None
+    stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     root = logging.getLogger()
     level = root.level

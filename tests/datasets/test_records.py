@@ -61,13 +61,13 @@ def test_every_violation_is_listed_with_its_lines(tmp_path):
         "bad.csv: 7 values",
         "sex, 1 x is none of Male, Female, blank: F (line 3)",
         "Edema, 1 x is none of 1, 0, -1, blank: 2.0 (line 4)",
-        "age, 1 x is no age from 0 to 120 years: 148.0 (line 5)",
+        "age, 1 x is no age from 0 to 120 years (line 5)",
         "image_id, 2 x is a duplicate (lines 2, 6)",
         "patient_id, 1 x is blank (line 7)",
-        "split, 1 x is none of train, val, test: validate (line 2)",
+        "split, 1 x is none of train, val, test (line 2)",
     ):
         assert part in said
-    assert records.image_id[0] not in said
+    assert not any(rare in said for rare in (records.image_id[0], "148", "validate"))
 
 
 def test_text_where_a_number_belongs_is_named_with_its_line(tmp_path):

@@ -190,3 +190,25 @@ def test_tables_beside_the_thesis_are_for_its_datasets_alone():
     figures = targets.figure_files(DEMO, "svg", "png")
     assert len(figures) == 2 * len(DEMO.shape.catalogue())
     assert "figures/synthetic-chexpert/flow.svg" in figures
+
+
+def test_a_dataset_without_attributes_has_no_bias_analysis():
+    bare = study(
+        datasets={"mimic": {"attributes": [], "resampling": "none"}},
+        classification={"datasets": ["chexpert", "mimic"]},
+    )
+    assert bare.analysed("mimic") == []
+    assert bare.analysed("chexpert") == SOUND.analysed("chexpert") != []
+    assert bare.compared == ["chexpert"]
+    assert bare.asked_attributes("mimic") == {}
+    nowhere = study(bias={"attributes": []})
+    assert nowhere.compared == []
+    assert "bias.attributes" not in str(nowhere.asked_attributes("chexpert"))
+
+
+def test_without_race_the_bias_analysis_asks_for_sex():
+    ages = study(bias={"attributes": ["age"]}, evaluation={"attributes": []})
+    assert ages.asked_attributes("chexpert") == {
+        "age": ["bias.attributes"],
+        "sex": ["bias.attributes"],
+    }
