@@ -8,6 +8,7 @@
 # make gpu-check        this GPU: every fast path beside the plain one, images a second (three minutes)
 # make teachers         adds the libraries of image encoders: transformers, timm, open_clip, onnxruntime
 # make unlock           after a run was killed, before the same command again
+# make docs             the documentation as a site, in site/, with tools of its own (no other part of the environment)
 # make validity         coverage of the intervals and error rates of the tests, written to docs/validity.md
 # make bench            speed beside a plain baseline, written to benchmarks/results.json
 
@@ -26,7 +27,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 NIH_STUDY = --configfile config/nih.yaml --config 'folders={"nih": "$(abspath $(NIH))", "resources": "resources/nih"}'
 
-.PHONY: test-faults demo nih unlock test test-slurm lint gpu-check validity bench environment teachers image
+.PHONY: test-faults demo nih unlock test test-slurm lint gpu-check validity bench environment teachers image docs
 
 demo: environment
 	@$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
@@ -86,4 +87,13 @@ teachers: .venv/teachers
 
 .venv/teachers: requirements-teachers.lock .venv/complete
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement requirements-teachers.lock
+	touch $@
+
+docs: .venv-docs/complete
+	.venv-docs/bin/mkdocs build --quiet
+	@echo "The site: site/index.html"
+
+.venv-docs/complete: requirements-docs.lock
+	@$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --no-compile --require-hashes --requirement $<
 	touch $@

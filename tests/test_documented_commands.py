@@ -6,7 +6,9 @@ import argparse
 import re
 import shlex
 from importlib import import_module
+from textwrap import indent
 
+import commands_page
 import pytest
 from locations import ROOT
 from snakemake.cli import get_argument_parser
@@ -15,8 +17,9 @@ from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from cxrfmkd.cli import COMMANDS
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
-# A line of a code block, with the lines that it continues on.
+# A line of an indented block, with the lines that it continues on; a block between fences.
 BLOCK_LINE = re.compile(r"(?m)^ {4,}((?:.*\\\n)*.*)$")
+FENCED = re.compile(r"(?ms)^```bash\n(.*?)^```$")
 PROGRAMS = ("cxrfmkd", "snakemake", "make")
 
 
@@ -25,6 +28,7 @@ def documented() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         text = page.read_text()
+        text = FENCED.sub(lambda block: indent(block[1], "    "), text)
         lines = [line.replace("\\\n", " ") for line in BLOCK_LINE.findall(text)]
         for line in lines:
             for part in re.split(r"&&|\|", line.split(" #")[0]):
@@ -43,6 +47,11 @@ def of(program: str) -> list[tuple[str, str]]:
 
 def test_commands_are_found():
     assert min(len(of(program)) for program in PROGRAMS) >= 5
+
+
+def test_the_page_of_the_commands_is_what_they_say_themselves():
+    """`python tests/commands_page.py` writes it."""
+    assert commands_page.PAGE.read_text(encoding="utf-8") == commands_page.page()
 
 
 @pytest.mark.parametrize(("page", "line"), of("cxrfmkd"))

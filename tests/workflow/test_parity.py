@@ -13,9 +13,8 @@ from cxrfmkd.vocabulary.losses import loss_share
 
 @pytest.fixture(scope="module")
 def rows():
-    page = (ROOT / "docs" / "training.md").read_text()
-    table = page.split("## The thesis's 36 training scripts")[1]
-    return re.findall(r"^\| `(\w+\.py)`.* \| (.+) \|$", table, flags=re.M)
+    page = (ROOT / "docs" / "thesis-scripts.md").read_text()
+    return re.findall(r"^\| `(\w+\.py)`.* \| (.+) \|$", page, flags=re.M)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Compare two models' predictions for the same images: paired differences with p-values.
+r"""Compare two models' predictions for the same images: paired differences with p-values.
 
 Reads a table of truth (0, 1, blank for unknown) and two of scores (logits or probabilities), each
 CSV or Parquet with one row an image and a column a finding, matched by a key column and by the
@@ -7,8 +7,8 @@ in common cancels. Writes one row per finding and metric: both estimates, the fi
 second, interval, p, p adjusted over the rows of a metric, and for AUC-ROC a p from DeLong's
 variance as a check that shares nothing with the bootstrap.
 
-    cxrfmkd compare --truth test.csv --scores ours.csv --scores theirs.csv --key image_id --cluster
-    patient_id --out differences.csv
+    cxrfmkd compare --truth test.csv --scores ours.csv --scores theirs.csv --key image_id \
+        --cluster patient_id --out differences.csv
 
 Name a --cluster column in the truth (the patient) wherever one patient has several images. What is
 compared is these two models; whether another seed of each would differ alike is what a study with

@@ -1,4 +1,4 @@
-"""Evaluate any model's predictions by the study's definitions, with bootstrap intervals.
+r"""Evaluate any model's predictions by the study's definitions, with bootstrap intervals.
 
 Reads a table of truth (0, 1, blank for unknown) and one of scores (logits or probabilities), each
 CSV or Parquet with one row an image and a column a finding. Rows are matched by a key column,
@@ -6,8 +6,8 @@ findings by the name of their column, nothing by position. Writes one row per fi
 estimate, interval, the share of the replicates that were skipped because it was undefined in them
 (no positive was drawn), images and positives.
 
-    cxrfmkd metrics --truth test.csv --scores model.csv --key image_id --cluster patient_id --out
-    metrics.csv
+    cxrfmkd metrics --truth test.csv --scores model.csv --key image_id --cluster patient_id \
+        --out metrics.csv
 
 Name a --cluster column in the truth (the patient) wherever one patient has several images: without
 it images count as independent, and intervals come out too narrow.

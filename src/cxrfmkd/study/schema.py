@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ keeps the two in step. A study is `config/config.yaml`, over which `--configfile
 `thesis.yaml` (the thesis to the letter), `demo.yaml` (synthetic data) or `nih.yaml` (NIH
 ChestX-ray14). Datasets that no stage names are ignored.
 """
+# A page that a setting's meaning names; on this page it is a link.
+PAGE_OF_DOCS = re.compile(r"docs/([a-z-]+\.md)")
 
 
 class _Untitled(GenerateJsonSchema):
@@ -51,7 +54,7 @@ def reference() -> str:
         _section("datasets.\\<name\\>.teacher", TeacherSource),
         *(_section(name, kind) for name, kind in kinds.items()),
     ]
-    return "\n".join([INTRODUCTION, *tables])
+    return PAGE_OF_DOCS.sub(r"[\1](../docs/\1)", "\n".join([INTRODUCTION, *tables]))
 
 
 def _section(name: str, kind: type[Settings]) -> str:
