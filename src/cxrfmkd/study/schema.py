@@ -50,8 +50,8 @@ def reference() -> str:
     top = {n: field for n, field in Configuration.model_fields.items() if n not in kinds}
     tables = [
         _table("The file", "Settings of the study as a whole.", top),
-        _section("datasets.\\<name\\>", DatasetSection),
-        _section("datasets.\\<name\\>.teacher", TeacherSource),
+        _section("`datasets.<name>`", DatasetSection),
+        _section("`datasets.<name>.teacher`", TeacherSource),
         *(_section(name, kind) for name, kind in kinds.items()),
     ]
     return PAGE_OF_DOCS.sub(r"[\1](../docs/\1)", "\n".join([INTRODUCTION, *tables]))
