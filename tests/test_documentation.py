@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -28,8 +29,8 @@ TOP = "src|workflow|docs|config|profiles|tests|benchmarks|validity"
 NAMED_PATH = re.compile(rf"(?<![\w/.{{<-])(?:{TOP})/[\w./-]*\w")
 NAMED_MODULE = re.compile(r"\bcxrfmkd(?:\.[A-Za-z_]\w*)+")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
-# What a run writes below a folder that the checkout has too.
-MADE = ("benchmarks/results.json",)
+# What a run, or a reader of a tutorial, writes below a folder that the checkout has too.
+MADE = ("benchmarks/results", "config/own.yaml")
 
 
 def prose(path: Path) -> str:
@@ -50,7 +51,7 @@ def prose(path: Path) -> str:
 @pytest.mark.parametrize("path", [*PAGES, *CODE], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_path_that_is_named_exists(path):
     named = {match.rstrip(".") for match in NAMED_PATH.findall(prose(path))}
-    absent = [name for name in named if name not in MADE and not (ROOT / name).exists()]
+    absent = [name for name in named if not name.startswith(MADE) and not (ROOT / name).exists()]
     assert not absent, f"{path.relative_to(ROOT)} names {absent}"
 
 
@@ -95,3 +96,14 @@ def test_the_scenarios_on_a_real_scheduler_are_the_tests_of_it():
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
     assert sorted(told) == sorted(tests)
+
+
+def test_every_ratio_of_the_performance_page_was_measured():
+    measured = [row["ratio"] for row in json.loads((ROOT / "benchmarks/results.json").read_text())]
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    table = page.split("| work | plain |")[1].split("\n\n")[0]
+    stated = [row.split(" | ")[3] for row in table.splitlines()[2:]]
+    assert len(stated) > 10
+    for ratio in stated:
+        digits = len(ratio.partition(".")[2])
+        assert ratio in {f"{value:.{digits}f}" for value in measured}, ratio

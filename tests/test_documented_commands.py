@@ -14,7 +14,7 @@ from locations import ROOT
 from snakemake.cli import get_argument_parser
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-from cxrfmkd.cli import COMMANDS
+from cxrfmkd.cli import COMMANDS, main
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 # A line of an indented block, with the lines that it continues on; a block between fences.
@@ -66,6 +66,14 @@ def test_a_documented_command_of_ours_is_taken(page, line):
         parser.parse_args(words)
     except (argparse.ArgumentError, SystemExit) as error:
         pytest.fail(f"{page}: {line}: {error}")
+
+
+def test_the_cost_of_the_thesis_is_what_the_page_says(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    command, said = re.findall(r"(?m)^    (cxrfmkd cost .*)\n\n    (\d+ runs in .*)$", page)[0]
+    main(shlex.split(command)[1:])
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("page", "line"), of("snakemake"))
