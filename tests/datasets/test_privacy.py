@@ -23,7 +23,17 @@ from cxrfmkd.teacher.keys import masked
 NAME, NUMBER = "Zzyzxson", "8675309"
 PATIENTS = 40
 COLUMNS = {"path": "file", "patient_id": "person", "sex": "gender", "age": "years", "race": "grp"}
-FAULTS = ("none", "long row", "short row", "duplicate", "blank", "outside", "no images", "exclude")
+FAULTS = (
+    "none",
+    "no header",
+    "long row",
+    "short row",
+    "duplicate",
+    "blank",
+    "outside",
+    "no images",
+    "exclude",
+)
 
 
 def private(text: str) -> bool:
@@ -95,7 +105,7 @@ def test_no_message_about_a_table_shows_what_stands_in_a_few_cells(
         table.loc[row, "person"] = ""
     elif fault == "outside":
         table.loc[row, "file"] = f"../{NAME}.png"
-    lines = table.to_csv(index=False).splitlines()
+    lines = table.to_csv(index=False, header=fault != "no header").splitlines()
     if fault == "long row":
         lines[row + 1] += f",{NAME}"
     elif fault == "short row":

@@ -25,8 +25,8 @@ from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.datasets.raw import UNNAMED
 from cxrfmkd.datasets.records import age_bin, possible_years
 from cxrfmkd.datasets.resampling import draw_rows, stratify, weigh
-from cxrfmkd.runtime.cells import reject
-from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.cells import column_names, reject
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.runtime.text_tables import typed
 from cxrfmkd.statistics.suppression import suppressed
@@ -89,7 +89,9 @@ def _column(table: pd.DataFrame, path: Path, name: str) -> pd.Series:
     for column in (f"{name}_label", name):
         if column in table:
             return table[column]
-    raise InputError(f"{path}: neither a column {name}_label nor {name}; it has {some(table, 60)}.")
+    raise InputError(
+        f"{path}: neither a column {name}_label nor {name}; it has {column_names(table)}."
+    )
 
 
 def _summary(

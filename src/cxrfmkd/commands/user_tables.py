@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.cells import column_names
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.text_tables import read_text_table
 
 
@@ -24,4 +25,4 @@ def read_user_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
 def check_columns(table: pd.DataFrame, columns: Iterable[str], source: object) -> None:
     """Raises InputError that names the columns that `table`, read from `source`, lacks."""
     if missing := [name for name in columns if name not in table]:
-        raise InputError(f"{source}: no column {', '.join(missing)}; it has {some(table, 60)}.")
+        raise InputError(f"{source}: no column {', '.join(missing)}; it has {column_names(table)}.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,14 @@ def shared(values: pd.Series | np.ndarray) -> str:
     counts = pd.Series(values).value_counts(sort=False)
     short = counts.index.astype("str").str.len() <= SHORT
     return some(counts.index[(counts >= PUBLIC).to_numpy() | short])
+
+
+def column_names(header: Iterable[object]) -> str:
+    """The columns of a table for a message; a first line that is a row of data is not shown."""
+    names = [str(name) for name in header if str(name)]
+    if any(re.fullmatch(r"[-+]?\d+(\.\d*)?", name) for name in names):
+        return "numbers in its first line, which may be a row. The first line must name the columns"
+    return some(names, 60)
 
 
 def reject(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.runtime.cells import to_numbers
+from cxrfmkd.runtime.cells import column_names, to_numbers
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.text_files import opened, reading, text_lines
 
@@ -173,7 +173,7 @@ def _select(
     if missing := [name for name in needed if name not in header]:
         raise InputError(
             f"{source} has no column {some(missing)}; it has "
-            f"{some(filter(None, header), 60)}. Is it of another table, or of another release?"
+            f"{column_names(header)}. Is it of another table, or of another release?"
         )
     names = [*needed, *(name for name in also if name in header and name not in needed)]
     if not (needed or also):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading
 from cxrfmkd.datasets.records import key
-from cxrfmkd.runtime.cells import reject
+from cxrfmkd.runtime.cells import column_names, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -90,7 +90,7 @@ def _columns(raw: Raw) -> dict[str, str]:
     if not any(finding in columns for finding in FINDINGS):
         problems.append(f"{setting}: the file has none of the 14 findings; set at least one")
     if problems:
-        message = f"{raw.source('records')} has the columns {some(names, 60)}."
+        message = f"{raw.source('records')} has the columns {column_names(names)}."
         raise InputError("\n".join((message, *problems)))
     return columns
 
