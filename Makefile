@@ -5,7 +5,7 @@
 # make test-faults      what happens when something breaks: docs/reliability.md
 # make lint             ruff, mypy, snakefmt, snakemake --lint
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
-# make gpu-check        this GPU: every fast path beside the plain one, images a second (three minutes)
+# make gpu-check        this GPU: every fast path beside the plain one, images a second
 # make teachers         adds the libraries of image encoders: transformers, timm, open_clip, onnxruntime
 # make unlock           after a run was killed, before the same command again
 # make docs             the documentation as a site, in site/, with tools of its own (no other part of the environment)
@@ -90,7 +90,7 @@ teachers: .venv/teachers
 	touch $@
 
 docs: .venv-docs/complete
-	.venv-docs/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
 	@echo "The site: site/index.html"
 
 .venv-docs/complete: requirements-docs.lock

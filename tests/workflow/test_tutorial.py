@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from locations import ROOT
 
+from cxrfmkd.commands.configuration import read_study
+from cxrfmkd.commands.study_check import dataset_findings
+
 PAGE = (ROOT / "docs" / "own-table.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r'(?ms)^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$')
 MISTAKE = re.compile(r"Try it with a mistake: write `(\w+)` for `(\w+)`")
@@ -72,12 +75,14 @@ def test_the_records_are_those_of_the_table(followed):
 
 
 @pytest.mark.slow
-def test_the_mistake_that_the_tutorial_suggests_is_named(followed):
+def test_the_mistake_that_the_tutorial_suggests_is_named(followed, monkeypatch):
     folder, _ = followed
     ((wrong, right),) = MISTAKE.findall(PAGE)
     settings = (folder / "config/own.yaml").read_text()
     assert f"sex: {right}\n" in settings
-    (folder / "config/wrong.yaml").write_text(settings.replace(f": {right}\n", f": {wrong}\n"))
-    done = shell("cxrfmkd doctor --configfile config/wrong.yaml", folder)
-    assert done.returncode == 2
-    assert f"datasets.hospital.columns.sex is {wrong}, which the file does not have" in done.stderr
+    path = folder / "config/wrong.yaml"
+    path.write_text(settings.replace(f": {right}\n", f": {wrong}\n"))
+    monkeypatch.chdir(folder)
+    *_, last = dataset_findings(read_study([path], []), "hospital", [])
+    assert not last.ok
+    assert f"datasets.hospital.columns.sex is {wrong}, which the file does not have" in last.text

@@ -1,4 +1,4 @@
-r"""Check this machine's GPU and measure how fast it trains: about three minutes on a card.
+r"""Check this machine's GPU and measure how fast it trains; it takes some minutes.
 
 Every fast path of training (bf16, compilation, channels last, images on the device, read-ahead,
 augmentation there, the fused Adam) is compared with the plain fp32 way within a stated bound. Then
