@@ -7,6 +7,7 @@
 # make nih NIH=folder   the same study on real images (NIH ChestX-ray14)
 # make gpu-check        this GPU: every fast path beside the plain one, images a second
 # make teachers         adds the libraries of image encoders: transformers, timm, open_clip, onnxruntime
+# make browser          what the tests of the report in a browser need: Playwright, axe, Debian's Chromium (root)
 # make unlock           after a run was killed, before the same command again
 # make docs             the documentation as a site, in site/, with tools of its own (no other part of the environment)
 # make validity         coverage of the intervals and error rates of the tests, written to docs/validity.md
@@ -27,7 +28,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 NIH_STUDY = --configfile config/nih.yaml --config 'folders={"nih": "$(abspath $(NIH))", "resources": "resources/nih"}'
 
-.PHONY: test-faults demo nih unlock test test-slurm lint gpu-check validity bench environment teachers image docs
+.PHONY: test-faults demo nih unlock test test-slurm lint gpu-check validity bench environment teachers browser image docs
 
 demo: environment
 	@$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
@@ -46,7 +47,7 @@ test: environment
 	$(BIN)/pytest -n auto --dist loadgroup
 
 test-slurm: environment
-	$(BIN)/python tests/slurm/packages.py
+	PYTHONPATH=tests $(BIN)/python tests/slurm/packages.py
 	$(BIN)/pytest tests/slurm -n 6 --dist worksteal --durations 10 -rs
 
 test-faults: environment
@@ -96,4 +97,11 @@ docs: .venv-docs/complete
 .venv-docs/complete: requirements-docs.lock
 	@$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install --quiet --no-compile --require-hashes --requirement $<
+	touch $@
+
+browser: .venv/browser
+	$(BIN)/python tests/debian.py chromium
+
+.venv/browser: requirements-browser.lock .venv/complete
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement requirements-browser.lock
 	touch $@

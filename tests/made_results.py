@@ -18,6 +18,7 @@ from cxrfmkd.vocabulary.models import join_model
 
 LOSSES = ("mse", "cosine")
 SEEDS = (41, 42, 43)
+VERSIONS = {"cxrfmkd": "1.2.3", "commit": "0123456789ab", "snakemake": "9.25.0", "torch": "2.11.0"}
 SECRET = "patient64537"  # stands in every id, so that a leak is found by looking for it
 
 
@@ -125,7 +126,7 @@ def write(root: Path, *, race: bool = True, transfer: bool = True) -> None:
             }
             run |= {
                 "device": "NVIDIA L40",
-                "versions": {"torch": "2.11.0"},
+                "versions": VERSIONS,
                 "best": {"epoch": 2, "val_loss": 0.3},
             }
             write_json(root / f"chexpert/models/{join_model(*pair)}/seed{seed}/run.json", run)
@@ -186,6 +187,7 @@ def _records(folder: Path, name: str, race: bool) -> None:
         "dataset": name,
         "flow": [dict(zip(keys, s, strict=True)) for s in steps],
         "gates": [*gates, noted],
+        "tables": {"train": {"file": "train.csv", "sha256": "87d6744c12009579" * 4}},
     }
     write_json(
         folder / "records/summary.json",
@@ -195,10 +197,15 @@ def _records(folder: Path, name: str, race: bool) -> None:
         folder / "records/pixels.json",
         [{"name": "images in one split", "status": "passed", "found": "none"}],
     )
+    write_json(
+        folder / "records/attributes.json",
+        [{"name": "attributes that are asked for", "status": "passed", "found": "age, sex"}],
+    )
     write_table(folder / "teacher/excluded.csv", pd.DataFrame(columns=["image_id", "reason"]))
     write_json(
         folder / "teacher/meta.json",
-        {"variant": "cxrfm-v1", "licence": "research only", "dimension": 1376},
+        {"variant": "cxrfm-v1", "licence": "research only", "dimension": 1376}
+        | {"sha256": {"data.npy": "c8c7f9d608ffc13d" * 4}},
     )
 
 
@@ -220,7 +227,7 @@ def _students(folder: Path) -> None:
                 "device": "NVIDIA L40",
             }
             run |= {
-                "versions": {"torch": "2.11.0"},
+                "versions": VERSIONS,
                 "best": {"epoch": 7, "val_loss": 0.09, "test_loss": 0.1},
             }
             write_json(folder / loss / f"seed{seed}/run.json", run)

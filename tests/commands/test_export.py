@@ -262,6 +262,19 @@ def test_the_card_says_what_the_study_knows(tmp_path):
         assert other not in card
 
 
+def save_head(run: Path, network: Network, ids: list[str], pixels: np.ndarray) -> None:
+    """A run whose file holds the head alone, with the logits of the whole network."""
+    head = network.head
+    Linear(head.weight.detach().numpy(), head.bias.detach().numpy()).save(
+        run / "weights.safetensors", {"architecture": "linear"}
+    )
+    with torch.no_grad():
+        table = pd.DataFrame(network(torch.from_numpy(pixels)).numpy(), columns=list(FINDINGS))
+    table.insert(0, "image_id", ids)
+    table.to_parquet(run / "predictions.parquet")
+    write_json(run / "run.json", {"seed": 41})
+
+
 def probe_run(tmp_path) -> tuple[Path, Network]:
     """A linear probe on the student of its seed; the student of another seed is selected."""
     dataset = tmp_path / "results/chexpert"
@@ -275,15 +288,7 @@ def probe_run(tmp_path) -> tuple[Path, Network]:
     network = load_student(dataset / "students/mse/seed41/weights.safetensors")
     network.with_head(14).eval()
     run = dataset / "models/cxr-fmkd-lp.mse/seed41"
-    head = network.head
-    Linear(head.weight.detach().numpy(), head.bias.detach().numpy()).save(
-        run / "weights.safetensors", {"architecture": "linear"}
-    )
-    with torch.no_grad():
-        logits = network(torch.from_numpy(images(6))).numpy()
-    table = pd.DataFrame(logits, columns=list(FINDINGS))
-    table.insert(0, "image_id", list("abcdef"))
-    table.to_parquet(run / "predictions.parquet")
+    save_head(run, network, list("abcdef"), images(6))
     return run, network
 
 
@@ -305,6 +310,43 @@ def test_a_probe_whose_student_is_gone_or_another_is_refused(tmp_path):
     with pytest.raises(InputError, match="is not there"):
         whole_network.whole_network(whole_network.find_run(run))
     teacher = run.parents[1] / "cxr-fm-lp/seed41"
+    shutil.copytree(run, teacher)
+    with pytest.raises(InputError, match="no image network"):
+        whole_network.whole_network(whole_network.find_run(teacher))
+
+
+@pytest.mark.parametrize("model", ["cxr-fmkd-fft", "cxr-fmkd-direct-fft", "cxr-fmkd-lp"])
+@pytest.mark.parametrize("projection", ["keep", "discard"])
+def test_a_probe_of_a_transfer_is_put_on_the_network_of_its_source(tmp_path, model, projection):
+    student = probe_run(tmp_path)[0].parents[2] / "students/mse/seed41/weights.safetensors"
+    source = tmp_path / f"results/chexpert/models/{model}.mse/seed41/weights.safetensors"
+    network = load_student(student)
+    if model.endswith("fft"):
+        network.with_head(14, model == "cxr-fmkd-fft").save(source, {"seed": "41"})
+        network = load(source)
+    index = pd.DataFrame({"image_id": list("uvwxyz")})
+    pixels = images(6)[::-1].copy()
+    KeyedArray(pixels, index, {"settings": {"size": 48}}, "images").save(
+        tmp_path / "results/mimic/images"
+    )
+    run = tmp_path / f"results/chexpert-to-mimic/linear-probe/{model}.mse/seed41"
+    torch.manual_seed(7)
+    network.with_head(14, projection == "keep" and network.projection is not None).eval()
+    save_head(run, network, list("uvwxyz"), pixels)
+    found = whole_network.whole_network(whole_network.find_run(run))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            found(torch.from_numpy(pixels)), network(torch.from_numpy(pixels))
+        )
+
+
+def test_a_transfer_without_its_source_or_of_the_teacher_is_refused(tmp_path):
+    run, _ = probe_run(tmp_path)
+    moved = tmp_path / "results/chexpert-to-mimic/linear-probe/cxr-fmkd-fft.mse/seed41"
+    shutil.copytree(run, moved)
+    with pytest.raises(InputError, match=r"models/cxr-fmkd-fft\.mse: the network .* not there"):
+        whole_network.whole_network(whole_network.find_run(moved))
+    teacher = tmp_path / "results/chexpert-to-mimic/linear-probe/cxr-fm-lp/seed41"
     shutil.copytree(run, teacher)
     with pytest.raises(InputError, match="no image network"):
         whole_network.whole_network(whole_network.find_run(teacher))

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from locations import ROOT
+from matplotlib.figure import Figure
 
 from cxrfmkd.report import bias_sentences as bias
 from cxrfmkd.report import charts, headlines, markup, methods, overview, prose
@@ -101,6 +102,58 @@ def test_every_section_is_there_in_order_and_in_the_contents(html):
     assert titles == TITLES
     contents = html[html.index("<nav") : html.index("</nav>")]
     assert re.findall(r'<a href="#[^"]+">([^<]+)</a>', contents) == TITLES
+
+
+def test_the_page_says_what_the_numbers_were_made_with(html):
+    table = re.search(r'<table id="made-with".*?</table>', html, re.DOTALL).group()
+    rows = dict(re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td></tr>", table))
+    expected = {
+        "cxr-fmkd": "1.2.3",
+        "commit": "0123456789ab",
+        "Snakemake": "9.25.0",
+        "processor or GPU": "NVIDIA L40",
+        "image size": "224 pixels",
+        "initial weights": "imagenet",
+        "tables of CheXpert": "train.csv 87d6744c1200",
+        "teacher’s vectors of MIMIC-CXR": "c8c7f9d608ff",
+    }
+    assert {name: rows[name] for name in expected} == expected
+    assert re.fullmatch(r"\d+ epochs, batches of \d+, learning rate [\d.e-]+", rows["students"])
+    assert "attributes that are asked for" in html
+
+
+def dots_in_several_panels(svg: str) -> int:
+    """Dots that stand at one place of two or more panels: who joins them joins attributes."""
+    places = []
+    for panel in re.split(r'<g id="[^"]*axes_\d+">', svg)[1:]:
+        corner = [float(v) for v in re.findall(r"-?[\d.]+", panel[panel.index(' d="') :])[:2]]
+        panel = panel.partition("legend_")[0]
+        dots = re.findall(r'<use [^>]*?x="([-\d.]+)" y="([-\d.]+)"', panel)
+        places.append({tuple(np.subtract(dot, corner).round(1)) for dot in np.array(dots, float)})
+    joined = [a & b for i, a in enumerate(places) for b in places[:i]]
+    return len(set().union(*joined))
+
+
+def test_no_image_of_an_embedding_can_be_joined_across_attributes_on_the_page(html, tmp_path):
+    points = made.points()
+    figure = Figure()
+    for panel in figure.subplots(1, 2):
+        panel.scatter(points.mode_1, points.mode_2)
+    figure.savefig(tmp_path / "dots.svg")
+    assert dots_in_several_panels((tmp_path / "dots.svg").read_text()) > 200
+    plates = re.findall(r'<div class="plate".*?</svg>', html, re.DOTALL)
+    (picture,) = [plate for plate in plates if "PCA mode 1" in plate]
+    assert picture.count("axes_") >= 8
+    assert dots_in_several_panels(picture) == 0
+    numbers = json.loads(re.search(r'id="numbers">(.*?)</script>', html, re.DOTALL).group(1))
+    of_embeddings = [table for table in numbers.values() if "q25" in table]
+    assert of_embeddings
+    for table in of_embeddings:
+        assert min(table["images"]) >= 10
+        exact = {f"{value:.6g}" for value in points[["mode_1", "mode_2"]].to_numpy().ravel()}
+        assert not exact & {
+            f"{value:.6g}" for name in ("q25", "median", "q75") for value in table[name]
+        }
 
 
 def test_images_that_are_left_out_are_counted_where_there_are_any(small, html, tmp_path):

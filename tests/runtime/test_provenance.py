@@ -1,5 +1,7 @@
 """The hash of a script's code changes with its meaning, and with nothing else."""
 
+import subprocess
+
 import pytest
 
 from cxrfmkd.runtime import provenance
@@ -100,6 +102,25 @@ def test_an_edit_of_the_script_itself_counts(package):
     before = fresh_hash(script)
     script.write_text(script.read_text() + "f()\n")
     assert fresh_hash(script) != before
+
+
+def test_a_result_says_its_version_commit_snakemake_and_processor(tmp_path, monkeypatch):
+    found = provenance.versions()
+    assert {"cxrfmkd", "snakemake", "processor", "python", "torch"} <= set(found)
+    checkout = tmp_path / "checkout"
+    (checkout / "src/cxrfmkd").mkdir(parents=True)
+    (checkout / "file").write_text("one")
+    monkeypatch.setattr(provenance, "SOURCE", checkout / "src/cxrfmkd")
+    assert provenance.commit.__wrapped__() == ""
+    identity = "-c user.name=a -c user.email=a@b -c commit.gpgsign=false".split()
+    for words in ("init --quiet", "add file", "commit --quiet --message=one"):
+        subprocess.run(["git", *identity, *words.split()], cwd=checkout, check=True)
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=checkout, text=True).strip()
+    assert provenance.commit.__wrapped__() == head[:12]
+    (checkout / "file").write_text("two")
+    assert provenance.commit.__wrapped__() == f"{head[:12]}+"
+    monkeypatch.setenv("PATH", "")
+    assert provenance.commit.__wrapped__() == ""
 
 
 def test_equal_settings_have_one_canonical_text():

@@ -68,6 +68,7 @@ rule probe:
         "<benchmarks>/probe/{dataset}/{model}.jsonl"
     wildcard_constraints:
         model=one_of(model for model in study.models if not study.owns_backbone(model)),
+    priority: 20  # what is evaluated, before the bias analyses
     group:
         together("probes", lambda w: f"{w.dataset}-{split_model(w.model)[0]}")
     conda:

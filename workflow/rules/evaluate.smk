@@ -35,6 +35,7 @@ rule evaluate:
         "<logs>/evaluate/{dataset}.log",
     benchmark:
         "<benchmarks>/evaluate/{dataset}.jsonl"
+    priority: 10  # the longest of what is left on one machine
     conda:
         "../envs/workflow.yaml"
     threads: 8

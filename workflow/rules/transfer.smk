@@ -57,6 +57,7 @@ rule transfer_direct:
         ),
     log:
         "<logs>/transfer_direct/{source}-to-{target}/{model}.log",
+    priority: 20
     group:
         together("direct-transfers", lambda w: f"{w.source}-to-{w.target}")
     conda:
@@ -110,6 +111,7 @@ rule transfer_probe:
         "<benchmarks>/transfer_probe/{source}-to-{target}/{model}.jsonl"
     wildcard_constraints:
         model=one_of([] if study.drifting else study.models),
+    priority: 20
     group:
         together("transfer-probes", lambda w: f"{w.source}-to-{w.target}")
     conda:

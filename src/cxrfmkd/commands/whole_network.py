@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,25 +61,26 @@ def find_run(path: Path) -> Run:
     if not path.is_file():
         raise InputError(
             f"{path}: neither weights.safetensors nor selected.json is there. Name a folder "
-            "below students/ or models/."
+            "below students/ or models/, or the folder of a transfer's seed."
         )
     weights = selected_weights(path).resolve()
     return Run(weights, about(weights))
 
 
 def whole_network(run: Run) -> Network:
-    """The network of a student, a fine-tuned classifier, or a linear probe with its backbone.
+    """The network of a student, a fine-tuned classifier, or a head with its backbone.
 
-    A probe's file holds the head alone. What is put together must give the logits that the run
-    itself predicted, so a student of another seed is not taken by mistake.
+    A probe's file holds the head alone, and so does that of a transfer that trained no more. What
+    is put together must give the logits that the run itself predicted, so a student of another seed
+    is not taken by mistake.
     """
     if holds_network(run.weights):
         return load(run.weights)
     model = str(run.facts.get("model", ""))
-    if model not in MODELS or "strategy" in run.facts:
+    if model not in MODELS:
         raise InputError(
             f"{run.weights}: it holds a head alone, and lies where its network is not known. "
-            "Export a student, a fine-tuned classifier, or a probe below models/."
+            "Export a student, or a run below models/ or a transfer's folder."
         )
     if MODELS[model].backbone == "teacher":
         raise InputError(
@@ -87,36 +89,52 @@ def whole_network(run: Run) -> Network:
         )
     head = Linear.load(run.weights)
     for network in _backbones(run, model):
-        network.with_head(len(head.weight), MODELS[model].projection).eval()
-        assert network.head is not None
-        network.head.load_state_dict(
-            {"weight": torch.tensor(head.weight), "bias": torch.tensor(head.bias)}
-        )
-        if _gives_the_runs_logits(network, run):
-            return network
+        # A transfer may have trained its head below the projection that the model has elsewhere.
+        for keep_projection in dict.fromkeys((MODELS[model].projection, False)):
+            network.with_head(len(head.weight), keep_projection).eval()
+            if _takes(network, head) and _gives_the_runs_logits(network, run):
+                return network
     raise InputError(
         f"{run.weights}: its head, on the backbones that are there, does not give the logits in "
         "its predictions.parquet. Make the run again, with the student that it started from."
     )
 
 
-def _backbones(run: Run, model: str):
-    """What a probe may have looked through: the student of its seed or the selected one."""
-    if not MODELS[model].student:
-        name = MODELS[model].backbone
-        meta = run.dataset / "features" / name / "meta.json"
-        if not meta.is_file():
-            raise InputError(f"{meta} is not there, so {name}'s initial weights are not known.")
-        settings = read_json(meta)["spec"]["network"]
-        yield frozen_backbone(name, settings["weights"], settings["input"])
+def _takes(network: Network, head: Linear) -> bool:
+    """Put `head` on the network, if it has as many inputs as the network's own."""
+    assert network.head is not None
+    if network.head.in_features != head.weight.shape[1]:
+        return False
+    state = {"weight": torch.tensor(head.weight), "bias": torch.tensor(head.bias)}
+    network.head.load_state_dict(state)
+    return True
+
+
+def _backbones(run: Run, model: str) -> Iterator[Network]:
+    """What a head may have been trained on: frozen, a student, or a transfer's source."""
+    source = run.results / str(run.facts.get("source", run.facts.get("dataset", "-")))
+    name = f"{model}.{run.facts['loss']}" if run.facts.get("loss") else model
+    if "strategy" in run.facts and MODELS[model].finetuned:
+        yield from map(load, _seeds(source / "models" / name, run))
         return
-    folder = run.dataset / "students" / str(run.facts["loss"])
+    if not MODELS[model].student:
+        backbone = MODELS[model].backbone
+        meta = run.dataset / "features" / backbone / "meta.json"
+        if not meta.is_file():
+            raise InputError(f"{meta} is not there, so {backbone}'s initial weights are not known.")
+        settings = read_json(meta)["spec"]["network"]
+        yield frozen_backbone(backbone, settings["weights"], settings["input"])
+        return
+    yield from map(load_student, _seeds(source / "students" / str(run.facts["loss"]), run))
+
+
+def _seeds(folder: Path, run: Run) -> list[Path]:
+    """Weights of the run's own seed and of the selected one, those that are there."""
     names = [f"seed{run.facts['seed']}/weights.safetensors", "selected.json"]
     paths = [folder / name for name in names if (folder / name).is_file()]
     if not paths:
-        raise InputError(f"{folder}: the student that {run.weights} looks through is not there.")
-    for path in dict.fromkeys(map(selected_weights, paths)):
-        yield load_student(path)
+        raise InputError(f"{folder}: the network that {run.weights} looks through is not there.")
+    return list(dict.fromkeys(map(selected_weights, paths)))
 
 
 def _gives_the_runs_logits(network: Network, run: Run) -> bool:

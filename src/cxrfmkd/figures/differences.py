@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -10,7 +9,6 @@ from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import ModelFigure
 from cxrfmkd.tables.selecting import (
     SIGNIFICANCE,
-    aligned,
     comparisons_by_model,
     in_main_population,
     models_in,
@@ -42,7 +40,7 @@ def select_differences(comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 def draw_differences(table: pd.DataFrame, dataset: str) -> Figure:
-    """A panel per reference and metric; filled where the adjusted p-value is significant."""
+    """A panel per reference and metric; a star where the adjusted p-value is significant."""
     models = models_in(table)
     panels = [
         (kind, metric)
@@ -53,25 +51,19 @@ def draw_differences(table: pd.DataFrame, dataset: str) -> Figure:
     figure = ModelFigure(models, len(panels), len(panels), 1.3)
     for panel, (kind, metric) in zip(figure.used, panels, strict=True):
         rows = where(table, kind=kind, metric=metric)
-        significant = aligned(rows, models).p_adjusted < SIGNIFICANCE
-        colours = [style.COLOURS[model] for model, _ in models]
         panel.axvline(0, color=style.AXIS, linewidth=0.9, zorder=1)
         margin = rows.margin.iloc[0]
         panel.axvspan(-margin, margin, color=style.RULE, alpha=0.6, linewidth=0, zorder=0)
-        figure.intervals(
-            panel,
-            rows,
-            ("difference", "low", "high"),
-            faces=np.where(significant, colours, style.PAPER),
-        )
+        figure.intervals(panel, rows, ("difference", "low", "high"))
+        figure.stars(panel, rows, "p_adjusted", "high")
         panel.set_title(
             f"{METRIC_TITLES[metric]} minus\n{REFERENCES[kind]}", linespacing=1.25, fontsize=7.5
         )
     return figure.finish(
         f"Which models differ on {dataset_title(dataset)}",
         "Paired differences of the macro average with their interval over patients and seeds; "
-        f"filled: adjusted p < {SIGNIFICANCE}; shaded: the margin within which a difference counts "
-        "as none; empty rows: the reference itself",
+        f"star: adjusted p < {SIGNIFICANCE}; hollow: linear probe; shaded: the margin within which "
+        "a difference counts as none; empty rows: the reference itself",
     )
 
 
@@ -90,7 +82,7 @@ def select_bias_differences(differences: pd.DataFrame, dataset: str) -> pd.DataF
 
 
 def draw_bias_differences(table: pd.DataFrame, dataset: str) -> Figure:
-    """A row per reference, a panel per measure; filled where adjusted p is significant."""
+    """A row per reference, a panel per measure; a star where adjusted p is significant."""
     models = models_in(table)
     measures = list(dict.fromkeys(zip(table.measure, table.attribute, strict=True)))
     kinds = [kind for kind in REFERENCES if (table.kind == kind).any()]
@@ -98,19 +90,17 @@ def draw_bias_differences(table: pd.DataFrame, dataset: str) -> Figure:
     for row, kind in zip(figure.panels, kinds, strict=True):
         for panel, (measure, attribute) in zip(row, measures, strict=True):
             rows = where(table, kind=kind, measure=measure, attribute=attribute)
-            significant = aligned(rows, models).p_adjusted < SIGNIFICANCE
-            colours = [style.COLOURS[model] for model, _ in models]
             panel.axvline(0, color=style.AXIS, linewidth=0.9, zorder=1)
             margin = table.margin.iloc[0]
             panel.axvspan(-margin, margin, color=style.RULE, alpha=0.6, linewidth=0, zorder=0)
-            faces = np.where(significant, colours, style.PAPER)
-            figure.intervals(panel, rows, ("difference", "low", "high"), faces=faces)
+            figure.intervals(panel, rows, ("difference", "low", "high"))
+            figure.stars(panel, rows, "p_adjusted", "high")
             name = f"Probe AUC {attribute}" if measure == "AUC" else measure.capitalize()
             title = f"{name} minus\n{REFERENCES[kind]}"
             panel.set_title(title, linespacing=1.25, fontsize=7.5)
     return figure.finish(
         f"Which models are less biased on {dataset_title(dataset)}",
         "Paired differences, left of 0 is less bias, with 95 % intervals over patients and seeds; "
-        f"filled: adjusted p < {SIGNIFICANCE}; shaded: the margin within which a difference counts "
-        "as none; empty rows: the reference itself",
+        f"star: adjusted p < {SIGNIFICANCE}; hollow: linear probe; shaded: the margin within which "
+        "a difference counts as none; empty rows: the reference itself",
     )

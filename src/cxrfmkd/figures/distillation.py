@@ -83,12 +83,12 @@ def draw_distillation(table: pd.DataFrame, dataset: str) -> Figure:
             look: style.Look = {"color": style.INK, "linewidth": 0.9, "linestyle": style.DASHED}
             panel.axvline(teacher, zorder=1, **look)
     label_rows(figure.used[0], labels)
-    return figure.finish(
-        f"What the students of {dataset_title(dataset)} kept of the teacher",
-        "Students of each loss, mean over seeds, on validation images (blue) and controls (grey); "
-        "dashed: a probe on the teacher itself. A mean vector alone already has the raw cosine "
-        "shown.",
-    )
+    about = "Students of each loss, mean over seeds, on validation images (blue)"
+    about += " and controls (grey)" if controls else ""
+    about += "; dashed: a probe on the teacher itself" if (table.kind == "teacher").any() else ""
+    about += ". A mean vector alone already has the raw cosine shown." if controls else ""
+    title = f"What the students of {dataset_title(dataset)} kept of the teacher"
+    return figure.finish(title, about)
 
 
 def select_training(history: pd.DataFrame, dataset: str) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
 from cxrfmkd.figures import style
-from cxrfmkd.tables.selecting import aligned, losses_of
+from cxrfmkd.tables.selecting import SIGNIFICANCE, aligned, losses_of
 from cxrfmkd.vocabulary.models import MODELS
 from cxrfmkd.vocabulary.titles import dataset_title
 
@@ -107,6 +107,14 @@ class ModelFigure(PanelFigure):
         draw_intervals(panel, np.arange(len(numbers)) + offset, numbers, **look)
         if np.isnan(numbers[:, 0]).all():
             note(panel, (len(numbers) - 1) / 2, "too few patients", 0.5, ha="center")
+
+    def stars(self, panel: Axes, table: pd.DataFrame, column: str, at: str) -> None:
+        """A star behind the number `at` of each model whose p-value in `column` is significant."""
+        rows = aligned(table, self.models)
+        look: style.Look = {"size": 8, "color": style.MUTED, "va": "center_baseline"}
+        for y, (p, x) in enumerate(zip(rows[column], rows[at], strict=True)):
+            if p < SIGNIFICANCE and np.isfinite(x):
+                panel.annotate("*", (x, y), (2, -1), textcoords="offset points", **look)
 
     def ticks(self, panel: Axes, table: pd.DataFrame, column: str, size: float = 26) -> None:
         """A second number of each model as a grey tick."""

@@ -80,14 +80,14 @@ def _highest(rows: pd.DataFrame) -> float:
 
 
 def _draw_dumbbells(panel: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> None:
-    """From a hollow dot before to a filled one after, one row a race."""
+    """From a grey tick before to a dot after, one row a race."""
     for y, (row, colour) in enumerate(zip(rows.itertuples(), style.GROUP_COLOURS, strict=True)):
         if np.isnan(row.before):
             note(panel, y, "suppressed")
             continue
         panel.plot([row.before, row.after], [y, y], color=colour, linewidth=1.4, zorder=2)
-        look: style.Look = {"edgecolors": colour, "linewidths": 1.1, "zorder": 3}
-        panel.scatter([row.before, row.after], [y, y], s=22, c=[style.PAPER, colour], **look)
+        panel.scatter(row.before, y, marker="|", s=34, c=style.AXIS, linewidths=1.3, zorder=3)
+        panel.scatter(row.after, y, s=22, c=colour, linewidths=0, zorder=3)
     label_rows(panel, labels)
     panel.set_xlim(0, 1.1 * _highest(rows))
     panel.xaxis.set_major_formatter(PERCENT)
@@ -95,11 +95,10 @@ def _draw_dumbbells(panel: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> N
 
 
 def _draw_ages(panel: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
-    """Distributions of age before (dashed) and after."""
+    """Distributions of age before (grey, dashed) and after."""
     x = np.arange(len(rows))
-    look: style.Look = {"color": colour, "marker": "o", "markersize": 3}
-    panel.plot(x, rows.before, lw=1, ls=style.DASHED, markerfacecolor=style.PAPER, **look)
-    panel.plot(x, rows.after, lw=1.3, **look)
+    panel.plot(x, rows.before, lw=1, ls=style.DASHED, color=style.AXIS)
+    panel.plot(x, rows.after, lw=1.3, color=colour, marker="o", markersize=3)
     panel.grid(True, axis="y")
     panel.grid(False, axis="x")
     panel.set(xlim=(-0.4, len(x) - 0.6), ylim=(0, top * 1.08))
@@ -124,7 +123,7 @@ def draw_resampling(table: pd.DataFrame, dataset: str, method: str) -> Figure:
         _draw_ages(panel, where(ages, race=race), colour, _highest(ages))
         panel.set_title(f"Age, {race}" if race != "All" else "Age, whole test set")
         panel.tick_params(labelleft=panel is below[0], labelcolor=style.MUTED)
-    before = handle("before", linestyle=style.DASHED, markerfacecolor=style.PAPER)
+    before = handle("before", linestyle=style.DASHED, color=style.AXIS, marker="|", markersize=6)
     figure.add_legend([before, handle("after")])
     return figure.finish(
         f"Balancing the test set of {dataset_title(dataset)}",

@@ -95,7 +95,7 @@ def intervals(table: pd.DataFrame, zero: bool, least: int = 300) -> Spec:
     names = list(dict.fromkeys(table.name))
     y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(ticks=False))
     x = alt.X("value:Q", title=None, scale=alt.Scale(zero=False, nice=True))
-    tooltip = _tooltip(table)
+    tooltip = _tooltip(table, p_text="adjusted p")
     rule = chart.mark_rule(strokeWidth=1.6).encode(
         x=alt.X("low:Q", title=None), x2="high:Q", y=y, tooltip=tooltip, **look
     )
@@ -233,7 +233,11 @@ def _differences(table: pd.DataFrame) -> pd.DataFrame:
     table = _named(table).rename(columns={"difference": "value"})
     kinds = table.kind.map(KINDS_COMPARED)
     panel = table.metric.map(METRIC_TITLES) + ", from " + kinds
-    return table.assign(panel=panel, text=_texts(table, sign=True))
+    return table.assign(panel=panel, text=_texts(table, sign=True), p_text=_p_values(table))
+
+
+def _p_values(table: pd.DataFrame) -> list[str]:
+    return [number(value, 3) for value in table.p_adjusted]
 
 
 def _transfer(table: pd.DataFrame) -> pd.DataFrame:
@@ -262,6 +266,14 @@ def _subgroups(table: pd.DataFrame, column: str) -> pd.DataFrame:
     return rows.sort_values("group", key=lambda group: group.map(order), kind="stable")
 
 
+def _bias_differences(table: pd.DataFrame) -> pd.DataFrame:
+    table = _named(table).rename(columns={"difference": "value"})
+    measure = table.measure.where(table.measure != "AUC", "probe AUC " + table.attribute)
+    panel = measure.map(lambda text: text[:1].upper() + text[1:])
+    panel += ", from " + table.kind.map(KINDS_COMPARED)
+    return table.assign(panel=panel, text=_texts(table, sign=True), p_text=_p_values(table))
+
+
 def _gaps(table: pd.DataFrame) -> pd.DataFrame:
     table = _named(table).rename(columns={"estimate": "value"})
     panel = table.finding + ", by " + table.attribute
@@ -287,8 +299,10 @@ def _encoding(table: pd.DataFrame) -> pd.DataFrame:
 def _ks(table: pd.DataFrame) -> pd.DataFrame:
     table = _named(table).rename(columns={"d": "value"})
     panel = table.attribute.str.capitalize() + ": " + table.a + ", " + table.b
-    p = [number(value, 3) for value in table.p_adjusted]
-    return table.assign(panel=panel, text=[number(v, 3) for v in table.value], p_text=p)
+    n = [f"{a:,.0f} and {b:,.0f}" for a, b in zip(table.n_a, table.n_b, strict=True)]
+    return table.assign(
+        panel=panel, text=[number(v, 3) for v in table.value], p_text=_p_values(table), n=n
+    )
 
 
 def _calibration(table: pd.DataFrame) -> pd.DataFrame:
@@ -326,24 +340,36 @@ CHARTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Callable[..., Sp
     "gaps": (_gaps, partial(intervals, zero=True)),
     "score": (_score, partial(intervals, zero=False)),
     "encoding": (_encoding, partial(intervals, zero=False)),
+    "bias-differences": (_bias_differences, partial(intervals, zero=True)),
     "ks": (_ks, cells),
     "calibration": (_calibration, partial(lines, x="mean prediction", y="observed share")),
     "performance-vs-bias": (_tradeoff, partial(scatter, x="bias", y="AUC-ROC")),
 }
+# Charts whose every mark is of all images that are measured.
+OF_ALL_IMAGES = ("differences", "gaps", "score", "bias-differences", "performance-vs-bias")
 FIELDS = (
     "name family probe panel text n value low high expected group_name x y x_low x_high y_low "
     "y_high x_text y_text mode p_text note"
 ).split()
 
 
-def chart(kind: str, table: pd.DataFrame) -> tuple[Spec, pd.DataFrame] | None:
+def chart(
+    kind: str, table: pd.DataFrame, images: Mapping[tuple[str, str], int] | None = None
+) -> tuple[Spec, pd.DataFrame] | None:
     """Specification and rows of the chart of a figure; None where it has none, or no number.
 
-    kind: of the figure; table: the numbers that are saved beside its picture.
+    kind: of the figure; table: the numbers that are saved beside its picture. images: number of
+    test images by dataset and population, or sample `main` of the bias analysis, for tables that do
+    not say it themselves.
     """
     if kind not in CHARTS or table.empty:
         return None
     select, draw = CHARTS[kind]
+    if images and "n" not in table and kind in OF_ALL_IMAGES:
+        over = table.get("population", pd.Series("main", table.index))
+        table = table.assign(
+            n=[images.get(key, "") for key in zip(table.dataset, over, strict=True)]
+        )
     rows = select(table)
     written = rows["note"].ne("") if "note" in rows else False
     rows = rows[rows["value"].notna() | written].reset_index(drop=True)

@@ -116,10 +116,8 @@ def _exclusions(data: ReportData) -> str:
 
 
 def _software(data: ReportData) -> str:
-    versions: dict[str, str] = {}
-    for document in data.documents("run"):
-        versions |= document.get("versions", {})
-    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    versions = {name: listing(found) for name, found in data.versions.items()}
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _fairness(data: ReportData) -> str:

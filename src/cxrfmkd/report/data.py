@@ -52,8 +52,17 @@ class ReportData:
         return self._documents[name]
 
     @cached_property
+    def versions(self) -> dict[str, list[str]]:
+        """What the runs recorded of software and machine, by name; usually one of each."""
+        found: dict[str, set[str]] = {}
+        for document in (*self.documents("run"), *self.documents("quality")):
+            for name, version in document.get("versions", {}).items():
+                found.setdefault(name, set()).add(version)
+        return {name: sorted(found[name]) for name in sorted(found)}
+
+    @cached_property
     def gates(self) -> pd.DataFrame:
-        """Columns dataset, name, status, found: checks of records and pixels, and of transfers.
+        """Columns dataset, name, status, found: checks of records, attributes, pixels, transfers.
 
         A transfer's `dataset` is `source-to-target`.
         """
@@ -62,7 +71,7 @@ class ReportData:
             for summary in self.documents("records")
             for gate in summary.get("gates", [])
         ]
-        for path in self.files.get("pixels", ()):
+        for path in (*self.files.get("attributes", ()), *self.files.get("pixels", ())):
             rows += [{"dataset": about(path)["dataset"], **gate} for gate in read_json(path)]
         for path in self.files.get("patients", ()):
             rows += [{"dataset": path.parent.name, **gate} for gate in read_json(path)]

@@ -12,6 +12,7 @@ from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.markup import Format, decimals, model_cell, table
 from cxrfmkd.report.performance_sentences import HEADLINED
 from cxrfmkd.report.prose import count, dataset_names, estimate, listing, model_name, p_value
+from cxrfmkd.report.tables import MADE_WITH
 from cxrfmkd.tables.selecting import (
     comparisons_by_model,
     distilled,
@@ -29,6 +30,7 @@ GLOSSARY: dict[str, dict[str, str]] = tomllib.loads(
 )
 REFERENCES = {"baseline": "minus the undistilled network", "teacher": "minus the teacher’s probe"}
 FEW_SEEDS = 5
+HASH = 12  # digits of a SHA-256 that are shown
 MOST_ROWS = 6  # with more, only the loss that is best on validation
 
 
@@ -120,35 +122,49 @@ def runs(data: ReportData) -> Markup:
 def provenance(data: ReportData) -> Markup:
     """Settings and sources that decide on the numbers, in one table."""
     s = data.settings
-    documents = (*data.documents("run"), *data.documents("quality"))
-    versions: dict[str, set[str]] = {}
-    for document in documents:
-        for package, version in document.get("versions", {}).items():
-            versions.setdefault(package, set()).add(version)
-    devices = sorted({document["device"] for document in documents if document.get("device")})
-    hashes = sorted(
-        {
-            str(d["hash"])
-            for d in (*data.documents("records"), *data.documents("teacher"))
-            if d.get("hash")
-        }
-    )
+    recorded = {title: listing(data.versions.get(name, [])) for name, title in MADE_WITH.items()}
     facts = {
-        "cxr-fmkd": listing(sorted(versions.get("cxrfmkd", {"see the code’s hash below"}))),
-        "commit": listing(sorted({str(d["commit"]) for d in documents if d.get("commit")})),
-        "Snakemake": listing(sorted(versions.get("snakemake", set()))),
-        "processor or GPU": listing(devices),
+        **recorded,
+        "processor or GPU": listing(_machines(data)),
         "image size": f"{s['images']['size']} pixels",
         "initial weights": s["network"]["weights"],
-        "students": f"{s['distillation']['epochs']} epochs, batches of "
-        f"{s['distillation']['batch_size']}, learning rate {s['distillation']['learning_rate']:g}",
-        "fine-tunes": f"{s['finetuning']['epochs']} epochs, batches of "
-        f"{s['finetuning']['batch_size']}, learning rate {s['finetuning']['learning_rate']:g}",
-        "hashes of the data": listing(hashes),
+        "students": _training(s["distillation"]),
+        "fine-tunes": _training(s["finetuning"]),
     }
-    facts = {name: value for name, value in facts.items() if value}
-    columns = {"what": list(facts), "value": list(facts.values())}
+    rows = [(name, value) for name, value in facts.items() if value] + _hashes(data)
+    columns = {"what": [name for name, _ in rows], "value": [value for _, value in rows]}
     return table(columns, "What the numbers were made with", name="made-with", sort=False)
+
+
+def _training(section: dict) -> str:
+    return (
+        f"{count(section['epochs'], 'epoch')}, batches of {section['batch_size']}, "
+        f"learning rate {section['learning_rate']:g}"
+    )
+
+
+def _machines(data: ReportData) -> list[str]:
+    """Models of the GPUs and processors that trained and measured."""
+    found = set()
+    for document in (*data.documents("run"), *data.documents("quality")):
+        device = document.get("device", "")
+        processor = document.get("versions", {}).get("processor", "")
+        found.add(processor if device == "cpu" and processor else device)
+    return sorted(found - {""})
+
+
+def _hashes(data: ReportData) -> list[tuple[str, str]]:
+    """The first digits of the SHA-256 of every raw table and of the teacher's vectors."""
+    rows = []
+    for summary in data.documents("records"):
+        tables = summary.get("tables", {}).values()
+        hashes = [f"{t['file']} {t['sha256'][:HASH]}" for t in tables if t.get("sha256")]
+        rows.append((f"tables of {dataset_title(summary['dataset'])}", ", ".join(hashes)))
+    for meta in data.documents("teacher"):
+        digest = meta.get("sha256", {}).get("data.npy", "")[:HASH]
+        name = dataset_title(str(meta["about"].get("dataset", "")))
+        rows.append((f"teacher’s vectors of {name}", digest))
+    return [(name, value) for name, value in rows if value]
 
 
 def warnings(data: ReportData) -> list[str]:
@@ -184,7 +200,10 @@ def warnings(data: ReportData) -> list[str]:
         if data.settings["datasets"][name]["teacher"].get("variant") == "demo"
     ]
     if stand_ins:
-        found.append(f"The teacher of {dataset_names(stand_ins)} is a stand-in, not CXR-FM.")
+        found.append(
+            f"The teacher of {dataset_names(stand_ins)} is a stand-in with CXR-FM’s signature, "
+            "not CXR-FM."
+        )
     return found
 
 

@@ -232,6 +232,7 @@ const look = (narrow) => ({
 
 async function draw(key) {
   const place = document.getElementById(`chart-${key}`);
+  const result = place.getAttribute("aria-label");
   const width = place.clientWidth || place.closest("section").clientWidth;
   const spec = themed(charts[key].spec);
   const { least, panels } = spec.usermeta;
@@ -245,6 +246,11 @@ async function draw(key) {
   const { view } = await window.vegaEmbed(place, spec, {
     actions: false, renderer: "svg", logLevel: 1, config: look(narrow), tooltip: { disableDefaultStyle: true },
   });
+  // Vega names the place after itself; it is one picture that says its result, beside its numbers.
+  place.setAttribute("role", "img");
+  place.setAttribute("aria-label", result);
+  place.removeAttribute("aria-roledescription");
+  place.querySelector("svg").setAttribute("aria-hidden", "true");
   view.addEventListener("click", (_, item) => pick(item?.datum?.name));
   views.set(key, view);
   place.dataset.width = place.clientWidth;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,17 +90,36 @@ def numbered_figures(data: ReportData) -> dict[str, list[Figure]]:
     """The figures of every section, numbered through the page; InputError for an altered file."""
     for path in data.figures:
         verify(path)  # of most the page shows a chart of the numbers, and names the picture
+    found = {section: data.figures_of(section) for section in SECTIONS}
+    numbers = {
+        path: read_result(csv) if (csv := path.with_suffix(".csv")).exists() else pd.DataFrame()
+        for figures in found.values()
+        for _, _, path in figures
+    }
+    images = _images_measured(numbers)
     figures: dict[str, list[Figure]] = {}
     number = 0
     for section in SECTIONS:
         figures[section] = []
-        for subject, kind, path in data.figures_of(section):
+        for subject, kind, path in found[section]:
             number += 1
-            csv = path.with_suffix(".csv")
-            numbers = read_result(csv) if csv.exists() else pd.DataFrame()
-            drawn = charts.chart(kind, numbers)
-            figures[section].append(Figure(number, subject, kind, path, numbers, drawn))
+            drawn = charts.chart(kind, numbers[path], images)
+            figures[section].append(Figure(number, subject, kind, path, numbers[path], drawn))
     return figures
+
+
+def _images_measured(numbers: Mapping[Path, pd.DataFrame]) -> dict[tuple[str, str], int]:
+    """Test images by dataset and population, and `main` of the bias analysis; the most of any row.
+
+    numbers: those of the figures, by their file.
+    """
+    counts: dict[tuple[str, str], int] = {}
+    for path, table in numbers.items():
+        if path.stem in ("performance", "encoding") and len(table):
+            over = table.get("population", pd.Series("main", table.index))
+            most = table.n.groupby([table.dataset, over]).max()
+            counts |= {(str(name), str(which)): int(n) for (name, which), n in most.items()}
+    return counts
 
 
 def embedded(value: object) -> Markup:
@@ -153,11 +173,6 @@ def page(data: ReportData, code: str) -> str:
         """Datasets by name, or `this study` for all that classifiers were trained on."""
         return "this study" if names == list(data.trained) else prose.dataset_names(names)
 
-    stand_ins = [
-        name
-        for name in data.datasets
-        if data.settings["datasets"][name]["teacher"].get("variant") == "demo"
-    ]
     figures = numbered_figures(data)
     drawn = [figure for section in figures.values() for figure in section]
     documents = (*data.documents("run"), *data.documents("quality"))
@@ -187,7 +202,6 @@ def page(data: ReportData, code: str) -> str:
         strategies=[TRANSFERRED[name] for name in data.settings["transfer"]["strategies"]],
         distilled=set(data.table("students").get("dataset", [])),
         with_subgroups=any(data.attributes[name]["evaluation"] for name in data.trained),
-        stand_ins=stand_ins,
         without_race=without_race,
         scope=scope,
         finished=max((document.get("finished", "") for document in documents), default=""),

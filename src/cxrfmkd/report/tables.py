@@ -56,6 +56,8 @@ BIAS_TITLES = {
     "auc_sex": "AUC sex",
     "auc_age": "AUC age",
 }
+# Of the recorded versions, those that the page shows first, by their names there.
+MADE_WITH = {"cxrfmkd": "cxr-fmkd", "commit": "commit", "snakemake": "Snakemake"}
 
 
 def _models(frame: pd.DataFrame) -> dict[str, list]:
@@ -287,13 +289,11 @@ def switches(data: ReportData) -> Markup:
 
 def versions(data: ReportData) -> Markup:
     """Versions of the software that trained and measured, as the runs recorded them."""
-    packages: dict[str, set[str]] = {}
-    for document in (*data.documents("run"), *data.documents("quality")):
-        for package, version in document.get("versions", {}).items():
-            packages.setdefault(package, set()).add(version)
+    elsewhere = {*MADE_WITH, "processor"}
+    packages = {name: v for name, v in data.versions.items() if name not in elsewhere}
     columns = {
-        "software": sorted(packages),
-        "version": [listing(sorted(packages[name])) for name in sorted(packages)],
+        "software": list(packages),
+        "version": [listing(found) for found in packages.values()],
     }
     return table(columns, "Software that the runs recorded", name="versions", sort=False)
 

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import platform
+import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -40,7 +41,17 @@ LEFT_OUT = (
 )
 # Calls of methods of these are for people to read.
 REPORTING = {"log", "logging", "progress", "warnings"}
-PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "torch", "torchvision", "tensorflow")
+PACKAGES = (
+    "cxrfmkd",
+    "snakemake",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "torch",
+    "torchvision",
+    "tensorflow",
+)
 
 
 def canonical(settings: object) -> str:
@@ -193,13 +204,44 @@ def code_hash(script: str | Path) -> str:
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Python and the installed versions of `packages`; an absent one is left out."""
+    """Python, the processor, the commit of a checkout, and the installed versions of `packages`.
+
+    What is absent or unknown is left out.
+    """
     installed = [name for name in packages if find_spec(name.replace("scikit-learn", "sklearn"))]
-    return {
+    found = {
         "python": platform.python_version(),
         "platform": sys.platform,
+        "processor": processor(),
+        "commit": commit(),
         **{name: metadata.version(name) for name in installed},
     }
+    return {name: version for name, version in found.items() if version}
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of the checkout that this code is in, `+` where it was edited; "" elsewhere."""
+    root = SOURCE.parent.parent
+    if not (root / ".git").exists():  # never that of a repository around an installed package
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run([*command, "--dirty=+"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@functools.cache
+def processor() -> str:
+    """The model of this machine's processor, as Linux names it; else its architecture."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.machine()
 
 
 def now() -> str:

@@ -101,6 +101,7 @@ class Shape:
         return (
             self._documents()
             | {
+                "attributes": [f"{name}/records/attributes.json" for name in self.datasets],
                 "pixels": [f"{name}/records/pixels.json" for name in self.datasets],
                 "teacher": [f"{name}/teacher/meta.json" for name in self.datasets],
                 "patients": [
