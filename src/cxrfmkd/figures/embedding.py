@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.spatial.distance import cdist
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, blank, handle, text_width, write_left
@@ -107,6 +106,8 @@ def widths(places: np.ndarray, patients: np.ndarray, fewest: int) -> np.ndarray:
     no bump of a density is one patient's (a sample-point estimator; Breiman, Meisel and Purcell
     1977).
     """
+    from scipy.spatial.distance import cdist  # a second that every other figure can do without
+
     people = patients.max() + 1
     scott = places.std(axis=0).mean() * people ** (-1 / (places.shape[1] + 4))
     order = np.argsort(patients, kind="stable")
