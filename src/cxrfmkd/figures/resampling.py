@@ -95,8 +95,11 @@ def _draw_dumbbells(panel: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> N
 
 
 def _draw_ages(panel: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
-    """Distributions of age before (grey, dashed) and after."""
+    """Distributions of age before (grey, dashed) and after; where all is hidden, that it is."""
     x = np.arange(len(rows))
+    if rows[["before", "after"]].isna().all(axis=None):
+        look: style.Look = {"size": 6.2, "color": style.MUTED, "ha": "center", "va": "center"}
+        panel.text(0.5, 0.5, "suppressed", transform=panel.transAxes, **look)
     panel.plot(x, rows.before, lw=1, ls=style.DASHED, color=style.AXIS)
     panel.plot(x, rows.after, lw=1.3, color=colour, marker="o", markersize=3)
     panel.grid(True, axis="y")

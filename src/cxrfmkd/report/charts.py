@@ -15,33 +15,12 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.figures import style
-from cxrfmkd.report.prose import estimate, model_name, number
-from cxrfmkd.tables.selecting import in_order, models_in
-from cxrfmkd.vocabulary.losses import CONTROLS
-from cxrfmkd.vocabulary.metrics import METRIC_TITLES
+from cxrfmkd.report import chart_rows
 from cxrfmkd.vocabulary.models import MODELS
-from cxrfmkd.vocabulary.titles import STRATEGY_TITLES
 
 ROWS = "rows"  # the name of a chart's data, which the page has apart from the specification
 PICKED = "picked == '' || datum.name == picked"  # the model that a reader clicked on, in all charts
-KINDS_COMPARED = {
-    "teacher": "the teacher’s probe",
-    "baseline": "no distillation",
-    "loss": "the best loss",
-    **{control: f"its control, {title}" for control, title in CONTROLS.items()},
-}
 Spec = dict[str, Any]
-
-
-def _named(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` in the order of models, with their names, families and fills."""
-    table = in_order(table, ["model", "loss"])
-    pairs = models_in(table)
-    return table.assign(
-        name=[model_name(*pair, pairs) for pair in zip(table.model, table.loss, strict=True)],
-        family=[MODELS[model].title for model in table.model],
-        probe=[not MODELS[model].finetuned for model in table.model],
-    )
 
 
 def _colour(table: pd.DataFrame) -> alt.Color:
@@ -206,144 +185,29 @@ def cells(table: pd.DataFrame) -> Spec:
     return _finish(alt.layer(rect, text).properties(height=alt.Step(17)), _panels(table), 280)
 
 
-def _texts(table: pd.DataFrame, digits: int = 3, sign: bool = False) -> list[str]:
-    columns = (
-        table[name] if name in table else pd.Series(np.nan, table.index)
-        for name in ("value", "low", "high")
-    )
-    return [
-        estimate(value, low, high, digits, sign) for value, low, high in zip(*columns, strict=True)
-    ]
-
-
-def _rows_of_metrics(table: pd.DataFrame, panel: str, titles: Mapping[str, str]) -> pd.DataFrame:
-    table = _named(table).rename(columns={"mean": "value", "estimate": "value"})
-    names = table[panel].map(lambda value: titles.get(value, value))
-    return table.assign(panel=names, text=_texts(table))
-
-
-def _performance(table: pd.DataFrame) -> pd.DataFrame:
-    order = in_order(table, ["metric", "population"])
-    titles = {name: METRIC_TITLES[name] for name in order.metric.unique()}
-    main = order[order.population == order.population.iloc[0]]
-    return _rows_of_metrics(main, "metric", titles)
-
-
-def _differences(table: pd.DataFrame) -> pd.DataFrame:
-    table = _named(table).rename(columns={"difference": "value"})
-    kinds = table.kind.map(KINDS_COMPARED)
-    panel = table.metric.map(METRIC_TITLES) + ", from " + kinds
-    return table.assign(panel=panel, text=_texts(table, sign=True), p_text=_p_values(table))
-
-
-def _p_values(table: pd.DataFrame) -> list[str]:
-    return [number(value, 3) for value in table.p_adjusted]
-
-
-def _transfer(table: pd.DataFrame) -> pd.DataFrame:
-    table = in_order(table[table.metric == "auc_roc"], ["strategy"])
-    titles = {"own": "Trained on the target"} | STRATEGY_TITLES
-    return _rows_of_metrics(table, "strategy", titles)
-
-
-def _subgroups(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    low, high = ("low", "high") if column == "estimate" else (f"{column}_low", f"{column}_high")
-    order = {group: i for i, group in enumerate(dict.fromkeys(table.group))}
-    table = _named(table.drop(columns=["low", "high"] if column != "estimate" else []))
-    table = table.rename(columns={column: "value", low: "low", high: "high"})
-    table = table[(table.attribute != "all") | (column == "estimate")]
-    names = [
-        "everyone" if a == "all" else f"{style.short_group(g)}"
-        for a, g in zip(table.attribute, table.group, strict=True)
-    ]
-    percent = column == "relative"
-    text = [f"{t} %" if percent else t for t in _texts(table, 1 if percent else 3, percent)]
-    table = table.assign(panel=table.finding, group_name=names, text=text, note="")
-    shown = table.groupby(["panel", "group"])["value"].transform("count") > 0
-    empty = table[~shown].drop_duplicates(["panel", "group"])
-    noted = empty.assign(note="too few patients", text="", name="")
-    rows = pd.concat([table[shown], noted])
-    return rows.sort_values("group", key=lambda group: group.map(order), kind="stable")
-
-
-def _bias_differences(table: pd.DataFrame) -> pd.DataFrame:
-    table = _named(table).rename(columns={"difference": "value"})
-    measure = table.measure.where(table.measure != "AUC", "probe AUC " + table.attribute)
-    panel = measure.map(lambda text: text[:1].upper() + text[1:])
-    panel += ", from " + table.kind.map(KINDS_COMPARED)
-    return table.assign(panel=panel, text=_texts(table, sign=True), p_text=_p_values(table))
-
-
-def _gaps(table: pd.DataFrame) -> pd.DataFrame:
-    table = _named(table).rename(columns={"estimate": "value"})
-    panel = table.finding + ", by " + table.attribute
-    text = [f"{t}, {a} over {b}" for t, a, b in zip(_texts(table), table.a, table.b, strict=True)]
-    return table.assign(panel=panel, text=text)
-
-
-def _score(table: pd.DataFrame) -> pd.DataFrame:
-    table = _named(table[table["sample"] == "main"])
-    table = table.rename(columns={"score": "value", "null_low": "low", "null_high": "high"})
-    text = [
-        f"{number(v, 0)}; by chance {number(low, 0)} to {number(high, 0)}"
-        for v, low, high in zip(table.value, table.low, table.high, strict=True)
-    ]
-    return table.assign(panel=table.attribute.str.capitalize(), text=text)
-
-
-def _encoding(table: pd.DataFrame) -> pd.DataFrame:
-    table = _named(table[table.given == ""]).rename(columns={"auc": "value"})
-    return table.assign(panel=table.attribute + ": " + table.group, text=_texts(table, 2))
-
-
-def _ks(table: pd.DataFrame) -> pd.DataFrame:
-    table = _named(table).rename(columns={"d": "value"})
-    panel = table.attribute.str.capitalize() + ": " + table.a + ", " + table.b
-    n = [f"{a:,.0f} and {b:,.0f}" for a, b in zip(table.n_a, table.n_b, strict=True)]
-    return table.assign(
-        panel=panel, text=[number(v, 3) for v in table.value], p_text=_p_values(table), n=n
-    )
-
-
-def _calibration(table: pd.DataFrame) -> pd.DataFrame:
-    table = _named(table).rename(columns={"estimate": "value", "predicted": "x"})
-    return table.assign(panel=table.finding, text=_texts(table))
-
-
-def _tradeoff(table: pd.DataFrame) -> pd.DataFrame:
-    table = _named(table[table.metric == "auc_roc"])
-    measures = {"score": "the thesis’s bias score", "D": "mean distance D"}
-    x, y = ("bias", "bias_low", "bias_high"), ("performance", "performance_low", "performance_high")
-    columns = dict(zip((*x, *y), ("x", "x_low", "x_high", "y", "y_low", "y_high"), strict=True))
-    table = table.rename(columns=columns)
-    return table.assign(
-        panel="AUC-ROC against " + table.measure.map(measures),
-        x_text=[estimate(*v, 2) for v in zip(table.x, table.x_low, table.x_high, strict=True)],
-        y_text=[estimate(*v, 3) for v in zip(table.y, table.y_low, table.y_high, strict=True)],
-        value=table.y,
-    )
-
-
 CHARTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Callable[..., Spec]]] = {
-    "performance": (_performance, partial(intervals, zero=False)),
+    "performance": (chart_rows.performance, partial(intervals, zero=False)),
     **{
         kind: (
-            partial(_rows_of_metrics, panel="finding", titles={}),
+            partial(chart_rows.metrics, panel="finding", titles={}),
             partial(intervals, zero=False),
         )
         for kind in ("auc-roc", "auc-pr", "youden")
     },
-    "differences": (_differences, partial(intervals, zero=True)),
-    "transfer": (_transfer, partial(intervals, zero=False)),
-    "subgroups": (partial(_subgroups, column="estimate"), partial(groups, zero=False)),
-    "relative": (partial(_subgroups, column="relative"), partial(groups, zero=True)),
-    "gaps": (_gaps, partial(intervals, zero=True)),
-    "score": (_score, partial(intervals, zero=False)),
-    "encoding": (_encoding, partial(intervals, zero=False)),
-    "bias-differences": (_bias_differences, partial(intervals, zero=True)),
-    "ks": (_ks, cells),
-    "calibration": (_calibration, partial(lines, x="mean prediction", y="observed share")),
-    "performance-vs-bias": (_tradeoff, partial(scatter, x="bias", y="AUC-ROC")),
+    "differences": (chart_rows.differences, partial(intervals, zero=True)),
+    "transfer": (chart_rows.transfer, partial(intervals, zero=False)),
+    "subgroups": (partial(chart_rows.subgroups, column="estimate"), partial(groups, zero=False)),
+    "relative": (partial(chart_rows.subgroups, column="relative"), partial(groups, zero=True)),
+    "gaps": (chart_rows.gaps, partial(intervals, zero=True)),
+    "score": (chart_rows.score, partial(intervals, zero=False)),
+    "encoding": (chart_rows.encoding, partial(intervals, zero=False)),
+    "bias-differences": (chart_rows.bias_differences, partial(intervals, zero=True)),
+    "ks": (chart_rows.ks, cells),
+    "calibration": (
+        chart_rows.calibration,
+        partial(lines, x="mean prediction", y="observed share"),
+    ),
+    "performance-vs-bias": (chart_rows.tradeoff, partial(scatter, x="bias", y="AUC-ROC")),
 }
 # Charts whose every mark is of all images that are measured.
 OF_ALL_IMAGES = ("differences", "gaps", "score", "bias-differences", "performance-vs-bias")
