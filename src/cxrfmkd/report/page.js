@@ -39,7 +39,8 @@ paper.addEventListener("click", () => { root.dataset.paper = dark() ? "light" : 
 label();
 
 addEventListener("beforeprint", () => {
-  for (const fold of document.querySelectorAll("details")) fold.open = true;
+  // Tables of numbers and tools are not printed.
+  for (const fold of document.querySelectorAll("details:not(.numbers, .tools details)")) fold.open = true;
 });
 
 const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
