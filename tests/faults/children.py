@@ -10,11 +10,13 @@ import multiprocessing
 import os
 import resource
 import runpy
+import select
 import signal
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from locations import SCRIPTS
@@ -77,29 +79,45 @@ class Child:
     """
 
     def __init__(self, script: str, words: list[str], folder: Path, **limits: int) -> None:
-        self.said = folder.with_name(f"{folder.name}.{time.monotonic_ns()}.said")
-        arguments = (script, words, str(folder), str(self.said), limits)
+        self.counted = folder.with_name(f"{folder.name}.{time.monotonic_ns()}.operations")
+        # A pipe, since no limit on the size of files holds for it.
+        self.receiver, sender = server().Pipe(duplex=False)
+        arguments = (script, words, str(folder), sender, str(self.counted), limits)
         self.process = server().Process(target=_work, args=arguments)
         self.process.start()
+        sender.close()
 
     def end(self) -> End:
         """Wait until it has ended; a process that hangs is an error."""
-        self.process.join(LIMIT)
+        content, ended = b"", time.monotonic() + LIMIT
+        while select.select([self.receiver], [], [], max(0.0, ended - time.monotonic()))[0]:
+            block = os.read(self.receiver.fileno(), 1 << 16)
+            if not block:
+                break
+            content += block
+        self.receiver.close()
+        self.process.join(max(1.0, ended - time.monotonic()))
+        said = content.decode(errors="replace")
         if self.process.exitcode is None:
             self.process.kill()
             self.process.join()
-            raise AssertionError(f"it hung for {LIMIT:.0f} s: {self.said.read_text()[-2000:]}")
-        said = self.said.read_text(errors="replace") if self.said.exists() else ""
-        counted = self.said.with_suffix(".operations")
-        operations = int(counted.read_text()) if counted.exists() else 0
+            raise AssertionError(f"it hung for {LIMIT:.0f} s: {said[-2000:]}")
+        operations = int(self.counted.read_text()) if self.counted.exists() else 0
         return End(self.process.exitcode, said, operations)
 
 
-def _work(script: str, words: list[str], folder: str, said: str, limits: dict[str, int]) -> None:
+def _work(
+    script: str,
+    words: list[str],
+    folder: str,
+    sender: Connection,
+    counted: str,
+    limits: dict[str, int],
+) -> None:
     """Run a script as `python script words` in `folder` would."""
-    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    os.dup2(sender.fileno(), 1)
+    os.dup2(sender.fileno(), 2)
+    sender.close()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
@@ -123,7 +141,7 @@ def _work(script: str, words: list[str], folder: str, said: str, limits: dict[st
         def counted_main() -> None:
             operations = count_operations(Path(folder), limits.get("at", 0), limits.get("signal"))
             main()
-            Path(said).with_suffix(".operations").write_text(str(len(operations)))
+            Path(counted).write_text(str(len(operations)))
 
         run(counted_main)
 
