@@ -26,7 +26,7 @@ RAW = (
 )
 TABLES = (
     "cohort.csv", "performance_detailed.csv", "performance_focused.csv", "transfer.csv",
-    "students.csv", "subgroups.csv", "bias.csv", "costs.csv",
+    "students.csv", "subgroups.csv", "bias.csv", "costs.csv", "runs.json",
 )
 NOT_OUTPUTS = (
     "--spec", "--inputs", "--checkpoints", "--shards", "--workers", "--time-budget", "--benchmarks",

@@ -17,6 +17,7 @@ from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.tables import wide
 from cxrfmkd.tables.cohort import cohort
+from cxrfmkd.tables.gathering import read_documents
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE, FINDINGS
 
 SCRIPT = SCRIPTS / "make_tables.py"
@@ -204,5 +205,8 @@ def test_the_script_writes_every_table_and_names_nobody(tmp_path, transfer):
         text = (tmp_path / "tables" / f"{name}.csv").read_text()
         assert text.strip(), name
         assert made_results.SECRET not in text, name
+    gathered = read_documents([tmp_path / "tables/runs.json"])
+    each = read_documents(files["run"])
+    assert gathered == [{k: v for k, v in run.items() if k != "spec"} for run in each]
     moved = pd.read_csv(tmp_path / "tables/transfer.csv")
     assert len(moved) > 0 if transfer else moved.empty

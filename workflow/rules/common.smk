@@ -1,6 +1,8 @@
 # The study that the configuration asks for, and every function that the rules call.
 
+import atexit
 import gc
+import inspect
 import json
 import logging
 import os
@@ -25,7 +27,7 @@ from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.limits import known_images, time_limits
 from cxrfmkd.study.origins import with_lines
-from cxrfmkd.study.outputs import TABLES
+from cxrfmkd.study.outputs import RUNS, TABLES
 from cxrfmkd.study.rates import read_rates
 from cxrfmkd.study.specs import SPECS
 from cxrfmkd.vocabulary.figures import KINDS
@@ -33,6 +35,7 @@ from cxrfmkd.vocabulary.models import MODELS, split_model
 
 # A plan is millions of small objects, none of which the collector could free. A run switches it on again.
 gc.disable()
+atexit.register(gc.freeze)  # nor go through when Python ends
 
 ROOT = Path(workflow.current_basedir).parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -189,6 +192,12 @@ def jobs_of_another_head():
     return [f"{number} ({name})" for name in sorted(names) for number in active.get(name, [])]
 
 
+def inspected(function):
+    """`function` with its signature at hand, which Snakemake asks for several times in every job."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def one_of(names):
     """A wildcard's pattern: one of `names`, or nothing at all."""
     return "|".join(re.escape(name) for name in names) or "(?!)"
@@ -215,7 +224,7 @@ def spec(rule):
             values["plugins"] = own
         return canonical(values)
 
-    return settings
+    return inspected(settings)
 
 
 def checkpoints(rule):
@@ -225,7 +234,8 @@ def checkpoints(rule):
     """
     top = study.settings.folders.get("checkpoints", "checkpoints")
     study_name = Path(study.settings.pathvars.get("results", "results")).name
-    return lambda wildcards: str(Path(top, study_name, rule, *wildcards))
+    folder = str(Path(top, study_name, rule))
+    return inspected(lambda wildcards: "/".join([folder, *wildcards]))
 
 
 def results(paths, root="<results>"):
@@ -235,7 +245,9 @@ def results(paths, root="<results>"):
 
 def need(files, *names, root="<results>"):
     """An input function: what `files` of study/targets.py names for the values of these wildcards."""
-    return lambda wildcards: results(files(study, *(wildcards[name] for name in names)), root)
+    return inspected(
+        lambda wildcards: results(files(study, *(wildcards[name] for name in names)), root)
+    )
 
 
 def raw_tables(wildcards):
@@ -295,7 +307,9 @@ def words(files):
 def option(name):
     """An argument for an input that not every job has: `--name` and its files, or nothing."""
     flag = f"--{name.replace('_', '-')}"
-    return lambda wildcards, input: [flag, *words(input.get(name))] if input.get(name) else []
+    return inspected(
+        lambda wildcards, input: [flag, *words(input.get(name))] if input.get(name) else []
+    )
 
 
 def by_name(wildcards, input):
@@ -324,7 +338,7 @@ def together(name, family=lambda wildcards: "all"):
             workflow.group_settings = replace(settings, group_components=components)
         return member
 
-    return group
+    return inspected(group)
 
 
 def card(used=None):
@@ -352,7 +366,7 @@ def limit(minutes, rule):
 
 def growing(mem_mb):
     """Memory that grows with each attempt: a job without checkpoints fails for lack of it, not of time."""
-    return lambda wildcards, attempt: mem_mb * attempt
+    return inspected(lambda wildcards, attempt: mem_mb * attempt)
 
 
 def folders(name):

@@ -6,6 +6,7 @@ rule make_tables:
         **named_results(study.shape.tables()),
     output:
         collect("<results>/tables/{name}.csv", name=TABLES),
+        runs=f"<results>/{RUNS}",
     log:
         "<logs>/make_tables.log",
     group:

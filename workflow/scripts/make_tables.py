@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.runtime.arguments import parse, run
-from cxrfmkd.runtime.files import write_table
+from cxrfmkd.runtime.files import write_json, write_table
 from cxrfmkd.tables import wide
 from cxrfmkd.tables.checking import check_families
 from cxrfmkd.tables.cohort import cohort
@@ -45,6 +45,9 @@ def main() -> None:
     }
     for name, table in tables.items():
         write_table(args.out_dir / f"{name}.csv", inert(table))
+    # Each run's own file keeps the settings that it was given.
+    gathered = [{k: v for k, v in document.items() if k != "spec"} for document in runs]
+    write_json(args.out_dir / "runs.json", gathered)
 
 
 if __name__ == "__main__":

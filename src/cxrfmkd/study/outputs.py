@@ -18,6 +18,8 @@ TABLES = (
     "cohort performance_detailed performance_focused transfer students subgroups bias costs"
 ).split()
 TRADEOFF = ("performance_vs_bias", "correlation")
+# What every run recorded, gathered: the report's plan follows one file instead of one a run.
+RUNS = "tables/runs.json"
 
 # Files below the results by what they are: the name of the table, or of the kind of document.
 Files = dict[str, list[str]]
@@ -101,6 +103,7 @@ class Shape:
         return (
             self._documents()
             | {
+                "run": [RUNS],
                 "attributes": [f"{name}/records/attributes.json" for name in self.datasets],
                 "pixels": [f"{name}/records/pixels.json" for name in self.datasets],
                 "teacher": [f"{name}/teacher/meta.json" for name in self.datasets],

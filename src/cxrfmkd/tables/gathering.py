@@ -89,5 +89,13 @@ def gather(files: Mapping[str, Sequence[Path]]) -> dict[str, pd.DataFrame]:
 
 
 def read_documents(paths: Iterable[str | Path]) -> list[dict]:
-    """JSON files that hold objects, each with what its path says under `about`."""
-    return [{"about": about(path), **read_json(path)} for path in paths]
+    """JSON files that hold objects, each with what its path says under `about`.
+
+    A file with a list holds such documents, gathered.
+    """
+    documents: list[dict] = []
+    for path in paths:
+        content = read_json(path)
+        gathered = isinstance(content, list)
+        documents += content if gathered else [{"about": about(path), **content}]
+    return documents
