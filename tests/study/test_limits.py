@@ -25,8 +25,22 @@ def images(study):
 def test_a_distillation_has_twice_the_time_that_its_images_take(study, images):
     epochs = study.settings.distillation.epochs
     seconds = (epochs * 60000 + (epochs + 1) * 10000 / 3) / 500
-    limit = time_limits(study, images, RATES)["distill chexpert"]
+    limit = time_limits(study, images, RATES)["distill chexpert mse"]
     assert limit == pytest.approx(MARGIN * seconds / 60 + START, abs=1)
+
+
+def test_a_loss_of_more_epochs_has_more_time_and_leaves_the_others_theirs(study, images):
+    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    before = time_limits(study, images, RATES)
+    epochs = study.settings.distillation.epochs
+    settings["distillation"]["per_loss"] = {"cosine": {"epochs": 3 * epochs}}
+    longer = Study(settings)
+    after = time_limits(longer, images, RATES)
+    assert {key for key in after if after[key] != before[key]} == {
+        f"distill {name} cosine" for name in longer.settings.distillation.datasets
+    }
+    seconds = (3 * epochs * 60000 + (3 * epochs + 1) * 10000 / 3) / 500
+    assert after["distill chexpert cosine"] == pytest.approx(MARGIN * seconds / 60 + START, abs=1)
 
 
 def test_twice_the_rate_is_half_the_time_and_more_images_are_more(study, images):
@@ -36,7 +50,7 @@ def test_twice_the_rate_is_half_the_time_and_more_images_are_more(study, images)
         assert quick[key] - START == pytest.approx((minutes - START) / 2, abs=1), key
     assert limits["finetune mimic"] > limits["finetune chexpert"]
     assert limits["transfer_finetune chexpert-to-mimic"] > START
-    assert limits["extract_features chexpert"] < limits["distill chexpert"]
+    assert limits["extract_features chexpert"] < limits["distill chexpert mse"]
 
 
 def test_the_slowest_network_decides_for_all_of_a_rule_s_jobs(study, images):

@@ -359,9 +359,10 @@ def limit(minutes, rule):
 
     def measured(wildcards):
         pair = f"{wildcards.get('source')}-to-{wildcards.get('target')}"
-        return LIMITS.get(f"{rule} {wildcards.get('dataset') or pair}", minutes)
+        key = f"{rule} {wildcards.get('dataset') or pair}"
+        return LIMITS.get(f"{key} {wildcards.get('loss')}", LIMITS.get(key, minutes))
 
-    return measured
+    return inspected(measured)
 
 
 def growing(mem_mb):

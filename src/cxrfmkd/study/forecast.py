@@ -14,6 +14,7 @@ from itertools import product
 from typing import NamedTuple
 
 from cxrfmkd.study.grid import Study
+from cxrfmkd.vocabulary.backbones import split_student, student_name
 from cxrfmkd.vocabulary.models import MODELS, join_model, network_of, split_model
 
 # An image that is only seen costs a third of one that is trained on: the backward pass takes about
@@ -95,13 +96,27 @@ def _embeddings(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Wor
             yield Work("embed", name, "teacher", jobs=1, runs=0, seen=sum(images[name]))
 
 
+def student_work(study: Study, images: ImageCounts, dataset: str, student: str) -> Work:
+    """All seeds of one student, by its wildcard, for the epochs of its own loss."""
+    epochs, runs = study.distillation(student)["epochs"], len(study.settings.distillation.seeds)
+    trained, seen = runs * epochs * images.train, runs * (epochs + 1) * images.val
+    return Work("distill", dataset, split_student(student)[1], runs, runs, trained, seen)
+
+
 def _students(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
     section = study.settings.distillation
-    runs = len(section.losses) * len(section.seeds)
-    epochs = sum(study.distillation(loss)["epochs"] for loss in section.losses) * len(section.seeds)
     for name, backbone in product(section.datasets, section.backbones):
-        trained, seen = epochs * images[name].train, (epochs + runs) * images[name].val
-        yield Work("distill", name, backbone, runs, runs, trained, seen)
+        students = [student_name(loss, backbone) for loss in section.losses]
+        parts = [student_work(study, images[name], name, student) for student in students]
+        yield Work(
+            "distill",
+            name,
+            backbone,
+            jobs=sum(part.jobs for part in parts),
+            runs=sum(part.runs for part in parts),
+            trained=sum(part.trained for part in parts),
+            seen=sum(part.seen for part in parts),
+        )
 
 
 def _features(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:

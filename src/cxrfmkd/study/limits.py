@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from cxrfmkd.study.forecast import ImageCounts, published, works
+from cxrfmkd.study.forecast import ImageCounts, published, student_work, works
 from cxrfmkd.study.grid import Study
 
 # Times the forecast, which knows neither a busy disk nor a slower card of the same name.
@@ -38,6 +38,8 @@ def time_limits(
 ) -> dict[str, int]:
     """Minutes for a job by `<rule> <dataset or pair>`: MARGIN times the forecast, and START.
 
+    Of distillation by `distill <dataset> <student>`, since each loss may have epochs of its own.
+
     images: of datasets; rates: images a second by network. A job through the slowest of a rule's
     networks decides, and a network without a rate of its own has the lowest. Nothing is said where
     a dataset's images or all rates are unknown, nor of a teacher without a rate.
@@ -46,11 +48,16 @@ def time_limits(
     if not networks or set(study.datasets) - set(images):
         return {}
     limits: dict[str, int] = {}
-    for work in works(study, images):
+    units = [(f"{w.rule} {w.dataset}", w) for w in works(study, images) if w.rule != "distill"]
+    units += [
+        (f"distill {name} {student}", student_work(study, images[name], name, student))
+        for name in study.settings.distillation.datasets
+        for student in study.student_names
+    ]
+    for key, work in units:
         unknown = work.network != "teacher" and work.network not in rates
         hours = work.hours({work.network: min(networks.values())} if unknown else rates)
         if work.network and hours is not None:
-            key = f"{work.rule} {work.dataset}"
             minutes = math.ceil(MARGIN * 60 * hours / work.jobs) + START
             limits[key] = max(minutes, limits.get(key, 0))
     return limits
