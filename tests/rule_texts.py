@@ -26,6 +26,10 @@ class Request(NamedTuple):
 
 def request(body: str) -> Request:
     """The request in the text of a rule."""
-    patterns = r"threads: (\d+)", r"mem_mb=(?:growing\()?(\d+)", r"runtime=(?:limit\()?(\d+)"
+    patterns = (
+        r"threads: (?:shared\()?(\d+)",
+        r"mem_mb=(?:growing\(|memory\()?(\d+)",
+        r"runtime=(?:limit\()?(\d+)",
+    )
     threads, mem_mb, runtime = (int(re.search(pattern, body)[1]) for pattern in patterns)
     return Request(threads, mem_mb, runtime, "**card(" in body, "growing(" in body)

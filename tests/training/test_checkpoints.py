@@ -58,6 +58,15 @@ def test_the_folder_goes_when_all_went_well_and_stays_when_not(tmp_path):
     assert (tmp_path / "ill" / "state.pt").exists()
 
 
+def test_a_kept_checkpoint_stays_when_all_went_well(tmp_path):
+    with Checkpoints(tmp_path / "well", keep=True) as checkpoints:
+        checkpoints.load("settings")
+        checkpoints.save({"epoch": 3})
+    with Checkpoints(tmp_path / "well") as checkpoints:
+        assert checkpoints.load("settings") == {"epoch": 3}
+    assert not (tmp_path / "well").exists()
+
+
 def test_two_processes_cannot_train_one_run(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints_module, "PATIENCE", 0.1)
     with Checkpoints(tmp_path / "c"):

@@ -71,6 +71,61 @@ def test_another_scheduler_gets_figures_as_one_job_with_their_sum_of_resources(f
     assert ["3", "12000", "20"] in asked, asked
 
 
+STUDENTS = "results/demo/synthetic-chexpert/students/mse"
+# Stands in for a training: goes on from its checkpoint if there is one, fails in its first start
+# where the folder of its seed says so, and keeps its checkpoint when it is asked to.
+TRAINING = """#!{python}
+import os, sys, time
+from pathlib import Path
+
+given = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+checkpoint = Path(given["--checkpoints"], "state.pt")
+said = "goes on" if checkpoint.exists() else "starts"
+with open({record!r}, "a") as file:
+    file.write(f"{{checkpoint.parent.name}} {{said}}\\n")
+if checkpoint.parent.name == "43" and not Path({failed!r}).exists():
+    Path({failed!r}).touch()
+    sys.exit(1)
+time.sleep(2)
+for name in ("--weights", "--history", "--run"):
+    Path(given[name]).write_text(given[name])
+checkpoint.parent.mkdir(parents=True, exist_ok=True)
+checkpoint.touch()
+if os.environ.get("CXRFMKD_KEEP_CHECKPOINTS") != "1":
+    checkpoint.unlink()
+"""
+
+
+@pytest.mark.slow
+def test_two_seeds_are_one_job_and_a_failed_one_does_not_lose_the_other(finished, tmp_path):
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    folder = tmp_path / "study"
+    shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns("locks"))
+    record, failed = tmp_path / "record", tmp_path / "failed"
+    text = TRAINING.format(python=sys.executable, record=str(record), failed=str(failed))
+    program(tmp_path / "python", text)
+    program(tmp_path / "submit", SUBMIT)
+    (tmp_path / "seeds.yaml").write_text("distillation: {seeds: [41, 42, 43]}")
+    command = f"{tmp_path}/submit {{threads}} {{resources.mem_mb}} {{resources.gres}}"
+    targets = [f"{STUDENTS}/seed{seed}/weights.safetensors" for seed in (42, 43)]
+    done = run(
+        folder,
+        *("--executor", "cluster-generic", "--cluster-generic-submit-cmd", command),
+        *("--jobs", "4", "--cores", "8", "--latency-wait", "20", "--retries", "1"),
+        *("--default-resources", "seeds_per_job=2", "--rerun-triggers", "mtime", "--nolock"),
+        *("--configfile", "config/demo.yaml", str(tmp_path / "seeds.yaml"), "--", *targets),
+        path=(tmp_path,),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert all((folder / target).read_text() == target for target in targets)
+    asked = [line.split()[:3] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert asked == [["8", "72000", "gpu:1"]] * 2  # a job, and its second attempt
+    starts = record.read_text().splitlines()
+    assert sorted(starts[:2]) == ["42 starts", "43 starts"]
+    assert sorted(starts[2:]) == ["42 goes on", "43 starts"]
+    assert not list((folder / "checkpoints").rglob("state.pt"))
+
+
 # What Snakemake says to apptainer: the version, or `exec … IMAGE SHELL -c COMMAND`.
 APPTAINER = """#!/bin/bash
 if [ "$1" = --version ]; then echo "apptainer version 1.3.4"; exit; fi

@@ -104,6 +104,20 @@ def test_what_is_particular_to_a_cluster_is_in_one_block_of_the_profile():
 
 
 @pytest.mark.slow
+def test_seeds_that_share_a_card_ask_for_one_and_others_for_their_own(checkout, tmp_path):
+    """The demo trains one seed: its job asks as a job of several would, for one of them."""
+    jobs = submissions(checkout, tmp_path, default_resources={"seeds_per_job": 2})
+    for job in jobs:
+        training = {"distill", "finetune", "transfer_finetune"} & set(job["rules"])
+        assert ("--gres=gpu:1" in job["sbatch"]) == bool(training), job
+        if training:
+            assert len(job["rules"]) == 1, job
+            assert " -p gpus48 " in job["sbatch"], job
+            assert "--gpus" not in job["sbatch"], job
+            assert (number(job, "--cpus-per-task"), number(job, "--mem")) == (4, 36000)
+
+
+@pytest.mark.slow
 def test_time_limits_follow_the_measured_rates(checkout, tmp_path):
     study = tmp_path / "study"
     shutil.copytree(checkout, study, ignore=shutil.ignore_patterns("res*s", ".snakemake"))

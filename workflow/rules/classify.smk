@@ -116,12 +116,14 @@ rule drifting_probe:
     wildcard_constraints:
         model=one_of(m for m in study.models if study.drifts(m)),
     priority: 40
+    group:
+        side_by_side("drifting_probe", lambda w: f"{w.dataset}-{w.model}")
     conda:
         "../envs/torch.yaml"
-    threads: 8
+    threads: shared(8)
     resources:
-        **card(),
-        mem_mb=48000,
+        **card(shared=True),
+        mem_mb=memory(48000),
         runtime=limit(480, "drifting_probe"),
     params:
         spec=spec("drifting_probe"),
@@ -165,12 +167,14 @@ rule finetune:
     wildcard_constraints:
         model=one_of(m for m in study.models if MODELS[split_model(m)[0]].finetuned),
     priority: 40
+    group:
+        side_by_side("finetune", lambda w: f"{w.dataset}-{w.model}")
     conda:
         "../envs/torch.yaml"
-    threads: 8
+    threads: shared(8)
     resources:
-        **card(),
-        mem_mb=48000,
+        **card(shared=True),
+        mem_mb=memory(48000),
         runtime=limit(480, "finetune"),
     params:
         spec=spec("finetune"),

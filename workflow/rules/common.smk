@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -39,8 +40,8 @@ atexit.register(gc.freeze)  # nor go through when Python ends
 
 ROOT = Path(workflow.current_basedir).parent.parent
 SCRIPTS = ROOT / "workflow" / "scripts"
-# The variable that names the file of the planned configuration.
-PLAN = "CXRFMKD_PLAN"
+# The variables that name the file of the planned configuration, and that keep finished checkpoints.
+PLAN, KEEP = "CXRFMKD_PLAN", "CXRFMKD_KEEP_CHECKPOINTS"
 
 # Jobs work from the configuration and the limits that were planned, whatever becomes of the files while they wait.
 planned = None
@@ -79,6 +80,15 @@ SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
 # exec puts the training in the shell's place, so that it gets SLURM's signals and their whole KillWait.
 # Scripts find the package in whatever environment they run.
 ENVIRONMENT = {"SCRIPTS": str(SCRIPTS), "PYTHONPATH": str(ROOT / "src")} | study.environment
+
+# Trainings through a network: a job for each seed, and long.
+TRAININGS = "distill drifting_probe finetune transfer_drifting transfer_finetune".split()
+# What the profile says of every job, and how many seeds of a training share a card, in one job.
+defaults = workflow.resource_settings.default_resources
+STATED = dict(text.split("=", 1) for text in (defaults.args if defaults else ()))
+SEEDS_PER_JOB = int(STATED.get("seeds_per_job", 1))
+if SEEDS_PER_JOB > 1:
+    ENVIRONMENT[KEEP] = "1"  # a finished seed is kept while others of its job may fail
 shell.prefix("".join(f"export {name}={quote(value)}; " for name, value in ENVIRONMENT.items()))
 
 # The code as it is planned, hashed at once; a job hashes that of its own rule alone. What was parsed once is not
@@ -125,6 +135,8 @@ onstart:
     write_json(plan, planned)
     os.environ[PLAN] = str(plan)
     logger.addHandler(FinalFailures())
+    if SEEDS_PER_JOB > 1:
+        logger.addHandler(FinishedCheckpoints())
 
 
 class FinalFailures(logging.Handler):
@@ -145,6 +157,16 @@ class FinalFailures(logging.Handler):
             logger.warning(
                 f"Job {jobid} ({job.name}) is not tried again: {reason}. To go on, run the same command again."
             )
+
+
+class FinishedCheckpoints(logging.Handler):
+    """Removes the checkpoint of a training that shared a card, when all of its job has finished."""
+
+    def emit(self, record):
+        if getattr(record, "event", None) is LogEvent.JOB_FINISHED:
+            (job,) = (job for job in workflow.dag.jobs if workflow.dag.jobid(job) == record.job_id)
+            if folder := job.params.get("checkpoints"):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def recorded_by_jobs(finished):
@@ -320,7 +342,7 @@ def by_name(wildcards, input):
     ]
 
 
-def together(name, family=lambda wildcards: "all"):
+def together(name, family=lambda wildcards: "all", members=10_000):
     """The group of jobs that take seconds. On a cluster (`--jobs`), those of one `family` are one job.
 
     `--group-components` knows no family, and does not reach SLURM's job steps, which would take the jobs
@@ -334,21 +356,40 @@ def together(name, family=lambda wildcards: "all"):
         workflow.parent_groupids[member] = name
         settings = workflow.group_settings
         if name not in settings.group_components:
-            components = {**settings.group_components, name: 10_000}
+            components = {**settings.group_components, name: members}
             workflow.group_settings = replace(settings, group_components=components)
         return member
 
     return inspected(group)
 
 
-def card(used=None):
+def side_by_side(rule, family):
+    """The group of the seeds of one training that share a card; none where each has its own.
+
+    Their job asks for the cores of one training, and for one GPU: in a group, Snakemake adds up what
+    is counted (`gpu`), and takes once what is named (`gres`).
+    """
+    return together(rule, family, SEEDS_PER_JOB) if SEEDS_PER_JOB > 1 else None
+
+
+def shared(cores):
+    """The cores of one training, which seeds that share a card divide among them."""
+    return max(1, cores // SEEDS_PER_JOB)
+
+
+def memory(mem_mb):
+    """The memory of one training; seeds that share a card share the images too, half of it."""
+    return mem_mb if SEEDS_PER_JOB == 1 else mem_mb // 2 + mem_mb // 2 // SEEDS_PER_JOB
+
+
+def card(used=None, shared=False):
     """One GPU, of jobs that are `used` or of all, as the cluster wants it asked for.
 
     `gpu` is --gpus=1, and what one machine counts; where the profile says `gpu_gres`, that is --gres.
+    shared: several seeds of the rule may be on it.
     """
-    defaults = workflow.resource_settings.default_resources
-    stated = dict(text.split("=", 1) for text in (defaults.args if defaults else ()))
-    name, value, none = ("gres", stated["gpu_gres"], "") if "gpu_gres" in stated else ("gpu", 1, 0)
+    gres = STATED.get("gpu_gres") or ("gpu:1" if shared and SEEDS_PER_JOB > 1 else None)
+    name, value, none = ("gres", gres, "") if gres else ("gpu", 1, 0)
     return {name: value if used is None else lambda wildcards: value if used(wildcards) else none}
 
 
@@ -360,7 +401,10 @@ def limit(minutes, rule):
     def measured(wildcards):
         pair = f"{wildcards.get('source')}-to-{wildcards.get('target')}"
         key = f"{rule} {wildcards.get('dataset') or pair}"
-        return LIMITS.get(f"{key} {wildcards.get('loss')}", LIMITS.get(key, minutes))
+        for name in (f"{key} {wildcards.get('loss')}", key):
+            if name in LIMITS:
+                return LIMITS[name] * (SEEDS_PER_JOB if rule in TRAININGS else 1)
+        return minutes
 
     return inspected(measured)
 

@@ -89,12 +89,14 @@ rule distill:
     benchmark:
         "<benchmarks>/distill/{dataset}/{loss}/seed{seed}.jsonl"
     priority: 50  # everything after it waits for it
+    group:
+        side_by_side("distill", lambda w: f"{w.dataset}-{w.loss}")
     conda:
         "../envs/torch.yaml"
-    threads: 8
+    threads: shared(8)
     resources:
-        **card(),
-        mem_mb=48000,
+        **card(shared=True),
+        mem_mb=memory(48000),
         runtime=limit(1440, "distill"),
     params:
         spec=spec("distill"),

@@ -159,12 +159,14 @@ rule transfer_drifting:
     wildcard_constraints:
         model=one_of(study.models if study.drifting else []),
     priority: 40
+    group:
+        side_by_side("transfer_drifting", lambda w: f"{w.source}-to-{w.target}-{w.model}")
     conda:
         "../envs/torch.yaml"
-    threads: 8
+    threads: shared(8)
     resources:
-        **card(),
-        mem_mb=48000,
+        **card(shared=True),
+        mem_mb=memory(48000),
         runtime=limit(480, "transfer_drifting"),
     params:
         spec=spec("transfer_drifting"),
@@ -207,12 +209,14 @@ rule transfer_finetune:
     benchmark:
         "<benchmarks>/transfer_finetune/{source}-to-{target}/{model}/seed{seed}.jsonl"
     priority: 40
+    group:
+        side_by_side("transfer_finetune", lambda w: f"{w.source}-to-{w.target}-{w.model}")
     conda:
         "../envs/torch.yaml"
-    threads: 8
+    threads: shared(8)
     resources:
-        **card(),
-        mem_mb=48000,
+        **card(shared=True),
+        mem_mb=memory(48000),
         runtime=limit(480, "transfer_finetune"),
     params:
         spec=spec("transfer_finetune"),

@@ -38,20 +38,28 @@ RESERVE, LONGEST_RESERVE = 0.1, 300.0
 # Seconds to wait for the process that holds a folder: a requeued job may start on another node
 # before SLURM has ended its first process, which takes KillWait, 30 s unless a site says otherwise.
 PATIENCE = 60.0
+# The variable with which trainings leave their last checkpoint to whoever started them.
+KEEP = "CXRFMKD_KEEP_CHECKPOINTS"
 
 
 class Checkpoints:
     """The checkpoint of one run.
 
     folder: its own; None to keep nothing. minutes: wall-clock budget from now on; None for no
-    limit. every: seconds between two checkpoints within an epoch.
+    limit. every: seconds between two checkpoints within an epoch. keep: leave the last one when the
+    training is complete, so that it is not lost with a job in which another one failed.
     """
 
     def __init__(
-        self, folder: str | Path | None, minutes: float | None = None, every: float = 300.0
+        self,
+        folder: str | Path | None,
+        minutes: float | None = None,
+        every: float = 300.0,
+        keep: bool = False,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.every = every
+        self.keep = keep
         self._saved_at = time.monotonic()
         budget = math.inf if minutes is None else 60 * minutes
         self._deadline = self._saved_at + budget - min(RESERVE * budget, LONGEST_RESERVE)
@@ -77,7 +85,7 @@ class Checkpoints:
             signal.signal(signal.SIGTERM, self._former_handler)
         if self.folder is None:
             return
-        if kind is None:
+        if kind is None and not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock_file.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from cxrfmkd.runtime.files import write_json, write_table
 from cxrfmkd.study.settings import Distillation, Finetuning
 from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training.augmentation import Augmentation
-from cxrfmkd.training.checkpoints import Checkpoints
+from cxrfmkd.training.checkpoints import KEEP, Checkpoints
 from cxrfmkd.training.events import events_folder
 
 # What every script that trains a network is given.
@@ -94,7 +95,7 @@ def open_job(args: Namespace) -> Iterator[Job]:
     Stopped, the process leaves with status 75 and goes on from its checkpoint when it is called
     again; the checkpoint is deleted when the block ends well.
     """
-    with Checkpoints(args.checkpoints, args.time_budget) as checkpoints:
+    with Checkpoints(args.checkpoints, args.time_budget, keep=KEEP in os.environ) as checkpoints:
         compute = Compute.from_spec(args.spec["network"])
         events = events_folder(args.run.parent)
         yield Job(args.spec["seed"], compute, checkpoints, args.code, events)
