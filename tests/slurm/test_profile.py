@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from checkout import STUDENT, Checkout, allocated, in_group, megabytes, rule_of
 from rule_texts import request, rules
@@ -50,22 +48,6 @@ def test_one_deleted_student_is_distilled_again_and_its_branch_alone(study: Chec
     assert done.returncode == 0, done.stdout[-3000:]
     assert [rule_of(job) for job in study.jobs()] == ["distill"]
     assert study.states() == ["COMPLETED"]
-
-
-def test_a_loss_added_to_a_finished_study_submits_its_branch_alone(whole_study: Checkout):
-    study = whole_study
-    config = study.folder / "tests" / "slurm" / "study.yaml"
-    config.write_text(config.read_text().replace("losses: [mse]", "losses: [mse, mae]"))
-    done = study.snakemake("--", "students", "models")
-    assert done.returncode == 0, done.stdout[-3000:]
-    jobs = study.jobs()
-    assert {"distill", "finetune"} <= {rule_of(job) for job in jobs}
-    assert all("mae" in job["Comment"] for job in jobs if not in_group(job))
-    # Of a group SLURM knows the name alone; what is in it, the head has said.
-    started = re.findall(r"^ *Job \d+: (.*)", done.stdout, re.MULTILINE)
-    others = [message for message in started if "mae" not in message]
-    # The choice of a loss alone is of the dataset: it compares all.
-    assert all("loss with the best student" in message for message in others), others
 
 
 def test_time_of_one_rule_changes_on_the_command_line_and_nothing_else_with_it(study: Checkout):
