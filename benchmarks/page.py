@@ -1,4 +1,4 @@
-"""The report of 17 models on two datasets, half of the thesis's grid: its size, and its first paint.
+"""The report of 17 models on two datasets, half of the thesis's grid: its size and first paint.
 
 Beside it stands what its pictures alone would weigh. `make browser` installs what opens the page;
 without a browser the first paint is not measured.
