@@ -21,8 +21,9 @@ from cxrfmkd.bias.grouping import (
 )
 from cxrfmkd.bias.multinomial import multinomial
 from cxrfmkd.bias.projection import fit_pca
+from cxrfmkd.datasets.resampling import draw_rows, resample, stratify
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.study.settings import Bias
+from cxrfmkd.study.settings import Bias, Resampling
 
 RATIOS = np.array([0.4, 0.2, 0.1, 0.1])
 
@@ -128,6 +129,32 @@ def test_plain_sample_is_pandas_sample_of_each_race():
             for race in pd.unique(records.race)
         ]
         assert np.array_equal(rows, np.concatenate(expected_rows))
+
+
+def test_samples_are_drawn_from_the_resampled_rows_in_their_order_where_that_is_asked_for():
+    """As the thesis: rows of the resampled test set, of equal ones the first."""
+    records = make_records(200, seed=3)
+    weights, _ = resample(records, Resampling(method="draws", seed=7), "d", 10)
+    drawn = draw_rows(stratify(records.race, records.disease, records.age_bin), 3, 7)
+    rows = records.iloc[drawn].drop_duplicates("image_id").reset_index(drop=True)
+    settings = Bias(attributes=["sex", "race"], sample_per_group=20, simulations=3)
+    pool = sampling.build_pool(rows, "race", "v2", 20, "error")
+    thesis = settings.model_copy(update={"order": "drawn"})
+    design = build_design("d", records, weights, thesis)
+    for sample, seed in ((design.main, 42), (design.simulated[2], 3)):
+        expected = rows.image_id[sampling.draw_samples(pool, [seed])[0]].to_numpy()
+        assert np.array_equal(design.test.image_id[design.rows[sample]], expected)
+    other = build_design("d", records, weights, settings)
+    assert set(other.test.image_id) == set(design.test.image_id)
+    assert set(other.test.image_id[other.main]) != set(design.test.image_id[design.main])
+
+
+def test_without_draws_there_is_no_order_of_draws():
+    records = make_records(60)
+    weights, _ = resample(records, Resampling(), "d", 10)
+    settings = Bias(attributes=["sex", "race"], order="drawn")
+    with pytest.raises(InputError, match=r"order: drawn needs resampling.method: draws"):
+        build_design("d", records, weights, settings)
 
 
 def test_matched_sample_evens_out_what_differs_between_races():

@@ -98,6 +98,19 @@ def test_tables_have_their_columns_and_every_row(tables):
     assert set(tables["metrics"].finding) == {*FINDINGS, *AVERAGES}
 
 
+def test_tables_of_groups_may_be_of_the_selected_seed_alone(study, tables):
+    model = ("cxr-fmkd-direct-lp", "mse")
+    runs = [run for run in study.runs if (run.family.model, run.family.loss) == model]
+    chosen = study.evaluate(runs=runs, selected={"cxr-fmkd-direct-lp.mse": 42})
+    alone = study.evaluate(runs=[run for run in runs if run.seed == 42])
+    for name in ("subgroups", "gaps", "halves"):
+        pd.testing.assert_frame_equal(chosen[name], alone[name])
+    both = study.evaluate(runs=runs)
+    for name in ("metrics", "summary", "thresholds"):
+        pd.testing.assert_frame_equal(chosen[name], both[name])
+    assert not chosen["subgroups"].equals(both["subgroups"])
+
+
 def test_metrics_are_those_of_scikit_learn_on_duplicated_rows(study, tables):
     table = tables["metrics"]
     model = ("cxr-fmkd-direct-lp", "mse")

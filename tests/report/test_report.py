@@ -18,6 +18,8 @@ import pytest
 from locations import ROOT
 from matplotlib.figure import Figure
 
+from cxrfmkd.bias.erasure import ERASURE_COLUMNS, TRANSFER_COLUMNS
+from cxrfmkd.evaluation.columns import REFERENCE_COLUMNS
 from cxrfmkd.report import bias_sentences as bias
 from cxrfmkd.report import charts, headlines, markup, methods, overview, prose
 from cxrfmkd.report import performance_sentences as performance
@@ -26,6 +28,7 @@ from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.page import SECTIONS, facts, numbered_figures, page
 from cxrfmkd.report.switches import compare
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import sections
 from cxrfmkd.tables.selecting import ranked_models
 from cxrfmkd.vocabulary.models import MODELS
@@ -189,6 +192,75 @@ def test_small_cells_are_hidden(small, html):
     row = re.search(r"<tr><td></td><td>Black</td>(.*?)</tr>", cohort)[1]
     assert re.findall(r">([^<>]+)</td>", row) == ["hidden"] * 6
     assert ">7<" not in cohort[: cohort.index("</table>")]
+
+
+def test_what_experts_say_is_a_section_where_they_were_asked(small, html, tmp_path):
+    assert "Against experts" not in html
+    folder = tmp_path / "evaluation/chexpert"
+    rows = [
+        ("chexpert", attribute, group, finding, metric, 0.8, 0.7, 0.9, 90, 60, 40, 0.4, False)
+        for finding in ("Edema", "Pneumonia")
+        for attribute, group in (("all", "all"), ("sex", "Female"))
+        for metric in ("sensitivity", "specificity", "kappa")
+    ]
+    agreement = pd.DataFrame(rows, columns=REFERENCE_COLUMNS["reference_agreement"])
+    summary = made.summary(made.metrics("chexpert", made_results.LOSSES, [41], transfer=False))
+    summary = summary[summary.population == "natural"]
+    both = [summary.assign(population=name) for name in ("reference", "labeller")]
+    macro = ("chexpert", "Macro", "auc_roc", 0.61, 0.2, 0.9, 9, 36, 20, 3)
+    tables = {
+        "agreement": agreement,
+        "summary": pd.concat(both),
+        "ranks": pd.DataFrame([macro], columns=REFERENCE_COLUMNS["reference_ranks"]),
+        "counts": pd.DataFrame(
+            [("chexpert", 300, 100, 3, 90, 90, 88, 900, 7)],
+            columns=REFERENCE_COLUMNS["reference_counts"],
+        ),
+    }
+    files = {}
+    for name, table in tables.items():
+        files[f"reference_{name}"] = [folder / f"reference_{name}.csv"]
+        write_table(files[f"reference_{name}"][0], table)
+    settings = small.settings | {
+        "datasets": small.settings["datasets"]
+        | {
+            "chexpert": small.settings["datasets"]["chexpert"]
+            | {"reference": {"table": [f"/data/{made_results.SECRET}.csv"], "reader": "who"}}
+        }
+    }
+    told = replace(small, files={**small.files, **files}, settings=settings)
+    reader = parsed(page(told, "c0de"))
+    text = " ".join(" ".join(reader.text).split())
+    assert "Against experts" in text
+    assert made_results.SECRET not in text
+    assert "Experts read 90 test images of CheXpert (3 readers" in text
+    assert "0.61 (0.20 to 0.90)" in text
+    assert "20 have an order that is certain" in text
+    assert "in 3 of these" in text
+    assert "experts’ truth" in text
+
+
+def test_what_probes_use_is_told_where_attributes_are_erased(small, html, tmp_path):
+    assert "is erased" not in html
+    folder = tmp_path / "bias/chexpert/cxr-fm-lp"
+    rows = [
+        ("chexpert", "cxr-fm-lp", "sex", measure, "Macro", 0.4, 0.1, d, d - 0.1, d + 0.1, 0.001, p)
+        for measure, d, p in (("auc_roc", 0.02, 0.5), ("tpr", 0.0, 0.9), ("gap_tpr", -0.3, 0.01))
+    ]
+    erased = pd.DataFrame(rows, columns=ERASURE_COLUMNS[:12]).assign(p_adjusted=rows[2][-1])
+    probes = [
+        ("chexpert", "cxr-fm-lp", target, "sex", "Female", auc, auc - 0.1, auc + 0.1, 1)
+        for target, auc in (("", 0.9), ("mimic", 0.61))
+    ]
+    files = {"erasure": [folder / "erasure.csv"], "attributes": [folder / "attributes.csv"]}
+    write_table(files["erasure"][0], erased.assign(n_seeds=1))
+    write_table(files["attributes"][0], pd.DataFrame(probes, columns=TRANSFER_COLUMNS))
+    reader = parsed(page(replace(small, files={**small.files, **files}), "c0de"))
+    text = " ".join(" ".join(reader.text).split())
+    assert "Where sex is erased, the gap in sensitivity by sex becomes smaller for" in text
+    assert "at most from 0.400 to 0.100." in text
+    assert "−0.300" in text
+    assert "0.610" in text
 
 
 def test_the_header_counts_patients_by_dataset_since_two_may_have_the_same(small, tmp_path):

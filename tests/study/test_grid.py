@@ -62,9 +62,47 @@ def test_missing_folders_are_reported_with_the_setting_to_change():
     assert any(problem.startswith("datasets.mimic.teacher.path is") for problem in problems)
 
 
+def test_labels_of_experts_are_looked_for_and_evaluated_where_they_are_configured():
+    plain = Study(configuration())
+    assert plain.shape.report().get("reference_agreement") == []
+    reference = {"table": "{chexpert}/experts.csv", "reader": "who"}
+    study = Study(configuration(datasets={"chexpert": {"reference": reference}}))
+    path = study.path("{chexpert}/experts.csv")
+    assert f"datasets.chexpert.reference.table is {path}, which does not exist" in (
+        study.missing_inputs()
+    )
+    wildcards = SimpleNamespace(dataset="chexpert")
+    assert SPECS["evaluate_reference"](study, wildcards)["reference"]["table"] == [path]
+    assert study.shape.report()["reference_agreement"] == [
+        "evaluation/chexpert/reference_agreement.csv"
+    ]
+    # Records do not depend on what experts say.
+    assert SPECS["sample_records"](study, wildcards) == SPECS["sample_records"](plain, wildcards)
+
+
+def test_attributes_are_erased_from_probes_alone_and_only_where_that_is_asked_for():
+    plain = Study(configuration())
+    assert plain.shape.report()["erasure"] == []
+    study = Study(configuration(bias={"erase": ["sex", "race"], "losses": ["mse"]}))
+    probes = ["cxr-fm-lp", "cxr-model-lp", "cxr-fmkd-lp.mse", "cxr-fmkd-direct-lp.mse"]
+    assert study.shape.report()["erasure"] == [
+        f"bias/{dataset}/{model}/erasure.csv"
+        for dataset in study.settings.classification.datasets
+        for model in probes
+    ]
+    wildcards = SimpleNamespace(dataset="chexpert", model="cxr-fm-lp")
+    spec = SPECS["erase_attributes"](study, wildcards)
+    assert spec["erasure"]["attributes"] == ["sex", "race"]
+    assert spec["targets"] == ["mimic"]
+    # The analyses themselves do not run again.
+    one, other = (SPECS["analyse_bias"](s, wildcards) for s in (study, plain))
+    assert one == other
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"datasets": {"chexpert": {"reference": {"table": "{nowhere}/x.csv"}}}}, "'nowhere'"),
         ({"distillation": {"lossses": []}}, "no setting `lossses`. Did you mean `losses`?"),
         ({"distilation": {}}, "no setting `distilation`. Did you mean `distillation`?"),
         ({"distillation": {"losses": ["mse", "l1"]}}, "no loss `l1`"),

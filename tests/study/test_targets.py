@@ -184,6 +184,16 @@ def test_evaluation_needs_every_classifier_and_the_sources_of_direct_transfers()
     assert targets.source_val_records(SELECTED_SEED, "mimic") == []
 
 
+def test_tables_are_of_the_selected_seeds_where_that_is_asked_for():
+    assert targets.selected_seeds(SOUND, "chexpert") == []
+    assert targets.performances(SOUND)[0] == "evaluation/chexpert/summary.csv"
+    assert targets.performances(THESIS)[0] == "evaluation/chexpert/metrics.csv"
+    selected = targets.selected_seeds(THESIS, "chexpert")
+    assert selected[0] == "chexpert/models/cxr-fm-lp/selected.json"
+    assert len(selected) == len(set(selected)) == 49
+    assert targets.all_selected_seeds(THESIS)[:49] == selected
+
+
 def test_tables_beside_the_thesis_are_for_its_datasets_alone():
     assert "tables/against_thesis.csv" in targets.table_files(SOUND)
     assert "tables/against_thesis.csv" not in targets.table_files(DEMO)

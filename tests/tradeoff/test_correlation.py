@@ -20,10 +20,12 @@ from cxrfmkd.evaluation.runs import Run
 from cxrfmkd.figures.tradeoff import select_tradeoff
 from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.files import read_table, write_json, write_table
 from cxrfmkd.study.settings import Bias, Evaluation
 from cxrfmkd.tradeoff import correlation
 from cxrfmkd.tradeoff.association import family_ranks
 from cxrfmkd.vocabulary.models import MODELS as VOCABULARY
+from cxrfmkd.vocabulary.models import join_model
 
 MODELS = [("cxr-fm-lp", ""), ("cxr-model-lp", ""), ("cxr-model-fft", "")] + [
     (name, loss)
@@ -75,6 +77,31 @@ def test_line_is_numpys_and_rank_correlation_scipys():
     assert line.low <= line.within <= line.high
     assert line.within < 0
     assert (line.models, line.families) == (12, 5)
+
+
+def test_points_may_be_of_the_selected_seeds(tmp_path, monkeypatch):
+    summaries, scores = _tables()
+    metrics = pd.concat(
+        summaries.assign(seed=seed, mean=summaries["mean"] + seed / 1000) for seed in (41, 42)
+    ).rename(columns={"mean": "estimate"})
+    selected = []
+    for number, (model, loss) in enumerate(MODELS):
+        selected.append(tmp_path / "d/models" / join_model(model, loss) / "selected.json")
+        write_json(selected[-1], {"seed": 41 + number % 2})
+    write_table(tmp_path / "metrics.csv", metrics)
+    write_table(tmp_path / "halves.csv", summaries.iloc[:0])
+    write_table(tmp_path / "scores.csv", scores)
+    files = {"summaries": "metrics", "halves": "halves", "scores": "scores"}
+    tables = {name: [tmp_path / f"{file}.csv"] for name, file in files.items()}
+    outputs = {"out": tmp_path / "points.csv", "correlation": tmp_path / "correlation.csv"}
+    run_script(monkeypatch, "performance_vs_bias", {}, selected=selected, **tables, **outputs)
+    points = read_table(tmp_path / "points.csv").fillna({"loss": ""})
+    keys = ["model", "loss", "finding", "metric"]
+    means = summaries.set_index(keys)["mean"]
+    found = points[points.measure == "score"].set_index(keys).performance
+    chosen = {pair: (41 + number % 2) / 1000 for number, pair in enumerate(MODELS)}
+    added = [chosen[model, loss] for model, loss, *_ in found.index]
+    np.testing.assert_allclose(found - means.reindex(found.index), added, atol=1e-12)
 
 
 def test_models_are_joined_by_name_and_transfers_left_out():

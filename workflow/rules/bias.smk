@@ -54,6 +54,57 @@ rule analyse_bias:
         " --variance {output.variance:q} --points {output.points:q} &>> {log:q}"
 
 
+rule erase_attributes:
+    input:
+        features=need(targets.features, "dataset", "dataset", "model"),
+        projection=need(targets.projection, "dataset", "model"),
+        students=need(targets.students, "dataset", "model"),
+        candidates=candidates(targets.students, "dataset", "model"),
+        heads=need(targets.heads, "dataset", "model"),
+        target_features=need(targets.features_elsewhere, "dataset", "model"),
+        target_test=need(targets.test_elsewhere, "dataset", "model"),
+        images="<results>/{dataset}/images/meta.json",
+        teacher="<results>/{dataset}/teacher/meta.json",
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        arrays=beside(
+            need(targets.features, "dataset", "dataset", "model"),
+            need(targets.features_elsewhere, "dataset", "model"),
+            "<results>/{dataset}/images/meta.json",
+            "<results>/{dataset}/teacher/meta.json",
+        ),
+    output:
+        erasure="<results>/bias/{dataset}/{model}/erasure.csv",
+        attributes="<results>/bias/{dataset}/{model}/attributes.csv",
+    log:
+        "<logs>/erase_attributes/{dataset}/{model}.log",
+    benchmark:
+        "<benchmarks>/erase_attributes/{dataset}/{model}.jsonl"
+    wildcard_constraints:
+        model=one_of(model for model in study.models if not study.owns_backbone(model)),
+    group:
+        together("erasure", lambda w: f"{w.dataset}-{split_model(w.model)[0]}")
+    conda:
+        "../envs/workflow.yaml"
+    threads: 4
+    resources:
+        mem_mb=growing(16000),
+        runtime=120,
+    params:
+        spec=spec("erase_attributes"),
+        projection=option("projection"),
+        target_features=option("target_features"),
+        target_test=option("target_test"),
+    message:
+        "Erasing attributes from the probes of {wildcards.dataset}: {wildcards.model}"
+    shell:
+        'exec python "$SCRIPTS/erase_attributes.py" --spec {params.spec:q} --features {input.features:q}'
+        " {params.projection:q} --heads {input.heads:q} {params.target_features:q} {params.target_test:q}"
+        " --images {input.images:q} --teacher {input.teacher:q} --train {input.train:q} --val {input.val:q}"
+        " --test {input.test:q} --erasure {output.erasure:q} --attributes {output.attributes:q} &>> {log:q}"
+
+
 rule combine_bias:
     input:
         scores=need(targets.analyses("score.csv"), "dataset"),
@@ -86,10 +137,8 @@ rule combine_bias:
 
 rule performance_vs_bias:
     input:
-        summaries=collect(
-            "<results>/evaluation/{dataset}/summary.csv",
-            dataset=study.compared,
-        ),
+        summaries=results(targets.performances(study)),
+        selected=results(targets.all_selected_seeds(study)),
         halves=collect(
             "<results>/evaluation/{dataset}/halves.csv",
             dataset=study.compared,
@@ -113,8 +162,9 @@ rule performance_vs_bias:
         runtime=20,
     params:
         spec=spec("performance_vs_bias"),
+        selected=option("selected"),
     message:
         "Comparing performance with bias"
     shell:
-        'exec python "$SCRIPTS/performance_vs_bias.py" --spec {params.spec:q} --summaries {input.summaries:q}'
+        'exec python "$SCRIPTS/performance_vs_bias.py" --spec {params.spec:q} --summaries {input.summaries:q} {params.selected:q}'
         " --halves {input.halves:q} --scores {input.scores:q} --out {output.points:q} --correlation {output.correlation:q} &>> {log:q}"

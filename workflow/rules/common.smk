@@ -272,14 +272,19 @@ def need(files, *names, root="<results>"):
     )
 
 
-def raw_tables(wildcards):
-    """A dataset's raw tables: those of a synthetic one are made by a job, others are on a mounted disk."""
-    tables = targets.raw_tables(study, wildcards.dataset)
-    return (
-        tables
-        if wildcards.dataset in study.settings.synthetic
-        else [local(path) for path in tables]
-    )
+def given(files):
+    """An input function: a dataset's files that users give, as `files` of study/targets.py names them.
+
+    Those of a synthetic dataset are made by a job, others are on a mounted disk.
+    """
+
+    def paths(wildcards):
+        named = files(study, wildcards.dataset)
+        if wildcards.dataset in study.settings.synthetic:
+            return named
+        return [local(path) for path in named]
+
+    return paths
 
 
 def named_results(files):

@@ -6,6 +6,7 @@ rule synthesize_chexpert:
         train="<resources>/{dataset}/train.csv",
         demographics="<resources>/{dataset}/CHEXPERT DEMO.xlsx",
         split="<resources>/{dataset}/chexpert_split_2021_08_20.csv",
+        reference="<resources>/{dataset}/reference.csv",
         truth="<resources>/{dataset}/truth.json",
         images=directory("<resources>/{dataset}/images"),
     log:
@@ -58,7 +59,7 @@ rule synthesize_mimic:
 
 rule sample_records:
     input:
-        tables=raw_tables,
+        tables=given(targets.raw_tables),
         images=lambda w: targets.raw_images(study, w.dataset),
     output:
         train="<results>/{dataset}/records/train.csv",

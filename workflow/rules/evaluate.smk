@@ -9,6 +9,7 @@ rule evaluate:
         resampled="<results>/{dataset}/records/test_resampled.csv",
         images="<results>/{dataset}/images/meta.json",
         teacher="<results>/{dataset}/teacher/meta.json",
+        selected=need(targets.selected_seeds, "dataset"),
         source_predictions=need(targets.source_predictions, "dataset"),
         source_val=need(targets.source_val_records, "dataset"),
         source_images=need(targets.source_images, "dataset"),
@@ -46,17 +47,57 @@ rule evaluate:
         spec=spec("evaluate"),
         source_predictions=option("source_predictions"),
         source_val=option("source_val"),
+        selected=option("selected"),
     message:
         "Evaluating every classifier on {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/evaluate.py" --spec {params.spec:q} --predictions {input.predictions:q} --val {input.val:q}'
         " --test {input.test:q} --resampled {input.resampled:q} --images {input.images:q} {input.source_images:q}"
-        " --teacher {input.teacher:q} {input.source_teacher:q} {params.source_predictions:q} {params.source_val:q}"
+        " --teacher {input.teacher:q} {input.source_teacher:q} {params.source_predictions:q} {params.source_val:q} {params.selected:q}"
         " --metrics {output.metrics:q} --summary {output.summary:q} --comparisons {output.comparisons:q}"
         " --thresholds {output.thresholds:q} --calibration {output.calibration:q}"
         " --recalibration {output.recalibration:q}"
         " --subgroups {output.subgroups:q} --gaps {output.gaps:q} --curves {output.curves:q} --halves {output.halves:q}"
         " --exclusions {output.exclusions:q} &>> {log:q}"
+
+
+rule evaluate_reference:
+    input:
+        predictions=need(targets.predictions, "dataset"),
+        reference=given(targets.reference_tables),
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        images="<results>/{dataset}/images/meta.json",
+        teacher="<results>/{dataset}/teacher/meta.json",
+        arrays=beside(
+            "<results>/{dataset}/images/meta.json", "<results>/{dataset}/teacher/meta.json"
+        ),
+    output:
+        metrics="<results>/evaluation/{dataset}/reference_metrics.csv",
+        summary="<results>/evaluation/{dataset}/reference_summary.csv",
+        subgroups="<results>/evaluation/{dataset}/reference_subgroups.csv",
+        agreement="<results>/evaluation/{dataset}/reference_agreement.csv",
+        ranks="<results>/evaluation/{dataset}/reference_ranks.csv",
+        counts="<results>/evaluation/{dataset}/reference_counts.csv",
+    log:
+        "<logs>/evaluate_reference/{dataset}.log",
+    benchmark:
+        "<benchmarks>/evaluate_reference/{dataset}.jsonl"
+    conda:
+        "../envs/workflow.yaml"
+    threads: 4
+    resources:
+        mem_mb=growing(16000),
+        runtime=60,
+    params:
+        spec=spec("evaluate_reference"),
+    message:
+        "Holding models and labels of {wildcards.dataset} to what experts say"
+    shell:
+        'exec python "$SCRIPTS/evaluate_reference.py" --spec {params.spec:q} --predictions {input.predictions:q}'
+        " --val {input.val:q} --test {input.test:q} --images {input.images:q} --teacher {input.teacher:q}"
+        " --metrics {output.metrics:q} --summary {output.summary:q} --subgroups {output.subgroups:q}"
+        " --agreement {output.agreement:q} --ranks {output.ranks:q} --counts {output.counts:q} &>> {log:q}"
 
 
 rule compare_with_thesis:

@@ -12,7 +12,7 @@ from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.runs import runs_of
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.files import write_table
+from cxrfmkd.runtime.files import read_json, write_table
 from cxrfmkd.study.settings import Evaluation, Labels
 
 
@@ -26,6 +26,7 @@ def main() -> None:
         predictions=[Path],
         source_predictions=[Path],
         source_val=[Path],
+        selected=[Path],
         **dict.fromkeys(TABLE_COLUMNS, Path),
     )
     spec, files = args.spec, (args.predictions, args.source_predictions)
@@ -43,6 +44,7 @@ def main() -> None:
         Labels.from_spec(spec["labels"]),
         val,
         excluded_of_each(measured, args.images, args.teacher),
+        {path.parent.name: read_json(path)["seed"] for path in args.selected},
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

@@ -2,17 +2,30 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
-from cxrfmkd.tradeoff.correlation import correlations, is_half, model_points, read_tables
+from cxrfmkd.tradeoff.correlation import (
+    correlations,
+    is_half,
+    model_points,
+    of_selected,
+    read_tables,
+)
 
 
 def main() -> None:
     args = parse(
-        __doc__, summaries=[Path], halves=[Path], scores=[Path], out=Path, correlation=Path
+        __doc__,
+        **{name: [Path] for name in ("summaries", "selected", "halves", "scores")},
+        out=Path,
+        correlation=Path,
     )
-    scores = read_tables(args.scores)
-    points = model_points(read_tables([*args.summaries, *args.halves]), scores)
+    scores, summaries = read_tables(args.scores), read_tables(args.summaries)
+    if args.selected:
+        summaries = of_selected(summaries, args.selected)
+    points = model_points(pd.concat([summaries, read_tables(args.halves)]), scores)
     write_table(args.out, points[~points.population.map(is_half).astype(bool)])
     write_table(args.correlation, correlations(points, scores))
 

@@ -13,7 +13,7 @@ from cxrfmkd.bias import null, sampling
 from cxrfmkd.bias.grouping import Comparison, Grouping, group_images, select_comparisons
 from cxrfmkd.datasets import halves
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
-from cxrfmkd.datasets.resampled import weights_in_order
+from cxrfmkd.datasets.resampled import draw_order, weights_in_order
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.draws import patient_counts
 from cxrfmkd.statistics.suppression import patients_per_cell
@@ -153,7 +153,10 @@ def build_design(
     test = records[records.split == "test"]
     disclosed = disclosure(test, minimum_cell, uncertain)
     weight = weights_in_order(weights, test.image_id)
-    test = test.assign(weight=weight)[weight > 0].reset_index(drop=True)
+    test = test.assign(weight=weight)
+    if settings.order == "drawn":
+        test = test.iloc[np.argsort(draw_order(weights, test.image_id), kind="stable")]
+    test = test[test.weight > 0].reset_index(drop=True)
     if len(test) < 2:
         raise InputError(
             f"{dataset}: {len(test)} test images take part; there is nothing to compare."

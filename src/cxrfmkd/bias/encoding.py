@@ -5,6 +5,8 @@ All measures here are the same for any rotation of the embedding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.stats import rankdata
 
@@ -12,6 +14,7 @@ from cxrfmkd.statistics.ridge import ridge_slopes
 
 PENALTIES = np.logspace(-6, 2, 17)  # relative to the mean eigenvalue
 FOLDS = 5
+NOTHING = 1e-9  # share of a target's variance that is rounding of features in float32
 BLOCK = 100  # groupings whose energy coefficients are computed together
 
 
@@ -60,6 +63,37 @@ def out_of_fold_scores(features: np.ndarray, targets: np.ndarray, folds: np.ndar
             scores[:, (share <= 0) | (share >= 1)] = np.nan
             result[np.ix_(rows, columns)] = scores
     return result
+
+
+def linear_scores(
+    train: np.ndarray, targets: np.ndarray, tests: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Scores, float64 (n, targets), of each of `tests` by ridge regressions that `train` fitted.
+
+    train: (n, f), and each of tests; targets: float (n, targets) of 0 and 1, NaN where unknown. NaN
+    for a target with one class alone. Where nothing linear tells a target, as after its erasure,
+    all images have the same score: slopes below rounding are none.
+    """
+    centre = train.mean(axis=0, dtype=np.float64)
+    scores = [np.full((len(test), targets.shape[1]), np.nan) for test in tests]
+    for column, target in enumerate(targets.T):
+        rows = np.flatnonzero(~np.isnan(target))
+        share = target[rows].mean() if len(rows) else 0.0
+        if not 0 < share < 1:
+            continue
+        known = train[rows] - centre
+        mean, n = known.mean(axis=0), len(rows)
+        gram = known.T @ known - n * np.outer(mean, mean)
+        products = known.T @ (target[rows] - share)
+        penalties = PENALTIES * max(np.trace(gram) / len(gram), np.finfo(float).tiny)
+        slopes = ridge_slopes(
+            gram, products[:, None], np.array([n * share * (1 - share)]), n, penalties
+        )
+        explained = float(slopes[:, 0] @ products) / (n * share * (1 - share))
+        slopes = slopes if explained > NOTHING else np.zeros_like(slopes)
+        for test, score in zip(tests, scores, strict=True):
+            score[:, column] = ((test - centre) @ slopes)[:, 0]
+    return scores
 
 
 def _moments(x: np.ndarray, y: np.ndarray) -> tuple:

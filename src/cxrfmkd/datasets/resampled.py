@@ -12,8 +12,22 @@ from cxrfmkd.runtime.files import read_table
 
 
 def read_weights(path: Path) -> pd.DataFrame:
-    """The columns image_id and weight of a dataset's `test_resampled.csv`."""
-    return read_table(path, dtype={"image_id": str}, usecols=["image_id", "weight"])
+    """The columns image_id, weight and, of draws, `first` of a dataset's `test_resampled.csv`."""
+    columns = ("image_id", "weight", "first")
+    return read_table(path, dtype={"image_id": str}, usecols=columns.__contains__)
+
+
+def draw_order(weights: pd.DataFrame, image_ids: pd.Series) -> np.ndarray:
+    """Where in the drawn order each image comes first, float64; InputError where nothing is drawn.
+
+    weights: as from `read_weights`.
+    """
+    if "first" not in weights:
+        raise InputError(
+            "test_resampled.csv says nothing of draws: bias.order: drawn needs resampling.method: "
+            "draws, and a file that was made by this version."
+        )
+    return weights.set_index("image_id")["first"].reindex(image_ids).to_numpy(float)
 
 
 def weights_in_order(weights: pd.DataFrame, image_ids: pd.Series) -> np.ndarray:

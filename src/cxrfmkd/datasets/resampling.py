@@ -114,7 +114,8 @@ def resample(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Weights of a test set's records (image_id, weight) and its balance (see `balance`).
 
-    Logs how many images of each race the weights are worth. dataset: its name, for messages.
+    Of draws also `first`: where in the drawn order an image comes first, blank if never. Logs how
+    many images of each race the weights are worth. dataset: its name, for messages.
     minimum_cell: patients that a shown cell has at least.
     """
     if records.empty:
@@ -136,7 +137,15 @@ def resample(
             f"images of known race: datasets.{dataset}.keep: {{race: [White, Asian, Black]}}."
         )
     strata = stratify(race, records.disease, records.age_bin)
-    weight = weigh(strata, settings.method, settings.factor, settings.seed)
+    table = pd.DataFrame({"image_id": records.image_id})
+    if settings.method == "draws":
+        drawn = draw_rows(strata, settings.factor, settings.seed)
+        table["weight"] = np.bincount(drawn, minlength=len(records)).astype(float)
+        rows, first = np.unique(drawn, return_index=True)
+        table["first"] = pd.Series(first, rows, dtype="Int64").reindex(range(len(records))).array
+    else:
+        table["weight"] = weigh(strata, settings.method)
+    weight = table.weight.to_numpy()
     hidden = records.groupby(race).patient_id.nunique() < minimum_cell
     sizes = ", ".join(
         f"{race} {'suppressed' if hidden[race] else format(n, ',.0f')}"
@@ -145,8 +154,7 @@ def resample(
     logging.info(
         "%s: effective number of test images: %s of %d", settings.method, sizes, len(records)
     )
-    table = balance(strata, weight, records.patient_id, minimum_cell)
-    return pd.DataFrame({"image_id": records.image_id, "weight": weight}), table
+    return table, balance(strata, weight, records.patient_id, minimum_cell)
 
 
 def effective(strata: Strata, weight: np.ndarray) -> dict[str, float]:

@@ -32,12 +32,14 @@ from cxrfmkd.evaluation.runs import Run, Validation, validate
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation, Labels
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.models import join_model
 
 log = logging.getLogger(__name__)
 
 NamedTables = Iterator[tuple[str, pd.DataFrame]]  # rows of tables, names as in TABLE_COLUMNS
 ZEROS = Labels()
 Comparison = tuple[str, Family, Family]  # kind, family, reference
+OF_GROUPS = ("subgroups", "gaps", "halves")  # tables that may be of the selected seed alone
 
 
 def evaluate(
@@ -50,6 +52,7 @@ def evaluate(
     labels: Labels = ZEROS,
     sources: dict[str, pd.DataFrame] | None = None,
     excluded: Mapping[str, pd.Series] | None = None,
+    selected: Mapping[str, int] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """All tables of TABLE_COLUMNS, as in docs/evaluation.md.
 
@@ -58,6 +61,8 @@ def evaluate(
     labels: what uncertain and blank ones mean. sources: validation records of the datasets that
     models were trained on, for thresholds that are carried over from there. excluded: by name of a
     dataset, its images that no model is measured on, as from `excluded_images`; none by default.
+    selected: by wildcard of a model trained on the dataset itself, the seed that tables of groups
+    and halves are of; the mean over all seeds by default.
     """
     names = {dataset, *(sources or {})}
     excluded = dict.fromkeys(names, exclusions.nothing()) | dict(excluded or {})
@@ -85,7 +90,7 @@ def evaluate(
         measured = exclusions.measured_images(test, excluded[dataset])
         disclosed = _disclosure(test, measured, weights, settings.minimum_cell, labels)
         for population in populations(measured, labelled(test), weights, settings, disclosed):
-            tables = _joined(_measure(population, families, validated, pairs))
+            tables = _joined(_measure(population, families, validated, pairs, selected or {}))
             deviations = tables.pop("deviations", pd.DataFrame())
             if "comparisons" in tables:
                 tables["comparisons"] = comparisons.adjusted_comparisons(
@@ -129,6 +134,7 @@ def _measure(
     families: dict[Family, list[Run]],
     validated: dict[Family, Validation],
     pairs: list[Comparison],
+    selected: Mapping[str, int],
 ) -> NamedTables:
     """Rows of all tables. Families that others are compared with come first, and are kept."""
     compared_with = {reference for _, _, reference in pairs}
@@ -139,14 +145,20 @@ def _measure(
         runs = families[family]
         logits = [read_logits(run.predictions, "test", population.images) for run in runs]
         result = measurement.measure_family(family.name, logits, validated[family].cuts, population)
-        measures = subgroups.group_measures(result.measures, population.cells)
-        ranges = gaps.ranges(measures, population.cells.groups)
         seeds = [run.seed for run in runs]
-        for name, table in _family_tables(seeds, result, measures, ranges, population):
+        of_groups, own = result, family.strategy == "own" and len(runs) > 1
+        if own and (seed := selected.get(join_model(family.model, family.loss))) is not None:
+            position = [seeds.index(seed)]
+            one = [logits[position[0]]], validated[family].cuts[position]
+            of_groups = measurement.measure_family(family.name, *one, population)
+        measures = subgroups.group_measures(of_groups.measures, population.cells)
+        ranges = gaps.ranges(measures, population.cells.groups)
+        for name, table in _family_tables(seeds, result, of_groups, measures, ranges, population):
             if name == "summary":
                 primary = (table.finding == PRIMARY[0]) & (table.metric == PRIMARY[1])
                 table["validation"] = np.where(primary, validated[family].macro, np.nan)
-            yield name, table.assign(**family._asdict(), n_seeds=len(runs))
+            n_seeds = len((of_groups if name in OF_GROUPS else result).seeds.cuts)
+            yield name, table.assign(**family._asdict(), n_seeds=n_seeds)
         level = population.settings.confidence
         table = recalibration_table(logits, validated[family].fits, population, level)
         yield "recalibration", table.assign(**family._asdict(), n_seeds=len(runs))
@@ -162,15 +174,16 @@ def _measure(
 def _family_tables(
     seeds: list[int],
     result: measurement.FamilyResult,
+    of_groups: measurement.FamilyResult,
     measures: subgroups.GroupMeasures,
     ranges: gaps.Ranges,
     population: Population,
 ) -> NamedTables:
-    """A family's own rows of the tables."""
+    """A family's own rows of the tables. of_groups: `result`, or that of the selected seed."""
     settings, cells = population.settings, population.cells
     level = settings.confidence
     sides = cells.with_finding[:, 0], cells.without_finding[:, 0]
-    by_seed = subgroups.group_measures(result.seeds.measures, cells)
+    by_seed = subgroups.group_measures(of_groups.seeds.measures, cells)
     prevalence = result.measures.prevalence[0]
     counts = measurement.everyones_counts(result, cells)
     # Curves of findings that few patients have or lack would show single images.
@@ -189,7 +202,7 @@ def _family_tables(
     table = calibration.calibration_table(*calibrated, np.minimum(*sides), level)
     points = (table.metric == "observed") & table.finding.isin(without_points)
     yield "calibration", counted(table[~points])
-    yield "halves", measurement.halves_table(result)
+    yield "halves", measurement.halves_table(of_groups)
     table = curves.curve_table(result.seeds.curves)
     yield "curves", table[~table.finding.isin(without_points)]
     yield "subgroups", subgroups.subgroup_table(measures, by_seed, prevalence, cells, settings)

@@ -31,3 +31,13 @@ TABLE_COLUMNS = {
         "halves": f"{_RUN} population finding metric mean n_seeds",
     }.items()
 }
+
+# Of a reference standard of experts (see `evaluation.reference`).
+REFERENCE_COLUMNS = {
+    **{f"reference_{name}": TABLE_COLUMNS[name] for name in ("metrics", "summary", "subgroups")},
+    "reference_agreement": f"dataset attribute group finding metric {_NUMBER} n patients positives "
+    "prevalence suppressed".split(),
+    "reference_ranks": f"dataset finding metric {_NUMBER} n_models pairs resolved reversed".split(),
+    "reference_counts": "dataset rows units readers tested images measured verdicts "
+    "undecided".split(),
+}

@@ -13,7 +13,7 @@ import vl_convert
 import yaml
 from markupsafe import Markup
 
-from cxrfmkd.report import charts, methods, overview, prose, tables
+from cxrfmkd.report import charts, erasure, methods, overview, prose, reference, tables
 from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.headlines import headlines
 from cxrfmkd.report.markup import TEMPLATES, inline_svg
@@ -36,6 +36,7 @@ SECTIONS = {
     "performance": "Performance",
     "transfer": "Transfer",
     "subgroups": "Subgroups",
+    "reference": "Against experts",
     "bias": "Bias of the embeddings",
     "tradeoff": "Performance against bias",
     "thesis": "Against the thesis",
@@ -158,9 +159,15 @@ def settings_yaml(settings: dict) -> str:
     shown["datasets"] = {
         name: {key: value for key, value in dataset.items() if key not in ("tables", "images")}
         | {"teacher": {key: value for key, value in dataset["teacher"].items() if key != "path"}}
+        | {"reference": _without_table(dataset.get("reference"))}
         for name, dataset in settings["datasets"].items()
     }
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _without_table(reference: dict | None) -> dict | None:
+    """How experts' labels are read, without where they are."""
+    return reference and {key: value for key, value in reference.items() if key != "table"}
 
 
 def page(data: ReportData, code: str) -> str:
@@ -173,14 +180,14 @@ def page(data: ReportData, code: str) -> str:
         """Datasets by name, or `this study` for all that classifiers were trained on."""
         return "this study" if names == list(data.trained) else prose.dataset_names(names)
 
-    figures = numbered_figures(data)
+    figures, experts = numbered_figures(data), len(data.table("reference_counts")) > 0
     drawn = [figure for section in figures.values() for figure in section]
     documents = (*data.documents("run"), *data.documents("quality"))
     classifiers = [MODELS[name].title for name in data.settings["classification"]["models"]]
     return TEMPLATES.get_template("page.html").render(
         data=data,
         settings=data.settings,
-        headings=SECTIONS,
+        headings={id: heading for id, heading in SECTIONS.items() if id != "reference" or experts},
         facts=facts(data),
         headlines=headlines(data),
         figures=figures,
@@ -195,6 +202,8 @@ def page(data: ReportData, code: str) -> str:
         library=chart_library() if any(figure.chart for figure in drawn) else "",
         tables=tables,
         overview=overview,
+        reference=reference,
+        erasure=erasure,
         methods=methods,
         glossary=embedded(overview.GLOSSARY["columns"]),
         prose=prose,

@@ -60,7 +60,7 @@ BIAS_TITLES = {
 MADE_WITH = {"cxrfmkd": "cxr-fmkd", "commit": "commit", "snakemake": "Snakemake"}
 
 
-def _models(frame: pd.DataFrame) -> dict[str, list]:
+def model_columns(frame: pd.DataFrame) -> dict[str, list]:
     """The columns that say which model a row is about."""
     columns: dict[str, list] = {"model": [model_cell(model) for model in frame.model]}
     if (frame.loss != "").any():
@@ -68,7 +68,9 @@ def _models(frame: pd.DataFrame) -> dict[str, list]:
     return columns
 
 
-def _estimate(value: float, low: float, high: float, digits: int = 3, sign: bool = False) -> Markup:
+def with_interval(
+    value: float, low: float, high: float, digits: int = 3, sign: bool = False
+) -> Markup:
     """An estimate with its interval in a second line."""
     head, _, bounds = estimate(value, low, high, digits, sign).partition(" ")
     return Markup('{} <span class="ci">{}</span>' if bounds else "{}").format(
@@ -83,12 +85,12 @@ def _p(p: float) -> str:
 def _estimates(frame: pd.DataFrame, column: str, titles: Mapping[str, str]) -> dict[str, list]:
     """A row per model and a column per value of `column`: the mean with its interval."""
     cells = {
-        (row.model, row.loss, getattr(row, column)): _estimate(row.mean, row.low, row.high)
+        (row.model, row.loss, getattr(row, column)): with_interval(row.mean, row.low, row.high)
         for row in frame.itertuples()
     }
     models = in_order(frame[["model", "loss"]].drop_duplicates(), ["model", "loss"])
     pairs = list(models.itertuples(index=False, name=None))
-    return _models(models) | {
+    return model_columns(models) | {
         title: [cells.get((*pair, value), "–") for pair in pairs] for value, title in titles.items()
     }
 
@@ -229,7 +231,7 @@ def bias(data: ReportData, dataset: str) -> Markup:
     by_chance = [
         interval(*bounds, 0) or "–" for bounds in zip(frame.null_low, frame.null_high, strict=True)
     ]
-    columns = _models(frame) | {
+    columns = model_columns(frame) | {
         "score": frame.score.tolist(),
         "by chance": by_chance,
         "p": [_p(p) for p in frame.p],
@@ -260,9 +262,9 @@ def correlation(data: ReportData) -> Markup:
         "dataset": [dataset_title(name) for name in frame.dataset],
         "bias by": [measures.get(name, name) for name in frame.measure],
         "performance by": [METRIC_TITLES[name] for name in frame.metric],
-        "within kinds": [_estimate(*values, 2, True) for values in numbers],
+        "within kinds": [with_interval(*values, 2, True) for values in numbers],
         "p": [_p(p) for p in frame.p],
-        "across halves": [_estimate(*values, 2, True) for values in halves],
+        "across halves": [with_interval(*values, 2, True) for values in halves],
         "all models": frame.spearman.tolist(),
         "models": frame.models.tolist(),
         "families": frame.families.tolist(),

@@ -148,6 +148,8 @@ def unusable_paths(runs: Runs) -> Iterator[str]:
     for name, dataset in s.datasets.items():
         paths += [(f"datasets.{name}.tables.{key}", path) for key, path in dataset.tables.items()]
         paths += [(f"datasets.{name}.images", dataset.images)]
+        if dataset.reference:
+            paths += [(f"datasets.{name}.reference.table", p) for p in dataset.reference.table]
         teacher = dataset.teacher
         paths += [(f"datasets.{name}.teacher.path", path) for path in teacher.path]
         paths += [(f"datasets.{name}.teacher.qformer", teacher.qformer)]

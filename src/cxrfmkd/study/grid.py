@@ -44,6 +44,8 @@ class Study(Runs):
             tsne=s.bias.tsne_points > 0,
             thesis=self.like_thesis,
             backbones=s.distillation.backbones if s.distillation.datasets else [],
+            erased={name: self.erased(name) for name in s.classification.datasets},
+            referenced=[name for name in self.evaluated if s.datasets[name].reference],
         )
 
     def asked_attributes(self, dataset: str) -> dict[str, list[str]]:
@@ -111,6 +113,14 @@ class Study(Runs):
         values = {key: values[key] for key in Dataset.model_fields}
         return values | {"tables": tables, "images": self.path(values["images"])}
 
+    def reference(self, name: str) -> dict | None:
+        """Where a dataset's labels of experts are, with whole paths; None where it has none."""
+        reference = self.settings.datasets[name].reference
+        if reference is None:
+            return None
+        values = reference.model_dump()
+        return values | {"table": [self.path(path) for path in reference.table]}
+
     def teacher_source(self, name: str) -> TeacherSource:
         """Where a dataset's embeddings come from, with whole paths."""
         source = self.settings.datasets[name].teacher
@@ -140,9 +150,11 @@ class Study(Runs):
     def _inputs(self, name: str) -> list[tuple[str, str]]:
         """(setting, path) of every file and folder that a dataset is read from."""
         dataset, teacher = self.dataset(name), self.teacher_source(name)
+        reference = (self.reference(name) or {"table": []})["table"]
         return [
             *((f"tables.{key}", path) for key, path in dataset["tables"].items()),
             ("images", dataset["images"]),
+            *(("reference.table", path) for path in reference),
             *(("teacher.path", path) for path in teacher.path if not _made_elsewhere(teacher)),
         ]
 

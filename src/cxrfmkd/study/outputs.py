@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxrfmkd.vocabulary.datasets import SPLITS
@@ -17,6 +17,8 @@ from cxrfmkd.vocabulary.datasets import SPLITS
 TABLES = (
     "cohort performance_detailed performance_focused transfer students subgroups bias costs"
 ).split()
+# What the report tells of a reference standard of experts.
+REFERENCE = tuple(f"reference_{name}" for name in ("counts", "agreement", "summary", "ranks"))
 TRADEOFF = ("performance_vs_bias", "correlation")
 # What every run recorded, gathered: the report's plan follows one file instead of one a run.
 RUNS = "tables/runs.json"
@@ -34,7 +36,9 @@ class Shape:
     tested; pairs: transfers; analysed: models of each dataset's bias analysis; runs: folders of all
     classifiers, below the results; resampled: datasets whose test set is balanced; attributes: of
     each dataset's subgroups, none to leave these out; tsne: the bias analysis has t-SNE pictures;
-    thesis: there is a comparison with the thesis's numbers; backbones: of the students.
+    thesis: there is a comparison with the thesis's numbers; backbones: of the students;
+    referenced: evaluated datasets with labels of experts; erased: models of each dataset whose
+    probes have attributes erased.
     """
 
     datasets: Sequence[str]
@@ -50,6 +54,8 @@ class Shape:
     tsne: bool
     thesis: bool
     backbones: Sequence[str]
+    referenced: Sequence[str] = ()
+    erased: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def compared(self) -> list[str]:
@@ -112,6 +118,11 @@ class Shape:
                 ],
             }
             | self._evaluations("summary", "comparisons", "gaps", "exclusions")
+            | {t: [f"evaluation/{n}/{t}.csv" for n in self.referenced] for t in REFERENCE}
+            | {
+                table: [f"bias/{n}/{m}/{table}.csv" for n, ms in self.erased.items() for m in ms]
+                for table in ("erasure", "attributes")
+            }
             | (_tables("bias", *TRADEOFF) if self.compared else {})
             | _tables("tables", "cohort", "students", "costs")
             | (_tables("tables", "against_thesis") if self.thesis else {})

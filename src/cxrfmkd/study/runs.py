@@ -185,6 +185,22 @@ class Runs:
             and split_student(split_model(name)[1])[0] in ("", *losses)
         ]
 
+    def erased(self, dataset: str) -> list[str]:
+        """Analysed models of which the input of a probe's head gets attributes erased."""
+        models = self.analysed(dataset) if self.erased_attributes(dataset) else []
+        return [name for name in models if not self.owns_backbone(name)]
+
+    def erased_attributes(self, dataset: str) -> list[str]:
+        """Attributes that are erased, as far as the dataset has them."""
+        known = self.settings.datasets[dataset].attributes
+        return [a for a in self.settings.bias.erase if known is None or a in known]
+
+    def seen_elsewhere(self, dataset: str, model: str) -> list[str]:
+        """Datasets that the frozen network of `model` of `dataset` sees too, since it is moved."""
+        frozen = [run for run in self.transfer_runs if run.strategy in ("direct", "linear-probe")]
+        targets = [run.target for run in frozen if (run.source, run.model) == (dataset, model)]
+        return list(dict.fromkeys(targets))
+
     @property
     def compared(self) -> list[str]:
         """Datasets of whose classifiers both performance and bias are measured."""

@@ -9,7 +9,14 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
-from cxrfmkd.study.settings import Configuration, DatasetSection, Settings, TeacherSource, sections
+from cxrfmkd.study.settings import (
+    Configuration,
+    DatasetSection,
+    Reference,
+    Settings,
+    TeacherSource,
+    sections,
+)
 from cxrfmkd.study.settings.base import meaning, plain_default
 
 INTRODUCTION = """# Settings
@@ -52,6 +59,7 @@ def reference() -> str:
         _table("The file", "Settings of the study as a whole.", top),
         _section("`datasets.<name>`", DatasetSection),
         _section("`datasets.<name>.teacher`", TeacherSource),
+        _section("`datasets.<name>.reference`", Reference),
         *(_section(name, kind) for name, kind in kinds.items()),
     ]
     return PAGE_OF_DOCS.sub(r"[\1](../docs/\1)", "\n".join([INTRODUCTION, *tables]))

@@ -55,6 +55,20 @@ def _fetched(study: Study, w: Any) -> dict:
     return {"weights": weights, "architectures": sorted(backbones - {"teacher"})}
 
 
+def _erasure(study: Study, w: Any) -> dict:
+    bias, evaluation = (study.section(name, w.dataset) for name in ("bias", "evaluation"))
+    settings = {name: bias[name] for name in ("replicates", "seed")}
+    names = ("confidence", "target_fpr", "minimum_cell", "adjustment")
+    settings |= {name: evaluation[name] for name in names}
+    return {
+        "dataset": w.dataset,
+        "erasure": {"attributes": study.erased_attributes(w.dataset), **settings},
+        "targets": study.seen_elsewhere(w.dataset, w.model),
+        **_classifier_seeds(study, w),
+        **_sections(study, "labels"),
+    }
+
+
 def _families(study: Study) -> list[list[str]]:
     """Dataset, source, strategy, model and loss of everything that is evaluated, once each."""
     runs = [(name, run.describe()) for name in study.evaluated for run in study.runs_on(name)]
@@ -161,6 +175,13 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "runs": [run.describe() for run in study.runs_on(w.dataset)],
         **_sections(study, "labels"),
     },
+    "evaluate_reference": lambda study, w: {
+        "dataset": w.dataset,
+        "reference": study.reference(w.dataset),
+        "evaluation": study.section("evaluation", w.dataset),
+        "runs": [run.describe() for run in study.runs_on(w.dataset)],
+        **_sections(study, "labels"),
+    },
     "compare_with_thesis": lambda study, w: {"datasets": study.evaluated},
     "analyse_bias": lambda study, w: {
         "dataset": w.dataset,
@@ -169,13 +190,17 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         **_uncertain(study),
         **_classifier_seeds(study, w),
     },
+    "erase_attributes": _erasure,
     "combine_bias": lambda study, w: {
         "dataset": w.dataset,
         "models": study.analysed(w.dataset),
         "margin": study.settings.bias.margin,
         "adjustment": study.settings.evaluation.adjustment,
     },
-    "performance_vs_bias": lambda study, w: {"datasets": study.compared},
+    "performance_vs_bias": lambda study, w: {
+        "datasets": study.compared,
+        "seeds": study.settings.evaluation.seeds,
+    },
     "make_tables": lambda study, w: (
         _minimum_cell(study) | _uncertain(study) | {"families": _families(study)}
     ),

@@ -44,6 +44,12 @@ def raw_tables(study: Study, dataset: str) -> list[str]:
     return [path for path in paths if synthetic or Path(path).exists()]
 
 
+def reference_tables(study: Study, dataset: str) -> list[str]:
+    """Paths of a dataset's tables of expert labels; none where it has no reference."""
+    reference = study.reference(dataset)
+    return list(reference["table"]) if reference else []
+
+
 def raw_images(study: Study, dataset: str) -> list[str]:
     """Path of the folder of raw images where a rule makes it; a real one is too large to watch."""
     return [study.dataset(dataset)["images"]] if dataset in study.settings.synthetic else []
@@ -180,6 +186,22 @@ def pending_projection(study: Study, dataset: str, model: str) -> list[str]:
     return [] if study.owns_backbone(model) else projection(study, dataset, model)
 
 
+def heads(study: Study, dataset: str, model: str) -> list[str]:
+    """The heads of all seeds of a model."""
+    return _of_seeds(f"{dataset}/models/{model}", study.settings.classification.seeds, WEIGHTS)
+
+
+def features_elsewhere(study: Study, dataset: str, model: str) -> list[str]:
+    """Arrays through which `model` of `dataset` sees the datasets that it is moved to, in turn."""
+    targets = study.seen_elsewhere(dataset, model)
+    return [path for target in targets for path in features(study, dataset, target, model)]
+
+
+def test_elsewhere(study: Study, dataset: str, model: str) -> list[str]:
+    """Test records of the same datasets."""
+    return [f"{target}/records/test.csv" for target in study.seen_elsewhere(dataset, model)]
+
+
 # --- transfers
 
 
@@ -241,6 +263,24 @@ def source_images(study: Study, target: str) -> list[str]:
 def source_teacher(study: Study, target: str) -> list[str]:
     """Teacher embeddings of the same sources."""
     return unique(f"{run.source}/teacher/meta.json" for run in direct_runs(study, target))
+
+
+def selected_seeds(study: Study, dataset: str) -> list[str]:
+    """The choice of a seed of every model trained on a dataset, where tables are of that seed."""
+    own = study.own_runs if study.settings.evaluation.seeds == "selected" else []
+    models = unique(run.model for run in own if run.source == dataset)
+    return [f"{dataset}/models/{model}/{SELECTED}" for model in models]
+
+
+def performances(study: Study) -> list[str]:
+    """The tables of performance that are held against bias: of single seeds, or of their mean."""
+    table = "metrics" if study.settings.evaluation.seeds == "selected" else "summary"
+    return [f"evaluation/{name}/{table}.csv" for name in study.compared]
+
+
+def all_selected_seeds(study: Study) -> list[str]:
+    """`selected_seeds` of every dataset of which performance is held against bias."""
+    return [path for name in study.compared for path in selected_seeds(study, name)]
 
 
 def predictions(study: Study, dataset: str) -> list[str]:

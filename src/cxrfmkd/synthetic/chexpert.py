@@ -15,7 +15,7 @@ import pandas as pd
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.synthetic.population import population, stream
 from cxrfmkd.synthetic.truth import Truth
-from cxrfmkd.synthetic.writing import labels, write_images, write_xlsx
+from cxrfmkd.synthetic.writing import labels, readings, write_images, write_xlsx
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 RACE_TEXTS: dict[str, tuple[str | None, ...]] = {
@@ -41,6 +41,7 @@ def write(out: Path, truth: Truth, patients: int, seed: int, workers: int) -> di
     write_table(out / "train.csv", table, sealed=False)
     write_xlsx(out / "CHEXPERT DEMO.xlsx", demographics(people, rng))
     write_table(out / "chexpert_split_2021_08_20.csv", split, sealed=False)
+    write_table(out / "reference.csv", reference(rows, table, split, truth, seed), sealed=False)
     write_images(out / "images", table.Path, rows, truth, seed, workers)
     return {
         "images": len(rows),
@@ -79,6 +80,16 @@ def train(rows: pd.DataFrame, people: pd.DataFrame, truth: Truth, seed: int) -> 
         "AP/PA": rows["view"].where(rows["view"] != "LATERAL"),
     }
     return pd.DataFrame(columns).join(labels(rows, truth, seed)[list(FINDINGS)])
+
+
+def reference(
+    rows: pd.DataFrame, table: pd.DataFrame, split: pd.DataFrame, truth: Truth, seed: int
+) -> pd.DataFrame:
+    """What experts say of the test images: a row for each image and reader, keyed by its path."""
+    tested = split["index"][split.split == "test"].to_numpy()
+    read = readings(rows.iloc[tested], truth, seed)
+    read.insert(0, "Path", table.Path.iloc[read.index].to_numpy())
+    return read
 
 
 def demographics(people: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

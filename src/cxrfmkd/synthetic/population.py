@@ -21,7 +21,7 @@ PERSON = ("patient", "study", "image", "included", "sex", "age", "race", "view")
 TRACES = ("trace_sex", "trace_age", "trace_race_1", "trace_race_2")
 # What random numbers are for. Two purposes never share them, or chance in one would be a trace in
 # the other.
-PURPOSES = ("people", "tables", "labels", "anatomy", "places", "exposure")
+PURPOSES = ("people", "tables", "labels", "anatomy", "places", "exposure", "missed", "readers")
 # Share of a finding's variance that stays with the patient from study to study.
 LASTING = 0.6
 # Share of patients whom the study's rules leave out, for each site's own reasons.

@@ -69,6 +69,10 @@ class Truth:
     severity: range of the visibility of a present finding.
     uncertain: chance that the label of a present, and of an absent, finding is -1.
     mentioned: chance that an absent finding is labelled 0 rather than left blank.
+    missed: finding -> {group: chance} that the labeller overlooks it where it is present in a study
+        of that group; experts do not.
+    readers: experts who read each test image. misread: chance that one of them is wrong about a
+        finding, whatever the others say.
     ap: share of AP among frontal studies without support devices, and with them.
     images: height and width in pixels.
     exposure: mean and spread of the gamma.
@@ -94,6 +98,9 @@ class Truth:
     severity: tuple[float, float] = (0.4, 1.0)
     uncertain: tuple[float, float] = (0.05, 0.02)
     mentioned: float = 0.15
+    missed: dict[str, dict[str, float]] = field(default_factory=dict)
+    readers: int = 3
+    misread: float = 0.05
 
     def ceilings(self) -> dict[str, float]:
         """Highest AUC that anything can reach from the planted traces alone.
@@ -173,7 +180,7 @@ def planted(site: str, **changes) -> Truth:
     for name, value in changes.items():
         default = getattr(truth, name)
         if isinstance(default, dict):
-            allowed = set(FINDINGS) if name == "fainter" else set(default)
+            allowed = set(FINDINGS) if name in ("fainter", "missed") else set(default)
             _check_names(f"synthetic.{site}.{name}", "entries", value, allowed)
             merged[name] = {**default, **value}
         else:

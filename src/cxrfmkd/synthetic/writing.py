@@ -64,10 +64,38 @@ def labels(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
     nothing = studies[list(PATHOLOGIES)].eq(0).all(axis=1).to_numpy()
     uncertain = (draws[..., 0] < np.where(present, *truth.uncertain)) & ~nothing[:, None]
     mentioned = draws[..., 1] < truth.mentioned
-    values = np.select([uncertain, present, mentioned], [-1.0, 1.0, 0.0], np.nan)
+    found = present & ~_missed(studies, truth, seed)
+    values = np.select([uncertain, found, mentioned], [-1.0, 1.0, 0.0], np.nan)
     table = pd.DataFrame(values, studies.index, PRESENTABLE)
     table["No Finding"] = np.where(nothing, 1.0, np.nan)
     return rows[study_key].join(table, on=study_key)[list(FINDINGS)]
+
+
+def _missed(studies: pd.DataFrame, truth: Truth, seed: int) -> np.ndarray:
+    """Which findings the labeller overlooks where they are present, bool (studies, findings)."""
+    chance = np.zeros((len(studies), len(PRESENTABLE)))
+    for finding, groups in truth.missed.items():
+        for attribute in ("sex", "race"):
+            of_group = studies[attribute].map(groups).fillna(0.0).to_numpy(float)
+            both = 1 - (1 - chance[:, PRESENTABLE.index(finding)]) * (1 - of_group)
+            chance[:, PRESENTABLE.index(finding)] = both
+    if not chance.any():
+        return chance > 0
+    drawn = [stream("missed", truth, seed, *key).random(len(PRESENTABLE)) for key in studies.index]
+    return np.stack(drawn) < chance
+
+
+def readings(rows: pd.DataFrame, truth: Truth, seed: int) -> pd.DataFrame:
+    """What every expert says of every image of `rows`, 1 or 0: a row for each, with `reader`."""
+    present = rows[list(PRESENTABLE)].to_numpy() > 0
+    rng, tables = stream("readers", truth, seed), []
+    for reader in range(truth.readers):
+        said = present ^ (rng.random(present.shape) < truth.misread)
+        table = pd.DataFrame(said, rows.index, PRESENTABLE).astype(int)
+        table["No Finding"] = 1 - table[list(PATHOLOGIES)].max(axis=1)
+        table.insert(0, "reader", f"reader {reader + 1}")
+        tables.append(table[["reader", *FINDINGS]])
+    return pd.concat(tables) if tables else pd.DataFrame(columns=["reader", *FINDINGS])
 
 
 def write_gz(path: Path, table: pd.DataFrame) -> None:

@@ -32,7 +32,8 @@ PATH_PATTERNS = tuple(
 # Columns of text, whose blanks are empty strings; ids are text even where they look like numbers.
 TEXT = (
     "dataset source strategy model loss population finding metric attribute group a b model_a "
-    "model_b family sample measure form level what device scored suppressed given reason"
+    "model_b family sample measure form level what device scored suppressed given reason "
+    "erased target"
 ).split()
 IDS = dict.fromkeys(("image_id", "patient_id", "study_id"), "str")
 

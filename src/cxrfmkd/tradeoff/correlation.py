@@ -1,8 +1,8 @@
 """Performance against bias: the thesis's line through one point a model, and rank correlation.
 
-Source: thesis method, section 8. Points are means over seeds. Models that share a backbone (a
-student, the teacher, an ImageNet network) or a way of training are not independent: `association`
-ranks them within their kind and exchanges whole families.
+Source: thesis method, section 8. Points are means over seeds, or of the selected seed. Models that
+share a backbone (a student, the teacher, an ImageNet network) or a way of training are not
+independent: `association` ranks them within their kind and exchanges whole families.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from scipy.stats import spearmanr
 
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import read_table
+from cxrfmkd.runtime.files import read_json, read_table
 from cxrfmkd.tradeoff.association import NONE, Association, association
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, MACRO
-from cxrfmkd.vocabulary.models import MODELS, join_model, network_of
+from cxrfmkd.vocabulary.models import MODELS, join_model, network_of, split_model
 
 MODEL = ["dataset", "model", "loss"]
 KEYS = ["dataset", "population", "finding", "metric"]
@@ -53,6 +53,24 @@ def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
         raise InputError("performance_vs_bias: there are no tables to compare.")
     table = pd.concat([read_table(path, dtype={"loss": str}) for path in paths], ignore_index=True)
     return table.assign(loss=table.loss.fillna(""))
+
+
+def of_selected(metrics: pd.DataFrame, selected: Sequence[str | Path]) -> pd.DataFrame:
+    """The rows of evaluation's `metrics.csv` of the models' selected seeds, as of `summary.csv`.
+
+    selected: the selected.json of every model of interest, as `<dataset>/models/<model>/` names it.
+    """
+    chosen = pd.DataFrame(
+        [(*selected_model(path), read_json(path)["seed"]) for path in map(Path, selected)],
+        columns=[*MODEL, "seed"],
+    )
+    rows = metrics[metrics.strategy == "own"].merge(chosen, on=[*MODEL, "seed"])
+    return rows.rename(columns={"estimate": "mean"})
+
+
+def selected_model(path: Path) -> tuple[str, str, str]:
+    """Dataset, model and loss of a selected.json."""
+    return (path.parts[-4], *split_model(path.parts[-2]))
 
 
 def model_points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

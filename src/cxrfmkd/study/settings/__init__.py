@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from cxrfmkd.study.settings.analyses import Bias, BiasSection, Evaluation
+from cxrfmkd.study.settings.analyses import Bias, BiasSection, Erasure, Evaluation
 from cxrfmkd.study.settings.base import Settings
 from cxrfmkd.study.settings.classification import (
     Classification,
@@ -21,7 +21,14 @@ from cxrfmkd.study.settings.classification import (
     Transfer,
     TransferSection,
 )
-from cxrfmkd.study.settings.data import Dataset, DatasetSection, Images, Labels, Resampling
+from cxrfmkd.study.settings.data import (
+    Dataset,
+    DatasetSection,
+    Images,
+    Labels,
+    Reference,
+    Resampling,
+)
 from cxrfmkd.study.settings.distillation import Distillation, DistillationSection
 from cxrfmkd.study.settings.networks import Network, NetworkSection
 from cxrfmkd.study.settings.teacher import Teacher, TeacherSource
@@ -33,12 +40,14 @@ __all__ = [
     "Dataset",
     "DatasetSection",
     "Distillation",
+    "Erasure",
     "Evaluation",
     "Finetuning",
     "Images",
     "Labels",
     "Network",
     "Probe",
+    "Reference",
     "Resampling",
     "Settings",
     "Teacher",

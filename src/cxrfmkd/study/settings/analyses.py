@@ -11,6 +11,8 @@ from cxrfmkd.study.settings.classification import ModelName
 from cxrfmkd.study.settings.distillation import LossName
 from cxrfmkd.vocabulary.groups import ATTRIBUTES, Attribute
 
+Adjustment = Literal["fdr_by", "fdr_bh", "holm", "none"]
+
 
 class Evaluation(Settings):
     """Metrics and their intervals."""
@@ -35,7 +37,10 @@ class Evaluation(Settings):
     """what each model is compared with, every kind a family of tests: `teacher` (the probe on the
     teacher's embeddings), `baseline` (the same network without distillation), `loss` (the loss that
     does best on validation), `control` (the same loss's controls, where the study has them)"""
-    adjustment: Literal["fdr_by", "fdr_bh", "holm", "none"] = "fdr_by"
+    seeds: Literal["all", "selected"] = "all"
+    """what the tables of groups and performance against bias are of: the mean over `all` seeds, or
+    the one `selected` on validation, as the thesis (of models trained on the dataset itself)"""
+    adjustment: Adjustment = "fdr_by"
     """adjustment of p-values within a family: Benjamini-Yekutieli, as the thesis's bias tests,
     Benjamini-Hochberg, Holm or none"""
     margin: float = Field(0.01, gt=0, le=1)
@@ -62,6 +67,9 @@ class Bias(Settings):
     shortage: Literal["reduce", "error"] = "reduce"
     """where a race has fewer images: `reduce` all to the largest equal number, or stop with an
     `error`, as the thesis"""
+    order: Literal["records", "drawn"] = "records"
+    """order of the images from which samples are drawn: of the `records`, or as first `drawn` into
+    the resampled test set, as the thesis (needs `resampling.method: draws`)"""
     fit: Literal["test", "validation"] = "test"
     """images on which PCA is fitted: `test`, as the thesis, or `validation`"""
     scaling: Literal["none", "standardise"] = "none"
@@ -83,12 +91,34 @@ class Bias(Settings):
     """seed of samples, permutations and t-SNE"""
 
 
+class Erasure(Settings):
+    """What one job needs to erase attributes from the input of a probe's head."""
+
+    attributes: list[Attribute]
+    """attributes that are erased, each alone"""
+    replicates: int = Field(1000, ge=0)
+    """patient bootstrap replicates, of `bias`"""
+    seed: int = 42
+    """seed of the replicates, of `bias`"""
+    confidence: float = Field(0.95, ge=0.5, le=0.999)
+    """coverage of the intervals, of `evaluation`"""
+    target_fpr: float = Field(0.2, ge=0, le=1)
+    """false-positive rate of the operating point, of `evaluation`"""
+    minimum_cell: int = Field(10, ge=1)
+    """smaller groups are suppressed, of `evaluation`"""
+    adjustment: Adjustment = "fdr_by"
+    """adjustment of p-values, of `evaluation`"""
+
+
 class BiasSection(Bias):
     """What the embeddings reveal about sex, race and age."""
 
     margin: float = Field(0.05, gt=0, le=1)
     """margin of equivalence, to be declared before any result: a difference of two models in a
     measure of bias from 0 to 1 (D, energy, a probe's area) that is smaller counts as none"""
+    erase: list[Attribute] = []
+    """attributes that are erased from the input of every analysed probe, to see whether its
+    predictions use them (docs/bias.md); none by default"""
     models: list[ModelName] = []
     """models that are analysed; empty for all"""
     losses: list[LossName] = []

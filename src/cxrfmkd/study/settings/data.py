@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from cxrfmkd.study.settings.base import AsWritten, Choice, Settings
+from cxrfmkd.study.settings.base import AsWritten, Choice, Settings, Texts
 from cxrfmkd.study.settings.teacher import TeacherSource
 from cxrfmkd.vocabulary.datasets import ADAPTERS, ResamplingMethod
+from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import Attribute
 
 
@@ -66,6 +67,57 @@ class Dataset(Settings):
         return Dataset.read(values, "spec, dataset.")
 
 
+def _of_findings(columns: dict[str, str]) -> dict[str, str]:
+    if unknown := [name for name in columns if name not in FINDINGS]:
+        raise ValueError(f"{', '.join(unknown)}: none of the findings {', '.join(FINDINGS)}.")
+    return columns
+
+
+class Reference(Settings):
+    """Labels of experts for some of the test images, which the labels of the dataset are held to.
+
+    Several readers stand in a file each, in rows of their own, or in columns of their own.
+    """
+
+    table: Texts
+    """the table, or one for each reader"""
+    unit: Literal["image", "study"] = "image"
+    """what a row is about: an `image`, or a `study` with all its images"""
+    key: str = ""
+    """column with the image or study as the records name it; empty for `image_id` or `study_id`"""
+    reader: str = ""
+    """column that names the reader of a row; empty where there is none"""
+    readers: list[str] = []
+    """readers in columns of their own, each put for `{reader}` in `column`"""
+    column: str = "{finding}"
+    """name of a finding's column, such as `{reader}_{finding}`"""
+    columns: Annotated[dict[str, str], AfterValidator(_of_findings)] = {}
+    """finding -> the table's name of it, put for `{finding}` in `column`"""
+    values: Annotated[dict, AfterValidator(_texts)] = {}
+    """the table's value -> 1, 0, -1 (uncertain) or null (blank), such as `{"YES": 1, "NO": 0}`"""
+    blank: Literal["ignore", "zeros"] = "ignore"
+    """what no label means: `ignore`, the finding was not read, or `zeros`, absent"""
+    consensus: str = "majority"
+    """truth among several readers: the `majority` of those who say 1 or 0, without a tie, or the
+    name of the reader whose word it is"""
+
+    @model_validator(mode="after")
+    def _readers_fit(self) -> Self:
+        ways = [len(self.table) > 1, bool(self.reader), bool(self.readers)]
+        if sum(ways) > 1:
+            raise ValueError(
+                "several tables, `reader` and `readers` are three ways to tell readers apart; "
+                "use one."
+            )
+        if ("{reader}" in self.column) != bool(self.readers):
+            raise ValueError("`readers` and `{reader}` in `column` need each other.")
+        if "{finding}" not in self.column:
+            raise ValueError("`column` must hold `{finding}`.")
+        if self.consensus != "majority" and not any(ways):
+            raise ValueError("`consensus` names a reader, but nothing tells readers apart.")
+        return self
+
+
 class DatasetSection(Dataset):
     """One source of images and records, under a name of your choice."""
 
@@ -77,6 +129,8 @@ class DatasetSection(Dataset):
     resampling: ResamplingMethod | None = None
     """`resampling.method` of this dataset, where it differs from the others': `none` without race.
     null: as there"""
+    reference: Reference | None = None
+    """labels of experts for some of the test images (see below, and docs/data.md)"""
 
 
 class Images(Settings):
