@@ -89,9 +89,9 @@ def test_tables_have_their_columns_and_rows(used):
 def test_gaps_close_and_accuracy_rises_where_the_head_uses_what_is_erased(used):
     rows = macro(used)
     for gap in ("gap_tpr", "gap_fpr"):
-        assert rows.before[gap] > 0.4
+        assert rows.before[gap] > 0.25
         assert rows.after[gap] < 0.12
-        assert rows.high[gap] < -0.3
+        assert rows.high[gap] < -0.15
     # The sex was noise for the findings.
     assert rows.low["auc_roc"] > 0.01
     # The threshold was chosen for all: that of all patients moves less than that of a group.

@@ -7,15 +7,18 @@ import pandas as pd
 import pytest
 from made_predictions import records, write_predictions
 from scipy.stats import kendalltau
+from scripts import run_script
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from cxrfmkd.datasets.exclusions import nothing
-from cxrfmkd.datasets.records import complete
+from cxrfmkd.datasets.records import complete, write_records
 from cxrfmkd.datasets.reference import ExpertLabels, read_experts
 from cxrfmkd.evaluation.columns import REFERENCE_COLUMNS, TABLE_COLUMNS
 from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.reference import evaluate_reference, kappa
 from cxrfmkd.evaluation.runs import Run
+from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.runtime.files import read_table
 from cxrfmkd.study.settings import Evaluation, Labels, Reference
 from cxrfmkd.synthetic import chexpert
 from cxrfmkd.synthetic.population import population
@@ -23,6 +26,7 @@ from cxrfmkd.synthetic.truth import planted
 from cxrfmkd.synthetic.writing import labels as made_labels
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.vocabulary.models import run_folder
 
 SETTINGS = Evaluation(replicates=100, attributes=["sex", "race"], minimum_cell=1)
 EFFUSION = "Pleural Effusion"
@@ -194,3 +198,48 @@ def test_the_labeller_s_planted_blindness_is_found_in_the_group_that_it_strikes(
         expected = heard * (1 - chance)
         assert found.low[group] - 0.03 < expected < found.high[group] + 0.03
     assert found.high["Female"] < found.low["Male"]
+
+
+def test_the_script_writes_every_table_from_the_files_of_a_study(tmp_path, monkeypatch):
+    val, test = records(40, 1, "val"), records(80, 2)
+    for name, table in (("val", val), ("test", test)):
+        write_records(tmp_path / f"{name}.csv", table)
+    table = test[["image_id", *FINDINGS]].head(120)
+    table.to_csv(tmp_path / "experts.csv", index=False)
+    ids = pd.concat([val, test])[["image_id"]].iloc[:-1].reset_index(drop=True)
+    meta = {"excluded": [test.image_id.iloc[-1]]}
+    for name in ("images", "teacher"):
+        KeyedArray(np.zeros((len(ids), 1), np.float32), ids, meta).save(tmp_path / name)
+    runs, paths = [], []
+    for seed in (41, 42):
+        runs.append({"source": "here", "strategy": "own", "model": "cxr-fm-lp", "loss": ""})
+        runs[-1]["seed"] = seed
+        folder = tmp_path / run_folder("here", "here", "own", "cxr-fm-lp", seed)
+        folder.mkdir(parents=True)
+        path = write_predictions(folder / "predictions.parquet", 1.0, seed, val=val, test=test)
+        paths.append(path)
+    spec = {
+        "dataset": "here",
+        "reference": Reference.read({"table": str(tmp_path / "experts.csv")}, "").model_dump(),
+        "evaluation": SETTINGS.model_copy(update={"replicates": 5}).model_dump(),
+        "labels": Labels().model_dump(),
+        "runs": runs,
+    }
+    files = {name: tmp_path / f"{name}.csv" for name in ("val", "test")}
+    arrays = {name: tmp_path / name for name in ("images", "teacher")}
+    outputs = {
+        name.removeprefix("reference_"): tmp_path / f"{name}.csv" for name in REFERENCE_COLUMNS
+    }
+    run_script(
+        monkeypatch, "evaluate_reference", spec, predictions=paths, **files, **arrays, **outputs
+    )
+    metrics = read_table(tmp_path / "reference_metrics.csv")
+    assert set(metrics.seed) == {41, 42}
+    assert set(metrics.population) == {"reference", "labeller"}
+    # The experts say what the labels say, so the two truths give the same numbers.
+    keys = ["seed", "finding", "metric"]
+    by_truth = metrics.pivot(index=keys, columns="population", values="estimate")
+    pd.testing.assert_series_equal(by_truth.reference, by_truth.labeller, check_names=False)
+    agreement = read_table(tmp_path / "reference_agreement.csv")
+    assert set(agreement.estimate.dropna()) == {1.0}
+    assert read_table(tmp_path / "reference_counts.csv").measured.item() == 120

@@ -66,7 +66,7 @@ TABLE = [
     ("training/standardisation", code, "distill"),
     ("training/finetuning", code, FINETUNING),
     ("training/scales", code, "measure_scales"),
-    ("networks/network", code, f"{TRAINING} extract_features"),
+    ("networks/network", code, f"{TRAINING} extract_features measure_sizes"),
     ("networks/batches", code, f"{TRAINING} extract_features"),
     ("networks/features", code, "extract_features"),
     ("networks/inference", code, f"{FINETUNING} distill extract_features"),
