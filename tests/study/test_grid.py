@@ -94,6 +94,7 @@ def test_attributes_are_erased_from_probes_alone_and_only_where_that_is_asked_fo
     spec = SPECS["erase_attributes"](study, wildcards)
     assert spec["erasure"]["attributes"] == ["sex", "race"]
     assert spec["targets"] == ["mimic"]
+    assert "bias.erase" in study.asked_attributes("chexpert")["race"]
     # The analyses themselves do not run again.
     one, other = (SPECS["analyse_bias"](s, wildcards) for s in (study, plain))
     assert one == other

@@ -61,6 +61,9 @@ class Study(Runs):
                 attributes = [*attributes, "sex"]
             for attribute in attributes:
                 asked.setdefault(attribute, []).append(f"{stage}.attributes")
+        if dataset in self.compared:
+            for attribute in self.erased_attributes(dataset):
+                asked.setdefault(attribute, []).append("bias.erase")
         return asked
 
     def backbone(self, source: str, model: str, seed: int) -> str | None:
