@@ -21,12 +21,10 @@ def main() -> None:
         __doc__,
         resampled=read_weights,
         **dict.fromkeys(("val", "test"), read_records),
-        images=[KeyedArray.open],
-        teacher=[KeyedArray.open],
-        predictions=[Path],
-        source_predictions=[Path],
-        source_val=[Path],
-        selected=[Path],
+        **{name: [KeyedArray.open] for name in ("images", "teacher")},
+        **{
+            name: [Path] for name in ("predictions", "source_predictions", "source_val", "selected")
+        },
         **dict.fromkeys(TABLE_COLUMNS, Path),
     )
     spec, files = args.spec, (args.predictions, args.source_predictions)
