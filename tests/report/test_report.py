@@ -252,9 +252,9 @@ def test_what_probes_use_is_told_where_attributes_are_erased(small, html, tmp_pa
         ("chexpert", "cxr-fm-lp", target, "sex", "Female", auc, auc - 0.1, auc + 0.1, 1)
         for target, auc in (("", 0.9), ("mimic", 0.61))
     ]
-    files = {"erasure": [folder / "erasure.csv"], "attributes": [folder / "attributes.csv"]}
+    files = {"erasure": [folder / "erasure.csv"], "attribute_probes": [folder / "attributes.csv"]}
     write_table(files["erasure"][0], erased.assign(n_seeds=1))
-    write_table(files["attributes"][0], pd.DataFrame(probes, columns=TRANSFER_COLUMNS))
+    write_table(files["attribute_probes"][0], pd.DataFrame(probes, columns=TRANSFER_COLUMNS))
     reader = parsed(page(replace(small, files={**small.files, **files}), "c0de"))
     text = " ".join(" ".join(reader.text).split())
     assert "Where sex is erased, the gap in sensitivity by sex becomes smaller for" in text

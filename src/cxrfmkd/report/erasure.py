@@ -66,7 +66,7 @@ def use(data: ReportData, name: str) -> str:
 
 def attributes(data: ReportData, name: str) -> Markup:
     """Areas of attribute probes on the dataset and on those that its networks are moved to."""
-    frame = data.table("attributes")
+    frame = data.table("attribute_probes")
     if frame.empty or (frame := where(frame, dataset=name)).empty:
         return Markup("")
     keys = ["model", "loss", "attribute", "group"]

@@ -120,8 +120,8 @@ class Shape:
             | self._evaluations("summary", "comparisons", "gaps", "exclusions")
             | {t: [f"evaluation/{n}/{t}.csv" for n in self.referenced] for t in REFERENCE}
             | {
-                table: [f"bias/{n}/{m}/{table}.csv" for n, ms in self.erased.items() for m in ms]
-                for table in ("erasure", "attributes")
+                name: [f"bias/{n}/{m}/{table}.csv" for n, ms in self.erased.items() for m in ms]
+                for name, table in (("erasure", "erasure"), ("attribute_probes", "attributes"))
             }
             | (_tables("bias", *TRADEOFF) if self.compared else {})
             | _tables("tables", "cohort", "students", "costs")
