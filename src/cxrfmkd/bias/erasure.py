@@ -87,10 +87,10 @@ def erasure_tables(
     by_chance: dict[str, list[np.ndarray]] = {name: [] for name in settings.attributes}
     areas: dict[tuple[str, str, str], list[np.ndarray]] = {}
     cells = {name: _cells(splits.test, name, settings, labels) for name in settings.attributes}
-    former = of_train = None
+    former: np.ndarray | None = None
     for seed in inputs:
         if seed.train is not former:
-            former, of_train = seed.train, moments(seed.train)
+            of_train, former = moments(seed.train), seed.train
         cut = _thresholds(seed, splits.val, settings, labels)
         for attribute in settings.attributes:
             codes = group_images(splits.train).of(attribute)
@@ -112,7 +112,7 @@ def erasure_tables(
                 areas.setdefault(key, []).append(area)
     erased = [
         _erasure(name, np.array(values[name]), np.array(by_chance[name]), cells[name], settings)
-        for name in values
+        for name in settings.attributes
     ]
     table = pd.concat(erased, ignore_index=True) if erased else pd.DataFrame()
     if len(table):

@@ -82,7 +82,7 @@ def evaluate_reference(
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()}
     tables["reference_agreement"] = agreement(by_truth[EXPERTS], truths[LABELLER])
     tables["reference_ranks"] = rank_agreement(
-        *(summaries[name] for name in (EXPERTS, LABELLER)), settings.confidence
+        summaries[EXPERTS], summaries[LABELLER], settings.confidence
     )
     tables["reference_counts"] = pd.DataFrame([counts])
     return {
