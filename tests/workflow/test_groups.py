@@ -103,7 +103,7 @@ def cpu_seconds(*command: str, environment: dict[str, str]) -> float:
 
 @pytest.mark.slow
 def test_planning_the_thesis_costs_little_more_than_starting_snakemake(tmp_path):
-    """At most 3 times as much (benchmarks/planning.py); the rest is room for other machines."""
+    """About 3 times as much (benchmarks/planning.py); the rest is room for other machines."""
     environment = os.environ | {
         "PYTHONPYCACHEPREFIX": str(tmp_path),
         "PYTHONPATH": str(ROOT / "src"),
@@ -116,4 +116,4 @@ def test_planning_the_thesis_costs_little_more_than_starting_snakemake(tmp_path)
         for name, command in {"version": version, "plan": plan}.items():
             taken = cpu_seconds(*command, environment=environment)
             seconds[name] = min(taken, seconds.get(name, taken))
-    assert seconds["plan"] <= 3.5 * seconds["version"], seconds
+    assert seconds["plan"] <= 4 * seconds["version"], seconds
