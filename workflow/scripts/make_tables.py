@@ -8,7 +8,7 @@ from cxrfmkd.runtime.files import write_json, write_table
 from cxrfmkd.tables import wide
 from cxrfmkd.tables.checking import check_families
 from cxrfmkd.tables.cohort import cohort
-from cxrfmkd.tables.costs import costs
+from cxrfmkd.tables.costs import costs, without_settings
 from cxrfmkd.tables.gathering import about, read_documents, read_result, read_results
 from cxrfmkd.tables.spreadsheets import inert
 from cxrfmkd.vocabulary.datasets import SPLITS
@@ -26,10 +26,9 @@ def main() -> None:
     )
     if "families" in args.spec:
         check_families(summary, args.spec["families"])
+    policy = args.spec["minimum_cell"], args.spec["uncertain"]
     disclosed = {
-        (str(about(path)["dataset"]), split): disclosure(
-            read_result(path), args.spec["minimum_cell"], args.spec["uncertain"]
-        )
+        (str(about(path)["dataset"]), split): disclosure(read_result(path), *policy)
         for split in SPLITS
         for path in args.inputs.get(split, [])
     }
@@ -45,9 +44,7 @@ def main() -> None:
     }
     for name, table in tables.items():
         write_table(args.out_dir / f"{name}.csv", inert(table))
-    # Each run's own file keeps the settings that it was given.
-    gathered = [{k: v for k, v in document.items() if k != "spec"} for document in runs]
-    write_json(args.out_dir / "runs.json", gathered)
+    write_json(args.out_dir / "runs.json", without_settings(runs))
 
 
 if __name__ == "__main__":

@@ -88,3 +88,8 @@ def costs(runs: Sequence[dict], benchmarks: Sequence[str | Path]) -> pd.DataFram
     tables = [costs_of_runs(runs), costs_of_rules(benchmarks)]
     with_rows = [table for table in tables if len(table)]
     return pd.concat(with_rows or tables[:1], ignore_index=True)
+
+
+def without_settings(runs: Iterable[dict]) -> list[dict]:
+    """The runs' documents without the settings that they were given, which their own files keep."""
+    return [{name: value for name, value in run.items() if name != "spec"} for run in runs]
