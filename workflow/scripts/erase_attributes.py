@@ -33,8 +33,8 @@ def main() -> None:
         for name, table in zip(spec["targets"], args.target_test, strict=True)
     }
     shared = [*args.features, args.images, args.teacher]
-    own = [present(table, *shared) for table in (args.train, args.val, args.test)]
-    splits = Splits(*own, elsewhere)
+    train, val, test = (present(table, *shared) for table in (args.train, args.val, args.test))
+    splits = Splits(train, val, test, elsewhere)
     heads = read_heads(args.heads, spec["seeds"], spec["dataset"])
     inputs = read_inputs(heads, args.features, args.projection, splits, arrays)
     settings, labels = Erasure.from_spec(spec["erasure"]), Labels.from_spec(spec["labels"])
