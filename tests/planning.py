@@ -21,6 +21,7 @@ ARRAY = ("data.npy", "index.parquet", "meta.json", "excluded.csv")
 RUN = ("weights.safetensors", "history.csv", "predictions.parquet", "run.json")
 RAW = (
     "train.csv", "CHEXPERT DEMO.xlsx", "chexpert_split_2021_08_20.csv", "images/image.jpg",
+    "reference.csv",
     "mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-2.0.0-chexpert.csv.gz", "hosp/patients.csv.gz",
     "hosp/admissions.csv.gz", "saved_model.pb", "variables/variables.index",
 )
