@@ -23,7 +23,7 @@ RAW = (
     "train.csv", "CHEXPERT DEMO.xlsx", "chexpert_split_2021_08_20.csv", "images/image.jpg",
     "reference.csv",
     "mimic-cxr-2.0.0-metadata.csv.gz", "mimic-cxr-2.0.0-chexpert.csv.gz", "hosp/patients.csv.gz",
-    "hosp/admissions.csv.gz", "reference.csv", "saved_model.pb", "variables/variables.index",
+    "hosp/admissions.csv.gz", "saved_model.pb", "variables/variables.index",
 )
 TABLES = (
     "cohort.csv", "performance_detailed.csv", "performance_focused.csv", "transfer.csv",
