@@ -18,6 +18,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.runtime.threads import cores
+from cxrfmkd.statistics.sweep import Drawn
 
 IMAGES, PATIENTS, FINDINGS = 38_000, 13_000, 14
 REPLICATES, MEASURED = 1000, 2
@@ -68,7 +69,12 @@ def case(unit: str) -> dict:
     spent, worst = 0.0, 0.0
     drawn = np.empty((1 + MEASURED, FINDINGS, IMAGES))
     few = Sample(targets, patients, weights, everyone, MEASURED, unit)
-    few.for_each_replicate(lambda replicate, weights: np.copyto(drawn[replicate], weights))
+
+    def keep(start: int, stop: int, block: Drawn) -> None:
+        for one in range(start, stop):
+            drawn[one] = block.of(one - start)
+
+    few.for_each_block(keep)
     for replicate in range(1, MEASURED + 1):
         for finding in range(FINDINGS):
             rows = np.repeat(np.arange(IMAGES), drawn[replicate, finding].astype(int))

@@ -97,6 +97,22 @@ def test_energies_of_the_sample_are_the_plain_ones_and_of_replicates_leave_copie
     assert found[1, 0] == pytest.approx(expected, rel=1e-5)
 
 
+def test_areas_of_replicates_are_those_within_folds_of_repeated_rows():
+    rng = np.random.default_rng(2)
+    owner = np.repeat(np.arange(40), rng.integers(1, 4, 40))
+    scores, first = rng.normal(size=len(owner)).round(1), (rng.random(40) < 0.3)[owner]
+    folds, draws = encoding.assign_folds(owner, 1), patient_counts(40, 20, 1)
+    found = encoding.replicated_fold_areas(scores, first, ~first, folds, owner, draws)
+    for drawn, area in zip([np.ones(40, int), *draws], found, strict=True):
+        rows = np.repeat(np.arange(len(owner)), drawn[owner])
+        expected = encoding.fold_area(scores[rows], first[rows], ~first[rows], folds[rows])
+        assert area == pytest.approx(expected, abs=1e-12)
+    no_one = np.zeros(len(owner), bool)
+    assert np.isnan(
+        encoding.replicated_fold_areas(scores, no_one, ~first, folds, owner, draws)
+    ).all()
+
+
 def test_a_planted_difference_is_found_and_equal_models_are_not_told_apart(paths):
     models = ["cxr-fm-lp", "cxr-model-lp", "cxr-fmkd-lp.mse"]
     table = bias_differences(paths, models, 0.05, "fdr_by").set_index(

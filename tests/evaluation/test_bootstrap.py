@@ -10,7 +10,7 @@ from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.metrics import metrics_of
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.statistics.intervals import percentile_interval
-from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, J_AT_TARGET, NOTHING, RATES, ROC_AREA
+from cxrfmkd.statistics.sweep import AREA, EVERYTHING, NOTHING, RATES, ROC_AREA
 from cxrfmkd.statistics.uncertainty import errors
 
 # float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
@@ -32,7 +32,12 @@ def drawn(sample: Sample) -> np.ndarray:
     """Weights of the images, shape (1 + replicates, f, n)."""
     findings, n = sample.targets.shape[::-1]
     result = np.empty((1 + sample.replicates, findings, n))
-    sample.for_each_replicate(lambda replicate, weights: np.copyto(result[replicate], weights))
+
+    def keep(start, stop, drawn):
+        for replicate in range(start, stop):
+            result[replicate] = drawn.of(replicate - start)
+
+    sample.for_each_block(keep)
     return result
 
 
@@ -133,15 +138,14 @@ def test_detail_leaves_out_what_is_not_wanted():
     targets, scores, codes, weights, groups = made()
     whole = Sample(targets, codes, weights, groups, 3).measure(scores)
     detail = np.full((3, 6), EVERYTHING)
-    detail[:, 1], detail[:, 2], detail[:, 3] = NOTHING, RATES, AREAS
+    detail[:, 1], detail[:, 2], detail[:, 3] = NOTHING, RATES, AREA
     part = Sample(targets, codes, weights, groups, 3, detail=detail).measure(scores)
     assert all(np.isnan(numbers[..., 1]).all() for numbers in part)
     assert np.isnan(part.metrics[..., 2]).all()
-    assert np.isnan(part.metrics[:, J_AT_TARGET, :, 3]).all()
+    others = [metric for metric in range(4) if metric != ROC_AREA]
+    assert np.isnan(part.metrics[:, others, :, 3]).all()
     np.testing.assert_array_equal(part.metrics[..., 0], whole.metrics[..., 0])
-    np.testing.assert_array_equal(
-        part.metrics[:, :J_AT_TARGET, :, 3], whole.metrics[:, :J_AT_TARGET, :, 3]
-    )
+    np.testing.assert_array_equal(part.metrics[:, ROC_AREA, :, 3], whole.metrics[:, ROC_AREA, :, 3])
     for numbers, expected in zip(part[1:], whole[1:], strict=True):
         np.testing.assert_array_equal(numbers[..., [0, 2, 3]], expected[..., [0, 2, 3]])
 

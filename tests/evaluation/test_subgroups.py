@@ -203,7 +203,7 @@ def test_without_attributes_there_is_everyone():
     assert len(table) == 14 * len(subgroups.GROUP_MEASURES)
     assert range_table(rates, cells).empty
     assert gaps.pair_table(rates, one_seed(rates), cells, 0.95).empty
-    assert gaps.versus_table({}, {}, 0.95).empty
+    assert gaps.versus_table({}, {}, ({}, {}), 0.95).empty
 
 
 def test_planted_gap_is_found_and_its_groups_named():
@@ -245,16 +245,23 @@ def test_gap_by_chance_alone_is_mostly_taken_off():
 def test_difference_of_gaps_between_two_models_is_paired(study):
     table, (rates, cells) = study
     result = gaps.ranges(rates, cells.groups)
-    assert (gaps.versus_table(result, result, 0.95)[["estimate", "low", "high"]] == 0).all(
-        axis=None
-    )
+    first = {key: values[:1] for key, values in result.items()}
+    itself = gaps.versus_table(result, result, (first, first), 0.95)
+    assert (itself[["estimate", "low", "high"]] == 0).all(axis=None)
+    assert itself.p.isna().all()
     other, *_ = measured(table, ["sex", "race", "age", "view"], 60, scores=logits(table, 0.2, 4))
     other_ranges = gaps.ranges(other, cells.groups)
-    rows = gaps.versus_table(result, other_ranges, 0.95)
+    other_first = {key: values[:1] for key, values in other_ranges.items()}
+    rows = gaps.versus_table(result, other_ranges, (first, other_first), 0.95)
     row = rows[(rows.attribute == "race") & (rows.metric == "auc_roc")].iloc[EFFUSION]
     expected = result["race", "auc_roc"][0] - other_ranges["race", "auc_roc"][0]
     assert row.estimate == pytest.approx(expected[EFFUSION])
     assert row.low <= row.estimate <= row.high
+    assert ((rows.p < 0.05) == ((rows.low > 0) | (rows.high < 0)))[rows.p.notna()].all()
+    disagreeing = {key: np.stack([values - 0.5, values + 0.5]) for key, values in first.items()}
+    disagreeing = {key: values[:, 0] for key, values in disagreeing.items()}
+    wider = gaps.versus_table(result, other_ranges, (disagreeing, other_first), 0.95)
+    assert (wider.p > rows.p)[rows.p.notna()].all()
 
 
 def test_no_hidden_count_follows_from_the_shown_ones():

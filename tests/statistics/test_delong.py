@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.statistics import delong
-from cxrfmkd.statistics.ranking import ROC_AREA
+from cxrfmkd.statistics.sweep import ROC_AREA
 
 # float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
 ROUNDING = 1e-12

@@ -91,6 +91,7 @@ TABLE = [
     ("synthetic/truth", code, "synthesize_chexpert synthesize_mimic"),
     ("statistics/ranking", code, "assess_student erase_attributes evaluate evaluate_reference"),
     ("statistics/delong", code, "erase_attributes evaluate evaluate_reference"),
+    ("statistics/sweep", code, "assess_student erase_attributes evaluate evaluate_reference"),
     ("statistics/smirnov", code, "analyse_bias"),
     ("statistics/ridge", code, "analyse_bias assess_student erase_attributes"),
     ("evaluation/calibration", code, "evaluate evaluate_reference"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.bias.score import POINTS
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
 from cxrfmkd.statistics.multiple import adjust_by_family, deviations, max_t_by_family, tost
@@ -33,6 +34,7 @@ COLUMNS = (
     "family margin p_noninferior p_equivalent n_seeds"
 ).split()
 CONFIDENCE = 0.95
+LARGEST = {"score": POINTS.max()}  # of measures that do not end at 1
 
 
 def bias_differences(
@@ -41,7 +43,7 @@ def bias_differences(
     """The table `differences.csv` of a dataset (columns: docs/bias.md).
 
     paths: the models' tables `replicates`; models: as wildcards, in order; margin: of equivalence,
-    of measures from 0 to 1; method: of adjustment. A family of tests is a kind of reference and a
+    as a share of the largest possible value; method: of adjustment. A family of tests is a kind of reference and a
     measure. Negative is less bias than the reference.
     """
     by_model = {split_model(name): name for name in models}
@@ -64,7 +66,7 @@ def bias_differences(
                 replicates.append(drawn)
     if not rows:
         return pd.DataFrame(columns=COLUMNS)
-    table = pd.DataFrame(rows).assign(dataset=dataset, margin=margin)
+    table = pd.DataFrame(rows).assign(dataset=dataset)
     table["family"] = table.kind + ": " + table.measure
     table = adjust_by_family(table, ["family"], method)
     return max_t_by_family(table, np.array(replicates))[COLUMNS]
@@ -82,8 +84,10 @@ def _differences(
     """A row per measure and attribute that both have, with its deviations in standard errors."""
     lines = []
     for key in dict.fromkeys(model.index[model.index.isin(reference.index)]):
-        line, drawn = paired_difference(_values(model, key), _values(reference, key), margin)
-        lines.append((dict(zip(KEYS, key, strict=True)) | line, drawn))
+        of_measure = margin * LARGEST.get(key[0], 1.0)
+        line, drawn = paired_difference(_values(model, key), _values(reference, key), of_measure)
+        about = dict(zip(KEYS, key, strict=True)) | {"margin": of_measure}
+        lines.append((about | line, drawn))
     return lines
 
 

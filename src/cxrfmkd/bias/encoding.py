@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
+from cxrfmkd.bias.effects import replicated_effects
 from cxrfmkd.statistics.ridge import ridge_slopes
 
 PENALTIES = np.logspace(-6, 2, 17)  # relative to the mean eigenvalue
@@ -117,6 +118,33 @@ def fold_area(
         won += rankdata(np.r_[a, b])[: len(a)].sum() - len(a) * (len(a) + 1) / 2
         pairs += len(a) * len(b)
     return won / pairs if pairs else np.nan
+
+
+def replicated_fold_areas(
+    scores: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    folds: np.ndarray,
+    patients: np.ndarray,
+    draws: np.ndarray,
+) -> np.ndarray:
+    """`fold_area` of the sample and of each replicate over patients, float64 (1 + replicates,).
+
+    patients: int (n,), columns of `draws`, (replicates, patients). NaN where no fold has both
+    groups.
+    """
+    counts = np.vstack([np.ones(draws.shape[1]), draws])
+    won, pairs = np.zeros((2, len(counts)))
+    for fold in np.unique(folds):
+        a, b = (group & (folds == fold) for group in (first, second))
+        size_a, size_b = (
+            counts @ np.bincount(patients[group], minlength=draws.shape[1]) for group in (a, b)
+        )
+        delta = replicated_effects(scores, a, b, patients, draws)[:, 2]
+        both = size_a * size_b
+        won += np.where(both > 0, (delta + 1) / 2 * both, 0)
+        pairs += both
+    return np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
 
 
 def pairwise_distances(embeddings: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from cxrfmkd.bias import encoding, magnitude, score
 from cxrfmkd.bias.design import Design
 from cxrfmkd.bias.effects import replicated_effects
 from cxrfmkd.bias.grouping import pair_codes
+from cxrfmkd.bias.ks import KSResult
 from cxrfmkd.bias.projection import PrincipalComponents
 
 Replicated = dict[tuple[str, str], np.ndarray]  # (measure, attribute): (1 + replicates,)
@@ -28,10 +29,11 @@ def replicate_table(
 
     tested: PCA scores of the test images, the modes that are tested; distances: of the images
     `design.distance_subset` of the main sample; probed: from `magnitude.probed_groups`. Column 0 is
-    the sample itself. Measures: D and W1 over the modes, energy, and AUC, the mean over an
-    attribute's groups of the probe's area.
+    the sample itself. Measures: D and W1 over the modes, energy, AUC, the mean over an attribute's
+    groups of the probe's area, and the thesis's score, on the main sample.
     """
     values = _effects(design, tested, pca) | _energies(design, distances) | _areas(design, probed)
+    values |= _scores(design, tested, pca.ratios[: tested.shape[1]])
     count = 1 + len(design.patient_draws)
     table = pd.DataFrame(
         np.array(list(values.values())).reshape(-1, count), columns=[str(i) for i in range(count)]
@@ -87,17 +89,65 @@ def _energies(design: Design, distances: np.ndarray) -> Replicated:
     return {("energy", attribute): values for attribute, values in named.items()}
 
 
+def _scores(design: Design, tested: np.ndarray, ratios: np.ndarray) -> Replicated:
+    """The thesis's score of the main sample; each family of tests is adjusted by itself."""
+    images = design.rows[design.main]
+    codes = design.row_grouping.take(design.main).codes
+    by_comparison, testable = [], []
+    for family in design.comparisons:
+        if tests := design.testable(family, images):
+            arguments = tested[images], codes, pair_codes(tests), design.patients[images]
+            by_comparison.append(replicated_scores(*arguments, design.patient_draws, ratios))
+            testable += tests
+    if not testable:
+        return {}
+    named = score.attribute_scores(np.concatenate(by_comparison, axis=1), testable)
+    return {("score", attribute): values for attribute, values in named.items()}
+
+
+def replicated_scores(
+    values: np.ndarray,
+    codes: np.ndarray,
+    pairs: np.ndarray,
+    patients: np.ndarray,
+    draws: np.ndarray,
+    ratios: np.ndarray,
+) -> np.ndarray:
+    """Scores of comparisons in the sample and each replicate, (1 + replicates, comparisons).
+
+    values: (n, modes) of the sample's images; codes: (attributes, n); pairs: as in
+    `encoding.energy_coefficients`, one family of tests; patients: (n,), columns of `draws`,
+    (replicates, patients); ratios: (modes,).
+    Drawing patients with replacement adds noise to distribution functions, so that replicates' D
+    are too large and far too many of them significant. Replicates are moved by the mean of that
+    excess: what is tested is the sample's D plus the noise of a replicate, with the sample's sizes.
+    """
+    sizes = np.array([[(codes[k] == group).sum() for group in both] for k, *both in pairs])
+    numerators = np.empty((1 + len(draws), values.shape[1], len(pairs)), np.int64)
+    for c, (attribute, a, b) in enumerate(pairs):
+        first, second = codes[attribute] == a, codes[attribute] == b
+        for mode, column in enumerate(values.T):
+            d = replicated_effects(column, first, second, patients, draws)[:, 0]
+            moved = np.clip(d[0] + d[1:] - np.nanmean(d[1:]) if len(d) > 1 else d[1:], 0, 1)
+            d = np.r_[d[0], np.nan_to_num(moved)]
+            numerators[:, mode, c] = np.rint(d * sizes[c].prod())
+    tests = KSResult(numerators, np.broadcast_to(sizes, (len(numerators), *sizes.shape)))
+    weights = score.mode_weights(ratios, "normalised")
+    return score.comparison_scores(score.points(tests), weights)
+
+
 def _areas(design: Design, probed: magnitude.ProbedGroups) -> Replicated:
-    """Areas of the probes; an attribute is left out unless all its groups have enough patients."""
+    """Areas of the probes, within folds; NaN unless all groups have enough patients."""
     names, targets, scores = probed
+    folds = encoding.assign_folds(design.patients, design.settings.seed)
     areas: dict[str, list[np.ndarray]] = {}
     for (attribute, _, _), target, values in zip(names, targets.T, scores.T, strict=True):
         usable = ~np.isnan(values)
         positive, negative = (usable & (target == side) for side in (1, 0))
         few = magnitude.fewest(design, [positive, negative]) < design.minimum_cell
-        effects = replicated_effects(
-            np.nan_to_num(values), positive, negative, design.patients, design.patient_draws
+        area = encoding.replicated_fold_areas(
+            np.nan_to_num(values), positive, negative, folds, design.patients, design.patient_draws
         )
-        area = np.full(len(effects), np.nan) if few else (effects[:, 2] + 1) / 2
+        area = np.full(len(area), np.nan) if few else area
         areas.setdefault(attribute, []).append(area)
     return {("AUC", attribute): np.mean(values, axis=0) for attribute, values in areas.items()}

@@ -162,7 +162,9 @@ def _measure(
         level = population.settings.confidence
         table = recalibration_table(logits, validated[family].fits, population, level)
         yield "recalibration", table.assign(**family._asdict(), n_seeds=len(runs))
-        summary = measurement.summarise(result, ranges)
+        of_seeds = subgroups.group_measures(result.seeds.measures, population.cells)
+        seed_ranges = gaps.ranges(of_seeds, population.cells.groups)
+        summary = measurement.summarise(result, ranges, seed_ranges)
         if family in compared_with:
             summaries[family] = summary
         else:
@@ -229,7 +231,8 @@ def _comparisons(
         yield "comparisons", table.assign(**names)
         yield "deviations", pd.DataFrame(deviations)
         if kind != "loss":
-            table = gaps.versus_table(summary.ranges, other.ranges, level)
+            seeds = summary.ranges_by_seed, other.ranges_by_seed
+            table = gaps.versus_table(summary.ranges, other.ranges, seeds, level)
             yield "gaps", table.assign(a=family.name, b=reference.name, **family._asdict())
 
 

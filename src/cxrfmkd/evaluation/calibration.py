@@ -17,6 +17,7 @@ from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.intervals import Bounds, plain_bounds, share_bounds
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.inversion import ABSOLUTE, ROOT_MEAN_SQUARE, invert
+from cxrfmkd.statistics.sweep import LANES, Drawn
 from cxrfmkd.statistics.uncertainty import FEWEST_PATIENTS, errors, seed_variance
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -79,58 +80,94 @@ def _measures_of_bins(weight, hits, predicted, squares, brier):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _measure(out, observed, gaps, drawn, targets, probabilities, bins):
-    """Fill out[finding, measure], observed and gaps[finding, bin]; drawn: (1, n) or (f, n)."""
-    n_bins = observed.shape[1]
-    sums = np.empty((4, n_bins))
-    for finding in range(targets.shape[0]):
-        weights = drawn[min(finding, len(drawn) - 1)]
-        sums[:] = 0.0
-        brier = 0.0
-        for i in range(len(weights)):
-            target = targets[finding, i]
-            if target >= 0:
-                k, weight, p = bins[finding, i], weights[i], probabilities[finding, i]
-                sums[0, k] += weight
-                sums[1, k] += weight * target
-                sums[2, k] += weight * p
-                sums[3, k] += weight * weight
-                brier += weight * (p - target) ** 2
-        if sums[0].sum() > 0:
-            values = _measures_of_bins(sums[0], sums[1], sums[2], sums[3], brier)
-            for k in range(len(values)):
-                out[finding, k] = values[k]
-            for b in range(n_bins):
-                observed[finding, b] = sums[1, b] / sums[0, b]
-                gaps[finding, b] = (sums[2, b] - sums[1, b]) / sums[0, b]
+    """Fill out[replicate, finding, measure], observed and gaps[replicate, finding, bin].
+
+    drawn: of these replicates. targets, probabilities, bins: (f, n).
+    """
+    n_bins, lanes = observed.shape[2], drawn.counts.shape[2]
+    # Of each bin: weights, those with the finding, weighted probabilities, squared weights; and of
+    # all images squared errors. A row each, so that additions to one are vector instructions.
+    sums, brier = np.empty((4, n_bins, lanes)), np.empty(lanes)
+    for finding in range(len(targets)):
+        counts = drawn.counts[min(finding, len(drawn.counts) - 1)]
+        sums[:], brier[:] = 0.0, 0.0
+        for i in range(targets.shape[1]):
+            target, weight = targets[finding, i], np.float64(drawn.weights[i])
+            if target < 0 or weight == 0:
+                continue
+            p, unit = probabilities[finding, i], counts[drawn.units[i]]
+            of_bin = sums[:, bins[finding, i]]
+            _add_image(of_bin[0], unit, weight)
+            if target > 0:
+                _add_image(of_bin[1], unit, weight)
+            _add_image(of_bin[2], unit, weight * p)
+            _add_squares(of_bin[3], unit, weight)
+            _add_image(brier, unit, weight * (p - target) ** 2)
+        for lane in range(len(out)):
+            weight, hits, predicted, squares = sums[:, :, lane]
+            if weight.sum() > 0:
+                values = _measures_of_bins(weight, hits, predicted, squares, brier[lane])
+                for k in range(len(values)):
+                    out[lane, finding, k] = values[k]
+                for b in range(n_bins):
+                    observed[lane, finding, b] = hits[b] / weight[b]
+                    gaps[lane, finding, b] = (predicted[b] - hits[b]) / weight[b]
+
+
+@njit(nogil=True, cache=True)
+def _add_image(sums, counts, value):
+    """Add `value` to the sum of every replicate as often as the image is drawn."""
+    for lane in range(LANES):
+        sums[lane] += counts[lane] * value
+
+
+@njit(nogil=True, cache=True)
+def _add_squares(sums, counts, weight):
+    """Add the square of the image's weight to the sum of every replicate."""
+    for lane in range(LANES):
+        drawn = counts[lane] * weight
+        sums[lane] += drawn * drawn
+
+
+class CalibrationOfModel:
+    """Calibration of one model, which calls for blocks of replicates fill.
+
+    probabilities: shape (n, f). result: of the sample and its replicates.
+    """
+
+    def __init__(self, sample: Sample, probabilities: np.ndarray) -> None:
+        n, findings = sample.targets.shape
+        left_out = np.isnan(sample.targets) | (sample.weights == 0)[:, None]
+        self._targets = np.where(left_out, -1, sample.targets).T.astype(np.int8)
+        self._chances = np.ascontiguousarray(probabilities.T, np.float64)
+        self._bins = np.zeros((findings, n), np.int16)
+        predicted, shares = np.full((1, findings, BINS), np.nan), np.zeros((findings, BINS))
+        for k in range(findings):
+            labelled = np.flatnonzero(self._targets[k] >= 0)
+            weights, chances = sample.weights[labelled], self._chances[k, labelled]
+            bin_ = self._bins[k, labelled] = equal_weight_bins(chances, weights)
+            total = np.bincount(bin_, weights, BINS)
+            weighted = np.bincount(bin_, weights * chances, BINS)
+            np.divide(weighted, total, out=predicted[0, k], where=total > 0)
+            shares[k] = total / max(total.sum(), 1e-300)
+        observed, gaps, measures = (
+            np.full((1 + sample.replicates, findings, size), np.nan)
+            for size in (BINS, BINS, len(CALIBRATION_MEASURES))
+        )
+        self.result = Calibration(measures, observed, predicted, gaps, shares)
+
+    def __call__(self, start: int, stop: int, drawn: Drawn) -> None:
+        """Measure the replicates from `start` to `stop`."""
+        result = self.result
+        out = (of[start:stop] for of in (result.measures, result.observed, result.gaps))
+        _measure(*out, drawn, self._targets, self._chances, self._bins)
 
 
 def calibrate(sample: Sample, probabilities: np.ndarray) -> Calibration:
     """Calibration of one model on the sample and its replicates. probabilities: shape (n, f)."""
-    n, findings = sample.targets.shape
-    left_out = np.isnan(sample.targets) | (sample.weights == 0)[:, None]
-    targets = np.ascontiguousarray(np.where(left_out, -1, sample.targets).T, np.int8)
-    chances = np.ascontiguousarray(probabilities.T, np.float64)
-    bins = np.zeros((findings, n), np.int16)
-    predicted, shares = np.full((1, findings, BINS), np.nan), np.zeros((findings, BINS))
-    for k in range(findings):
-        labelled = np.flatnonzero(targets[k] >= 0)
-        weights = sample.weights[labelled]
-        bin_ = bins[k, labelled] = equal_weight_bins(chances[k, labelled], weights)
-        total = np.bincount(bin_, weights, BINS)
-        weighted = np.bincount(bin_, weights * chances[k, labelled], BINS)
-        np.divide(weighted, total, out=predicted[0, k], where=total > 0)
-        shares[k] = total / max(total.sum(), 1e-300)
-    observed, gaps, measures = (
-        np.full((1 + sample.replicates, findings, size), np.nan)
-        for size in (BINS, BINS, len(CALIBRATION_MEASURES))
-    )
-
-    def measure(replicate: int, drawn: np.ndarray) -> None:
-        out = measures[replicate], observed[replicate], gaps[replicate]
-        _measure(*out, drawn, targets, chances, bins)
-
-    sample.for_each_replicate(measure)
-    return Calibration(measures, observed, predicted, gaps, shares)
+    calibration = CalibrationOfModel(sample, probabilities)
+    sample.for_each_block(calibration)
+    return calibration.result
 
 
 def calibration_table(

@@ -26,12 +26,14 @@ class FamilySummary(NamedTuple):
     """What a comparison needs of a family.
 
     metrics: of the mean over seeds, (1 + replicates, 17, 4), the sample itself first. seeds: their
-    variance over seeds. ranges: as from `gaps.ranges`. influence: of the areas, or None.
+    variance over seeds. ranges: as from `gaps.ranges`; ranges_by_seed: of each seed's model on the
+    sample itself. influence: of the areas, or None.
     """
 
     metrics: np.ndarray
     seeds: SeedVariance
     ranges: dict[tuple[str, str], np.ndarray]
+    ranges_by_seed: dict[tuple[str, str], np.ndarray]
     influence: delong.Influence | None
 
 

@@ -16,7 +16,6 @@ import pandas as pd
 from cxrfmkd.evaluation.intervals import noise
 from cxrfmkd.evaluation.subgroups import Cells, GroupMeasures, PatientGroups, measures_of
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.intervals import percentile_interval
 from cxrfmkd.statistics.inversion import LARGER_RANGE, RANGE, Inversion, invert
 from cxrfmkd.statistics.uncertainty import (
     FEWEST_PATIENTS,
@@ -188,18 +187,27 @@ def _pairs(attribute: str, cells: Cells) -> list[tuple[int, int]]:
     return [(i, largest) for i in members if i != largest]
 
 
-def versus_table(gaps: Ranges, reference: Ranges, confidence: float) -> pd.DataFrame:
+def versus_table(
+    gaps: Ranges, reference: Ranges, by_seed: tuple[Ranges, Ranges], confidence: float
+) -> pd.DataFrame:
     """Difference of a model's gaps from a reference model's, on the same replicates.
 
-    Negative is smaller gaps.
+    by_seed: the gaps of each seed's model on the sample itself, of both, (seeds, f). Negative is
+    smaller gaps. Noise makes both gaps larger, of equally precise models by as much.
     """
     keys = [key for key in gaps if key[1] in VERSUS_MEASURES]
     if not keys:
         return pd.DataFrame()
     difference = np.stack([gaps[key] - reference[key] for key in keys], axis=1)
-    axes = {"attribute,metric": keys, "finding": FINDINGS}
-    columns = dict(
-        zip(("low", "high"), percentile_interval(difference[1:], confidence), strict=True)
+    seeds = (seed_variance(np.stack([of[key] for key in keys], axis=1)) for of in by_seed)
+    error = errors(difference, *seeds)
+    low, high = plain_interval(difference[0], error, confidence)
+    table = long(
+        {"attribute,metric": keys, "finding": FINDINGS},
+        kind=np.array("versus"),
+        estimate=difference[0],
+        low=low,
+        high=high,
+        p=error.p_values(difference[0]),
     )
-    table = long(axes, kind=np.array("versus"), estimate=difference[0], **columns)
     return _without_other_underdiagnosis(table)

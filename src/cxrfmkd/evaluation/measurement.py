@@ -11,6 +11,7 @@ import pandas as pd
 
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.evaluation import calibration, curves, operating_points
+from cxrfmkd.evaluation.bootstrap import Measurement
 from cxrfmkd.evaluation.comparisons import FamilySummary
 from cxrfmkd.evaluation.gaps import Ranges
 from cxrfmkd.evaluation.intervals import metric_bounds
@@ -73,14 +74,24 @@ def measure_family(
     thresholds from validation images and from those of the source, NaN where there is none.
     """
     sample, settings = population.sample, population.settings
+    models = list(models)
+    measurements = [
+        Measurement(sample, logits, cut, settings.target_fpr)
+        for logits, cut in zip(models, cuts, strict=True)
+    ]
+    calibrations = [
+        calibration.CalibrationOfModel(sample, operating_points.probabilities(logits))
+        for logits in models
+    ]
+    # All at once, so that no replicate is drawn twice.
+    sample.for_each_block(*measurements, *calibrations)
     totals: list[np.ndarray] = []
     seeds, influences = [], []
     for logits, cut in zip(models, cuts, strict=True):
-        measures = sample.measure(logits, cut, settings.target_fpr)
+        measures, calibrated = measurements.pop(0).measures, calibrations.pop(0).result
         if (sample.weights == 1).all():
             influences.append(delong.influence(sample.targets, logits, sample.patient_codes[0]))
         worth = operating_points.worth_of_rules(measures)
-        calibrated = calibration.calibrate(sample, operating_points.probabilities(logits))
         seeds.append(_seed_result(measures, worth, calibrated, logits, cut, population))
         arrays = [*measures, worth, *calibrated[:3]]
         for array in arrays:  # in place: these are large
@@ -171,9 +182,9 @@ def metrics_over_seeds(result: FamilyResult) -> tuple[np.ndarray, SeedVariance]:
     return metrics, seed_variance(by_seed, over_patients, within.mean(axis=0))
 
 
-def summarise(result: FamilyResult, ranges: Ranges) -> FamilySummary:
-    """What comparisons need of a family; ranges: from `gaps.ranges`."""
-    return FamilySummary(*metrics_over_seeds(result), ranges, result.influence)
+def summarise(result: FamilyResult, ranges: Ranges, by_seed: Ranges) -> FamilySummary:
+    """What comparisons need of a family; ranges, by_seed: from `gaps.ranges`."""
+    return FamilySummary(*metrics_over_seeds(result), ranges, by_seed, result.influence)
 
 
 def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.DataFrame:

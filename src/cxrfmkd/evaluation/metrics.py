@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cxrfmkd.evaluation.bootstrap import Measurement, Sample
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.statistics.ranking import POSITIVE, TIED, areas, nearest_vertex, rank, running_sums
+from cxrfmkd.statistics.ranking import rank
+from cxrfmkd.statistics.sweep import POSITIVE, TIED
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
-from cxrfmkd.vocabulary.metrics import METRICS
 
 # Rows of `with_averages`: the findings, then their averages.
 FINDINGS_AND_AVERAGES = (*FINDINGS, *AVERAGES)
@@ -61,16 +62,11 @@ def metrics_and_thresholds(
     origin, NaN with one class only.
     """
     targets, scores, weights = checked(targets, scores, weights)
-    metrics = np.full((targets.shape[1], len(METRICS)), np.nan)
-    thresholds = np.full(targets.shape[1], np.nan)
-    scratch = np.empty((2, len(targets) + 1))
-    for k, (labels, score) in enumerate(zip(targets.T, scores.T, strict=True)):
-        ranking = rank(labels, score)
-        sums = running_sums(ranking, weights, *scratch)
-        if sums.positives > 0 and sums.negatives > 0:
-            j_at_target, thresholds[k] = nearest_vertex(ranking, weights, sums, target_fpr)
-            metrics[k] = *areas(ranking, sums), j_at_target
-    return metrics, thresholds
+    everyone = np.zeros((len(targets), 1), np.int16)
+    sample = Sample(targets, np.zeros(len(targets)), weights, everyone)
+    measurement = Measurement(sample, scores, target_fpr=target_fpr)
+    sample.for_each_block(measurement)
+    return measurement.measures.metrics[0, :, :, 0].T, measurement.thresholds
 
 
 def curve(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numba import njit
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 
@@ -108,6 +109,7 @@ def _table_of_finding(
     slope, intercept = fits[..., 0, None], fits[..., 1, None]
     chances = expit(slope * scores[:, None] + intercept)  # (seeds, methods, n)
     hidden = population.cells.hidden("prevalence")[k]
+    measures = {"mean_error": chances - y, "brier": (chances - y) ** 2}
     tables = []
     for division, codes in enumerate(groups.codes[known].T):
         attribute = [groups.attributes[0], *groups.divisions][division]
@@ -115,7 +117,7 @@ def _table_of_finding(
             continue
         members = groups.of(attribute)
         cells = np.where(codes >= 0, codes - members[0], -1)
-        for measure, values in (("mean_error", chances - y), ("brier", (chances - y) ** 2)):
+        for measure, values in measures.items():
             columns = weighted_estimates(values, cells, len(members), weights, patients, level)
             for position, group in enumerate(members):
                 about = {"attribute": attribute, "group": groups.names[group], "metric": measure}
@@ -153,42 +155,67 @@ def weighted_estimates(
 
     values: (seeds, methods, n); cells: (n,), the cell of each image, -1 for none.
     """
-    inside = cells >= 0
-    values, cells, weights, patients = (
-        values[..., inside],
-        cells[inside],
-        weights[inside],
-        patients[inside],
-    )
-    by_seed, within = _means(values, cells, count, weights, patients)
-    estimate, of_patients = _means(values.mean(axis=0)[None], cells, count, weights, patients)
-    pairs = np.unique(patients.astype(np.int64) * count + cells)
-    freedom = np.maximum(np.bincount(pairs % count, minlength=count) - 1, 1)
-    seeds = seed_variance(by_seed, of_patients[0], within.mean(axis=0))
-    error = Errors(of_patients[0], freedom, seeds)
+    size = int(patients.max(initial=-1)) + 1
+    images, of_units, sums = _sums_of_units(values, cells, count, weights, patients, size)
+    by_seed, within = _means(sums, of_units)
+    estimate, of_patients = _means(sums.mean(axis=0)[None], of_units)
+    units = (images > 0).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inflation = np.where(units > 1, units / (units - 1), np.nan)
+    variance = of_patients[0] * inflation
+    seeds = seed_variance(by_seed, variance, within.mean(axis=0) * inflation)
+    error = Errors(variance, np.maximum(units - 1, 1), seeds)
     low, high = plain_interval(estimate[0], error, level)
     return {"estimate": estimate[0], "low": low, "high": high}
 
 
-def _means(
-    values: np.ndarray, cells: np.ndarray, count: int, weights: np.ndarray, patients: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted means in each cell and their variances over patients, each (a, b, count).
+@njit(nogil=True, cache=True)
+def _sums_of_units(values, cells, count, weights, patients, n_patients):
+    """Images, weights and weighted values of every patient in each cell.
 
-    values: (a, b, n). NaN in cells without images; variances are those of the linearised ratio,
-    patients being the units.
+    values: (a, b, n). Returns arrays of shapes (patients, count), the same, and (a, b, patients,
+    count).
     """
-    total = np.bincount(cells, weights, count)
-    keys = patients.astype(np.int64) * count + cells
-    size = (int(patients.max(initial=0)) + 1) * count
-    present = np.bincount(keys, minlength=size).reshape(-1, count) > 0
-    units = present.sum(axis=0)
-    means, variances = np.empty((2, *values.shape[:2], count))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        inflation = np.where(units > 1, units / (units - 1), np.nan)
-        for i, j in np.ndindex(values.shape[:2]):
-            mean = np.bincount(cells, weights * values[i, j], count) / total
-            off = np.bincount(keys, weights * (values[i, j] - mean[cells]), size)
-            means[i, j] = mean
-            variances[i, j] = inflation * (off.reshape(-1, count) ** 2).sum(axis=0) / total**2
-    return means, variances
+    images, of_units = np.zeros((n_patients, count)), np.zeros((n_patients, count))
+    for k in range(len(cells)):
+        if cells[k] >= 0:
+            images[patients[k], cells[k]] += 1
+            of_units[patients[k], cells[k]] += weights[k]
+    sums = np.zeros((values.shape[0], values.shape[1], n_patients, count))
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            column, out = values[i, j], sums[i, j]
+            for k in range(len(cells)):
+                if cells[k] >= 0:
+                    out[patients[k], cells[k]] += weights[k] * column[k]
+    return images, of_units, sums
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _means(sums, of_units):
+    """Weighted means in each cell and sums of patients' squared errors of them, (a, b, count).
+
+    sums: (a, b, patients, count), weighted values; of_units: (patients, count), weights. NaN in
+    cells without images. Errors are those of the linearised ratio.
+    """
+    n_patients, count = of_units.shape
+    means = np.zeros((sums.shape[0], sums.shape[1], count))
+    squares = np.zeros_like(means)
+    total = np.zeros(count)
+    for patient in range(n_patients):
+        total += of_units[patient]
+    for i in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            column, mean, square = sums[i, j], means[i, j], squares[i, j]
+            for patient in range(n_patients):
+                for cell in range(count):
+                    mean[cell] += column[patient, cell]
+            for cell in range(count):
+                mean[cell] /= total[cell]
+            for patient in range(n_patients):
+                for cell in range(count):
+                    off = column[patient, cell] - mean[cell] * of_units[patient, cell]
+                    square[cell] += off * off
+            for cell in range(count):
+                square[cell] /= total[cell] ** 2
+    return means, squares

@@ -27,8 +27,9 @@ from cxrfmkd.evaluation.intervals import (
 from cxrfmkd.evaluation.operating_points import THRESHOLD_RULES
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.longform import long
-from cxrfmkd.statistics.ranking import AREAS, EVERYTHING, NOTHING, RATES, Measures
+from cxrfmkd.statistics.ranking import Measures
 from cxrfmkd.statistics.suppression import patients_per_cell
+from cxrfmkd.statistics.sweep import AREA, EVERYTHING, NOTHING, RATES
 from cxrfmkd.statistics.uncertainty import seed_variance
 from cxrfmkd.study.settings import Evaluation
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -171,7 +172,7 @@ class Cells:
     def detail(self) -> np.ndarray:
         """How much of each group must be measured, for `bootstrap.Sample`; (f, groups)."""
         crossed = [CROSSING in attribute for attribute in self.groups.attributes]
-        detail = np.where(crossed, AREAS, EVERYTHING)
+        detail = np.where(crossed, AREA, EVERYTHING)
         detail = np.where(self.hidden("auc_roc"), RATES, detail)
         detail = np.where(self.hidden("tpr") & self.hidden("fpr"), NOTHING, detail)
         detail[:, 0] = EVERYTHING

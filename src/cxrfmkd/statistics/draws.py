@@ -115,35 +115,44 @@ def _stream(seed, replicate, stratum):
 
 
 @njit(nogil=True, cache=True)
-def draw_patients(seed, replicate, patients, weights, counts, drawn):
-    """Fill `drawn` with each image's weight times how often its patient is drawn, shape (n,).
+def draw_patients(seed, first, counts):
+    """Fill `counts`, uint16 (patients, lanes), with how often replicates draw each patient.
 
-    patients: shape (n,), whole numbers from 0. counts: scratch, one entry a patient.
+    first: the replicate of the first lane; the others follow.
     """
     counts[:] = 0
-    n, state = np.uint64(len(counts)), _stream(seed, replicate, 0)
-    for _ in range(len(counts)):
-        state += np.uint64(0x9E3779B97F4A7C15)
-        counts[((_mixed(state) >> np.uint64(32)) * n) >> np.uint64(32)] += 1
-    for i in range(len(patients)):
-        drawn[i] = weights[i] * counts[patients[i]]
+    n = np.uint64(len(counts))
+    for lane in range(counts.shape[1]):
+        state = _stream(seed, first + lane, 0)
+        for _ in range(len(counts)):
+            state += np.uint64(0x9E3779B97F4A7C15)
+            counts[((_mixed(state) >> np.uint64(32)) * n) >> np.uint64(32), lane] += 1
 
 
 @njit(nogil=True, cache=True)
-def draw_rows(seed, replicate, strata, drawn):
-    """Fill `drawn`, shape (f, n), with how often each image is drawn within its label's stratum."""
-    for finding in range(drawn.shape[0]):
-        alias, counts = strata.alias[finding], drawn[finding]
-        for i in range(len(counts)):
-            counts[i] = 0.0
-        start = 0
-        for label in range(2):
-            stop = strata.ends[finding, label]
-            n, state = np.uint64(stop - start), _stream(seed, replicate, 2 * finding + label + 1)
-            for _ in range(strata.rows[finding, label]):
-                state += np.uint64(0x9E3779B97F4A7C15)
-                bits = _mixed(state)
-                k = np.uint64(start) + (((bits >> np.uint64(32)) * n) >> np.uint64(32))
-                accepted = np.uint32(bits) < alias[k, 2]
-                counts[alias[k, 0] if accepted else alias[k, 1]] += 1.0
-            start = stop
+def draw_rows(seed, first, strata, counts):
+    """Fill `counts`, uint16 (f, n, lanes), with how often each image is drawn within its stratum.
+
+    first: the replicate of the first lane; the others follow. Strata are the labels of a finding.
+    """
+    findings, n_images, lanes = counts.shape
+    drawn = np.empty((lanes, n_images), np.uint16)
+    for finding in range(findings):
+        alias = strata.alias[finding]
+        drawn[:] = 0
+        for lane in range(lanes):
+            start = 0
+            for label in range(2):
+                stop = strata.ends[finding, label]
+                n, stratum = np.uint64(stop - start), 2 * finding + label + 1
+                state = _stream(seed, first + lane, stratum)
+                for _ in range(strata.rows[finding, label]):
+                    state += np.uint64(0x9E3779B97F4A7C15)
+                    bits = _mixed(state)
+                    k = np.uint64(start) + (((bits >> np.uint64(32)) * n) >> np.uint64(32))
+                    accepted = np.uint32(bits) < alias[k, 2]
+                    drawn[lane, alias[k, 0] if accepted else alias[k, 1]] += 1
+                start = stop
+        for i in range(n_images):
+            for lane in range(lanes):
+                counts[finding, i, lane] = drawn[lane, i]
