@@ -43,8 +43,8 @@ def bias_differences(
     """The table `differences.csv` of a dataset (columns: docs/bias.md).
 
     paths: the models' tables `replicates`; models: as wildcards, in order; margin: of equivalence,
-    as a share of the largest possible value; method: of adjustment. A family of tests is a kind of reference and a
-    measure. Negative is less bias than the reference.
+    as a share of a measure's largest possible value; method: of adjustment. A family of tests is a
+    kind of reference and a measure. Negative is less bias than the reference.
     """
     by_model = {split_model(name): name for name in models}
     tables = dict(_read(path) for path in paths)
