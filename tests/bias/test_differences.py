@@ -12,6 +12,7 @@ from cxrfmkd.bias import encoding
 from cxrfmkd.bias.analysis import analyse
 from cxrfmkd.bias.differences import bias_differences, paired_difference
 from cxrfmkd.bias.effects import effect_sizes, replicated_effects
+from cxrfmkd.bias.replicates import replicated_scores
 from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
@@ -145,6 +146,47 @@ def test_estimates_are_those_of_the_analysis(paths):
         for t in (read[1], read[0])
     )
     assert row.difference.item() == pytest.approx(own - teacher)
+
+
+def test_the_sample_of_the_replicates_is_what_the_other_tables_have():
+    records = make_records(160, 1)
+    array = make_embeddings(records, 8, 3, {("sex", "Female"): 0.8}, clustering=0.5)
+    tables = analyse(
+        [HeadInput(array)],
+        array,
+        records,
+        equal_weights(records),
+        SETTINGS,
+        dataset="d",
+        model="m",
+        seeds=[41],
+    )
+    sample = tables["replicates"].set_index(["measure", "attribute"])["0"]
+    scores = tables["score"].query("sample == 'main' and form == 'normalised'")
+    assert sample["score"]["sex"] > 0
+    for attribute, value in scores.set_index("attribute").score.items():
+        if attribute in sample["score"]:
+            assert sample["score"][attribute] == pytest.approx(value)
+    areas = tables["encoding"].query("given == ''").groupby("attribute").auc.mean()
+    for attribute in ("sex", "race"):
+        assert sample["AUC"][attribute] == pytest.approx(areas[attribute])
+
+
+def test_replicated_scores_vary_around_the_sample_and_do_not_rise_with_the_draws():
+    """Without the correction a drawn sample has a larger D, and scores far above the sample's."""
+    rng = np.random.default_rng(5)
+    owner = np.repeat(np.arange(150), rng.integers(1, 4, 150))
+    group = (rng.random(150) < 0.4)[owner]
+    values = rng.normal(size=(len(owner), 2)) + 0.4 * group[:, None]
+    codes, pairs = group.astype(np.int8)[None], np.array([[0, 0, 1]])
+    draws = patient_counts(150, 150, 6)
+    scores = replicated_scores(values, codes, pairs, owner, draws, np.array([0.6, 0.4]))[:, 0]
+    assert set(scores.round()) <= {0, 40, 60, 90, 100, 120, 130, 150}
+    assert scores[1:].std() > 0
+    assert scores[1:].min() <= scores[0] <= scores[1:].max()
+    still = replicated_scores(values, codes, pairs, owner, draws[:0], np.array([0.6, 0.4]))
+    assert still.shape == (1, 1)
+    assert still[0, 0] == scores[0]
 
 
 def test_models_without_a_reference_make_an_empty_table(paths):

@@ -31,7 +31,7 @@ from cxrfmkd.networks.layers import Linear
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.erasure import fit_eraser, moments
 from cxrfmkd.statistics.multiple import adjust_by_family
-from cxrfmkd.statistics.ranking import ROC_AREA
+from cxrfmkd.statistics.sweep import ROC_AREA
 from cxrfmkd.statistics.uncertainty import (
     bounded_interval,
     errors,

@@ -144,7 +144,7 @@ def _measure(
         )
         for name, table in tables.items()
     }
-    return published, measurement.summarise(result, {})
+    return published, measurement.summarise(result, {}, {})
 
 
 def agreement(population: Population, labelled: np.ndarray) -> pd.DataFrame:
