@@ -13,6 +13,7 @@ from cxrfmkd.bias.analysis import analyse
 from cxrfmkd.bias.differences import bias_differences, paired_difference
 from cxrfmkd.bias.effects import effect_sizes, replicated_effects
 from cxrfmkd.bias.replicates import replicated_scores
+from cxrfmkd.bias.score import POINTS
 from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
@@ -132,6 +133,7 @@ def test_a_planted_difference_is_found_and_equal_models_are_not_told_apart(paths
     baseline = table.loc["baseline", "cxr-fmkd-lp", "D", "race"]
     assert baseline.low < 0 < baseline.high
     assert baseline.p_adjusted > 0.05
+    assert set(table.margin) == {0.05, 0.05 * POINTS.max()}
     assert ("baseline", "cxr-model-lp") not in table.index.droplevel([2, 3])
     # Not the model itself, and no reference beside the two.
     assert set(table.reference) == {"cxr-fm-lp", "cxr-model-lp"}
