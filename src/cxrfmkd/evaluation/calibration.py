@@ -159,8 +159,10 @@ class CalibrationOfModel:
     def __call__(self, start: int, stop: int, drawn: Drawn) -> None:
         """Measure the replicates from `start` to `stop`."""
         result = self.result
-        out = (of[start:stop] for of in (result.measures, result.observed, result.gaps))
-        _measure(*out, drawn, self._targets, self._chances, self._bins)
+        out, observed, gaps = (
+            of[start:stop] for of in (result.measures, result.observed, result.gaps)
+        )
+        _measure(out, observed, gaps, drawn, self._targets, self._chances, self._bins)
 
 
 def calibrate(sample: Sample, probabilities: np.ndarray) -> Calibration:

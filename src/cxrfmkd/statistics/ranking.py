@@ -91,10 +91,11 @@ def rank_findings(
     starts = np.cumsum([0, *(len(one.rows) for one in ranked)])
     unlabelled = np.isnan(targets)
     same = np.r_[False, (unlabelled[:, 1:] == unlabelled[:, :-1]).all(axis=0)]
-    sizes = np.zeros(ranked_groups.shape, np.int64)
+    n_groups = ranked_groups.shape[1]
+    sizes = np.zeros((len(ranked), n_groups), np.int64)
     for k, one in enumerate(ranked):
         codes = groups[one.rows].ravel()
-        sizes[k] = np.bincount(codes[codes >= 0], minlength=sizes.shape[1])
+        sizes[k] = np.bincount(codes[codes >= 0], minlength=n_groups)
     sizes[~ranked_groups] = 0
     ends = np.cumsum(sizes.ravel()).reshape(sizes.shape)
     member_starts = np.concatenate([ends[:, :1] - sizes[:, :1], ends], axis=1)
