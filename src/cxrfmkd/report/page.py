@@ -112,13 +112,13 @@ def numbered_figures(data: ReportData) -> dict[str, list[Figure]]:
 def _images_measured(numbers: Mapping[Path, pd.DataFrame]) -> dict[tuple[str, str], int]:
     """Test images by dataset and population, and `main` of the bias analysis; the most of any row.
 
-    numbers: those of the figures, by their file.
+    What is suppressed everywhere, in a study of few patients, is left out. numbers: those of the figures, by their file.
     """
     counts: dict[tuple[str, str], int] = {}
     for path, table in numbers.items():
         if path.stem in ("performance", "encoding") and len(table):
             over = table.get("population", pd.Series("main", table.index))
-            most = table.n.groupby([table.dataset, over]).max()
+            most = table.n.groupby([table.dataset, over]).max().dropna()
             counts |= {(str(name), str(which)): int(n) for (name, which), n in most.items()}
     return counts
 
