@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import debian
 
@@ -20,4 +19,4 @@ def obstacle() -> str:
 
 if __name__ == "__main__":
     if absent := debian.install(PACKAGES):
-        sys.exit(f"apt-get could not install {absent}: see above")
+        print(f"apt-get could not install {absent}: the tests on a cluster are skipped")

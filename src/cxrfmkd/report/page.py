@@ -112,7 +112,8 @@ def numbered_figures(data: ReportData) -> dict[str, list[Figure]]:
 def _images_measured(numbers: Mapping[Path, pd.DataFrame]) -> dict[tuple[str, str], int]:
     """Test images by dataset and population, and `main` of the bias analysis; the most of any row.
 
-    What is suppressed everywhere, in a study of few patients, is left out. numbers: those of the figures, by their file.
+    What is suppressed everywhere, in a study of few patients, is left out. numbers: those of the
+    figures, by their file.
     """
     counts: dict[tuple[str, str], int] = {}
     for path, table in numbers.items():
