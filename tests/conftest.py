@@ -11,6 +11,7 @@ settings.register_profile("study", deadline=None, derandomize=True)
 settings.load_profile("study")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests that share a costly fixture run on one worker, and before the others.
 
