@@ -1,6 +1,7 @@
 """One machine with several cards: each training sees its own, which its process records."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -28,7 +29,8 @@ for name in ("--weights", "--history", "--run"):
 
 @pytest.mark.slow
 def test_two_cards_are_both_used_and_never_by_two_trainings_at_once(finished, tmp_path):
-    folder, _ = finished
+    folder = tmp_path / "study"
+    shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns("locks"))
     (tmp_path / "python").write_text(
         RECORD.format(python=sys.executable, record=str(tmp_path / "record"))
     )
