@@ -481,7 +481,7 @@ def test_scripts_make_the_tables_of_two_models_and_put_them_side_by_side(tmp_pat
     )
     differences = pd.read_csv(tmp_path / "differences.csv")
     assert set(differences.kind) == {"teacher"}
-    assert set(differences.measure) == {"D", "W1", "energy", "AUC"}
+    assert set(differences.measure) == {"D", "W1", "energy", "AUC", "score"}
     scores = pd.read_csv(tmp_path / "scores.csv")
     assert scores.model.tolist() == ["cxr-fmkd-fft", "cxr-fm-lp"]
     assert scores.loss[0] == "mse"

@@ -229,7 +229,11 @@ def test_command_returns_scipys_numbers_adjusted_as_one_family(tmp_path, suffix)
         (["PCA Mode 1"], ["race=White"], "write COLUMN=A:B"),
         (["PCA Mode 1"], ["race=White:White"], "two different values"),
         (["PCA Mode 1"], ["sex=Male:Female"], "no column sex"),
-        (["PCA Mode 1"], ["race=White:Black"], "no row is 'Black'; there are"),
+        (
+            ["PCA Mode 1"],
+            ["race=White:Black"],
+            "no row is 'Black'; frequent values are White, Asian",
+        ),
         (["PCA Mode 1"], ["disease label=1:7"], "no row is '7'"),
     ],
 )

@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cxrfmkd.runtime.errors import nameless
-
 DICOM = (".dcm", ".dicom", ".dic")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -73,6 +71,22 @@ def decode(path: Path, size: int, aspect: str) -> Square:
         if isinstance(error, UnreadableError):
             raise
         raise UnreadableError(f"{type(error).__name__}: {nameless(error, path)}") from error
+
+
+def nameless(error: Exception, path: object) -> str:
+    """An error's first line without the file that it is about: a file may be named after a patient.
+
+    So errors of many files count as one, and can be shown. Any other path goes too, such as that
+    of the file to which a link leads.
+    """
+    text = next(iter(str(error).splitlines()), "")
+    file = Path(str(path))
+    names = {str(path), str(file.resolve()), file.name, file.stem} - {""}
+    names |= {repr(name)[1:-1] for name in names}
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "it", text)
+    text = re.sub(r"\S*/\S+", "it", text)
+    return re.sub(r"(['\"])it\1", "it", text).strip()
 
 
 def check_readable(image: Image.Image) -> None:

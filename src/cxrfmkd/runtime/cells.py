@@ -37,6 +37,7 @@ def shared(values: pd.Series | np.ndarray) -> str:
     wrong column, is for the file alone, whose lines the message tells.
     """
     counts = pd.Series(values).value_counts(sort=False)
+    counts = counts[counts.index.astype("str") != ""]
     short = counts.index.astype("str").str.len() <= SHORT
     return some(counts.index[(counts >= PUBLIC).to_numpy() | short])
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.runtime.errors import nameless
+from cxrfmkd.datasets.decoding import nameless
 from cxrfmkd.runtime.processes import process_pool, read_ahead
 from cxrfmkd.teacher.images import encode_png, read_image
 from cxrfmkd.teacher.rows import EmbeddingRow, EmbeddingSource

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.datasets.decoding import nameless
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.errors import InputError, nameless, some
+from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import list_files
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.teacher.checks import check_variants
