@@ -49,11 +49,11 @@ def test_unsealed_writing_leaves_no_seal_of_an_earlier_content(tmp_path):
 
 
 def test_large_file_is_hashed_once_and_again_after_any_change(tmp_path, monkeypatch):
+    path = written(tmp_path / "a.bin", b"some bytes")
     monkeypatch.setattr(seals, "LARGE", 5)
     hashed = []
     digest = seals.sha256
     monkeypatch.setattr(seals, "sha256", lambda path: hashed.append(path) or digest(path))
-    path = written(tmp_path / "a.bin", b"some bytes")
     for _ in range(3):
         seals.verify(path)
     assert len(hashed) == 1
