@@ -13,10 +13,10 @@ settings.load_profile("study")
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that share a costly fixture run on one worker, and before the others.
+    """Let tests that share a costly fixture run on one worker, and the slow before the others.
 
-    Else every worker would make what a whole module shares, and one would still do so while the
-    others have nothing left to do. For `pytest -n 2 --dist loadgroup`.
+    Else every worker would make what a whole module shares, and one would still be at work while
+    the others have nothing left to do. For `pytest -n 2 --dist loadgroup`.
     """
     for item in items:
         names = getattr(item, "fixturenames", ())
@@ -24,7 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("finished"))
         elif any(_is_of_module(item, name) for name in names):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    order = ("xdist_group", "slow")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in order])
 
 
 def _is_of_module(item: pytest.Item, name: str) -> bool:
