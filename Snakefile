@@ -69,7 +69,7 @@ rule students:
         collect(
             "<results>/{dataset}/students/{loss}/quality.json",
             dataset=study.settings.distillation.datasets,
-            loss=study.settings.distillation.losses,
+            loss=study.student_names,
         ),
         collect(
             "<results>/{dataset}/students/selected.json",

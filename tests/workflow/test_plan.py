@@ -66,6 +66,15 @@ def test_a_study_can_be_planned_in_another_folder_with_its_configuration_or_the_
     assert ("Sampling the records of chexpert" in said) != own
 
 
+def test_students_are_asked_for_on_every_backbone(checkout, tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text("distillation: {backbones: [resnet18]}")
+    arguments = "--configfile", "config/demo.yaml", str(study), "--", "students"
+    status, said = snakemake("-n", *arguments, folder=checkout)
+    assert status == 0, said[-3000:]
+    assert jobs(said)["assess_student"] == 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["config", "thesis", "demo", "nih", "nih-distillation"])
 def test_every_shipped_configuration_can_be_planned(checkout, name):
