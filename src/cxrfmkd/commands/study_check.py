@@ -161,31 +161,30 @@ def _teacher(study: Study, name: str, sampled: Sampled) -> str:
 
 def weights_findings(study: Study) -> Iterator[Finding]:
     """The initial weights of every network that is trained."""
-    import torch
-
-    from cxrfmkd.networks.architectures import imagenet_url
-
     spec = SPECS["fetch_weights"](study, None)
-    weights = spec["weights"]
-    if weights == "none":
+    if spec["weights"] == "none":
         yield Finding("initial weights", "random")
         return
     for name in spec["architectures"]:
-        about = f"initial weights, {name}"
-        if weights == "imagenet" and name.startswith(TIMM):
-            yield Finding(about, "to be fetched by timm: `snakemake fetch_weights`")
-            continue
-        if weights == "imagenet":
-            url = imagenet_url(name)
-            file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-            there = file.is_file()
-            text = str(file) if there else f"to be fetched from {url}: `snakemake fetch_weights`"
-            yield Finding(about, text)
-            continue
-        files = [*Path(weights).glob(f"{name}*.pth"), Path(weights, f"{name}.safetensors")]
-        present = [str(file) for file in files if file.is_file()]
-        absent = f"network.weights: {weights} has neither {name}.safetensors nor {name}*.pth"
-        yield Finding(about, present[0] if present else absent, bool(present))
+        initial = partial(_initial_weights, name, spec["weights"])
+        yield _attempt(f"initial weights, {name}", initial)
+
+
+def _initial_weights(name: str, weights: str) -> str:
+    """Where a network's initial weights are, or come from; InputError where nothing gives them."""
+    from cxrfmkd.networks.architectures import imagenet_file, imagenet_url, weights_files
+
+    if weights == "imagenet" and name.startswith(TIMM):
+        return "to be fetched by timm: `snakemake fetch_weights`"
+    if weights == "imagenet":
+        file = imagenet_file(name)
+        fetched = f"to be fetched from {imagenet_url(name)}: `snakemake fetch_weights`"
+        return str(file) if file.is_file() else fetched
+    if not (files := weights_files(Path(weights), name)):
+        raise InputError(
+            f"network.weights: {weights} has neither {name}.safetensors nor {name}*.pth"
+        )
+    return str(files[0])
 
 
 def resource_findings(study: Study, images: int) -> Iterator[Finding]:

@@ -93,11 +93,22 @@ def imagenet_url(architecture: str) -> str:
     return torchvision.models.get_model_weights(architecture).DEFAULT.url
 
 
+def imagenet_file(architecture: str) -> Path:
+    """Where torch keeps torchvision's default weights once they are fetched."""
+    name = imagenet_url(architecture).rpartition("/")[2]
+    return Path(torch.hub.get_dir()) / "checkpoints" / name
+
+
+def weights_files(folder: Path, architecture: str) -> list[Path]:
+    """The files of a folder that hold an architecture's initial weights, the one to use first."""
+    files = [folder / f"{architecture}.safetensors", *sorted(folder.glob(f"{architecture}*.pth"))]
+    return [file for file in files if file.is_file()]
+
+
 def _imagenet_weights(architecture: str) -> dict[str, Tensor]:
     if architecture.startswith(TIMM):
         return pretrained(architecture)
-    url = imagenet_url(architecture)
-    cache = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    url, cache = imagenet_url(architecture), imagenet_file(architecture)
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)
     try:
@@ -117,22 +128,21 @@ def _imagenet_weights(architecture: str) -> dict[str, Tensor]:
 
 
 def _weights_from(folder: Path, architecture: str) -> dict[str, Tensor]:
-    if (path := folder / f"{architecture}.safetensors").exists():
-        with reading_weights(path, REMEDY):
+    files = weights_files(folder, architecture)
+    if not files:
+        raise InputError(
+            f"network.weights: {folder} has neither {architecture}.safetensors nor "
+            f"{architecture}*.pth. Put weights of your own there"
+            + (f", or {imagenet_url(architecture)}." if architecture in BACKBONES else ".")
+        )
+    path = files[0]
+    with reading_weights(path, REMEDY):
+        if path.suffix == ".safetensors":
             return load_file(path)
-    for path in sorted(folder.glob(f"{architecture}*.pth")):
-        with reading_weights(path, REMEDY):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            if not isinstance(state, dict) or not all(
-                isinstance(v, Tensor) for v in state.values()
-            ):
-                raise InputError(f"{path}: it does not hold tensors by name. {REMEDY}")
-            return state
-    raise InputError(
-        f"network.weights: {folder} has neither {architecture}.safetensors nor "
-        f"{architecture}*.pth. Put weights of your own there"
-        + (f", or {imagenet_url(architecture)}." if architecture in BACKBONES else ".")
-    )
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+            raise InputError(f"{path}: it does not hold tensors by name. {REMEDY}")
+        return state
 
 
 def _present_name(name: str) -> str:
