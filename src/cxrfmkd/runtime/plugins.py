@@ -47,12 +47,7 @@ def loss(name: str) -> Callable:
     It gets (student, teacher), each (n, dimension) float32, and gives a scalar tensor, or a dict of
     what is minimised (`loss`) and of the terms that make it up.
     """
-
-    def register(piece: Any) -> Any:
-        REGISTERED["loss"][name] = piece if isinstance(piece, type) else lambda: piece
-        return piece
-
-    return register
+    return _register("loss", name, loss_maker)
 
 
 def backbone(name: str) -> Callable:
@@ -61,12 +56,7 @@ def backbone(name: str) -> Callable:
     Its first convolution takes three channels, its last linear layer is the classifier, as in the
     networks of torchvision; both are replaced.
     """
-
-    def register(piece: Any) -> Any:
-        REGISTERED["backbone"][name] = piece
-        return piece
-
-    return register
+    return _register("backbone", name)
 
 
 def adapter(name: str, tables: Iterable[str], optional: Iterable[str] = ()) -> Callable:
@@ -77,13 +67,8 @@ def adapter(name: str, tables: Iterable[str], optional: Iterable[str] = ()) -> C
     where the dataset brings one, and any other column. tables, optional: names of the raw tables
     that it needs and that it can use.
     """
-
-    def register(read: Any) -> Any:
-        facts = SimpleNamespace(NEEDED=tuple(tables), OPTIONAL=tuple(optional), read=read)
-        REGISTERED["adapter"][name] = facts
-        return read
-
-    return register
+    facts = {"NEEDED": tuple(tables), "OPTIONAL": tuple(optional)}
+    return _register("adapter", name, lambda read: SimpleNamespace(read=read, **facts))
 
 
 def encoder(name: str) -> Callable:
@@ -92,9 +77,19 @@ def encoder(name: str) -> Callable:
     It gets a `study.settings.TeacherSource` and gives a function from a list of greyscale PIL
     images to their embeddings, (n, dimension) float32.
     """
+    return _register("encoder", name)
+
+
+def loss_maker(loss: Any) -> Callable:
+    """What makes a loss anew: the class that it is, or something that returns the function."""
+    return loss if isinstance(loss, type) else lambda: loss
+
+
+def _register(kind: str, name: str, entry: Callable = lambda piece: piece) -> Callable:
+    """A decorator that keeps the `entry` of what it stands above."""
 
     def register(piece: Any) -> Any:
-        REGISTERED["encoder"][name] = piece
+        REGISTERED[kind][name] = entry(piece)
         return piece
 
     return register
@@ -128,7 +123,7 @@ def used(paths: Iterable[str | Path], script: Path, settings: str) -> dict[str, 
     script: of the job; settings: its own, as text. A job uses what it both could, by its code, and
     names.
     """
-    reachable = {kind for kind, module in CONSUMERS.items() if module in modules(script)}
+    reachable = _reachable(script)
     found = {
         str(path): [
             digest
@@ -138,6 +133,13 @@ def used(paths: Iterable[str | Path], script: Path, settings: str) -> dict[str, 
         for path in paths
     }
     return {path: hashes for path, hashes in found.items() if hashes}
+
+
+@cache  # of a plan, which asks for every job
+def _reachable(script: Path) -> frozenset[str]:
+    """Kinds of pieces that a script could use, by its imports."""
+    imported = modules(script)
+    return frozenset(kind for kind, module in CONSUMERS.items() if module in imported)
 
 
 def _names(settings: str, name: str) -> bool:
@@ -168,12 +170,7 @@ def _pieces(path: Path, source: bytes) -> dict[tuple[str, str], str]:
     except (SyntaxError, ValueError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise InputError(f"plugins: {path}{line}: this is no Python ({error}).") from None
-    registering = {
-        (kind, _name(call, kind, path)): node
-        for node in tree.body
-        for call in getattr(node, "decorator_list", ())
-        if isinstance(call, ast.Call) and (kind := _last_name(call.func)) in FORMS
-    }
+    registering = registrations(tree, path)
     if not registering:
         raise InputError(
             f"plugins: {path} registers nothing. Write one of @{', @'.join(FORMS)} of "
@@ -185,6 +182,16 @@ def _pieces(path: Path, source: bytes) -> dict[tuple[str, str], str]:
         body = [node for node in tree.body if node is own or node not in all_nodes]
         hashes[piece] = source_hash(ast.unparse(ast.Module(body, [])))
     return hashes
+
+
+def registrations(tree: ast.Module, path: Path) -> dict[tuple[str, str], ast.stmt]:
+    """(kind, name) of every decorator of a piece in a source -> what it stands above, in order."""
+    return {
+        (kind, _name(call, kind, path)): node
+        for node in tree.body
+        for call in getattr(node, "decorator_list", ())
+        if isinstance(call, ast.Call) and (kind := _last_name(call.func)) in FORMS
+    }
 
 
 def _last_name(function: ast.expr) -> str:

@@ -32,7 +32,7 @@ def loss(name: str) -> Callable:
     """Register a function, or a module class with parameters of its own, as the loss `name`."""
 
     def register(function: Loss | type[nn.Module]) -> Loss | type[nn.Module]:
-        LOSSES[name] = function if isinstance(function, type) else lambda: function
+        LOSSES[name] = plugins.loss_maker(function)
         return function
 
     return register
