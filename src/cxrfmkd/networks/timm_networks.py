@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.errors import InputError, did_you_mean
 from cxrfmkd.vocabulary.backbones import TIMM
 
 
@@ -40,8 +39,7 @@ def make(name: str, pretrained: bool = False) -> nn.Module:
     known = timm.list_models()
     own = name.removeprefix(TIMM)
     if own not in known:
-        close = get_close_matches(own, known, 3)
-        hint = f" Did you mean {' or '.join(TIMM + one for one in close)}?" if close else ""
+        hint = did_you_mean(name, [TIMM + one for one in known], 3, mark="")
         raise InputError(f"distillation.backbones: timm has no network {own}.{hint}")
     network = timm.create_model(own, pretrained=pretrained)
     layers = list(network.named_modules())

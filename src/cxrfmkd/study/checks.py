@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 
-from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.errors import InputError, did_you_mean, some
 from cxrfmkd.study.paths import begins_to_be_expanded, whole_path
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.vocabulary.groups import BALANCED
@@ -31,10 +30,9 @@ def unknown_datasets(runs: Runs) -> Iterator[str]:
         for name in names:
             if name not in s.datasets:
                 names_of_all = ", ".join(s.datasets)
-                close = get_close_matches(name, s.datasets, 1)
-                hint = f" Did you mean `{close[0]}`?" if close else ""
                 yield (
-                    f"{setting}: there is no dataset `{name}`.{hint} `datasets` has {names_of_all}."
+                    f"{setting}: there is no dataset `{name}`.{did_you_mean(name, s.datasets)} "
+                    f"`datasets` has {names_of_all}."
                 )
 
 

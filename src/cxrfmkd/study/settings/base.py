@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core.core_schema import no_info_after_validator_function
 
 from cxrfmkd.runtime import plugins
-from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.errors import InputError, did_you_mean
 
 SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # PyYAML wants 1.0e-4
 
@@ -96,10 +95,9 @@ def _message(cls: type[Settings], error: Any, prefix: str) -> str:
     place = (prefix + ".".join(map(str, path))).rstrip(" ,.:")
     if kind == "extra_forbidden":
         section, _ = _descend(cls, path)
-        close = difflib.get_close_matches(str(name), section.model_fields, 1)
         names = ", ".join(section.model_fields)
-        hint = f"Did you mean `{close[0]}`?" if close else f"The settings there are {names}."
-        return f"{place}: there is no setting `{name}`. {hint}"
+        hint = did_you_mean(name, section.model_fields) or f" The settings there are {names}."
+        return f"{place}: there is no setting `{name}`.{hint}"
     if kind == "missing":
         _, field = _descend(cls, [*path, name])
         allowed = f" It must be one of {', '.join(choices(field))}." if choices(field) else ""
@@ -117,8 +115,7 @@ def _message(cls: type[Settings], error: Any, prefix: str) -> str:
 def _nearest(value: Any, error: Any) -> str:
     """The allowed text that is most like the one that was refused, if any is."""
     allowed = re.findall("'([^']+)'", error.get("ctx", {}).get("expected", ""))
-    close = difflib.get_close_matches(str(value), allowed, 1)
-    return f" Did you mean `{close[0]}`?" if close else ""
+    return did_you_mean(value, allowed)
 
 
 def _meaning(field: FieldInfo | None) -> str:
@@ -190,11 +187,10 @@ class Choice:
         """`name`, if there is such a piece."""
         own = sorted(plugins.names(self.kind))
         if name not in (*self.ours, *own):
-            close = difflib.get_close_matches(name, [*self.ours, *own], 1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
+            known = [*self.ours, *own]
             raise ValueError(
-                f"there is no {self.word} `{name}`.{hint} There are "
-                f"{', '.join([*self.ours, *own])}; a file of `plugins` may add one."
+                f"there is no {self.word} `{name}`.{did_you_mean(name, known)} There are "
+                f"{', '.join(known)}; a file of `plugins` may add one."
             )
         return name
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from cxrfmkd.runtime import plugins
+from cxrfmkd.runtime.errors import did_you_mean
 from cxrfmkd.study.losses import loss_names
 from cxrfmkd.study.settings.base import AsWritten, Seeds, Settings
 from cxrfmkd.vocabulary.backbones import BACKBONES, STUDENT, TIMM
@@ -18,10 +18,9 @@ def _loss(name: str) -> str:
     base, _ = split_control(name)
     known = [*loss_names(), *sorted(plugins.names("loss"))]
     if base not in known and loss_share(base) is None:
-        close = get_close_matches(base, known, 1)
-        hint = f" Did you mean `{close[0]}`?" if close else ""
         raise ValueError(
-            f"there is no loss `{name}`.{hint} The losses are {', '.join(known)} and "
+            f"there is no loss `{name}`.{did_you_mean(base, known)} The losses are "
+            f"{', '.join(known)} and "
             "mse-cosine-A with a share of MSE such as 0.6, and each with "
             f"-{', -'.join(CONTROLS)} for a control."
         )
@@ -31,8 +30,7 @@ def _loss(name: str) -> str:
 def _backbone(name: str) -> str:
     known = [*BACKBONES, *sorted(plugins.names("backbone"))]
     if name not in known and not name.startswith(TIMM):
-        close = get_close_matches(name, known, 3)
-        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        hint = did_you_mean(name, known, 3, mark="")
         raise ValueError(
             f"there is no backbone `{name}`.{hint} The names are torchvision's "
             "(docs/training.md), timm's behind timm_, and those of the files of `plugins`."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.runtime.errors import InputError, did_you_mean
 from cxrfmkd.study.settings.base import Choice, Settings, Texts
 from cxrfmkd.vocabulary.teachers import (
     ENCODERS,
@@ -72,11 +71,10 @@ class Teacher(Settings):
             return VARIANTS[name]
         if self.title and self.licence:
             return Variant(self.title, (), self.licence)
-        close = difflib.get_close_matches(name, VARIANTS, 1)
         raise InputError(
             f"teacher.variant: {name!r} is none of {', '.join(VARIANTS)}."
-            + (f" Did you mean {close[0]}?" if close else "")
-            + " A teacher of your own is declared by teacher.title and teacher.licence."
+            f"{did_you_mean(name, VARIANTS, mark='')} A teacher of your own is declared by "
+            "teacher.title and teacher.licence."
         )
 
 
