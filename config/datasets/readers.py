@@ -81,17 +81,13 @@ def padchest(raw: Raw) -> pd.DataFrame:
             "view": raw.codes(table, "Projection", "labels", PROJECTIONS),
         }
     )
-    said = [
-        {text.strip() for text in texts}
-        for texts in table.Labels.str.findall("'([^']*)'").where(
-            table.Labels.notna(), table.Labels.map(lambda _: [])
-        )
-    ]
-    usable = np.array([bool(labels - {""}) and not labels & UNUSABLE for labels in said])
+    texts = table.Labels.fillna("").str.findall("'([^']*)'")
+    reports = [{text.strip() for text in listed} - {""} for listed in texts]
+    usable = np.array([bool(labels) and not labels & UNUSABLE for labels in reports])
     for finding in FINDINGS:
-        present = np.array([bool(labels & PADCHEST.get(finding, set())) for labels in said])
+        present = [bool(labels & PADCHEST.get(finding, set())) for labels in reports]
         frame[finding] = np.where(usable, present, np.nan)
-    opacity = [bool(labels & OPACITIES) for labels in said]
+    opacity = np.array([bool(labels & OPACITIES) for labels in reports])
     normal = frame["No Finding"].eq(1)
     frame["Lung Opacity"] = np.where(usable & opacity, 1.0, np.where(normal, 0.0, np.nan))
     return frame
@@ -129,13 +125,11 @@ def vindr(raw: Raw) -> pd.DataFrame:
         raw.reject(table.image_id.isna(), side, "image_id", "are blank")
         votes = pd.DataFrame({name: raw.labels(table, name, side) for name in names})
         labels = votes.groupby(table.image_id, sort=False).mean().gt(0.5)
-        found = {f: labels[list(VINDR[f])].any(axis=1) if f in VINDR else np.nan for f in FINDINGS}
-        frame = pd.DataFrame(found, index=labels.index, dtype=float).rename_axis("name")
+        columns = {finding: labels[list(VINDR[finding])].any(axis=1) for finding in VINDR}
+        frame = pd.DataFrame(columns, columns=list(FINDINGS), dtype=float).rename_axis("name")
         parts.append(frame.reset_index().assign(side=side))
     images = pd.concat(parts, ignore_index=True)
-    split, train = raw.settings.split, images.side.eq("train")
-    total = split.train + split.val
-    drawn = splits.draw(images.name[train], split.train / total, split.val / total, split.seed)
+    drawn = splits.draw_training(images.name[images.side == "train"], raw.settings.split)
     images["split"] = drawn.reindex(images.index).fillna("test")
     images["path"] = images.side + "/" + images.name + ".dicom"
     images["image_id"] = images["patient_id"] = images["study_id"] = key(images.path)
@@ -166,7 +160,6 @@ def rsna(raw: Raw) -> pd.DataFrame:
     frame["Lung Opacity"] = frame["Pneumonia"] = target
     frame["No Finding"] = kind.eq("normal").astype(float)
     frame = frame.rename_axis("image_id").reset_index()
-    own = {name: frame.image_id for name in ("patient_id", "study_id")}
-    return frame.assign(
-        **own, path=frame.image_id + ".dcm", sex=None, race=None, view=None, age=np.nan
-    )
+    frame["patient_id"] = frame["study_id"] = frame.image_id
+    unknown = dict.fromkeys(("sex", "race", "view"))
+    return frame.assign(path=frame.image_id + ".dcm", age=np.nan, **unknown)

@@ -48,23 +48,23 @@ STUDY = {
 
 
 def write_ward(folder: Path) -> dict:
-    """Bright films are said to show an effusion; the dataset's settings."""
+    """Bright images have an effusion; the dataset's settings."""
     rng = np.random.default_rng(0)
     rows = []
     for i in range(160):
         effusion = bool(rng.random() < 0.5)
         pixels = rng.integers(40, 120, (SIZE, SIZE)) + 80 * effusion
-        path = folder / "images" / f"f{i}.png"
+        path = folder / "images" / f"i{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(path)
-        said = "Pleural Effusion" if effusion else "No Finding"
+        finding = "Pleural Effusion" if effusion else "No Finding"
         sex = ("Female", "Male")[int(rng.random() < 0.5)]
-        rows.append((path.name, f"p{i}", f"s{i}", sex, 30 + i % 50, said))
-    columns = ["path", "patient_id", "study_id", "sex", "age", "said"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "films.csv", index=False)
+        rows.append((path.name, f"p{i}", f"s{i}", sex, 30 + i % 50, finding))
+    columns = ["path", "patient_id", "study_id", "sex", "age", "findings"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "images.csv", index=False)
     return {
         "adapter": "ward-list",
-        "tables": {"films": str(folder / "films.csv")},
+        "tables": {"images": str(folder / "images.csv")},
         "images": str(folder / "images"),
         "split": {"train": 0.4, "val": 0.2},
         "teacher": {"source": "grey-levels", "variant": "grey-levels-v1", "batch": 8},

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings.data import PatientSplit
 
 
 def draw(patients: pd.Series, train: float, val: float, seed: int) -> pd.Series:
@@ -31,6 +32,15 @@ def draw(patients: pd.Series, train: float, val: float, seed: int) -> pd.Series:
     side[order[:first]] = "train"
     side[order[first : first + second]] = "val"
     return patients.map(pd.Series(side, unique)).astype("str").rename("split")
+
+
+def draw_training(patients: pd.Series, split: PatientSplit) -> pd.Series:
+    """Train or val for every row, where a dataset brings its own test set.
+
+    patients: as of `draw`, of the other images. The shares of `split` are of these alone.
+    """
+    total = split.train + split.val
+    return draw(patients, split.train / total, split.val / total, split.seed)
 
 
 def published_order(records: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -51,11 +51,11 @@ class OwnEncoder(Encoder):
 
     def __init__(self, settings: TeacherSource) -> None:
         self.name = settings.source
-        load = plugins.REGISTERED["encoder"][self.name]
-        self._encode = load(settings)
         files = [Path(path) for path in settings.path]
         if absent := [path for path in files if not path.exists()]:
             raise InputError(f"teacher.path is {absent[0]}, which does not exist.")
+        load = plugins.REGISTERED["encoder"][self.name]
+        self._encode = load(settings)
         self.identity = {
             "source": self.name,
             "code": plugins.pieces(Path(inspect.getfile(load)))["encoder", self.name],
@@ -114,7 +114,8 @@ class EncoderSource(ImageSource):
     """Embeddings from an image encoder on this machine."""
 
     def __init__(self, settings: TeacherSource, teacher: Teacher, images_root: Path) -> None:
-        self.images_root, self.path = images_root, ", ".join(settings.path)
+        self.images_root = images_root
+        self.path = ", ".join(settings.path) or settings.source  # for messages
         self._feeder = Feeder(teacher.workers)
         try:
             self.encoder = open_encoder(settings)

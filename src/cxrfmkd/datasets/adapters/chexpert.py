@@ -83,15 +83,16 @@ def race(primary: pd.Series) -> pd.Series:
 def _images(raw: Raw) -> pd.DataFrame:
     """Every row of train.csv, in its order, as records without race."""
     table = raw.table("train", ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *FINDINGS))
-    parts = table.Path.str.extract(r"^[^/]+/[^/]+/([^/]+)/([^/]+)/[^/]+$")
+    parts = table.Path.str.extract(
+        r"^(?P<folder>[^/]+/[^/]+/)(?P<rest>(?P<patient>[^/]+)/(?P<study>[^/]+)/[^/]+)$"
+    )
     form = "CheXpert-v1.0/train/<patient>/<study>/<view>.jpg"
-    raw.reject(parts[0].isna(), "train", "Path", f"are not of the form {form}")
+    raw.reject(parts.patient.isna(), "train", "Path", f"are not of the form {form}")
     columns = {
         "image_id": key(table.Path),
-        "patient_id": parts[0],
-        "study_id": parts[1],
-        "path": _folder(raw, parts[0]).fillna(table.Path.str.extract("^([^/]+/[^/]+/)")[0])
-        + table.Path.str.extract(r"^[^/]+/[^/]+/(.*)")[0],
+        "patient_id": parts.patient,
+        "study_id": parts.study,
+        "path": _unpacked(raw, parts),
         "sex": raw.codes(table, "Sex", "train", SEX_CODES),
         "age": raw.years(table, "Age", "train"),
         "view": raw.codes(table, "AP/PA", "train", VIEWS),
@@ -101,11 +102,11 @@ def _images(raw: Raw) -> pd.DataFrame:
     return raw.unique(images, ["image_id"], "train")
 
 
-def _folder(raw: Raw, patients: pd.Series) -> pd.Series:
-    """The folder below `images` that holds each patient; missing where it is the one in train.csv.
+def _unpacked(raw: Raw, parts: pd.DataFrame) -> list[str]:
+    """Paths of images below `images`, in train.csv's folder or the one that holds their patient.
 
     Stanford AIMI distributes the full-size images in `CheXpert-v1.0 batch 2 (train 1)` and so on,
-    which train.csv does not name.
+    which train.csv does not name. parts: folder, patient and rest of its paths.
     """
     folders = {
         patient.name: f"{batch.name}/"
@@ -113,7 +114,8 @@ def _folder(raw: Raw, patients: pd.Series) -> pd.Series:
         if batch.is_dir()
         for patient in batch.iterdir()
     }
-    return patients.map(folders).astype("str").where(patients.isin(folders))
+    columns = zip(parts.folder, parts.patient, parts.rest, strict=True)
+    return [folders.get(patient, folder) + rest for folder, patient, rest in columns]
 
 
 def _people(raw: Raw) -> tuple[pd.DataFrame, pd.Index]:

@@ -130,7 +130,5 @@ def _official(raw: Raw, images: pd.DataFrame, flow: Flow) -> pd.DataFrame:
     listed = images.image.isin(train_list | test_list)
     images = flow.keep(images, listed, "official lists", "in neither list")
     patients = images.patient_id[images.image.isin(train_list)]
-    split = raw.settings.split
-    total = split.train + split.val
-    drawn = splits.draw(patients, split.train / total, split.val / total, split.seed)
+    drawn = splits.draw_training(patients, raw.settings.split)
     return images.assign(split=drawn.reindex(images.index).fillna("test"))
