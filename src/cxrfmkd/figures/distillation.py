@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import PanelFigure, handle, label_rows, note, plane
+from cxrfmkd.figures.panels import PanelFigure, handle, label_rows, log_ticks, note, plane
 from cxrfmkd.tables.selecting import loss_order, where
 from cxrfmkd.vocabulary.titles import CONTROL_TITLES, dataset_title
 
@@ -113,9 +113,7 @@ def draw_training(table: pd.DataFrame, dataset: str) -> Figure:
             panel.scatter(best.epoch + 1, best.val_loss, s=12, linewidths=0, zorder=3, **val)
         if (rows[["train_loss", "val_loss"]] > 0).all(axis=None):
             panel.set_yscale("log")
-            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            panel.yaxis.set_minor_formatter(NullFormatter())
+            log_ticks(panel.yaxis)
         panel.set_title(style.short_loss(loss), fontsize=7.5)
         panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.panels[-1, 0].set_xlabel("epoch", loc="left", color=style.MUTED)

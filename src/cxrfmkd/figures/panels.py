@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from cxrfmkd.figures import style
 from cxrfmkd.tables.selecting import SIGNIFICANCE, aligned, losses_of
@@ -208,6 +210,13 @@ def plane(panel: Axes, bins: int = 4) -> None:
     panel.grid(True, axis="both")
     panel.tick_params(axis="y", which="both", length=0, labelcolor=style.MUTED)
     panel.locator_params(nbins=bins)
+
+
+def log_ticks(axis: Axis) -> None:
+    """Numbers of a logarithmic axis, written out, at 1, 2 and 5."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def runs(values: Sequence[str]) -> list[tuple[int, int]]:

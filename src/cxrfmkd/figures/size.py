@@ -5,10 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from cxrfmkd.figures import style
-from cxrfmkd.figures.panels import PanelFigure, handle, model_handles, plane
+from cxrfmkd.figures.panels import PanelFigure, handle, log_ticks, model_handles, plane
 from cxrfmkd.tables.selecting import in_main_population, models_in, where
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
@@ -61,9 +60,7 @@ def draw_size(table: pd.DataFrame) -> Figure:
         for panel, (size, title) in zip(panels, SIZES.items(), strict=True):
             plane(panel)
             panel.set_xscale("log")
-            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            panel.xaxis.set_minor_formatter(NullFormatter())
+            log_ticks(panel.xaxis)
             panel.margins(x=0.12)
             panel.set_xlabel(title, loc="left", color=style.MUTED, size=6.8)
             _draw_points(panel, where(table, dataset=dataset), size, measure, markers)
