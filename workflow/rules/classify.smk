@@ -124,7 +124,7 @@ rule drifting_probe:
     resources:
         **card(shared=True),
         mem_mb=memory(48000),
-        runtime=limit(480, "drifting_probe"),
+        runtime=limit(480, "drifting_probe", SEEDS_PER_JOB),
     params:
         spec=spec("drifting_probe"),
         embeddings=subpath(output.meta, parent=True),
@@ -175,7 +175,7 @@ rule finetune:
     resources:
         **card(shared=True),
         mem_mb=memory(48000),
-        runtime=limit(480, "finetune"),
+        runtime=limit(480, "finetune", SEEDS_PER_JOB),
     params:
         spec=spec("finetune"),
         embeddings=subpath(output.meta, parent=True),

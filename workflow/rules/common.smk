@@ -81,8 +81,6 @@ SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
 # Scripts find the package in whatever environment they run.
 ENVIRONMENT = {"SCRIPTS": str(SCRIPTS), "PYTHONPATH": str(ROOT / "src")} | study.environment
 
-# Trainings through a network: a job for each seed, and long.
-TRAININGS = "distill drifting_probe finetune transfer_drifting transfer_finetune".split()
 # What the profile says of every job, and how many seeds of a training share a card, in one job.
 defaults = workflow.resource_settings.default_resources
 STATED = dict(text.split("=", 1) for text in (defaults.args if defaults else ()))
@@ -139,6 +137,11 @@ onstart:
         logger.addHandler(FinishedCheckpoints())
 
 
+def job_of(number):
+    """The job of the plan that Snakemake calls by this number."""
+    return next(job for job in workflow.dag.jobs if workflow.dag.jobid(job) == number)
+
+
 class FinalFailures(logging.Handler):
     """Takes its further attempts from a job that would fail again in the same way."""
 
@@ -151,7 +154,7 @@ class FinalFailures(logging.Handler):
         else:
             return
         if reason := final_failure(message, logs[-1] if logs else None):
-            (job,) = (job for job in workflow.dag.jobs if workflow.dag.jobid(job) == jobid)
+            job = job_of(jobid)
             job = workflow.dag.get_job_group(job) or job
             job.attempt = job.restart_times + 1
             logger.warning(
@@ -164,8 +167,7 @@ class FinishedCheckpoints(logging.Handler):
 
     def emit(self, record):
         if getattr(record, "event", None) is LogEvent.JOB_FINISHED:
-            (job,) = (job for job in workflow.dag.jobs if workflow.dag.jobid(job) == record.job_id)
-            if folder := job.params.get("checkpoints"):
+            if folder := job_of(record.job_id).params.get("checkpoints"):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -398,18 +400,16 @@ def card(used=None, shared=False):
     return {name: value if used is None else lambda wildcards: value if used(wildcards) else none}
 
 
-def limit(minutes, rule):
-    """The time limit of a rule's jobs: from the measured rates, else these minutes."""
+def limit(minutes, rule, seeds=1):
+    """The time limit of a rule's jobs, each of `seeds` runs: from the measured rates, else these minutes."""
     if not LIMITS:
         return minutes
 
     def measured(wildcards):
         pair = f"{wildcards.get('source')}-to-{wildcards.get('target')}"
-        key = f"{rule} {wildcards.get('dataset') or pair}"
-        for name in (f"{key} {wildcards.get('loss')}", key):
-            if name in LIMITS:
-                return LIMITS[name] * (SEEDS_PER_JOB if rule in TRAININGS else 1)
-        return minutes
+        words = rule, wildcards.get("dataset") or pair, wildcards.get("loss")
+        one = LIMITS.get(" ".join(filter(None, words)))
+        return minutes if one is None else one * seeds
 
     return inspected(measured)
 

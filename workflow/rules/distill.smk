@@ -97,7 +97,7 @@ rule distill:
     resources:
         **card(shared=True),
         mem_mb=memory(48000),
-        runtime=limit(1440, "distill"),
+        runtime=limit(1440, "distill", SEEDS_PER_JOB),
     params:
         spec=spec("distill"),
         checkpoints=checkpoints("distill"),

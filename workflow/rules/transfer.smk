@@ -167,7 +167,7 @@ rule transfer_drifting:
     resources:
         **card(shared=True),
         mem_mb=memory(48000),
-        runtime=limit(480, "transfer_drifting"),
+        runtime=limit(480, "transfer_drifting", SEEDS_PER_JOB),
     params:
         spec=spec("transfer_drifting"),
         embeddings=subpath(output.meta, parent=True),
@@ -217,7 +217,7 @@ rule transfer_finetune:
     resources:
         **card(shared=True),
         mem_mb=memory(48000),
-        runtime=limit(480, "transfer_finetune"),
+        runtime=limit(480, "transfer_finetune", SEEDS_PER_JOB),
     params:
         spec=spec("transfer_finetune"),
         embeddings=subpath(output.meta, parent=True),

@@ -23,7 +23,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, read_table
 from cxrfmkd.tables.gathering import about
 from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.models import MODELS, join_model
 
 CHECKED = 4  # images on which a put-together classifier must give its run's own logits
 LOGITS = 1e-2  # how far they may differ: of the features that were kept, and of another device
@@ -113,7 +113,7 @@ def _takes(network: Network, head: Linear) -> bool:
 def _backbones(run: Run, model: str) -> Iterator[Network]:
     """What a head may have been trained on: frozen, a student, or a transfer's source."""
     source = run.results / str(run.facts.get("source", run.facts.get("dataset", "-")))
-    name = f"{model}.{run.facts['loss']}" if run.facts.get("loss") else model
+    name = join_model(model, str(run.facts.get("loss") or ""))
     if "strategy" in run.facts and MODELS[model].finetuned:
         yield from map(load, _seeds(source / "models" / name, run))
         return

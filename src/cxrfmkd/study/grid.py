@@ -48,6 +48,11 @@ class Study(Runs):
             referenced=[name for name in self.evaluated if s.datasets[name].reference],
         )
 
+    @property
+    def compared(self) -> list[str]:
+        """Datasets of whose classifiers both performance and bias are measured."""
+        return self.shape.compared
+
     def asked_attributes(self, dataset: str) -> dict[str, list[str]]:
         """Patient attributes that the test images of a dataset must have -> the settings why.
 
@@ -124,6 +129,11 @@ class Study(Runs):
         values = reference.model_dump()
         return values | {"table": [self.path(path) for path in reference.table]}
 
+    def reference_tables(self, name: str) -> list[str]:
+        """Whole paths of a dataset's tables of expert labels; none where it has no reference."""
+        reference = self.reference(name)
+        return reference["table"] if reference else []
+
     def teacher_source(self, name: str) -> TeacherSource:
         """Where a dataset's embeddings come from, with whole paths."""
         source = self.settings.datasets[name].teacher
@@ -153,11 +163,10 @@ class Study(Runs):
     def _inputs(self, name: str) -> list[tuple[str, str]]:
         """(setting, path) of every file and folder that a dataset is read from."""
         dataset, teacher = self.dataset(name), self.teacher_source(name)
-        reference = (self.reference(name) or {"table": []})["table"]
         return [
             *((f"tables.{key}", path) for key, path in dataset["tables"].items()),
             ("images", dataset["images"]),
-            *(("reference.table", path) for path in reference),
+            *(("reference.table", path) for path in self.reference_tables(name)),
             *(("teacher.path", path) for path in teacher.path if not _made_elsewhere(teacher)),
         ]
 

@@ -99,7 +99,7 @@ class Shape:
     def tables(self) -> Files:
         """What the tables for people are made from."""
         return (
-            self._documents()
+            self._documents([f"{folder}/run.json" for folder in self._all_runs()])
             | {s: [f"{name}/records/{s}.csv" for name in self.datasets] for s in SPLITS}
             | self._evaluations("metrics", "summary", "subgroups")
         )
@@ -107,9 +107,8 @@ class Shape:
     def report(self) -> Files:
         """What the report is written from, besides its figures."""
         return (
-            self._documents()
+            self._documents([RUNS])
             | {
-                "run": [RUNS],
                 "attributes": [f"{name}/records/attributes.json" for name in self.datasets],
                 "pixels": [f"{name}/records/pixels.json" for name in self.datasets],
                 "teacher": [f"{name}/teacher/meta.json" for name in self.datasets],
@@ -139,14 +138,17 @@ class Shape:
             for loss in self.students[name]
         ]
 
-    def _documents(self) -> Files:
-        """Facts about the datasets, the students, all runs, and the bias scores."""
-        runs = [folder for name in self.students for folder in self._student_runs(name)]
+    def _all_runs(self) -> list[str]:
+        students = [folder for name in self.students for folder in self._student_runs(name)]
+        return [*students, *self.runs]
+
+    def _documents(self, runs: list[str]) -> Files:
+        """Facts about the datasets, the students, all runs (`runs`), and the bias scores."""
         return {
             "records": [f"{name}/records/summary.json" for name in self.datasets],
             "quality": self._of_students("quality", self.students),
             "selected": self._of_students("selected", self.students),
-            "run": [f"{folder}/run.json" for folder in (*runs, *self.runs)],
+            "run": runs,
             "scores": [f"bias/{name}/scores.csv" for name in self.compared],
             "bias_differences": [f"bias/{name}/differences.csv" for name in self.compared],
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -60,15 +61,20 @@ class Run:
         }
 
 
+def attributes_of(dataset: dict, names: Sequence[str]) -> list[str]:
+    """Those of the attributes `names` that the dataset with these settings has."""
+    known = dataset["attributes"]
+    return [name for name in names if known is None or name in known]
+
+
 def on_dataset(section: str, values: dict, dataset: dict) -> dict:
     """The settings `values` of a section as they hold on the dataset with the settings `dataset`.
 
     Only the attributes that the dataset has are asked for; its own resampling goes before the
     common one.
     """
-    if section in ("evaluation", "bias") and dataset["attributes"] is not None:
-        attributes = [name for name in values["attributes"] if name in dataset["attributes"]]
-        return values | {"attributes": attributes}
+    if section in ("evaluation", "bias"):
+        return values | {"attributes": attributes_of(dataset, values["attributes"])}
     if section == "resampling" and dataset["resampling"] is not None:
         return values | {"method": dataset["resampling"]}
     return values
@@ -192,19 +198,13 @@ class Runs:
 
     def erased_attributes(self, dataset: str) -> list[str]:
         """Attributes that are erased, as far as the dataset has them."""
-        known = self.settings.datasets[dataset].attributes
-        return [a for a in self.settings.bias.erase if known is None or a in known]
+        return attributes_of(self._settings["datasets"][dataset], self.settings.bias.erase)
 
     def seen_elsewhere(self, dataset: str, model: str) -> list[str]:
         """Datasets that the frozen network of `model` of `dataset` sees too, since it is moved."""
         frozen = [run for run in self.transfer_runs if run.strategy in ("direct", "linear-probe")]
         targets = [run.target for run in frozen if (run.source, run.model) == (dataset, model)]
         return list(dict.fromkeys(targets))
-
-    @property
-    def compared(self) -> list[str]:
-        """Datasets of whose classifiers both performance and bias are measured."""
-        return [name for name in self.settings.classification.datasets if self.analysed(name)]
 
     @property
     def one_student(self) -> bool:

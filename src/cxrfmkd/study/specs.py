@@ -47,6 +47,15 @@ def _transfer(study: Study, w: Any) -> dict:
     return {"source": w.source, "target": w.target} | _sections(study, "transfer")
 
 
+def _evaluation(study: Study, w: Any) -> dict:
+    return {
+        "dataset": w.dataset,
+        "evaluation": study.section("evaluation", w.dataset),
+        "runs": [run.describe() for run in study.runs_on(w.dataset)],
+        **_sections(study, "labels"),
+    }
+
+
 def _fetched(study: Study, w: Any) -> dict:
     """Initial weights that some network of the study starts from."""
     weights = study.settings.network.weights
@@ -169,19 +178,10 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
     "transfer_probe": lambda study, w: _probe(study, w) | _transfer(study, w),
     "transfer_drifting": lambda study, w: _drifting_probe(study, w) | _transfer(study, w),
     "transfer_finetune": lambda study, w: _classifier(study, w) | _transfer(study, w),
-    "evaluate": lambda study, w: {
-        "dataset": w.dataset,
-        "evaluation": study.section("evaluation", w.dataset),
-        "runs": [run.describe() for run in study.runs_on(w.dataset)],
-        **_sections(study, "labels"),
-    },
-    "evaluate_reference": lambda study, w: {
-        "dataset": w.dataset,
-        "reference": study.reference(w.dataset),
-        "evaluation": study.section("evaluation", w.dataset),
-        "runs": [run.describe() for run in study.runs_on(w.dataset)],
-        **_sections(study, "labels"),
-    },
+    "evaluate": _evaluation,
+    "evaluate_reference": lambda study, w: (
+        _evaluation(study, w) | {"reference": study.reference(w.dataset)}
+    ),
     "compare_with_thesis": lambda study, w: {"datasets": study.evaluated},
     "analyse_bias": lambda study, w: {
         "dataset": w.dataset,

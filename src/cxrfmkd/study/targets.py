@@ -46,8 +46,7 @@ def raw_tables(study: Study, dataset: str) -> list[str]:
 
 def reference_tables(study: Study, dataset: str) -> list[str]:
     """Paths of a dataset's tables of expert labels; none where it has no reference."""
-    reference = study.reference(dataset)
-    return list(reference["table"]) if reference else []
+    return study.reference_tables(dataset)
 
 
 def raw_images(study: Study, dataset: str) -> list[str]:
