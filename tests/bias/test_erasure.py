@@ -142,6 +142,17 @@ def test_what_is_told_otherwise_elsewhere_does_not_transfer():
     assert table.auc["there"] < 0.2
 
 
+def test_a_group_that_training_images_lack_has_no_area():
+    there = SPLITS.train.race != "Asian"
+    full = inputs(0.0)
+    few = Inputs(full.train[there.to_numpy()], full.val, full.test, full.elsewhere, full.head)
+    splits = Splits(SPLITS.train[there], SPLITS.val, SPLITS.test, SPLITS.elsewhere)
+    tables = erasure_tables([few], splits, SETTINGS, Labels())
+    areas = where(tables["attributes"], attribute="race").set_index(["target", "group"]).auc
+    assert areas[:, "Asian"].isna().all()
+    assert areas[:, "White"].notna().all()
+
+
 def test_after_the_erasure_a_probe_is_at_chance(used):
     from cxrfmkd.bias.encoding import linear_scores
     from cxrfmkd.statistics.erasure import fit_eraser, moments

@@ -16,13 +16,7 @@ import pandas as pd
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
 from cxrfmkd.statistics.multiple import adjust_by_family, deviations, max_t_by_family, tost
-from cxrfmkd.statistics.uncertainty import (
-    SeedVariance,
-    errors,
-    plain_interval,
-    seed_variance,
-    standard_error,
-)
+from cxrfmkd.statistics.uncertainty import errors, paired_seed_variance, plain_interval
 from cxrfmkd.vocabulary.losses import CONTROLS, control_of
 from cxrfmkd.vocabulary.models import reference_model, split_model
 
@@ -98,7 +92,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray, margin: float) -> tuple[dict
     first; less is better.
     """
     difference = (a.mean(axis=0) - b.mean(axis=0))[:, None]
-    error = errors(difference, *(_over_seeds(values) for values in (a, b)))
+    error = errors(difference, *(paired_seed_variance(values[..., None]) for values in (a, b)))
     estimate = difference[0]
     low, high = plain_interval(estimate, error, CONFIDENCE)
     better, alike = tost(-estimate, margin, error.p_values)
@@ -112,13 +106,6 @@ def paired_difference(a: np.ndarray, b: np.ndarray, margin: float) -> tuple[dict
     }
     line = {name: float(value[0]) for name, value in line.items()} | {"n_seeds": len(a)}
     return line, deviations(difference[1:, 0])
-
-
-def _over_seeds(values: np.ndarray) -> SeedVariance:
-    """Variance over seeds of the mean of `values`, (seeds, 1 + replicates), without patients'."""
-    over_patients = standard_error(values[:, 1:].mean(axis=0)[:, None]) ** 2
-    within = np.mean(standard_error(values[:, 1:].T) ** 2, keepdims=True)
-    return seed_variance(values[:, :1], over_patients, within)
 
 
 def _values(table: pd.DataFrame, key: tuple[str, str]) -> np.ndarray:

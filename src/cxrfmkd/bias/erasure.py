@@ -21,7 +21,7 @@ import pandas as pd
 
 from cxrfmkd.bias.encoding import linear_scores
 from cxrfmkd.bias.grouping import group_images
-from cxrfmkd.datasets.disclosure import disclosure
+from cxrfmkd.datasets.disclosure import Disclosure, disclosure
 from cxrfmkd.datasets.records import targets
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.comparisons import difference_columns
@@ -32,12 +32,7 @@ from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.erasure import fit_eraser, moments
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.statistics.sweep import ROC_AREA
-from cxrfmkd.statistics.uncertainty import (
-    bounded_interval,
-    errors,
-    seed_variance,
-    standard_error,
-)
+from cxrfmkd.statistics.uncertainty import bounded_interval, errors, paired_seed_variance
 from cxrfmkd.study.settings import Erasure, Labels
 from cxrfmkd.vocabulary.findings import FINDINGS, MACRO
 from cxrfmkd.vocabulary.groups import GROUPS
@@ -86,19 +81,22 @@ def erasure_tables(
     values: dict[str, list[np.ndarray]] = {name: [] for name in settings.attributes}
     by_chance: dict[str, list[np.ndarray]] = {name: [] for name in settings.attributes}
     areas: dict[tuple[str, str, str], list[np.ndarray]] = {}
-    cells = {name: _cells(splits.test, name, settings, labels) for name in settings.attributes}
+    truth = targets(splits.test, labels.uncertain, labels.blank).astype(float)
+    disclosed = disclosure(splits.test, settings.minimum_cell, labels.uncertain, labels.blank)
+    train = group_images(splits.train)
+    cells, samples, groups = {}, {}, {}
+    for name in settings.attributes:
+        cells[name] = _cells(splits.test, truth, name, settings, disclosed)
+        samples[name] = _sample(splits.test, truth, cells[name], settings)
+        groups[name] = [train.of(name), *_shuffled(train.of(name), splits.train, settings.seed)]
     former: np.ndarray | None = None
     for seed in inputs:
         if seed.train is not former:
             of_train, former = moments(seed.train), seed.train
         cut = _thresholds(seed, splits.val, settings, labels)
         for attribute in settings.attributes:
-            codes = group_images(splits.train).of(attribute)
-            erasers = [
-                fit_eraser(seed.train, of_images, of_train)
-                for of_images in (codes, *_shuffled(codes, splits.train, settings.seed))
-            ]
-            sample = _sample(splits.test, cells[attribute], settings, labels)
+            erasers = [fit_eraser(seed.train, codes, of_train) for codes in groups[attribute]]
+            sample = samples[attribute]
             before, after = (
                 _measure(sample, seed.head(test), cut)
                 for test in (seed.test, erasers[0](seed.test))
@@ -108,7 +106,8 @@ def erasure_tables(
             for eraser in erasers[1:]:
                 after = _measure(once, seed.head(eraser(seed.test)), cut)
                 by_chance[attribute].append(np.stack([before[:, :1], after]))
-            for key, area in _areas(seed, codes, attribute, splits, settings).items():
+            told = _areas(seed, groups[attribute][0], attribute, splits, settings)
+            for key, area in told.items():
                 areas.setdefault(key, []).append(area)
     erased = [
         _erasure(name, np.array(values[name]), np.array(by_chance[name]), cells[name], settings)
@@ -143,16 +142,19 @@ def _groups(records: pd.DataFrame, attribute: str) -> PatientGroups:
     return PatientGroups(both, [EVERYONE, *[attribute] * len(names)], [EVERYONE, *names])
 
 
-def _cells(test: pd.DataFrame, attribute: str, settings: Erasure, labels: Labels) -> Cells:
-    truth = targets(test, labels.uncertain, labels.blank).astype(float)
-    disclosed = disclosure(test, settings.minimum_cell, labels.uncertain, labels.blank)
+def _cells(
+    test: pd.DataFrame,
+    truth: np.ndarray,
+    attribute: str,
+    settings: Erasure,
+    disclosed: Disclosure,
+) -> Cells:
     patients, weights = test.patient_id.to_numpy(), np.ones(len(test))
     groups = _groups(test, attribute)
     return count_cells(truth, patients, weights, groups, settings.minimum_cell, disclosed)
 
 
-def _sample(test: pd.DataFrame, cells: Cells, settings: Erasure, labels: Labels) -> Sample:
-    truth = targets(test, labels.uncertain, labels.blank).astype(float)
+def _sample(test: pd.DataFrame, truth: np.ndarray, cells: Cells, settings: Erasure) -> Sample:
     patients, weights = test.patient_id.to_numpy(), np.ones(len(test))
     bootstrap = settings.replicates, "patient", settings.seed
     return Sample(truth, patients, weights, cells.groups.codes, *bootstrap, cells.detail())
@@ -181,10 +183,8 @@ def _erasure(
     """
     both = _with_gaps(values, cells)
     by_seed = both[:, 1] - both[:, 0]
-    difference = np.moveaxis(by_seed.mean(axis=0), 1, 0)  # replicates first
-    over_patients = standard_error(difference[1:]) ** 2
-    within = np.mean([standard_error(np.moveaxis(d, 1, 0)[1:]) ** 2 for d in by_seed], axis=0)
-    seeds = seed_variance(by_seed[:, :, 0], over_patients, within)
+    by_seed = np.moveaxis(by_seed, 2, 1)  # replicates before measures
+    difference, seeds = by_seed.mean(axis=0), paired_seed_variance(by_seed)
     means = both[:, :, :, 0].mean(axis=0)
     chance = _with_gaps(by_chance, cells)[:, :, :, 0]
     table = long(
@@ -239,7 +239,9 @@ def _areas(
     scores = linear_scores(seed.train, member, [values for values, _ in tests.values()])
     for (name, (_, records)), of_test in zip(tests.items(), scores, strict=True):
         groups = group_images(records).of(attribute)
-        truth = np.where(groups[:, None] < 0, np.nan, groups[:, None] == np.array(probed))
+        # A group that training images cannot tell has no score.
+        unknown = (groups[:, None] < 0) | np.isnan(of_test)
+        truth = np.where(unknown, np.nan, groups[:, None] == np.array(probed))
         patients = records.patient_id.to_numpy()
         everyone = np.zeros((len(records), 1), np.int64)
         bootstrap = settings.replicates, "patient", settings.seed
@@ -255,10 +257,7 @@ def _areas(
 
 def _area(found: list[np.ndarray], settings: Erasure) -> dict[str, float]:
     """Mean area over seeds with its interval over test patients and seeds; the probe is fixed."""
-    values = np.array(found)
-    mean = values.mean(axis=0)[:, None]
-    over_patients = standard_error(mean[1:]) ** 2
-    within = np.mean([standard_error(one[1:, None]) ** 2 for one in values], axis=0)
-    seeds = seed_variance(values[:, :1], over_patients, within)
+    values = np.array(found)[..., None]
+    mean, seeds = values.mean(axis=0), paired_seed_variance(values)
     low, high = bounded_interval(mean[0], errors(mean, seeds), settings.confidence)
     return {"auc": mean[0, 0], "low": low[0], "high": high[0], "n_seeds": len(values)}

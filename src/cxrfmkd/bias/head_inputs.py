@@ -45,6 +45,8 @@ def read_inputs(
     """
     arrays = _for_each(features, max(len(heads), len(features)))
     layers: list[Path | None] = _for_each(projections or [None], len(arrays))
+    heads = _for_each(heads, len(arrays))
+    elsewhere = {name: _for_each(of_name, len(arrays)) for name, of_name in elsewhere.items()}
     former: tuple | None = None
     for number, (array, layer) in enumerate(zip(arrays, layers, strict=True)):
         if former != (array.name, layer):
@@ -54,11 +56,11 @@ def read_inputs(
             )
             others = {}
             for name, of_name in elsewhere.items():
-                other = _for_each(of_name, len(arrays))[number]
+                other = of_name[number]
                 head_input = HeadInput(other, projection_of(other, layer))
                 others[name] = head_input.take(splits.elsewhere[name].image_id)
             former = (array.name, layer)
-        yield Inputs(train, val, test, others, _for_each(heads, len(arrays))[number])
+        yield Inputs(train, val, test, others, heads[number])
 
 
 def _for_each(items: Sequence, count: int) -> list:

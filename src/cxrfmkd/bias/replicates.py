@@ -144,10 +144,12 @@ def _areas(design: Design, probed: magnitude.ProbedGroups) -> Replicated:
     for (attribute, _, _), target, values in zip(names, targets.T, scores.T, strict=True):
         usable = ~np.isnan(values)
         positive, negative = (usable & (target == side) for side in (1, 0))
-        few = magnitude.fewest(design, [positive, negative]) < design.minimum_cell
-        area = encoding.replicated_fold_areas(
-            np.nan_to_num(values), positive, negative, folds, design.patients, design.patient_draws
-        )
-        area = np.full(len(area), np.nan) if few else area
+        if magnitude.fewest(design, [positive, negative]) < design.minimum_cell:
+            area = np.full(1 + len(design.patient_draws), np.nan)
+        else:
+            scored = np.nan_to_num(values)
+            area = encoding.replicated_fold_areas(
+                scored, positive, negative, folds, design.patients, design.patient_draws
+            )
         areas.setdefault(attribute, []).append(area)
     return {("AUC", attribute): np.mean(values, axis=0) for attribute, values in areas.items()}

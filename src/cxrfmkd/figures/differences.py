@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
@@ -39,6 +40,17 @@ def select_differences(comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
     return table[COLUMNS].reset_index(drop=True)
 
 
+def _draw_panel(
+    figure: ModelFigure, panel: Axes, rows: pd.DataFrame, margin: float, title: str
+) -> None:
+    """Differences around 0 and the margin, with stars."""
+    panel.axvline(0, color=style.AXIS, linewidth=0.9, zorder=1)
+    panel.axvspan(-margin, margin, color=style.RULE, alpha=0.6, linewidth=0, zorder=0)
+    figure.intervals(panel, rows, ("difference", "low", "high"))
+    figure.stars(panel, rows, "p_adjusted", "high")
+    panel.set_title(title, linespacing=1.25, fontsize=7.5)
+
+
 def draw_differences(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel per reference and metric; a star where the adjusted p-value is significant."""
     models = models_in(table)
@@ -51,14 +63,8 @@ def draw_differences(table: pd.DataFrame, dataset: str) -> Figure:
     figure = ModelFigure(models, len(panels), len(panels), 1.3)
     for panel, (kind, metric) in zip(figure.used, panels, strict=True):
         rows = where(table, kind=kind, metric=metric)
-        panel.axvline(0, color=style.AXIS, linewidth=0.9, zorder=1)
-        margin = rows.margin.iloc[0]
-        panel.axvspan(-margin, margin, color=style.RULE, alpha=0.6, linewidth=0, zorder=0)
-        figure.intervals(panel, rows, ("difference", "low", "high"))
-        figure.stars(panel, rows, "p_adjusted", "high")
-        panel.set_title(
-            f"{METRIC_TITLES[metric]} minus\n{REFERENCES[kind]}", linespacing=1.25, fontsize=7.5
-        )
+        title = f"{METRIC_TITLES[metric]} minus\n{REFERENCES[kind]}"
+        _draw_panel(figure, panel, rows, rows.margin.iloc[0], title)
     return figure.finish(
         f"Which models differ on {dataset_title(dataset)}",
         "Paired differences of the macro average with their interval over patients and seeds; "
@@ -90,14 +96,9 @@ def draw_bias_differences(table: pd.DataFrame, dataset: str) -> Figure:
     for row, kind in zip(figure.panels, kinds, strict=True):
         for panel, (measure, attribute) in zip(row, measures, strict=True):
             rows = where(table, kind=kind, measure=measure, attribute=attribute)
-            panel.axvline(0, color=style.AXIS, linewidth=0.9, zorder=1)
-            margin = table.margin.iloc[0]
-            panel.axvspan(-margin, margin, color=style.RULE, alpha=0.6, linewidth=0, zorder=0)
-            figure.intervals(panel, rows, ("difference", "low", "high"))
-            figure.stars(panel, rows, "p_adjusted", "high")
+            margin = where(table, measure=measure).margin.iloc[0]  # there is one without rows too
             name = f"Probe AUC {attribute}" if measure == "AUC" else measure.capitalize()
-            title = f"{name} minus\n{REFERENCES[kind]}"
-            panel.set_title(title, linespacing=1.25, fontsize=7.5)
+            _draw_panel(figure, panel, rows, margin, f"{name} minus\n{REFERENCES[kind]}")
     return figure.finish(
         f"Which models are less biased on {dataset_title(dataset)}",
         "Paired differences, left of 0 is less bias, with 95 % intervals over patients and seeds; "

@@ -8,8 +8,8 @@ from markupsafe import Markup
 from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.markup import Format, decimals, table
 from cxrfmkd.report.prose import count, estimate
-from cxrfmkd.report.tables import model_columns, with_interval
-from cxrfmkd.tables.selecting import HEADLINE_METRIC, in_order, single_attributes, where
+from cxrfmkd.report.tables import estimates, with_interval
+from cxrfmkd.tables.selecting import HEADLINE_METRIC, single_attributes, where
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE, MACRO
 from cxrfmkd.vocabulary.titles import dataset_title
 
@@ -87,15 +87,7 @@ def performance(data: ReportData, name: str) -> Markup:
     frame = where(frame, finding=MACRO, metric=HEADLINE_METRIC)
     if frame.empty:
         return Markup("")
-    models = in_order(frame[["model", "loss"]].drop_duplicates(), ["model", "loss"])
-    columns = model_columns(models)
-    indexed = frame.set_index(["population", "model", "loss"])
-    for population, title in TRUTHS.items():
-        rows = [
-            indexed.loc[(population, model, loss)]
-            for model, loss in models.itertuples(index=False, name=None)
-        ]
-        columns[title] = [with_interval(row["mean"], row.low, row.high) for row in rows]
+    columns = estimates(frame, "population", TRUTHS)
     caption = (
         f"Macro AUC-ROC on the images of {dataset_title(name)} that experts read: with their "
         "truth, and with the labels of the dataset"

@@ -82,7 +82,7 @@ def _p(p: float) -> str:
     return "–" if pd.isna(p) else p_value(p).removeprefix("p ").removeprefix("= ")
 
 
-def _estimates(frame: pd.DataFrame, column: str, titles: Mapping[str, str]) -> dict[str, list]:
+def estimates(frame: pd.DataFrame, column: str, titles: Mapping[str, str]) -> dict[str, list]:
     """A row per model and a column per value of `column`: the mean with its interval."""
     cells = {
         (row.model, row.loss, getattr(row, column)): with_interval(row.mean, row.low, row.high)
@@ -208,7 +208,7 @@ def performance(data: ReportData, dataset: str) -> Markup:
         "mean over seeds, with its interval over patients and seeds"
     )
     formats = dict.fromkeys(titles.values(), str)
-    columns = _estimates(frame, "metric", titles)
+    columns = estimates(frame, "metric", titles)
     return table(columns, caption, formats, name=f"performance-{dataset}")
 
 
@@ -221,7 +221,7 @@ def transfer(data: ReportData, source: str, target: str) -> Markup:
         f"test set of {dataset_title(target)}"
     )
     formats = dict.fromkeys(titles.values(), str)
-    columns = _estimates(frame, "strategy", titles)
+    columns = estimates(frame, "strategy", titles)
     return table(columns, caption, formats, name=f"transfer-{source}-{target}")
 
 

@@ -59,6 +59,16 @@ def seed_variance(
     return SeedVariance(spread / seeds, seeds - 1)
 
 
+def paired_seed_variance(values: np.ndarray) -> SeedVariance:
+    """`seed_variance` of seeds that are measured on the same replicates of the patients.
+
+    values: shape (seeds, 1 + replicates, ...), the sample first.
+    """
+    over_patients = standard_error(values[:, 1:].mean(axis=0)) ** 2
+    within = np.mean([standard_error(one[1:]) ** 2 for one in values], axis=0)
+    return seed_variance(values[:, 0], over_patients, within)
+
+
 @dataclass(frozen=True)
 class Errors:
     """How far estimates may be off. Arrays of shape (...).
