@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -180,4 +181,5 @@ def _unit_of(records: pd.DataFrame, unit: str) -> pd.Series:
 
 def _form(names: pd.Series) -> str:
     """The form of a key: a message must not name a patient."""
-    return str(names.iloc[0:1].str.replace(r"\d", "#", regex=True).squeeze())
+    hexadecimal = r"[0-9a-f]*\d[0-9a-f]*"  # as MIMIC's image ids are
+    return re.sub(hexadecimal, lambda digits: "#" * len(digits[0]), str(names.iloc[0]))
