@@ -2,9 +2,9 @@
 
 Each model is measured on the natural and on the resampled test set, on the same bootstrap
 replicates as every other.
-Memory: about four arrays of replicates x 14 findings x groups x 11 measures, 8 bytes each (0.3 GB
-for 2,000 replicates and 32 groups), and a hundredth of that for each family that others are
-compared with.
+Memory: about as many arrays of replicates x 14 findings x groups x 11 measures, 8 bytes each, as a
+family has seeds, and three more (0.08 GB each for 2,000 replicates and 32 groups), and a hundredth
+of that for each family that others are compared with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from operator import or_
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets import exclusions, records
+from cxrfmkd.datasets import exclusions
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
 from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, measurement, subgroups
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
@@ -25,10 +25,10 @@ from cxrfmkd.evaluation.comparisons import PRIMARY, FamilySummary
 from cxrfmkd.evaluation.families import Family, references
 from cxrfmkd.evaluation.operating_points import threshold_table
 from cxrfmkd.evaluation.populations import Population, populations
-from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
+from cxrfmkd.evaluation.predictions import labelled_images, read_logits
 from cxrfmkd.evaluation.publication import publish
 from cxrfmkd.evaluation.recalibration import recalibration_table
-from cxrfmkd.evaluation.runs import Run, Validation, validate
+from cxrfmkd.evaluation.runs import Run, Validation, by_family, validate
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation, Labels
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -67,18 +67,14 @@ def evaluate(
     names = {dataset, *(sources or {})}
     excluded = dict.fromkeys(names, exclusions.nothing()) | dict(excluded or {})
     counts = exclusions.count_exclusions({"val": val, "test": test}, excluded[dataset])
-
-    def labelled(table: pd.DataFrame, name: str = dataset) -> LabelledImages:
-        unmeasured = table.image_id[table.image_id.isin(excluded[name].index)]
-        table = exclusions.measured_images(table, excluded[name])
-        targets = records.targets(table, labels.uncertain, labels.blank).astype(float)
-        return LabelledImages(table.image_id, targets, unmeasured)
-
-    families: dict[Family, list[Run]] = {}
-    for run in runs:
-        families.setdefault(run.family, []).append(run)
-    source_images = {name: labelled(table, name) for name, table in (sources or {}).items()}
-    val_images = labelled(val)
+    families = by_family(runs)
+    source_images = {
+        name: labelled_images(table, labels, excluded[name])
+        for name, table in (sources or {}).items()
+    }
+    val_images, test_images = (
+        labelled_images(table, labels, excluded[dataset]) for table in (val, test)
+    )
     validated = {
         family: validate(members, val_images, source_images, settings.target_fpr)
         for family, members in families.items()
@@ -89,7 +85,7 @@ def evaluate(
     def rows() -> NamedTables:
         measured = exclusions.measured_images(test, excluded[dataset])
         disclosed = _disclosure(test, measured, weights, settings.minimum_cell, labels)
-        for population in populations(measured, labelled(test), weights, settings, disclosed):
+        for population in populations(measured, test_images, weights, settings, disclosed):
             tables = _joined(_measure(population, families, validated, pairs, selected or {}))
             deviations = tables.pop("deviations", pd.DataFrame())
             if "comparisons" in tables:
@@ -144,20 +140,22 @@ def _measure(
         log.info("%s test set: %s (%d of %d)", population.name, family.name, i, len(families))
         runs = families[family]
         logits = [read_logits(run.predictions, "test", population.images) for run in runs]
-        result = measurement.measure_family(family.name, logits, validated[family].cuts, population)
-        seeds = [run.seed for run in runs]
-        of_groups, own = result, family.strategy == "own" and len(runs) > 1
-        if own and (seed := selected.get(join_model(family.model, family.loss))) is not None:
-            position = [seeds.index(seed)]
-            one = [logits[position[0]]], validated[family].cuts[position]
-            of_groups = measurement.measure_family(family.name, *one, population)
-        measures = subgroups.group_measures(of_groups.measures, population.cells)
+        seeds, cuts = [run.seed for run in runs], validated[family].cuts
+        seed = selected.get(join_model(family.model, family.loss))
+        trained_here = family.strategy == "own" and len(runs) > 1
+        position = seeds.index(seed) if trained_here and seed is not None else None
+        result = measurement.measure_family(logits, cuts, population, position)
+        of_groups, over_replicates = result.seeds, result.measures
+        if position is not None and result.alone is not None:
+            of_groups = measurement.of_seed(result.seeds, position)
+            over_replicates = result.alone
+        measures = subgroups.group_measures(over_replicates, population.cells)
         ranges = gaps.ranges(measures, population.cells.groups)
         for name, table in _family_tables(seeds, result, of_groups, measures, ranges, population):
             if name == "summary":
                 primary = (table.finding == PRIMARY[0]) & (table.metric == PRIMARY[1])
                 table["validation"] = np.where(primary, validated[family].macro, np.nan)
-            n_seeds = len((of_groups if name in OF_GROUPS else result).seeds.cuts)
+            n_seeds = len((of_groups if name in OF_GROUPS else result.seeds).cuts)
             yield name, table.assign(**family._asdict(), n_seeds=n_seeds)
         level = population.settings.confidence
         table = recalibration_table(logits, validated[family].fits, population, level)
@@ -176,16 +174,16 @@ def _measure(
 def _family_tables(
     seeds: list[int],
     result: measurement.FamilyResult,
-    of_groups: measurement.FamilyResult,
+    of_groups: measurement.SeedResult,
     measures: subgroups.GroupMeasures,
     ranges: gaps.Ranges,
     population: Population,
 ) -> NamedTables:
-    """A family's own rows of the tables. of_groups: `result`, or that of the selected seed."""
+    """A family's own rows of the tables. of_groups: all seeds, or the selected one."""
     settings, cells = population.settings, population.cells
     level = settings.confidence
     sides = cells.with_finding[:, 0], cells.without_finding[:, 0]
-    by_seed = subgroups.group_measures(of_groups.seeds.measures, cells)
+    by_seed = subgroups.group_measures(of_groups.measures, cells)
     prevalence = result.measures.prevalence[0]
     counts = measurement.everyones_counts(result, cells)
     # Curves of findings that few patients have or lack would show single images.

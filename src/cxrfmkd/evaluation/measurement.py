@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,7 +54,7 @@ class FamilyResult:
     measures, worth, calibration: of the mean over seeds, the sample itself first, then the
     replicates over patients; worth of operating points: (1 + replicates, 14, rules, measures).
     seeds: of each seed's model. influence: of the mean areas; None where images have weights, which
-    DeLong's variance does not know.
+    DeLong's variance does not know. alone: as measures, of the selected seed; None without one.
     """
 
     measures: Measures
@@ -63,18 +62,20 @@ class FamilyResult:
     calibration: calibration.Calibration
     seeds: SeedResult
     influence: delong.Influence | None
+    alone: Measures | None
 
 
 def measure_family(
-    name: str, models: Iterable[np.ndarray], cuts: np.ndarray, population: Population
+    models: list[np.ndarray], cuts: np.ndarray, population: Population, selected: int | None = None
 ) -> FamilyResult:
     """Measure a family.
 
     models: logits of each seed's model, shape (n, 14), in order. cuts: shape (seeds, 14, 2),
     thresholds from validation images and from those of the source, NaN where there is none.
+    selected: position of a seed whose replicates are kept beside their mean over seeds.
     """
     sample, settings = population.sample, population.settings
-    models = list(models)
+    alone = None
     measurements = [
         Measurement(sample, logits, cut, settings.target_fpr)
         for logits, cut in zip(models, cuts, strict=True)
@@ -88,11 +89,14 @@ def measure_family(
     totals: list[np.ndarray] = []
     seeds, influences = [], []
     for logits, cut in zip(models, cuts, strict=True):
-        measures, calibrated = measurements.pop(0).measures, calibrations.pop(0).result
+        measured, calibrated = measurements.pop(0), calibrations.pop(0).result
+        measures, cuts_of_all = measured.measures, np.column_stack([cut, measured.thresholds])
         if (sample.weights == 1).all():
             influences.append(delong.influence(sample.targets, logits, sample.patient_codes[0]))
         worth = operating_points.worth_of_rules(measures)
-        seeds.append(_seed_result(measures, worth, calibrated, logits, cut, population))
+        seeds.append(_seed_result(measures, worth, calibrated, logits, cuts_of_all, population))
+        if len(seeds) - 1 == selected:
+            alone = Measures(*(array.copy() for array in measures))
         arrays = [*measures, worth, *calibrated[:3]]
         for array in arrays:  # in place: these are large
             array /= len(cuts)
@@ -108,6 +112,7 @@ def measure_family(
         ),
         stacked,
         delong.mean(influences) if influences else None,
+        alone,
     )
 
 
@@ -139,7 +144,7 @@ def _seed_result(
             calibrated.gaps,
             calibrated.shares,
         ),
-        np.column_stack([cuts, operating_points.thresholds_at_fpr(targets, logits, weights, fpr)]),
+        cuts,
         curves.curves_on_grid(targets, logits, weights),
         np.array(halves),
     )
@@ -150,6 +155,19 @@ def patients_of(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
     averages = np.full(len(AVERAGES), np.inf)
     counts = cells.with_finding[:, 0], cells.without_finding[:, 0]
     return np.r_[counts[0], averages], np.r_[counts[1], averages]
+
+
+def of_seed(stacked: SeedResult, position: int) -> SeedResult:
+    """Stacked results of one seed alone."""
+    one: list = [_at(values, position) for values in stacked]
+    return SeedResult(*one)
+
+
+def _at(values: tuple | np.ndarray, position: int) -> tuple | np.ndarray:
+    """One seed of what `_stack` returned, its first axis kept."""
+    if isinstance(values, tuple):
+        return type(values)(*(array[[position]] for array in values))
+    return values[[position]]
 
 
 def _stacked(seeds: list[SeedResult]) -> SeedResult:
@@ -205,9 +223,9 @@ def summary_table(
     return _with_counts(result, cells, {}, columns)
 
 
-def halves_table(result: FamilyResult) -> pd.DataFrame:
+def halves_table(seeds: SeedResult) -> pd.DataFrame:
     """Mean over seeds of the averages over findings, in each of HALVES (column `half`)."""
-    means = with_averages(result.seeds.halves.mean(axis=0))[:, len(FINDINGS) :]
+    means = with_averages(seeds.halves.mean(axis=0))[:, len(FINDINGS) :]
     return long({"half": HALVES, "finding": list(AVERAGES), "metric": METRICS}, mean=means)
 
 

@@ -8,8 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.datasets.exclusions import measured_images
+from cxrfmkd.datasets.records import targets
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
+from cxrfmkd.study.settings import Labels
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
@@ -23,6 +26,14 @@ class LabelledImages(NamedTuple):
     image_ids: pd.Series
     targets: np.ndarray
     excluded: pd.Series | tuple = ()
+
+
+def labelled_images(table: pd.DataFrame, labels: Labels, excluded: pd.Series) -> LabelledImages:
+    """The records of a split with the dataset's own labels, less the images that are `excluded`."""
+    unmeasured = table.image_id[table.image_id.isin(excluded.index)]
+    table = measured_images(table, excluded)
+    truth = targets(table, labels.uncertain, labels.blank).astype(float)
+    return LabelledImages(table.image_id, truth, unmeasured)
 
 
 def read_logits(path: Path, split: str, images: LabelledImages) -> np.ndarray:

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets import exclusions, records
+from cxrfmkd.datasets import records
 from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.datasets.reference import ExpertLabels
 from cxrfmkd.evaluation import measurement, subgroups
@@ -23,9 +23,9 @@ from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.intervals import rate_bounds
 from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES
 from cxrfmkd.evaluation.populations import Population, populations
-from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
+from cxrfmkd.evaluation.predictions import LabelledImages, labelled_images, read_logits
 from cxrfmkd.evaluation.publication import publish
-from cxrfmkd.evaluation.runs import Run, validate
+from cxrfmkd.evaluation.runs import Run, by_family, validate
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.uncertainty import (
     bounded_interval,
@@ -66,16 +66,17 @@ def evaluate_reference(
     truth = experts.targets[measured]
     truths = {EXPERTS: truth, LABELLER: np.where(np.isnan(truth), np.nan, targets)}
     by_truth = {name: _population(name, test, measured, truths[name], settings) for name in truths}
-    families: dict[Family, list[Run]] = {}
-    for run in runs:
-        families.setdefault(run.family, []).append(run)
     rows: dict[str, list[pd.DataFrame]] = {}
     summaries: dict[str, list[FamilySummary]] = {name: [] for name in by_truth}
-    validation = _validation_images(val, labels, excluded)
-    for family, members in families.items():
+    # Experts choose no threshold.
+    validation = labelled_images(val, labels, excluded)
+    for family, members in by_family(runs).items():
         cuts = validate(members, validation, {}, settings.target_fpr).cuts
+        images = by_truth[EXPERTS].images  # the same for either truth
+        logits = [read_logits(run.predictions, "test", images) for run in members]
         for name, population in by_truth.items():
-            tables, summary = _measure(family, members, cuts, population)
+            seeds = [run.seed for run in members]
+            tables, summary = _measure(family, seeds, logits, cuts, population)
             summaries[name].append(summary)
             for table, part in tables.items():
                 rows.setdefault(table, []).append(part.assign(population=name))
@@ -89,14 +90,6 @@ def evaluate_reference(
         name: tables.get(name, pd.DataFrame()).assign(dataset=dataset).reindex(columns=columns)
         for name, columns in REFERENCE_COLUMNS.items()
     }
-
-
-def _validation_images(val: pd.DataFrame, labels: Labels, excluded: pd.Series) -> LabelledImages:
-    """Validation images with the dataset's own labels: experts choose no threshold."""
-    unmeasured = val.image_id[val.image_id.isin(excluded.index)]
-    table = exclusions.measured_images(val, excluded)
-    targets = records.targets(table, labels.uncertain, labels.blank).astype(float)
-    return LabelledImages(table.image_id, targets, unmeasured)
 
 
 def _population(
@@ -120,15 +113,18 @@ def _population(
 
 
 def _measure(
-    family: Family, members: list[Run], cuts: np.ndarray, population: Population
+    family: Family,
+    seeds: list[int],
+    logits: list[np.ndarray],
+    cuts: np.ndarray,
+    population: Population,
 ) -> tuple[dict[str, pd.DataFrame], FamilySummary]:
     """A family's metrics, their mean over seeds and, with the experts' truth, its subgroups."""
     settings, cells = population.settings, population.cells
-    logits = [read_logits(run.predictions, "test", population.images) for run in members]
-    result = measurement.measure_family(family.name, logits, cuts, population)
+    result = measurement.measure_family(logits, cuts, population)
     level = settings.confidence
     tables = {
-        "metrics": measurement.metrics_table(result, [run.seed for run in members], cells),
+        "metrics": measurement.metrics_table(result, seeds, cells),
         "summary": measurement.summary_table(result, cells, level, settings.target_fpr),
     }
     if cells.groups.divisions:
@@ -140,7 +136,7 @@ def _measure(
         )
     published = {
         f"reference_{name}": publish(name, table, cells).assign(
-            **family._asdict(), n_seeds=len(members)
+            **family._asdict(), n_seeds=len(seeds)
         )
         for name, table in tables.items()
     }
@@ -184,7 +180,6 @@ def agreement(population: Population, labelled: np.ndarray) -> pd.DataFrame:
             error = errors(values[i], seed_variance(one), patients=patients)
             bounds = bounded_interval(values[i][0], error, settings.confidence, -1.0)
         low[i], high[i] = bounds
-    images, positives = cells.hidden_counts
     about = list(zip(cells.groups.attributes, cells.groups.names, strict=True))
     table = long(
         {"metric": AGREEMENT, "finding": FINDINGS, "attribute,group": about},
@@ -192,10 +187,7 @@ def agreement(population: Population, labelled: np.ndarray) -> pd.DataFrame:
         low=np.where(hidden, np.nan, low),
         high=np.where(hidden, np.nan, high),
         suppressed=hidden,
-        n=np.where(images, np.nan, cells.images),
-        patients=np.where(images, np.nan, cells.patients),
-        positives=np.where(positives, np.nan, cells.positives),
-        prevalence=np.where(positives, np.nan, share[0]),
+        **subgroups.counts(share[0], cells),
     )
     return publish("agreement", table, cells)
 
@@ -250,19 +242,20 @@ def _tau(
     gaps = [side[:, first] - side[:, second] for side in sides]
     signs = [np.sign(gap[0]) for gap in gaps]
     size = np.sqrt(np.prod([np.abs(sign).sum() for sign in signs]))
-    found = {"estimate": float(np.prod(signs, axis=0).sum() / size) if size else np.nan}
+    agree = np.prod(signs, axis=0)
+    estimate = {"estimate": float(agree.sum() / size) if size else np.nan}
     error = np.concatenate([standard_error(gap[1:]) for gap in gaps])
     apart = np.concatenate([gap[0] for gap in gaps])
     drawn = np.concatenate(gaps, axis=1)[1:] - apart
     with np.errstate(invalid="ignore", divide="ignore"):
         largest = np.nan_to_num(np.abs(drawn) / error).max(axis=1, initial=0)
         if len(largest) < 2:
-            return blank | found | {"pairs": len(pairs)}
+            return blank | estimate | {"pairs": len(pairs)}
         certain = np.abs(apart) / error > np.quantile(largest, confidence)
     both = certain.reshape(2, -1).all(axis=0)
-    product = np.prod(signs, axis=0)[both].sum()
+    product = agree[both].sum()
     unknown = len(pairs) - both.sum()
-    return found | {
+    return estimate | {
         "low": float((product - unknown) / len(pairs)),
         "high": float((product + unknown) / len(pairs)),
         "pairs": len(pairs),

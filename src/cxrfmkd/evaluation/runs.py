@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +48,14 @@ class Validation(NamedTuple):
     cuts: np.ndarray
     macro: float
     fits: np.ndarray
+
+
+def by_family(runs: Iterable[Run]) -> dict[Family, list[Run]]:
+    """The runs of each family, in order."""
+    families: dict[Family, list[Run]] = {}
+    for run in runs:
+        families.setdefault(run.family, []).append(run)
+    return families
 
 
 def runs_of(

@@ -253,7 +253,7 @@ def subgroup_table(
     measures: the sample itself first; by_seed: on the sample itself, seeds first. prevalence: of
     the sample itself, (f, groups).
     """
-    groups, counts = cells.groups, _counts(prevalence, cells)
+    groups, numbers_of = cells.groups, counts(prevalence, cells)
     bounds = _bounds(measures, by_seed, cells, settings)
     fewest = np.minimum(cells.with_finding, cells.without_finding)
     members: dict[tuple[str, ...], list[int]] = {}
@@ -278,7 +278,7 @@ def subgroup_table(
             high=high[..., columns],
             **dict(zip(RELATIVE_COLUMNS, percent[..., columns], strict=True)),
             suppressed=hidden[..., columns],
-            **{name: numbers[:, columns] for name, numbers in counts.items()},
+            **{name: numbers[:, columns] for name, numbers in numbers_of.items()},
         )
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -304,7 +304,7 @@ def _bounds(
     return bounds
 
 
-def _counts(prevalence: np.ndarray, cells: Cells) -> dict[str, np.ndarray]:
+def counts(prevalence: np.ndarray, cells: Cells) -> dict[str, np.ndarray]:
     """What the numbers rest on, (f, groups); blank where small or telling a small one."""
     images, positives = cells.hidden_counts
     return {
