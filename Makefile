@@ -86,10 +86,6 @@ environment: .venv/complete
 
 teachers: .venv/teachers
 
-.venv/teachers: requirements-teachers.lock .venv/complete
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement requirements-teachers.lock
-	touch $@
-
 docs: .venv-docs/complete
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
 	@echo "The site: site/index.html"
@@ -102,6 +98,6 @@ docs: .venv-docs/complete
 browser: .venv/browser
 	$(BIN)/python tests/debian.py chromium
 
-.venv/browser: requirements-browser.lock .venv/complete
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement requirements-browser.lock
+.venv/teachers .venv/browser: .venv/%: requirements-%.lock .venv/complete
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement $<
 	touch $@
