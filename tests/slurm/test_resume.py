@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from checkout import CONFIG, STUDENT, Checkout
-from cluster import processes, wait_for
+from cluster import MARK, processes, wait_for
 
 LOG = "logs/demo/distill/synthetic-chexpert/mse/seed41.log"
 EPOCHS = 6
@@ -42,7 +42,8 @@ def test_a_training_beyond_its_time_limit_ends_with_the_weights_of_an_uninterrup
     head = study.start("--", STUDENT)
     wait_for(lambda: epochs(log(study)), "an epoch")
     (job,) = study.queue()
-    (training,) = processes(f"SLURM_JOB_ID={job['id']}\0", "distill.py\0--spec")
+    of_cluster = f"{MARK}={study.cluster.folder}\0"  # others number their jobs alike
+    (training,) = processes(of_cluster, f"SLURM_JOB_ID={job['id']}\0", "distill.py\0--spec")
     os.kill(training, signal.SIGSTOP)
     study.cluster.run("scontrol", "update", f"jobid={job['id']}", "timelimit=1")
     wait_for(lambda: study.states()[0] == "TIMEOUT", "an end at the time limit")
