@@ -7,13 +7,58 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import yaml
 from locations import ROOT
+from PIL import Image
 
 RULES = (
     "analyse_bias assess_student distill embed evaluate extract_features finetune pack_images "
     "probe transfer_direct transfer_probe"
 ).split()
+
+
+# What makes a study small: no initial weights, one penalty, one attribute, a few draws.
+SMALL: dict[str, dict] = {
+    "images": {"size": 32},
+    "resampling": {"method": "none"},
+    "network": {"weights": "none", "device": "cpu"},
+    "probe": {"l2": [1.0]},
+    "transfer": {"pairs": []},
+    "evaluation": {"replicates": 10, "attributes": ["sex"], "minimum_cell": 2},
+    "bias": {
+        "attributes": ["sex"],
+        "simulations": 2,
+        "permutations": 2,
+        "replicates": 2,
+        "tsne_points": 0,
+    },
+}
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Write grey pixels, uint8, as an image file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def write_tables(folder: Path, rows: list[dict], vectors: list[dict]) -> dict:
+    """Records and embeddings beside the images of `folder`; the dataset's settings."""
+    pd.DataFrame(rows).to_csv(folder / "records.csv", index=False)
+    pd.DataFrame(vectors).to_parquet(folder / "teacher.parquet")
+    return {
+        "adapter": "table",
+        "tables": {"records": str(folder / "records.csv")},
+        "images": str(folder / "images"),
+        "teacher": {
+            "source": "parquet",
+            "path": str(folder / "teacher.parquet"),
+            "variant": "cxrfm-v1",
+            "column": "image_id",
+            "feature": "vector",
+        },
+    }
 
 
 def run_study(folder: Path, settings: dict, *arguments: str) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from locations import ROOT
-from raw_layouts import chexpert, chexpert_tables, mimic, mimic_tables
+from raw_layouts import chexpert, chexpert_tables, mimic, mimic_tables, touch
 
 from cxrfmkd.datasets import adapters
 from cxrfmkd.datasets.sampling import sample
@@ -50,12 +50,6 @@ def write(path, header: str, rows: list[dict]) -> None:
     """A table in the published header; what a row does not say is blank."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).reindex(columns=header.split(",")).to_csv(path, index=False)
-
-
-def touch(folder, paths) -> None:
-    for path in paths:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).touch()
 
 
 @pytest.fixture

@@ -154,10 +154,3 @@ def weights(name: str, edit: Callable[[dict, dict], object]) -> Injury:
         save_file(tensors, folder / name, header)
 
     return change
-
-
-def shards_of(folder: Path) -> list[Path]:
-    """The shards that an unfinished job left."""
-    return sorted((folder / "checkpoints").rglob("*.npz")) + sorted(
-        (folder / "checkpoints").rglob("*.parquet")
-    )

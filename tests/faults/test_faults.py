@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import reliability
 from catalogue import Fault, all_faults
+from children import End
 from interruptions import TRAINING, can_mount, full, troubles
 from small_study import copied
 
@@ -24,14 +25,19 @@ def each(faults: list) -> list:
 PARTIAL = re.compile(r"\.\d+\.")
 
 
+def assert_refused(end: End, pattern: str) -> None:
+    """The job ended with one message, of the pattern."""
+    assert end.status in (2, 74), (end.status, end.said[-2000:])
+    message = end.said[end.said.rindex("error: ") :]
+    assert re.search(pattern, message, re.DOTALL), message
+
+
 def check(fault: Fault, folder: Path, study: Path) -> None:
     """Run the fault's job in the injured folder and compare."""
     end = fault.job.run(folder)
     assert "Traceback" not in end.said, end.said[-3000:]
     if fault.outcome == "refused":
-        assert end.status in (2, 74), (end.status, end.said[-2000:])
-        message = end.said[end.said.rindex("error: ") :]
-        assert re.search(fault.pattern, message, re.DOTALL), message
+        assert_refused(end, fault.pattern)
     else:
         assert end.status == 0, end.said[-3000:]
     if fault.outcome == "survived":
@@ -73,9 +79,7 @@ def test_trouble(trouble, study, trained, tmp_path, record_property):
             assert trouble.job.content(folder) == expected
             assert not list((folder / "checkpoints").rglob("*.*")), "left"
         else:
-            assert end.status in (2, 74), (end.status, end.said[-2000:])
-            message = end.said[end.said.rindex("error: ") :]
-            assert re.search(trouble.pattern, message), message
+            assert_refused(end, trouble.pattern)
         assert partials(folder) == []
     finally:
         shutil.rmtree(folder)

@@ -38,3 +38,10 @@ def finished(tmp_path_factory) -> tuple[Path, Path]:
     )
     assert status == 0, said[-3000:]
     return folder, instant
+
+
+@pytest.fixture
+def own_study(finished, tmp_path) -> Path:
+    """The finished study in a folder of its own, for a test that changes it."""
+    folder = tmp_path / "study"
+    return Path(shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns("locks")))

@@ -1,7 +1,6 @@
 """One machine with several cards: each training sees its own, which its process records."""
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -28,9 +27,7 @@ for name in ("--weights", "--history", "--run"):
 
 
 @pytest.mark.slow
-def test_two_cards_are_both_used_and_never_by_two_trainings_at_once(finished, tmp_path):
-    folder = tmp_path / "study"
-    shutil.copytree(finished[0], folder, ignore=shutil.ignore_patterns("locks"))
+def test_two_cards_are_both_used_and_never_by_two_trainings_at_once(own_study, tmp_path):
     (tmp_path / "python").write_text(
         RECORD.format(python=sys.executable, record=str(tmp_path / "record"))
     )
@@ -50,14 +47,14 @@ def test_two_cards_are_both_used_and_never_by_two_trainings_at_once(finished, tm
                 "mtime",
             ),
         ],
-        cwd=folder,
+        cwd=own_study,
         env=os.environ
         | {
             "CUDA_VISIBLE_DEVICES": "0,1",
             "TMPDIR": str(tmp_path),
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
-            "PYTHONPATH": str(folder / "src"),
-            "XDG_CACHE_HOME": str(folder / ".cache"),
+            "PYTHONPATH": str(own_study / "src"),
+            "XDG_CACHE_HOME": str(own_study / ".cache"),
         },
         capture_output=True,
         text=True,

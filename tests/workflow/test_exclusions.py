@@ -8,26 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_studies import run_study
-from PIL import Image
+from made_studies import SMALL, run_study, write_image, write_tables
 from sklearn.metrics import roc_auc_score
 
 SPLITS = {"train": 64, "val": 40, "test": 64}  # images, one a patient
 UNREADABLE, WITHOUT_EMBEDDING, BOTH = 0, 1, 2  # positions in the split; the last in `test` alone
 LABELS = ["No Finding", "Edema", "Pleural Effusion"]
-STUDY = {
+STUDY = SMALL | {
     "title": "A study with missing images",
     "images": {"size": 32, "unreadable": 0.1},
-    "resampling": {"method": "none"},
     "teacher": {"failed": 0.1},
-    "network": {"weights": "none", "device": "cpu"},
     "distillation": {"datasets": ["here"], "losses": ["mse"], "seeds": [41], "epochs": 1},
     "classification": {
         "datasets": ["here"],
         "models": ["cxr-fm-lp", "cxr-model-lp", "cxr-fmkd-direct-fft"],
         "seeds": [41],
     },
-    "probe": {"l2": [1.0]},
     "finetuning": {"epochs": 1},
     "transfer": {
         "pairs": [["here", "there"]],
@@ -36,13 +32,6 @@ STUDY = {
         "strategies": ["direct", "linear-probe"],
     },
     "evaluation": {"replicates": 10, "attributes": [], "minimum_cell": 2},
-    "bias": {
-        "attributes": ["sex"],
-        "simulations": 2,
-        "permutations": 2,
-        "replicates": 2,
-        "tsne_points": 0,
-    },
 }
 
 
@@ -60,28 +49,14 @@ def write_dataset(folder: Path, seed: int) -> dict:
             rows.append(row | {"sex": ("Female", "Male")[i % 2], "age": 40 + i % 20, "view": "AP"})
             missing_both = split == "test" and i == BOTH
             path = folder / "images" / row["path"]
-            path.parent.mkdir(parents=True, exist_ok=True)
             if i == UNREADABLE or missing_both:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(b"no image")
             else:
-                Image.fromarray(rng.integers(0, 256, (32, 32), np.uint8)).save(path)
+                write_image(path, rng.integers(0, 256, (32, 32), np.uint8))
             if i != WITHOUT_EMBEDDING and not missing_both:
                 vectors.append({"image_id": name, "vector": rng.normal(size=1376)})
-    pd.DataFrame(rows).to_csv(folder / "records.csv", index=False)
-    table = pd.DataFrame(vectors)
-    table.to_parquet(folder / "teacher.parquet")
-    return {
-        "adapter": "table",
-        "tables": {"records": str(folder / "records.csv")},
-        "images": str(folder / "images"),
-        "teacher": {
-            "source": "parquet",
-            "path": str(folder / "teacher.parquet"),
-            "variant": "cxrfm-v1",
-            "column": "image_id",
-            "feature": "vector",
-        },
-    }
+    return write_tables(folder, rows, vectors)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_studies import run_study
-from PIL import Image
+from made_studies import SMALL, run_study, write_image
 from torch import nn
 
 from cxrfmkd.networks.network import load_student
@@ -18,17 +17,14 @@ from cxrfmkd.networks.network import load_student
 PATIENTS = {"train": 48, "val": 32, "test": 48}
 SIZE, DIMENSION = 32, 12
 STUDENT = "mse-on-shufflenet_v2_x0_5"
-STUDY = {
+STUDY = SMALL | {
     "title": "Another teacher, another student",
-    "images": {"size": SIZE},
-    "resampling": {"method": "none"},
     "teacher": {
         "name": "OURS",
         "title": "an encoder of ours",
         "licence": "made for a test",
         "dimension": DIMENSION,
     },
-    "network": {"weights": "none", "device": "cpu"},
     "distillation": {
         "datasets": ["here"],
         "losses": ["mse"],
@@ -43,17 +39,7 @@ STUDY = {
         "models": ["cxr-fm-lp", "cxr-model-lp", "cxr-fmkd-lp", "cxr-fmkd-fft"],
         "seeds": [41],
     },
-    "probe": {"l2": [1.0]},
     "finetuning": {"epochs": 1, "batch_size": 16},
-    "transfer": {"pairs": []},
-    "evaluation": {"replicates": 10, "attributes": ["sex"], "minimum_cell": 2},
-    "bias": {
-        "attributes": ["sex"],
-        "simulations": 2,
-        "permutations": 2,
-        "replicates": 2,
-        "tsne_points": 0,
-    },
 }
 
 
@@ -83,8 +69,7 @@ def write_dataset(folder: Path) -> dict:
             pixels = rng.integers(40, 120, (SIZE, SIZE)).astype(np.uint8)
             pixels[:, : SIZE // 2] += np.uint8(60 * effusion)
             path = folder / "images" / split / f"p{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
+            write_image(path, pixels)
             rows.append(
                 {
                     "patient_id": f"{split}{i}",

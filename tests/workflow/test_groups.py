@@ -56,9 +56,9 @@ exec "$@"
 
 
 @pytest.mark.slow
-def test_a_group_is_one_job_step_in_which_every_figure_is_drawn(finished, tmp_path):
+def test_a_group_is_one_job_step_in_which_every_figure_is_drawn(finished, own_study, tmp_path):
     """SLURM's job step would run disconnected members one after the other, each in a Snakemake."""
-    folder, instant = finished
+    folder, (_, instant) = own_study, finished
     (tmp_path / "srun").write_text(SRUN)
     (tmp_path / "srun").chmod(stat.S_IRWXU)
     figures = sorted((folder / "results/demo/figures").rglob("*.svg"))[:3]

@@ -10,21 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from locations import ROOT
-from made_studies import run_study
-from PIL import Image
+from made_studies import SMALL, run_study, write_image
 from planning import jobs, snakemake
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-SIZE = 32
+SIZE = SMALL["images"]["size"]
 STUDENT = "log-cosh-on-tiny_cnn"
-STUDY = {
+STUDY = SMALL | {
     "title": "Pieces of one's own",
     "plugins": ["mystudy.py"],
-    "images": {"size": SIZE},
-    "resampling": {"method": "none"},
     "teacher": {"title": "grey levels", "licence": "made for a test", "dimension": 16},
-    "network": {"weights": "none", "device": "cpu"},
     "distillation": {
         "datasets": ["ward"],
         "losses": ["log-cosh"],
@@ -34,16 +30,6 @@ STUDY = {
         "batch_size": 16,
     },
     "classification": {"datasets": ["ward"], "models": ["cxr-fmkd-lp"], "seeds": [41]},
-    "probe": {"l2": [1.0]},
-    "transfer": {"pairs": []},
-    "evaluation": {"replicates": 10, "attributes": ["sex"], "minimum_cell": 2},
-    "bias": {
-        "attributes": ["sex"],
-        "simulations": 2,
-        "permutations": 2,
-        "replicates": 2,
-        "tsne_points": 0,
-    },
 }
 
 
@@ -55,8 +41,7 @@ def write_ward(folder: Path) -> dict:
         effusion = bool(rng.random() < 0.5)
         pixels = rng.integers(40, 120, (SIZE, SIZE)) + 80 * effusion
         path = folder / "images" / f"i{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels.astype(np.uint8)).save(path)
+        write_image(path, pixels.astype(np.uint8))
         finding = "Pleural Effusion" if effusion else "No Finding"
         sex = ("Female", "Male")[int(rng.random() < 0.5)]
         rows.append((path.name, f"p{i}", f"s{i}", sex, 30 + i % 50, finding))

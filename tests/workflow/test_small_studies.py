@@ -7,24 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_studies import run_study
-from PIL import Image
+from made_studies import SMALL, run_study, write_image, write_tables
 
 PATIENTS, LABELS = 30, ["No Finding", "Edema", "Pleural Effusion"]
 KNOWN = {"sex": ("Female", "Male"), "race": ("White", "Black", "Asian"), "view": ("PA", "AP")}
-STUDY = {
+STUDY: dict = SMALL | {
     "title": "A pilot",
-    "images": {"size": 32},
-    "network": {"weights": "none", "device": "cpu"},
-    "resampling": {"method": "none"},
     "distillation": {"datasets": []},
     "classification": {
         "datasets": ["pilot"],
         "models": ["cxr-fm-lp", "cxr-model-lp"],
         "seeds": [41],
     },
-    "probe": {"l2": [1.0]},
-    "transfer": {"pairs": []},
     "evaluation": {"replicates": 10},
     "bias": {"simulations": 2, "permutations": 2, "replicates": 2},
 }
@@ -42,24 +36,9 @@ def write_pilot(folder: Path, attributes: bool) -> dict:
             row |= {name: values[patient % len(values)] for name, values in KNOWN.items()}
             row |= {"age": 30 + patient}
         rows.append(row)
-        path = folder / "images" / row["path"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (32, 32), np.uint8)).save(path)
+        write_image(folder / "images" / row["path"], rng.integers(0, 256, (32, 32), np.uint8))
         vectors.append({"image_id": str(i), "vector": rng.normal(size=1376)})
-    pd.DataFrame(rows).to_csv(folder / "records.csv", index=False)
-    pd.DataFrame(vectors).to_parquet(folder / "teacher.parquet")
-    return {
-        "adapter": "table",
-        "tables": {"records": str(folder / "records.csv")},
-        "images": str(folder / "images"),
-        "teacher": {
-            "source": "parquet",
-            "path": str(folder / "teacher.parquet"),
-            "variant": "cxrfm-v1",
-            "column": "image_id",
-            "feature": "vector",
-        },
-    }
+    return write_tables(folder, rows, vectors)
 
 
 @pytest.mark.slow
