@@ -61,7 +61,7 @@ rule records:
 
 rule embeddings:
     input:
-        collect("<results>/{dataset}/teacher/meta.json", dataset=study.datasets),
+        [results(targets.teachers(study, name)) for name in study.datasets],
 
 
 rule students:

@@ -231,6 +231,7 @@ wildcard_constraints:
     dataset=one_of(study.datasets),
     source=one_of(study.datasets),
     target=one_of(study.datasets),
+    teacher=one_of(study.further_teachers),
     loss=one_of(study.student_names),
     on="(-on-[a-z0-9_]+)?",
     model=one_of(study.models),

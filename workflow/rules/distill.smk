@@ -73,12 +73,15 @@ rule distill:
     input:
         images="<results>/{dataset}/images/meta.json",
         teacher="<results>/{dataset}/teacher/meta.json",
+        teachers=need(targets.further_teachers, "dataset"),
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         pixels="<results>/{dataset}/records/pixels.json",
         scales=need(targets.loss_scales, "dataset", "loss"),
         arrays=beside(
-            "<results>/{dataset}/images/meta.json", "<results>/{dataset}/teacher/meta.json"
+            "<results>/{dataset}/images/meta.json",
+            "<results>/{dataset}/teacher/meta.json",
+            need(targets.further_teachers, "dataset"),
         ),
     output:
         weights="<results>/{dataset}/students/{loss}/seed{seed}/weights.safetensors",
@@ -102,11 +105,12 @@ rule distill:
         spec=spec("distill"),
         checkpoints=checkpoints("distill"),
         scales=option("scales"),
+        teachers=option("teachers"),
     message:
         "Distilling the teacher on {wildcards.dataset}: {wildcards.loss}, seed {wildcards.seed}"
     shell:
         'exec python "$SCRIPTS/distill.py" --spec {params.spec:q} --images {input.images:q} --teacher {input.teacher:q}'
-        " --train {input.train:q} --val {input.val:q} {params.scales:q} --checkpoints {params.checkpoints:q}"
+        " {params.teachers:q} --train {input.train:q} --val {input.val:q} {params.scales:q} --checkpoints {params.checkpoints:q}"
         " --time-budget {resources.runtime} --weights {output.weights:q} --history {output.history:q}"
         " --run {output.run:q} &>> {log:q}"
 
@@ -146,12 +150,14 @@ rule assess_student:
             seed=STUDENT_SEEDS,
         ),
         teacher="<results>/{dataset}/teacher/meta.json",
+        teachers=need(targets.further_teachers, "dataset"),
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         arrays=beside(
             need(targets.student_features, "dataset", "loss"),
             need(targets.undistilled, "dataset", "loss"),
             "<results>/{dataset}/teacher/meta.json",
+            need(targets.further_teachers, "dataset"),
         ),
     output:
         "<results>/{dataset}/students/{loss}/quality.json",
@@ -167,12 +173,13 @@ rule assess_student:
         runtime=60,
     params:
         spec=spec("assess_student"),
+        teachers=option("teachers"),
     message:
         "Assessing the students of {wildcards.dataset}, {wildcards.loss}, against their teacher"
     shell:
         'exec python "$SCRIPTS/assess_student.py" --spec {params.spec:q} --features {input.features:q}'
         " --weights {input.students:q} --control-features {input.control:q} --teacher {input.teacher:q}"
-        " --train {input.train:q} --val {input.val:q} --out {output:q} &>> {log:q}"
+        " {params.teachers:q} --train {input.train:q} --val {input.val:q} --out {output:q} &>> {log:q}"
 
 
 rule select_loss:

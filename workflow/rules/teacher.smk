@@ -59,3 +59,31 @@ rule embed:
     shell:
         'exec python "$SCRIPTS/embed.py" --spec {params.spec:q} --train {input.train:q} --val {input.val:q}'
         " --test {input.test:q} --out {params.out:q} --shards {params.shards:q} --workers {threads} &>> {log:q}"
+
+
+use rule embed as embed_teacher with:
+    input:
+        attributes=ancient("<results>/{dataset}/records/attributes.json"),
+        model=need(targets.demo_teacher, "dataset", "teacher", root="<resources>"),
+        images=lambda w: targets.raw_images(study, w.dataset),
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+    output:
+        multiext(
+            "<results>/{dataset}/teachers/{teacher}/",
+            data="data.npy",
+            index="index.parquet",
+            meta="meta.json",
+            excluded="excluded.csv",
+        ),
+    log:
+        "<logs>/embed/{dataset}/{teacher}.log",
+    benchmark:
+        "<benchmarks>/embed/{dataset}/{teacher}.jsonl"
+    resources:
+        **card(lambda w: targets.teacher_on_gpu(study, w.dataset, w.teacher)),
+        mem_mb=32000,
+        runtime=limit(1440, "embed"),
+    message:
+        "Extracting embeddings of {wildcards.dataset} of the teacher {wildcards.teacher}"

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 
 from cxrfmkd.runtime.errors import InputError, did_you_mean, some
 from cxrfmkd.study.paths import begins_to_be_expanded, whole_path
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.vocabulary.groups import BALANCED
 from cxrfmkd.vocabulary.models import MODELS, split_model
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 
 def check(runs: Runs) -> None:
     """Raise InputError with every problem of `runs`."""
-    problems = list(unknown_datasets(runs)) or [p for problems in CHECKS for p in problems(runs)]
+    problems = (
+        list(unknown_datasets(runs))
+        or list(undeclared_teachers(runs))
+        or [p for problems in CHECKS for p in problems(runs)]
+    )
     if problems:
         raise InputError("\n".join(f"config, {problem}" for problem in problems))
 
@@ -49,26 +55,64 @@ def unbalanced_attributes(runs: Runs) -> Iterator[str]:
             )
 
 
+def undeclared_teachers(runs: Runs) -> Iterator[str]:
+    """Every further teacher is declared once, and every dataset has its embeddings."""
+    s, names = runs.settings, runs.further_teachers
+    if len(set(names)) < len(names):
+        yield f"distillation.teachers: {', '.join(names)} must be different teachers."
+    for name in dict.fromkeys(names):
+        if name not in s.teachers:
+            yield (
+                f"distillation.teachers: there is no teacher `{name}`."
+                f"{did_you_mean(name, s.teachers)} Declare it in `teachers`, with name, title, "
+                "licence and dimension."
+            )
+        for dataset in runs.datasets:
+            if name not in s.datasets[dataset].teachers:
+                yield (
+                    f"datasets.{dataset}.teachers: `{name}` of distillation.teachers is not there. "
+                    "Say where this dataset's embeddings of it come from."
+                )
+
+
+def unstandardised_teachers(runs: Runs) -> Iterator[str]:
+    """The losses of several teachers are added up, so that their targets need one scale."""
+    section = runs.settings.distillation
+    if not section.teachers:
+        return
+    for loss in runs.settings.distillation.losses:
+        if runs.distillation(loss)["standardise_teacher"] == "none":
+            yield (
+                f"distillation.standardise_teacher is none for {loss}, but with several teachers "
+                "the one with the largest numbers would be learnt and the others not. Set it to "
+                "phi-s or per-dimension."
+            )
+
+
 def unknown_teachers(runs: Runs) -> Iterator[str]:
-    """An embedding space is a known one, or declared, and as long as `teacher.dimension` says."""
-    for name in runs.datasets:
+    """An embedding space is a known one, or declared, and as long as its teacher's `dimension`."""
+    for name, teacher in product(runs.datasets, runs.teachers):
+        section, declared = "teacher", runs.settings.teacher
+        if teacher != TEACHER:
+            section, declared = f"teachers.{teacher}", runs.settings.teachers[teacher]
         try:
-            runs.settings.datasets[name].teacher.check_dimension(runs.settings.teacher)
+            runs.source_of(name, teacher).check_dimension(declared, section)
         except InputError as error:
             yield f"datasets.{name}: {error}"
 
 
 def untransferable_pairs(runs: Runs) -> Iterator[str]:
-    """A transfer's source is trained on, in the embedding space of its target."""
+    """A transfer's source is trained on, in the embedding spaces of its target."""
     s = runs.settings
     for source, target in runs.pairs:
-        variants = [s.datasets[name].teacher.variant for name in (source, target)]
-        if variants[0] != variants[1]:
-            yield (
-                f"transfer.pairs: {source} has embeddings of {variants[0]}, {target} of "
-                f"{variants[1]}. What is learnt on one variant means nothing on another: "
-                "use one for both."
-            )
+        for teacher in runs.teachers:
+            variants = [runs.source_of(name, teacher).variant for name in (source, target)]
+            if variants[0] != variants[1]:
+                yield (
+                    f"transfer.pairs: {source} has embeddings of {variants[0]}, {target} of "
+                    f"{variants[1]}. What is learnt on one variant means nothing on another: "
+                    "use one for both."
+                )
         if s.transfer.strategies and source not in s.classification.datasets:
             yield (
                 f"transfer.pairs: nothing is trained on the source `{source}`. "
@@ -148,9 +192,11 @@ def unusable_paths(runs: Runs) -> Iterator[str]:
         paths += [(f"datasets.{name}.images", dataset.images)]
         if dataset.reference:
             paths += [(f"datasets.{name}.reference.table", p) for p in dataset.reference.table]
-        teacher = dataset.teacher
-        paths += [(f"datasets.{name}.teacher.path", path) for path in teacher.path]
-        paths += [(f"datasets.{name}.teacher.qformer", teacher.qformer)]
+        sources = {TEACHER: dataset.teacher}
+        sources |= {f"teachers.{key}": source for key, source in dataset.teachers.items()}
+        for section, source in sources.items():
+            paths += [(f"datasets.{name}.{section}.path", path) for path in source.path]
+            paths += [(f"datasets.{name}.{section}.qformer", source.qformer)]
     for setting, path in paths:
         try:
             whole_path(path, s.folders)
@@ -168,6 +214,7 @@ CHECKS: list[Callable[[Runs], Iterator[str]]] = [
     unusable_paths,
     unbalanced_attributes,
     unknown_teachers,
+    unstandardised_teachers,
     untransferable_pairs,
     missing_students,
     students_without_seed,

@@ -15,6 +15,7 @@ from cxrfmkd.study.paths import whole_path
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.study.settings import Dataset, TeacherSource
 from cxrfmkd.vocabulary.models import MODELS, network_of, split_model
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 
 class Study(Runs):
@@ -134,9 +135,9 @@ class Study(Runs):
         reference = self.reference(name)
         return reference["table"] if reference else []
 
-    def teacher_source(self, name: str) -> TeacherSource:
-        """Where a dataset's embeddings come from, with whole paths."""
-        source = self.settings.datasets[name].teacher
+    def teacher_source(self, name: str, teacher: str = TEACHER) -> TeacherSource:
+        """Where a dataset's embeddings of a teacher come from, with whole paths."""
+        source = self.source_of(name, teacher)
         paths = [self.path(path) for path in source.path]
         return source.model_copy(update={"path": paths, "qformer": self.path(source.qformer)})
 
@@ -162,12 +163,19 @@ class Study(Runs):
 
     def _inputs(self, name: str) -> list[tuple[str, str]]:
         """(setting, path) of every file and folder that a dataset is read from."""
-        dataset, teacher = self.dataset(name), self.teacher_source(name)
+        dataset = self.dataset(name)
+        sources = {TEACHER: self.teacher_source(name)}
+        sources |= {f"teachers.{t}": self.teacher_source(name, t) for t in self.further_teachers}
         return [
             *((f"tables.{key}", path) for key, path in dataset["tables"].items()),
             ("images", dataset["images"]),
             *(("reference.table", path) for path in self.reference_tables(name)),
-            *(("teacher.path", path) for path in teacher.path if not _made_elsewhere(teacher)),
+            *(
+                (f"{setting}.path", path)
+                for setting, source in sources.items()
+                for path in source.path
+                if not _made_elsewhere(source)
+            ),
         ]
 
 

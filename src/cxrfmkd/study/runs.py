@@ -16,12 +16,14 @@ from cxrfmkd.study.settings import (
     Distillation,
     Network,
     Settings,
+    TeacherSource,
     Transfer,
     sections,
 )
 from cxrfmkd.vocabulary.backbones import STUDENT, split_student, student_name
 from cxrfmkd.vocabulary.losses import loss_share, split_control
 from cxrfmkd.vocabulary.models import MODELS, join_model, run_folder, split_model
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 # Settings without effect on results: how fast they come, and who watches.
 WITHOUT_EFFECT = {"teacher": ("workers",), "network": ("device", "tensorboard")}
@@ -105,6 +107,28 @@ class Runs:
         """(dataset, student, seed) of every distillation."""
         section = self.settings.distillation
         return list(product(section.datasets, self.student_names, section.seeds))
+
+    @property
+    def further_teachers(self) -> list[str]:
+        """Teachers beside each dataset's own that students reproduce, in order."""
+        return self.settings.distillation.teachers
+
+    @property
+    def teachers(self) -> list[str]:
+        """Every teacher that students reproduce; the first is each dataset's own."""
+        return [TEACHER, *self.further_teachers]
+
+    def source_of(self, dataset: str, teacher: str) -> TeacherSource:
+        """Where a dataset's embeddings of a teacher come from, as it is configured."""
+        settings = self.settings.datasets[dataset]
+        return settings.teacher if teacher == TEACHER else settings.teachers[teacher]
+
+    def teacher_section(self, name: str) -> dict:
+        """What one job needs to know of a teacher, whatever the dataset."""
+        if name == TEACHER:
+            return self.section(name)
+        values = self._settings["teachers"][name]
+        return {k: v for k, v in values.items() if k not in WITHOUT_EFFECT[TEACHER]}
 
     @cached_property
     def student_names(self) -> list[str]:
@@ -253,9 +277,9 @@ class Runs:
 
     def described(self) -> dict:
         """Every setting that a reader may want to know: all but those without effect."""
-        return self.settings.model_dump(
-            exclude={section: set(names) for section, names in WITHOUT_EFFECT.items()}
-        )
+        hidden: dict = {section: set(names) for section, names in WITHOUT_EFFECT.items()}
+        hidden["teachers"] = {"__all__": hidden[TEACHER]}
+        return self.settings.model_dump(exclude=hidden)
 
     def distillation(self, loss: str) -> dict:
         """Settings of a student's training, those of its loss applied. loss: its wildcard."""

@@ -9,6 +9,7 @@ from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import assets
 from cxrfmkd.vocabulary.backbones import split_student
 from cxrfmkd.vocabulary.models import network_of
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 
 def _sections(study: Study, *names: str) -> dict:
@@ -54,6 +55,22 @@ def _evaluation(study: Study, w: Any) -> dict:
         "runs": [run.describe() for run in study.runs_on(w.dataset)],
         **_sections(study, "labels"),
     }
+
+
+def _embedding(study: Study, w: Any) -> dict:
+    """The embeddings of a further teacher where the rule has its name, else of the first."""
+    teacher = getattr(w, "teacher", TEACHER)
+    return {
+        "dataset": w.dataset,
+        "teacher": study.teacher_source(w.dataset, teacher).model_dump(),
+        "images": study.dataset(w.dataset)["images"],
+        "common": study.teacher_section(teacher),
+    }
+
+
+def _further_teachers(study: Study) -> dict:
+    """Names of the teachers beside the first; nothing where there are none."""
+    return {"teachers": study.further_teachers} if study.further_teachers else {}
 
 
 def _fetched(study: Study, w: Any) -> dict:
@@ -140,18 +157,14 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "seed": 42,
         "dimension": study.settings.teacher.dimension,
     },
-    "embed": lambda study, w: {
-        "dataset": w.dataset,
-        "teacher": study.teacher_source(w.dataset).model_dump(),
-        "images": study.dataset(w.dataset)["images"],
-        "common": study.section("teacher"),
-    },
+    "embed": _embedding,
     "fetch_weights": _fetched,
     "distill": lambda study, w: {
         "loss": w.loss,
         "seed": int(w.seed),
         "distillation": study.distillation(w.loss),
         **_sections(study, "network"),
+        **_further_teachers(study),
     },
     "measure_scales": lambda study, w: {},
     "measure_sizes": lambda study, w: {
@@ -168,6 +181,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "loss": w.loss,
         "seeds": [] if study.one_student else study.settings.distillation.seeds,
         **_sections(study, "labels"),
+        **_further_teachers(study),
     },
     "extract_features": lambda study, w: {"backbone": w.backbone, **_sections(study, "network")},
     "probe": _probe,

@@ -15,7 +15,7 @@ from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.runs import Run
 from cxrfmkd.vocabulary.backbones import on_backbone, split_student
 from cxrfmkd.vocabulary.models import MODELS, split_model
-from cxrfmkd.vocabulary.teachers import ENCODERS
+from cxrfmkd.vocabulary.teachers import ENCODERS, TEACHER, teacher_folder
 
 SELECTED, WEIGHTS = "selected.json", "weights.safetensors"
 
@@ -54,17 +54,27 @@ def raw_images(study: Study, dataset: str) -> list[str]:
     return [study.dataset(dataset)["images"]] if dataset in study.settings.synthetic else []
 
 
-def demo_teacher(study: Study, dataset: str) -> list[str]:
+def demo_teacher(study: Study, dataset: str, teacher: str = TEACHER) -> list[str]:
     """The stand-in teacher, below the resources, where the dataset's embeddings come from it."""
-    is_demo = study.settings.datasets[dataset].teacher.variant == "demo"
+    is_demo = study.source_of(dataset, teacher).variant == "demo"
     return ["teacher/saved_model.pb"] if is_demo else []
 
 
-def teacher_on_gpu(study: Study, dataset: str) -> bool:
+def teacher_on_gpu(study: Study, dataset: str, teacher: str = TEACHER) -> bool:
     """Whether a dataset's embeddings are extracted with a model on a GPU, not read from files."""
-    teacher = study.settings.datasets[dataset].teacher
+    source = study.source_of(dataset, teacher)
     sources = ("savedmodel", *ENCODERS, *plugins.names("encoder"))
-    return teacher.source in sources and teacher.device == "gpu"
+    return source.source in sources and source.device == "gpu"
+
+
+def further_teachers(study: Study, dataset: str) -> list[str]:
+    """The embeddings of every teacher beside the first."""
+    return [f"{dataset}/{teacher_folder(name)}/meta.json" for name in study.further_teachers]
+
+
+def teachers(study: Study, dataset: str) -> list[str]:
+    """The embeddings of every teacher."""
+    return [f"{dataset}/{TEACHER}/meta.json", *further_teachers(study, dataset)]
 
 
 # --- students and backbones

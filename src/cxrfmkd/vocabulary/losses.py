@@ -25,6 +25,20 @@ CONTROLS = {
 }
 
 
+# In the place of a loss: the probe on a further teacher, `cxr-fm-lp.of-rad-dino`.
+OF_TEACHER = "of-"
+
+
+def probe_of(teacher: str) -> str:
+    """What stands in the place of a loss where a model classifies a further teacher's vectors."""
+    return f"{OF_TEACHER}{teacher}"
+
+
+def probed_teacher(loss: str) -> str:
+    """The further teacher of `probe_of`; empty for everything else."""
+    return loss.removeprefix(OF_TEACHER) if loss.startswith(OF_TEACHER) else ""
+
+
 def split_control(loss: str) -> tuple[str, str]:
     """A student without its control, and that control: `mse-shuffled` -> ("mse", "shuffled").
 

@@ -20,6 +20,15 @@ FILE_SUFFIXES: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet", ".arrow", ".feather"),
 }
 
+# The teacher of every dataset; further ones have names of the user's.
+TEACHER = "teacher"
+
+
+def teacher_folder(name: str) -> str:
+    """Folder of a teacher's embeddings below that of the dataset."""
+    return TEACHER if name == TEACHER else f"teachers/{name}"
+
+
 # How a record names its vector.
 KeyRule = Literal["image-id", "path", "basename", "chexpert-flat", "mimic-dicom"]
 

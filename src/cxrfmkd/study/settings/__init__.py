@@ -31,7 +31,7 @@ from cxrfmkd.study.settings.data import (
 )
 from cxrfmkd.study.settings.distillation import Distillation, DistillationSection
 from cxrfmkd.study.settings.networks import Network, NetworkSection
-from cxrfmkd.study.settings.teacher import Teacher, TeacherSource
+from cxrfmkd.study.settings.teacher import Teacher, TeacherName, TeacherSource
 
 __all__ = [
     "Bias",
@@ -81,6 +81,8 @@ class Configuration(Settings):
     """resampled test set"""
     teacher: Teacher = Teacher()
     """the teacher"""
+    teachers: dict[TeacherName, Teacher] = {}
+    """further teachers by names of your choice, each declared as `teacher` is (docs/teacher.md)"""
     network: NetworkSection = NetworkSection()
     """networks"""
     distillation: DistillationSection = DistillationSection()

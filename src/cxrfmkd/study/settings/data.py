@@ -123,6 +123,8 @@ class DatasetSection(Dataset):
 
     teacher: Annotated[TeacherSource, AsWritten]
     """where the teacher's embeddings come from (see below, and docs/teacher.md)"""
+    teachers: dict[str, Annotated[TeacherSource, AsWritten]] = {}
+    """where the embeddings of further teachers come from, by their names in `teachers`"""
     attributes: list[Attribute] | None = None
     """patient attributes that the dataset has; `evaluation.attributes` and `bias.attributes` are
     asked of it as far as it has them. null: all of them"""

@@ -75,6 +75,9 @@ class DistillationSection(Distillation):
 
     datasets: list[str] = ["chexpert", "mimic"]
     """datasets whose teacher is distilled"""
+    teachers: list[str] = []
+    """names of `teachers` that every student reproduces beside `teacher`, each through a projection
+    of its own; they need `standardise_teacher` (docs/teacher.md)"""
     losses: list[LossName] = ["mse", "cosine", "mse-cosine-learned"]
     """losses, from the vocabulary of docs/training.md; `mse-shuffled`, `mse-random` and
     `mse-labels`, and so of every loss, are controls that isolate what the teacher gives"""

@@ -11,9 +11,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cxrfmkd.runtime.errors import InputError, did_you_mean
 from cxrfmkd.study.settings.base import Choice, Settings, Texts
+from cxrfmkd.vocabulary.backbones import STUDENT, split_student
+from cxrfmkd.vocabulary.losses import probe_of, split_control
 from cxrfmkd.vocabulary.teachers import (
     ENCODERS,
     SOURCES,
+    TEACHER,
     VARIANTS,
     KeyRule,
     Pooling,
@@ -39,6 +42,21 @@ def _variant_name(name: str) -> str:
 VariantName = Annotated[str, AfterValidator(_variant_name)]
 
 
+def _teacher_name(name: str) -> str:
+    probe = probe_of(name)
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise ValueError("a teacher's name has small letters, digits and single hyphens alone.")
+    if name == TEACHER or split_student(probe)[1] != STUDENT or split_control(probe)[1]:
+        raise ValueError(
+            f"`{name}` has a meaning of its own: no teacher can be called `{TEACHER}`, or end like "
+            "a control or a student's backbone."
+        )
+    return name
+
+
+TeacherName = Annotated[str, AfterValidator(_teacher_name)]
+
+
 class Teacher(Settings):
     """What every dataset's embeddings have in common."""
 
@@ -57,24 +75,25 @@ class Teacher(Settings):
     failed: float = Field(0.001, ge=0, le=1)
     """share of images without an embedding above which the study stops"""
 
-    def variant(self, name: str) -> Variant:
+    def variant(self, name: str, section: str = "teacher") -> Variant:
         """A known embedding space, or the one that this teacher declares with title and licence.
 
-        Raises InputError for a name that is neither.
+        section: of the configuration, that declares the teacher. Raises InputError for a name that
+        is neither.
         """
         if name in VARIANTS:
             if self.title or self.licence:
                 raise InputError(
-                    f"teacher.title and teacher.licence describe a teacher of your own, but the "
-                    f"variant {name} has its own. Remove them, or name another variant."
+                    f"{section}.title and {section}.licence describe a teacher of your own, but "
+                    f"the variant {name} has its own. Remove them, or name another variant."
                 )
             return VARIANTS[name]
         if self.title and self.licence:
             return Variant(self.title, (), self.licence)
         raise InputError(
-            f"teacher.variant: {name!r} is none of {', '.join(VARIANTS)}."
+            f"{section}.variant: {name!r} is none of {', '.join(VARIANTS)}."
             f"{did_you_mean(name, VARIANTS, mark='')} A teacher of your own is declared by "
-            "teacher.title and teacher.licence."
+            f"{section}.title and {section}.licence."
         )
 
 
@@ -167,13 +186,16 @@ class TeacherSource(Settings):
         path = self.path[0]
         return not path.startswith((".", "/", "~")) and path.count("/") == 1
 
-    def check_dimension(self, teacher: Teacher) -> None:
-        """Raises InputError unless the study's `teacher.dimension` is this variant's length."""
-        expected = teacher.variant(self.variant).dimension(self.pooling)
+    def check_dimension(self, teacher: Teacher, section: str = "teacher") -> None:
+        """Raises InputError unless the study's `dimension` is this variant's length.
+
+        section: of the configuration, that declares the teacher.
+        """
+        expected = teacher.variant(self.variant, section).dimension(self.pooling)
         if expected and expected != teacher.dimension:
             raise InputError(
-                f"teacher.dimension is {teacher.dimension}, but a vector of {self.variant} "
-                f"(pooling {self.pooling}) has {expected} numbers. Set teacher.dimension: "
+                f"{section}.dimension is {teacher.dimension}, but a vector of {self.variant} "
+                f"(pooling {self.pooling}) has {expected} numbers. Set {section}.dimension: "
                 f"{expected}."
             )
 
