@@ -1,7 +1,7 @@
 """Adapters of public datasets whose labels need reading: PadChest, VinDr-CXR, RSNA Pneumonia.
 
-Named in `plugins` by the recipes beside this file. A finding on which a dataset says nothing is
-blank; set `labels.blank: ignore` to leave it out of training and metrics.
+Named in `plugins` by the recipes beside this file. A finding on which a dataset says nothing has no
+column, so that it takes no part.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from cxrfmkd.datasets import splits
 from cxrfmkd.datasets.raw import Raw
 from cxrfmkd.datasets.records import key
 from cxrfmkd.plugins import adapter
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 # Our finding -> PadChest's labels, any of which makes it 1 (Bustos et al. 2020, Medical Image
 # Analysis 66:101797, whose labels form a tree: what stands below a label counts with it).
@@ -84,9 +83,8 @@ def padchest(raw: Raw) -> pd.DataFrame:
     texts = table.Labels.fillna("").str.findall("'([^']*)'")
     reports = [{text.strip() for text in listed} - {""} for listed in texts]
     usable = np.array([bool(labels) and not labels & UNUSABLE for labels in reports])
-    for finding in FINDINGS:
-        present = [bool(labels & PADCHEST.get(finding, set())) for labels in reports]
-        frame[finding] = np.where(usable, present, np.nan)
+    for finding, names in PADCHEST.items():
+        frame[finding] = np.where(usable, [bool(labels & names) for labels in reports], np.nan)
     opacity = np.array([bool(labels & OPACITIES) for labels in reports])
     normal = frame["No Finding"].eq(1)
     frame["Lung Opacity"] = np.where(usable & opacity, 1.0, np.where(normal, 0.0, np.nan))
@@ -126,7 +124,7 @@ def vindr(raw: Raw) -> pd.DataFrame:
         votes = pd.DataFrame({name: raw.labels(table, name, side) for name in names})
         labels = votes.groupby(table.image_id, sort=False).mean().gt(0.5)
         columns = {finding: labels[list(VINDR[finding])].any(axis=1) for finding in VINDR}
-        frame = pd.DataFrame(columns, columns=list(FINDINGS), dtype=float).rename_axis("name")
+        frame = pd.DataFrame(columns, dtype=float).rename_axis("name")
         parts.append(frame.reset_index().assign(side=side))
     images = pd.concat(parts, ignore_index=True)
     drawn = splits.draw_training(images.name[images.side == "train"], raw.settings.split)
@@ -156,8 +154,7 @@ def rsna(raw: Raw) -> pd.DataFrame:
     contradictory = target.eq(1) != kind.eq("opacity")
     affected = boxes.patientId.map(contradictory)
     raw.reject(affected, "labels", "Target", "contradict the table of classes")
-    frame = pd.DataFrame(np.nan, target.index, list(FINDINGS))
-    frame["Lung Opacity"] = frame["Pneumonia"] = target
+    frame = pd.DataFrame({"Lung Opacity": target, "Pneumonia": target})
     frame["No Finding"] = kind.eq("normal").astype(float)
     frame = frame.rename_axis("image_id").reset_index()
     frame["patient_id"] = frame["study_id"] = frame.image_id

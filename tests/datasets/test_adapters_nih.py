@@ -67,7 +67,7 @@ def test_findings_follow_the_documented_table(tmp_path):
         for finding, value in labels.items():
             np.testing.assert_equal(records.loc[image, finding], value)
     unknown = ["Enlarged Cardiomediastinum", "Fracture", "Support Devices"]
-    assert records[unknown].isna().all(axis=None)
+    assert not {*unknown} & {*records}
 
 
 def test_pleural_thickening_is_pleural_other_and_fibrosis_alone_is_nothing_of_ours(tmp_path):
@@ -77,7 +77,8 @@ def test_pleural_thickening_is_pleural_other_and_fibrosis_alone_is_nothing_of_ou
     ]
     records = read(tmp_path, rows=rows)
     assert records["Pleural Other"].tolist() == [1, 0]
-    assert records.loc["00000002_000", list(FINDINGS)].eq(1).sum() == 0
+    findings = [name for name in FINDINGS if name in records]
+    assert records.loc["00000002_000", findings].eq(1).sum() == 0
 
 
 def test_an_unknown_finding_or_a_contradiction_is_refused(tmp_path):

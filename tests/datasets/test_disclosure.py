@@ -30,9 +30,10 @@ from cxrfmkd.evaluation.runs import Run
 from cxrfmkd.figures.resampling import select_resampling
 from cxrfmkd.statistics.suppression import Relation, determined, protect, small
 from cxrfmkd.study.settings import Bias, Evaluation
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.cohort import cohort
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS, MACRO
-from cxrfmkd.vocabulary.groups import AGE_BINS, AGE_GROUP_OF_BIN, DISEASES
+from cxrfmkd.vocabulary.groups import AGE_BINS, AGE_GROUP_OF_BIN
 
 MINIMUM = 10
 CLASSES = ("Pleural Effusion", "No Finding")
@@ -41,7 +42,7 @@ LEVELS = {
     "race": ("White", "Asian", "Black"),
     "view": ("AP", "PA"),
     "age_bin": AGE_BINS,
-    "disease": DISEASES,
+    "disease": THESIS.levels_of_disease,
 }
 GROUPED = ("sex", "race", "view", "age_bin")
 

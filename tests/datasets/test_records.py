@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from made_records import made
 
 from cxrfmkd.datasets.records import (
-    COLUMNS,
     age_bin,
+    columns,
     disease,
     key,
     present,
@@ -25,7 +25,7 @@ from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def test_columns_come_in_their_order_and_an_adapters_own_last():
-    assert list(made()) == [*COLUMNS, "ethnicity"]
+    assert list(made()) == [*columns(), "ethnicity"]
 
 
 def test_written_records_are_read_back_equal(tmp_path):
@@ -80,7 +80,7 @@ def test_text_where_a_number_belongs_is_named_with_its_line(tmp_path):
 
 def test_a_file_without_the_columns_or_not_there_is_refused(tmp_path):
     made().drop(columns=["view", "Edema"]).to_csv(tmp_path / "bad.csv", index=False)
-    with pytest.raises(InputError, match="missing: view, Edema"):
+    with pytest.raises(InputError, match=r"missing: view\."):
         read_records(tmp_path / "bad.csv")
     with pytest.raises(InputError, match="no such file"):
         read_records(tmp_path / "none.csv")

@@ -139,7 +139,6 @@ def test_a_table_that_is_not_there_is_named():
         ({"table": "a", "readers": ["x"]}, "need each other"),
         ({"table": "a", "column": "label"}, "must hold"),
         ({"table": "a", "consensus": "x"}, "nothing tells readers apart"),
-        ({"table": "a", "columns": {"Oedema": "x"}}, "Oedema: none of the findings"),
         ({"table": "a", "values": {True: 1}}, "YAML reads yes"),
     ],
 )

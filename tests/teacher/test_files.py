@@ -20,7 +20,7 @@ from locations import SCRIPTS
 from made_examples import example, write_records
 from made_teachers import DIMENSION, vectors
 
-from cxrfmkd.datasets.records import COLUMNS
+from cxrfmkd.datasets.records import columns
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
@@ -465,7 +465,7 @@ def test_script_embeds_the_records_of_all_splits(tmp_path):
         rows = RECORDS.iloc[4 * i : 4 * i + 4].assign(
             patient_id=f"{split}1", study_id="1", split=split, disease="Other"
         )
-        write_table(tmp_path / f"{split}.csv", rows.reindex(columns=COLUMNS))
+        write_table(tmp_path / f"{split}.csv", rows.reindex(columns=columns()))
     spec = {
         "dataset": "d",
         "images": str(tmp_path),

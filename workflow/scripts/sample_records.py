@@ -1,6 +1,7 @@
 """Read a dataset's raw tables into records, split and checked.
 
---spec {"name": the dataset's name, "dataset": its section of the configuration}
+--spec {"name": the dataset's name, "dataset": its section of the configuration, "findings": those
+of the study, where they are not the 14}
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from cxrfmkd.datasets.records import write_records
 from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_json, write_table
-from cxrfmkd.study.settings import Dataset
+from cxrfmkd.study.settings import Dataset, Findings
 from cxrfmkd.vocabulary.datasets import SPLITS
 
 
 def main() -> None:
     outputs = dict.fromkeys((*SPLITS, "summary"), Path)
     args = parse(__doc__, **outputs, excluded=(Path, None))
-    made = sample(args.spec["name"], Dataset.from_section(args.spec["dataset"]))
+    made = sample(
+        args.spec["name"],
+        Dataset.from_section(args.spec["dataset"]),
+        Findings.of_spec(args.spec),
+    )
     for split in SPLITS:
         records = made.records[made.records.split == split]
         write_records(getattr(args, split), records)

@@ -13,12 +13,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.records import LABELS, OLDEST
+from cxrfmkd.datasets.records import LABELS, OLDEST, findings_of
 from cxrfmkd.runtime.cells import UNITS, lines
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.datasets import SPLITS
-from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.groups import ATTRIBUTES, BALANCED, DISEASES, RACES
+from cxrfmkd.vocabulary.groups import ATTRIBUTES, BALANCED, RACES
 
 # A demographic table whose keys are written in another way joins nothing. That of MIMIC-IV knows
 # only patients who were admitted, so the bar is low; the share itself is always reported.
@@ -95,7 +96,7 @@ def keys(records: pd.DataFrame) -> Gate:
 
 def labels(records: pd.DataFrame) -> Gate:
     """Every label is 1, 0, -1 or blank."""
-    values = records[list(FINDINGS)]
+    values = records[list(findings_of(records))]
     invalid = (values.notna() & ~values.isin(LABELS)).sum()
     counts = ", ".join(f"{name} {count}" for name, count in invalid[invalid > 0].items())
     return _gate("labels 1, 0, -1 or blank", invalid.sum(), f"other values: {counts}", "all are")
@@ -126,14 +127,16 @@ def splits(records: pd.DataFrame) -> Gate:
     return _gate("no split is empty", (sizes == 0).sum(), f"{message}. {remedy}", message)
 
 
-def strata(records: pd.DataFrame) -> Gate:
+def strata(records: pd.DataFrame, findings: Findings = THESIS) -> Gate:
     """Test strata that resampling cannot restore, since no image is there."""
     test = records[records.split == "test"]
     if test.race.isna().all():
         return Gate("no empty stratum", "passed", "no race, so no strata to resample")
     present = set(zip(test.race, test.disease, strict=True))
     empty = [
-        f"{race} x {kind}" for race, kind in product(RACES, DISEASES) if (race, kind) not in present
+        f"{race} x {kind}"
+        for race, kind in product(RACES, findings.levels_of_disease)
+        if (race, kind) not in present
     ]
     message, otherwise = (
         f"no test image of {some(empty, 9)}",
@@ -144,19 +147,25 @@ def strata(records: pd.DataFrame) -> Gate:
 
 def learnable(records: pd.DataFrame) -> Gate:
     """Every finding has both classes in each split; else its metrics are undefined there."""
-    classes = records[list(FINDINGS)].eq(1).groupby(records.split).nunique().stack()
+    classes = records[list(findings_of(records))].eq(1).groupby(records.split).nunique().stack()
     cells = [f"{finding} in {split}" for split, finding in classes[classes == 1].index]
     message = f"one class alone: {some(cells, 42)}"
     return _gate("both classes of every finding", len(cells), message, "all", "noted")
 
 
-def contradictions(records: pd.DataFrame) -> Gate:
-    """No Finding together with Pleural Effusion, which then wins."""
-    both = records[["No Finding", "Pleural Effusion"]].eq(1).all(axis=1).sum()
-    names = "No Finding and Pleural Effusion"
+def contradictions(records: pd.DataFrame, findings: Findings = THESIS) -> Gate:
+    """The finding that means none together with a class that then wins, as an effusion does."""
+    none, classes = findings.none, findings.classes
+    stronger = classes[: classes.index(none)] if none in classes else []
+    if none is None or not stronger:
+        return Gate("no class beside none", "passed", "no class goes before one that means none")
+    both = (records[none].eq(1) & records[stronger].eq(1).any(axis=1)).sum()
+    names = f"{none} and {' or '.join(stronger)}"
     number = both if both >= FEW else "a few"  # a cell of two findings, in logs and on the page
     message = f"{number} images have {names} at once; they count as the latter"
-    return _gate("No Finding means none", both, message, "never beside an effusion", "noted")
+    return _gate(
+        f"{none} means none", both, message, f"never beside {' or '.join(stronger)}", "noted"
+    )
 
 
 def published(records: pd.DataFrame, adapter: str) -> Gate:
@@ -170,8 +179,14 @@ def published(records: pd.DataFrame, adapter: str) -> Gate:
     return _gate("the published sample", len(records) != images, message, otherwise, "noted")
 
 
-def check(records: pd.DataFrame, patterns: dict[str, str], joined: float | None) -> list[Gate]:
-    """All gates of records."""
+def check(
+    records: pd.DataFrame,
+    patterns: dict[str, str],
+    joined: float | None,
+    findings: Findings = THESIS,
+) -> list[Gate]:
+    """All gates of records. findings: of the study."""
+    findings = findings.within(findings_of(records))
     return [
         patients(records),
         identities(records, patterns),
@@ -180,9 +195,9 @@ def check(records: pd.DataFrame, patterns: dict[str, str], joined: float | None)
         ages(records),
         demographics(joined),
         splits(records),
-        strata(records),
+        strata(records, findings),
         learnable(records),
-        contradictions(records),
+        contradictions(records, findings),
     ]
 
 

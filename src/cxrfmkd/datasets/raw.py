@@ -14,7 +14,8 @@ from cxrfmkd.runtime.cells import UNITS, numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.seals import sha256
 from cxrfmkd.runtime.text_tables import read_header, read_text_table
-from cxrfmkd.study.settings import Dataset
+from cxrfmkd.study.settings import Dataset, Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 # Codes of the sex in small letters.
@@ -28,11 +29,13 @@ UNNAMED = re.compile(r"^(Unnamed: \d+(\.\d+)*)?$")
 class Raw:
     """The configured tables of one dataset.
 
-    name: the dataset's name in the configuration; settings: its settings.
+    name: the dataset's name in the configuration; settings: its settings; study: the findings that
+    the study wants, of which an adapter gives those that the dataset knows of.
     """
 
     name: str
     settings: Dataset
+    study: Findings = THESIS
 
     def setting(self, key: str) -> str:
         """The name of a table's setting, for messages."""
@@ -103,9 +106,14 @@ class Raw:
         words = codes.map(dict(meaning))
         return words.astype("str").where(words.notna())
 
+    @property
+    def chexpert_findings(self) -> tuple[str, ...]:
+        """Those of the 14 findings that the study wants."""
+        return tuple(name for name in FINDINGS if name in self.study.names)
+
     def findings(self, frame: pd.DataFrame, key: str) -> dict[str, pd.Series]:
-        """The 14 findings of a raw table as float64."""
-        return {finding: self.labels(frame, finding, key) for finding in FINDINGS}
+        """The findings of a raw table in CheXpert's form, as float64."""
+        return {finding: self.labels(frame, finding, key) for finding in self.chexpert_findings}
 
     def labels(self, frame: pd.DataFrame, column: str, key: str) -> pd.Series:
         """A text column of labels as float64: 1, 0, -1 or missing."""

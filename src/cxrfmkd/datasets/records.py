@@ -1,7 +1,7 @@
 """Records: one row an image, with its keys, its patient, its findings and its split.
 
-A records file is a CSV with the columns of `COLUMNS`, in that order, and whatever else its adapter
-knows.
+A records file is a CSV with the columns of `columns()`, in that order, and whatever else its
+adapter knows. The findings that a dataset has are the columns between `view` and `split`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.cells import name_places, numbers, reject, shared
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import read_table, write_table
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.datasets import SPLITS
-from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.groups import AGE_EDGES, DISEASES, RACES, SEXES
+from cxrfmkd.vocabulary.findings import FINDINGS, OTHER
+from cxrfmkd.vocabulary.groups import AGE_EDGES, RACES, SEXES
 
 log = logging.getLogger(__name__)
 
 KEYS = ("image_id", "patient_id", "study_id", "path")
-COLUMNS = (*KEYS, "sex", "age", "race", "view", *FINDINGS, "split", "disease", "age_bin")
+BEFORE, AFTER = (*KEYS, "sex", "age", "race", "view"), ("split", "disease", "age_bin")
 
 LABELS = (1.0, 0.0, -1.0)
 OLDEST = 120
@@ -37,22 +39,32 @@ def key(paths: pd.Series) -> pd.Series:
     return paths.str.replace(r"\.[^./]+$", "", regex=True)
 
 
-def disease(records: pd.DataFrame) -> pd.Series:
-    """The three exclusive classes of resampling and bias analysis, shape (n,), text.
+def columns(findings: Sequence[str] = FINDINGS) -> tuple[str, ...]:
+    """Columns of records with these findings, in order."""
+    return (*BEFORE, *findings, *AFTER)
 
-    "Pleural Effusion" where that label is 1, which wins; else "No Finding" where that label is 1;
-    else "Other". The published rule speaks only of a No Finding of 1 or blank; where it is 0 or -1
-    it leaves the number in place, and 0 is then read as the class "No Finding". Here both are
-    "Other": the label does not say that the image is clear. On CheXpert and MIMIC-CXR, whose No
-    Finding is 1 or blank, the two rules agree on every row.
+
+def findings_of(records: pd.DataFrame) -> tuple[str, ...]:
+    """The findings that records have: their columns between `view` and `split`, in order."""
+    names = list(records)
+    return tuple(names[names.index("view") + 1 : names.index("split")])
+
+
+def disease(records: pd.DataFrame, classes: Sequence[str] = THESIS.classes) -> pd.Series:
+    """The exclusive classes of resampling and bias analysis, shape (n,), text.
+
+    The first of `classes` whose label is 1, as far as the records have it; else "Other". In the
+    thesis an effusion wins, then comes No Finding. The published rule speaks only of a No Finding
+    of 1 or blank; where it is 0 or -1 it leaves the number in place, and 0 is then read as the
+    class "No Finding". Here both are "Other": the label does not say that the image is clear. On
+    CheXpert and MIMIC-CXR, whose No Finding is 1 or blank, the two rules agree on every row.
     Source: chexpert.sample and mimic.sample notebooks.
     """
-    classes = np.select(
-        [records["Pleural Effusion"].eq(1), records["No Finding"].eq(1)],
-        ["Pleural Effusion", "No Finding"],
-        "Other",
-    )
-    return pd.Series(classes, records.index, dtype="str", name="disease")
+    known = [name for name in classes if name in records]
+    of_image = pd.Series(OTHER, records.index, dtype="str", name="disease")
+    for name in reversed(known):
+        of_image = of_image.mask(records[name].eq(1), name)
+    return of_image
 
 
 def age_bin(ages: pd.Series) -> pd.Series:
@@ -61,15 +73,23 @@ def age_bin(ages: pd.Series) -> pd.Series:
     return pd.Series(bins, ages.index, dtype="Int64", name="age_bin").where(ages.notna())
 
 
-def complete(records: pd.DataFrame) -> pd.DataFrame:
-    """`records` with `disease` and `age_bin`, columns in order, the adapter's own columns last."""
-    records = records.assign(disease=disease(records), age_bin=age_bin(records.age))
-    extras = [column for column in records if column not in COLUMNS]
-    return records[[*COLUMNS, *extras]].reset_index(drop=True)
+def complete(records: pd.DataFrame, findings: Findings = THESIS) -> pd.DataFrame:
+    """`records` with `disease` and `age_bin`, columns in order, the adapter's own columns last.
+
+    findings: of the study; those that the records lack have no column.
+    """
+    of_image = disease(records, findings.classes)
+    if findings.is_thesis:  # until every stage takes the findings of its files
+        lacking = [name for name in findings.names if name not in records]
+        records = records.assign(**dict.fromkeys(lacking, np.nan))
+    records = records.assign(disease=of_image, age_bin=age_bin(records.age))
+    ordered = columns([name for name in findings.names if name in records])
+    extras = [column for column in records if column not in ordered]
+    return records[[*ordered, *extras]].reset_index(drop=True)
 
 
 def targets(records: pd.DataFrame, uncertain: str = "zeros", blank: str = "zeros") -> np.ndarray:
-    """What a classifier is taught, float32 (n, 14): 1, 0, or NaN for a label to leave out.
+    """What a classifier is taught, float32 (n, findings): 1, 0, or NaN for a label to leave out.
 
     uncertain: what -1 becomes: `zeros`, `ones`, or `ignore` (NaN). blank: what no label becomes,
     `zeros` or `ignore`. The thesis has zeros for both.
@@ -77,7 +97,7 @@ def targets(records: pd.DataFrame, uncertain: str = "zeros", blank: str = "zeros
     meaning = {"zeros": 0.0, "ones": 1.0, "ignore": np.nan}
     if uncertain not in meaning:
         raise InputError(f"labels.uncertain is {uncertain!r}; choose one of {', '.join(meaning)}.")
-    raw = records[list(FINDINGS)].to_numpy(np.float32)
+    raw = records[list(findings_of(records))].to_numpy(np.float32)
     values = [np.float32(1), *(np.float32(meaning[policy]) for policy in (uncertain, blank))]
     return np.select([raw == 1, raw == -1, np.isnan(raw)], values, np.float32(0))
 
@@ -130,13 +150,18 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: there is no such file. Make the records first.")
     verify_file(path)
     records = read_table(path, dtype="str")
-    missing = [column for column in COLUMNS if column not in records]
+    missing = [column for column in columns(()) if column not in records]
     if missing:
         raise InputError(
             f"{path}: these columns of a records file are missing: {some(missing)}. It has "
             f"{some(records.columns)}."
         )
-    for column in ("age", *FINDINGS):
+    if not (findings := findings_of(records)):
+        raise InputError(
+            f"{path}: it has no finding. Their columns stand between `view` and `split`; it has "
+            f"{some(records.columns)}."
+        )
+    for column in ("age", *findings):
         records[column] = numbers(records[column], str(path))
     records["age_bin"] = numbers(records.age_bin, str(path)).astype("Int64")
     check(records, str(path))
@@ -176,6 +201,7 @@ def check(records: pd.DataFrame, source: str) -> None:
         error = f"is none of {', '.join(allowed)}{', blank' * nullable}"
         return pandera.Column(str, pandera.Check.isin(allowed, error=error), nullable=nullable)
 
+    findings = findings_of(records)
     labels = pandera.Check.isin(LABELS, error="is none of 1, 0, -1, blank")
     ages = pandera.Check.in_range(0, OLDEST, error=f"is no age from 0 to {OLDEST} years")
     bins = pandera.Check.in_range(0, len(AGE_EDGES), error=f"is no bin from 0 to {len(AGE_EDGES)}")
@@ -183,8 +209,8 @@ def check(records: pd.DataFrame, source: str) -> None:
         {name: pandera.Column(str, unique=name == "image_id") for name in KEYS}
         | {"sex": one_of(SEXES), "race": one_of(RACES), "view": pandera.Column(str, nullable=True)}
         | {"age": pandera.Column(float, ages, nullable=True)}
-        | {finding: pandera.Column(float, labels, nullable=True) for finding in FINDINGS}
-        | {"split": one_of(SPLITS, False), "disease": one_of(DISEASES, False)}
+        | {finding: pandera.Column(float, labels, nullable=True) for finding in findings}
+        | {"split": one_of(SPLITS, False), "disease": one_of((*findings, OTHER), False)}
         | {"age_bin": pandera.Column("Int64", bins, nullable=True)}
     )
     try:
@@ -211,4 +237,5 @@ def _typed(records: pd.DataFrame) -> pd.DataFrame:
     """`records` with blank text columns as text: an empty column does not tell its type."""
     text = (*KEYS, "sex", "race", "view", "split", "disease")
     kinds = dict.fromkeys((name for name in text if records[name].isna().all()), "str")
-    return records.reset_index(drop=True).astype(kinds | dict.fromkeys(("age", *FINDINGS), float))
+    floats = dict.fromkeys(("age", *findings_of(records)), float)
+    return records.reset_index(drop=True).astype(kinds | floats)

@@ -17,10 +17,10 @@ from cxrfmkd.datasets.record_files import reject_outside
 from cxrfmkd.datasets.records import KEYS, OLDEST, complete
 from cxrfmkd.runtime.cells import shared
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.study.settings import Dataset
+from cxrfmkd.study.settings import Dataset, Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.datasets import SPLITS
-from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.groups import AGE_BINS, DISEASES
+from cxrfmkd.vocabulary.groups import AGE_BINS
 
 # Image files that are looked for before the study begins.
 PROBES = 200
@@ -35,8 +35,8 @@ class Sample:
     summary: dict
 
 
-def sample(name: str, settings: Dataset) -> Sample:
-    """The records of the dataset `name`.
+def sample(name: str, settings: Dataset, findings: Findings = THESIS) -> Sample:
+    """The records of the dataset `name`, with those of `findings` that it knows of.
 
     Raises InputError where a table, the image folder or a gate is not in order.
     """
@@ -46,8 +46,8 @@ def sample(name: str, settings: Dataset) -> Sample:
             f"datasets.{name}.images is {root}, which is no folder. Set it to the folder that the "
             "paths of the tables begin in (see docs/data.md)."
         )
-    reading = adapters.read(name, settings)
-    flow, raw = reading.flow, Raw(name, settings)
+    reading = adapters.read(name, settings, findings)
+    flow, raw = reading.flow, Raw(name, settings, findings)
     records = _usable(reading.records, flow)
     if settings.limit is not None:
         within = splits.some_patients(records.patient_id, settings.limit, settings.split.seed)
@@ -62,10 +62,10 @@ def sample(name: str, settings: Dataset) -> Sample:
     records = _select(records, raw, flow)
     if drawn:
         records = splits.published_order(records, settings.split.seed)
-    records = complete(records).set_axis(records.index)  # of lines, for messages
+    records = complete(records, findings).set_axis(records.index)  # of lines, for messages
     reject_outside(records.path, f"datasets.{name}")
-    checked = gates.check(records, reading.identities, reading.joined)
-    if settings.adapter in gates.PUBLISHED:
+    checked = gates.check(records, reading.identities, reading.joined, findings)
+    if settings.adapter in gates.PUBLISHED and findings.is_thesis:
         checked.append(gates.published(records, settings.adapter))
     gates.enforce(checked, f"datasets.{name}")
     summary = {
@@ -77,8 +77,10 @@ def sample(name: str, settings: Dataset) -> Sample:
         "gates": [asdict(gate) for gate in checked],
         "notes": [*reading.notes, *missing_images(name, root, records)],
         "tables": raw.facts(),
-        "counts": {side: counts(records[records.split == side]) for side in SPLITS},
+        "counts": {side: counts(records[records.split == side], findings) for side in SPLITS},
     }
+    if absent := [name for name in findings.names if name not in records]:
+        summary["absent"] = absent
     return Sample(records.reset_index(drop=True), flow.excluded(), summary)
 
 
@@ -146,7 +148,7 @@ def missing_images(name: str, root: Path, records: pd.DataFrame) -> list[str]:
     return []
 
 
-def counts(records: pd.DataFrame) -> dict:
+def counts(records: pd.DataFrame, findings: Findings = THESIS) -> dict:
     """Images, patients and studies of one split; images by attribute and by label.
 
     Under `patients_by`, the patients with an image of each level, since small cells are counted in
@@ -157,12 +159,15 @@ def counts(records: pd.DataFrame) -> dict:
         "patients": int(records.patient_id.nunique()),
         "studies": len(records[["patient_id", "study_id"]].drop_duplicates()),
         "mean_age": round(float(records.age.mean()), 2) if records.age.notna().any() else None,
-        **_by_level(lambda column: records[column]),
-        "patients_by": _by_level(lambda name: records.drop_duplicates(["patient_id", name])[name]),
+        **_by_level(lambda column: records[column], findings.within(records)),
+        "patients_by": _by_level(
+            lambda name: records.drop_duplicates(["patient_id", name])[name],
+            findings.within(records),
+        ),
     }
 
 
-def _by_level(values: Callable[[str], pd.Series]) -> dict:
+def _by_level(values: Callable[[str], pd.Series], findings: Findings) -> dict:
     """How often each attribute and each label has each level; values: a column by its name."""
 
     def sizes(column: str) -> dict[Any, int]:
@@ -171,10 +176,10 @@ def _by_level(values: Callable[[str], pd.Series]) -> dict:
 
     diseases, age_names = sizes("disease"), dict(enumerate(AGE_BINS))
     labels = {"positive": 1, "negative": 0, "uncertain": -1, "blank": "blank"}
-    by_finding = {finding: sizes(finding) for finding in FINDINGS}
+    by_finding = {finding: sizes(finding) for finding in findings.names}
     return {
         **{column: sizes(column) for column in ("sex", "race", "view")},
-        "disease": {disease: diseases.get(disease, 0) for disease in DISEASES},
+        "disease": {disease: diseases.get(disease, 0) for disease in findings.levels_of_disease},
         "age_bin": {age_names.get(code, code): n for code, n in sizes("age_bin").items()},
         "findings": {
             finding: {word: counted.get(label, 0) for word, label in labels.items()}

@@ -42,6 +42,25 @@ def unknown_datasets(runs: Runs) -> Iterator[str]:
                 )
 
 
+def unknown_findings(runs: Runs) -> Iterator[str]:
+    """What datasets say of findings is said of those of the study."""
+    names = runs.settings.findings.names
+    for dataset in runs.datasets:
+        section = runs.settings.datasets[dataset]
+        settings = {"thresholds": section.thresholds}
+        if section.label_list:
+            settings["label_list.names"] = section.label_list.names
+        if section.reference:
+            settings["reference.columns"] = section.reference.columns
+        for setting, findings in settings.items():
+            for name in findings:
+                if name not in names:
+                    yield (
+                        f"datasets.{dataset}.{setting}: {name} is none of the findings "
+                        f"{', '.join(names)}.{did_you_mean(name, names)}"
+                    )
+
+
 def unbalanced_attributes(runs: Runs) -> Iterator[str]:
     """A resampled test set needs race and age."""
     for name in runs.datasets:
@@ -212,6 +231,7 @@ def unusable_paths(runs: Runs) -> Iterator[str]:
 
 CHECKS: list[Callable[[Runs], Iterator[str]]] = [
     unusable_paths,
+    unknown_findings,
     unbalanced_attributes,
     unknown_teachers,
     unstandardised_teachers,

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from cxrfmkd.study.settings import (
     Configuration,
     DatasetSection,
+    LabelList,
     Reference,
     Settings,
     TeacherSource,
@@ -59,6 +60,7 @@ def reference() -> str:
         _table("The file", "Settings of the study as a whole.", top),
         _section("`datasets.<name>`", DatasetSection),
         _section("`datasets.<name>.teacher`", TeacherSource),
+        _section("`datasets.<name>.label_list`", LabelList),
         _section("`datasets.<name>.reference`", Reference),
         *(_section(name, kind) for name, kind in kinds.items()),
     ]

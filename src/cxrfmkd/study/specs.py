@@ -16,6 +16,12 @@ def _sections(study: Study, *names: str) -> dict:
     return {name: study.section(name) for name in names}
 
 
+def _findings(study: Study) -> dict:
+    """The study's findings, where they are not the 14: files and jobs of these need not say so."""
+    findings = study.settings.findings
+    return {} if findings.is_thesis else {"findings": findings.model_dump()}
+
+
 def _minimum_cell(study: Study) -> dict:
     return {"minimum_cell": study.settings.evaluation.minimum_cell}
 
@@ -54,6 +60,7 @@ def _evaluation(study: Study, w: Any) -> dict:
         "evaluation": study.section("evaluation", w.dataset),
         "runs": [run.describe() for run in study.runs_on(w.dataset)],
         **_sections(study, "labels"),
+        **_findings(study),
     }
 
 
@@ -92,6 +99,7 @@ def _erasure(study: Study, w: Any) -> dict:
         "targets": study.seen_elsewhere(w.dataset, w.model),
         **_classifier_seeds(study, w),
         **_sections(study, "labels"),
+        **_findings(study),
     }
 
 
@@ -107,7 +115,7 @@ def _figure(study: Study, w: Any) -> dict:
     subject, _, kind = w.figure.rpartition("/")
     method = study.section("resampling", subject)["method"] if kind == "resampling" else None
     return {"figure": w.figure, "method": method, "assets": assets()} | (
-        _minimum_cell(study) | _uncertain(study)
+        _minimum_cell(study) | _uncertain(study) | _findings(study)
     )
 
 
@@ -131,7 +139,11 @@ def _report(study: Study) -> dict:
 SPECS: dict[str, Callable[[Study, Any], dict]] = {
     "synthesize_chexpert": lambda study, w: study.settings.synthetic[w.dataset],
     "synthesize_mimic": lambda study, w: study.settings.synthetic[w.dataset],
-    "sample_records": lambda study, w: {"name": w.dataset, "dataset": study.dataset(w.dataset)},
+    "sample_records": lambda study, w: {
+        "name": w.dataset,
+        "dataset": study.dataset(w.dataset),
+        **_findings(study),
+    },
     "resample_test": lambda study, w: {
         "dataset": w.dataset,
         "resampling": study.section("resampling", w.dataset),
@@ -203,6 +215,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "evaluation": _minimum_cell(study),
         **_uncertain(study),
         **_classifier_seeds(study, w),
+        **_findings(study),
     },
     "erase_attributes": _erasure,
     "combine_bias": lambda study, w: {
@@ -214,9 +227,10 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
     "performance_vs_bias": lambda study, w: {
         "datasets": study.compared,
         "seeds": study.settings.evaluation.seeds,
+        **_findings(study),
     },
     "make_tables": lambda study, w: (
-        _minimum_cell(study) | _uncertain(study) | {"families": _families(study)}
+        _minimum_cell(study) | _uncertain(study) | _findings(study) | {"families": _families(study)}
     ),
     "draw": _figure,
     "write_report": lambda study, w: _report(study),

@@ -1,4 +1,7 @@
-"""The 14 CheXpert findings: their fixed order and the thesis's groupings of them."""
+"""The 14 CheXpert findings: their fixed order and the thesis's groupings of them.
+
+They are the defaults of the setting `findings`; what a study has, its settings and its files say.
+"""
 
 FINDINGS = (
     "No Finding",
@@ -41,5 +44,7 @@ SEVEN = BY_RELEVANCE[:7]
 MACRO, AVERAGE_OF_SEVEN, OTHERS = "Macro", "Average Classes 1 to 7", "Others"
 AVERAGES = {MACRO: FINDINGS, AVERAGE_OF_SEVEN: SEVEN, OTHERS: BY_RELEVANCE[7:]}
 
-# Rows of the thesis's focused table.
-FOCUSED = (*SEVEN, AVERAGE_OF_SEVEN, OTHERS)
+# The finding that says that there is none, and the exclusive classes of images: an effusion wins,
+# then no finding; all others are the last. Source: chexpert.sample and mimic.sample notebooks.
+NONE, OTHER = "No Finding", "Other"
+CLASSES = ("Pleural Effusion", NONE)

@@ -10,7 +10,6 @@ BALANCED: tuple[Attribute, ...] = ("race", "age")
 SEXES = ("Male", "Female")
 RACES = ("White", "Asian", "Black")
 VIEWS = ("AP", "PA")
-DISEASES = ("No Finding", "Pleural Effusion", "Other")
 
 # Upper ends of the age bins 0 to 6; bin 7 is what lies above. Source: chexpert.resample notebook.
 AGE_EDGES = (20, 30, 40, 50, 60, 70, 80)

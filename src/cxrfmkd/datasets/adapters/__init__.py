@@ -15,11 +15,11 @@ import pandas as pd
 
 from cxrfmkd.datasets.adapters import biomedia, chexpert, mimic, nih, table
 from cxrfmkd.datasets.raw import Flow, Raw, Reading
-from cxrfmkd.datasets.records import COLUMNS, KEYS
+from cxrfmkd.datasets.records import KEYS, columns
 from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.study.settings import Dataset
-from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.study.settings import Dataset, Findings
+from cxrfmkd.study.settings.findings import THESIS
 
 ADAPTERS: MutableMapping[str, Any] = ChainMap(
     {
@@ -33,21 +33,33 @@ ADAPTERS: MutableMapping[str, Any] = ChainMap(
 )
 
 
-def read(name: str, settings: Dataset) -> Reading:
+def read(name: str, settings: Dataset, findings: Findings = THESIS) -> Reading:
     """Records of the dataset `name`, before the study's own selection and split.
+
+    Of `findings`, they have columns of those that the dataset knows of.
 
     Raises InputError where a raw table is missing or is not what its adapter expects.
     """
     adapter = ADAPTERS[settings.adapter]
-    raw = Raw(name, settings)
+    raw = Raw(name, settings, findings)
     raw.require(adapter.NEEDED, (*adapter.OPTIONAL, "exclude"))
     reading = adapter.read(raw)
-    return reading if isinstance(reading, Reading) else _of_frame(reading, settings.adapter)
+    if not isinstance(reading, Reading):
+        reading = _of_frame(reading, settings.adapter, findings)
+    if not any(finding in reading.records for finding in findings.names):
+        raise InputError(
+            f"datasets.{name}: adapter {settings.adapter} knows none of the study's findings "
+            f"{some(findings.names, 14)}. Name some that the dataset has in findings.names."
+        )
+    return reading
 
 
-def _of_frame(frame: pd.DataFrame, adapter: str) -> Reading:
-    """What a user's adapter has read; InputError where columns of records are missing."""
-    needed = [column for column in COLUMNS if column not in ("split", "disease", "age_bin")]
+def _of_frame(frame: pd.DataFrame, adapter: str, findings: Findings) -> Reading:
+    """What a user's adapter has read; InputError where columns of records are missing.
+
+    Findings of which it has no column, or a blank one, are absent.
+    """
+    needed = [column for column in columns(()) if column not in ("split", "disease", "age_bin")]
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"adapter {adapter}: it gives {type(frame).__name__}, not a DataFrame.")
     if missing := [column for column in needed if column not in frame]:
@@ -56,6 +68,8 @@ def _of_frame(frame: pd.DataFrame, adapter: str) -> Reading:
             "known is one of missing values."
         )
     texts = (*KEYS, "sex", "race", "view")
-    types = dict.fromkeys(texts, "str") | dict.fromkeys(("age", *FINDINGS), "float64")
+    known = [name for name in findings.names if name in frame]
+    types = dict.fromkeys(texts, "str") | dict.fromkeys(("age", *known), "float64")
     frame = frame.astype(types)
+    frame = frame.drop(columns=[name for name in known if frame[name].isna().all()])
     return Reading(frame, Flow(frame, f"rows of adapter {adapter}"))

@@ -11,13 +11,13 @@ import pandas as pd
 from cxrfmkd.datasets.raw import SEX_CODES, Flow, Raw, Reading
 from cxrfmkd.datasets.records import disease, key
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.groups import RACES
 
 NEEDED = ("train", "val", "test")
 OPTIONAL = ()
 
-COMMON = ("path_preproc", "sex", "age", "race", "split", *FINDINGS)
+COMMON = ("path_preproc", "sex", "age", "race", "split")
 # Columns with the patient, the study (of CheXpert: the raw path that names it) and the view.
 COLUMNS = {
     "chexpert": ("patient_id", "Path", "AP/PA"),
@@ -41,7 +41,9 @@ def read(raw: Raw) -> Reading:
     kind = kinds["train"]
     images = pd.concat([_read_file(raw, key, kind) for key in NEEDED], ignore_index=True)
     published = images.pop("published_disease")
-    disagreeing = int((published.notna() & published.ne(disease(images))).sum())
+    disagreeing = 0
+    if raw.study.classes == THESIS.classes:
+        disagreeing = int((published.notna() & published.ne(disease(images))).sum())
     note = (
         f"The column disease of the files says otherwise in {disagreeing} rows, whose No Finding "
         "is 0 or -1."
@@ -51,7 +53,8 @@ def read(raw: Raw) -> Reading:
 
 
 def _read_file(raw: Raw, table_key: str, kind: str) -> pd.DataFrame:
-    table = raw.table(table_key, (*COMMON, *COLUMNS[kind]), ("ethnicity", "disease"))
+    needed = (*COMMON, *raw.chexpert_findings, *COLUMNS[kind])
+    table = raw.table(table_key, needed, ("ethnicity", "disease"))
     raw.reject(
         table.path_preproc.duplicated(),
         table_key,

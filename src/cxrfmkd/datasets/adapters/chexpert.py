@@ -14,7 +14,6 @@ import pandas as pd
 from cxrfmkd.datasets.raw import SEX_CODES, Flow, Raw, Reading
 from cxrfmkd.datasets.records import key
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 NEEDED = ("train",)
 OPTIONAL = ("demographics", "split")
@@ -82,7 +81,9 @@ def race(primary: pd.Series) -> pd.Series:
 
 def _images(raw: Raw) -> pd.DataFrame:
     """Every row of train.csv, in its order, as records without race."""
-    table = raw.table("train", ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *FINDINGS))
+    table = raw.table(
+        "train", ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *raw.chexpert_findings)
+    )
     parts = table.Path.str.extract(
         r"^(?P<folder>[^/]+/[^/]+/)(?P<rest>(?P<patient>[^/]+)/(?P<study>[^/]+)/[^/]+)$"
     )

@@ -14,7 +14,6 @@ import pandas as pd
 from cxrfmkd.datasets.raw import SEX_CODES, Flow, Raw, Reading
 from cxrfmkd.datasets.records import key
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 NEEDED = ("metadata", "labels")
 OPTIONAL = ("patients", "admissions")
@@ -32,7 +31,7 @@ def read(raw: Raw) -> Reading:
     """
     images = _images(raw)
     flow = Flow(images, "metadata")
-    labels = raw.table("labels", ("subject_id", "study_id", *FINDINGS))
+    labels = raw.table("labels", ("subject_id", "study_id", *raw.chexpert_findings))
     labels = raw.unique(labels, ["subject_id", "study_id"], "labels")
     labels = labels.assign(**raw.findings(labels, "labels"))
     labels = labels.rename(columns={"subject_id": "patient_id"})

@@ -17,7 +17,6 @@ from cxrfmkd.datasets.records import OLDEST, key
 from cxrfmkd.runtime.cells import shared
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.text_files import read_words
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 NEEDED = ("entries",)
 OPTIONAL = ("train_list", "test_list")
@@ -40,6 +39,8 @@ COUNTERPARTS = {
 OPACITY = "Infiltration"
 WITHOUT_COUNTERPART = ("Emphysema", "Fibrosis", "Hernia")
 NIH_NAMES = {*chain(*COUNTERPARTS.values()), OPACITY, *WITHOUT_COUNTERPART}
+# A study may also ask for the NIH's findings by their own names.
+LABELS = {name: (name,) for name in sorted(NIH_NAMES)} | COUNTERPARTS
 
 COLUMNS = (
     *("Image Index", "Finding Labels", "Follow-up #"),
@@ -71,14 +72,15 @@ def read(raw: Raw) -> Reading:
     images = flow.keep(images, possible, "age", f"no age from 0 to {OLDEST} years", listed=True)
     if raw.has("train_list") or raw.has("test_list"):
         images = _official(raw, images, flow)
-    blank = [name for name in FINDINGS if name not in COUNTERPARTS and name != "Lung Opacity"]
-    notes = [f"The NIH publishes no race, and nothing on the findings {some(blank)}."]
+    unknown = [name for name in raw.study.names if name not in images]
+    also = f", and nothing on the findings {some(unknown)}" if unknown else ""
+    notes = [f"The NIH publishes no race{also}."]
     identity = {"patient_id": r"(?:^|/)0*(\d+)_\d+\.[^/]+$"}
     return Reading(images.drop(columns="image"), flow, None, identity, notes)
 
 
 def _labels(raw: Raw, texts: pd.Series) -> dict[str, pd.Series]:
-    """The 14 findings of texts such as "Mass|Nodule": 1, 0, or blank where it does not tell."""
+    """The findings of texts such as "Mass|Nodule": 1, 0, or blank where it does not tell."""
     names = texts.str.split("|").explode()
     unknown, column = ~names.isin(NIH_NAMES), "Finding Labels"
     listed = shared(names[unknown])
@@ -90,13 +92,14 @@ def _labels(raw: Raw, texts: pd.Series) -> dict[str, pd.Series]:
     contradictory = mentions["No Finding"] & names.groupby(level=0).size().gt(1)
     raw.reject(contradictory, "entries", column, "have No Finding beside a finding")
     columns = {
-        finding: mentions[list(counterparts)].any(axis=1).astype(float)
-        for finding, counterparts in COUNTERPARTS.items()
+        finding: mentions[list(LABELS[finding])].any(axis=1).astype(float)
+        for finding in raw.study.names
+        if finding in LABELS
     }
-    opacity = np.select([mentions[OPACITY], mentions["No Finding"]], [1.0, 0.0], np.nan)
-    columns["Lung Opacity"] = pd.Series(opacity, texts.index)
-    blank = pd.Series(np.nan, texts.index)
-    return {finding: columns.get(finding, blank) for finding in FINDINGS}
+    if "Lung Opacity" in raw.study.names:
+        opacity = np.select([mentions[OPACITY], mentions["No Finding"]], [1.0, 0.0], np.nan)
+        columns["Lung Opacity"] = pd.Series(opacity, texts.index)
+    return columns
 
 
 def _table(raw: Raw) -> tuple[pd.DataFrame, str]:

@@ -25,11 +25,13 @@ from cxrfmkd.study.settings.data import (
     Dataset,
     DatasetSection,
     Images,
+    LabelList,
     Labels,
     Reference,
     Resampling,
 )
 from cxrfmkd.study.settings.distillation import Distillation, DistillationSection
+from cxrfmkd.study.settings.findings import Findings
 from cxrfmkd.study.settings.networks import Network, NetworkSection
 from cxrfmkd.study.settings.teacher import Teacher, TeacherName, TeacherSource
 
@@ -42,8 +44,10 @@ __all__ = [
     "Distillation",
     "Erasure",
     "Evaluation",
+    "Findings",
     "Finetuning",
     "Images",
+    "LabelList",
     "Labels",
     "Network",
     "Probe",
@@ -73,6 +77,8 @@ class Configuration(Settings):
     """short names of folders; a path may begin with one in braces, such as `{mimic}/files`"""
     plugins: list[str] = []
     """Python files with losses, backbones, adapters or encoders of your own (docs/extending.md)"""
+    findings: Findings = Findings()
+    """the label set (docs/data.md)"""
     images: Images = Images()
     """packed images"""
     labels: Labels = Labels()

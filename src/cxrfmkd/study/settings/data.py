@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from cxrfmkd.study.settings.base import AsWritten, Choice, Settings, Texts
 from cxrfmkd.study.settings.teacher import TeacherSource
 from cxrfmkd.vocabulary.datasets import ADAPTERS, ResamplingMethod
-from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import Attribute
 
 
@@ -36,6 +35,22 @@ def _several(values: object) -> object:
     return [values] if isinstance(values, str | int | float) else values
 
 
+class LabelList(Settings):
+    """A column with all labels of an image, such as `Effusion|Mass`.
+
+    A finding is present where one of its labels is listed, absent where other labels are, and
+    blank where the cell is.
+    """
+
+    column: str
+    """the file's column"""
+    separator: str = "|"
+    """what stands between labels; blanks, quotes and brackets around them do not count"""
+    names: dict[str, Annotated[list[str], BeforeValidator(_several)]] = {}
+    """finding -> its label, or labels any of which makes it present; its own name by default, and
+    an empty list for a finding that the column says nothing of"""
+
+
 class Dataset(Settings):
     """How one dataset's raw files become records."""
 
@@ -48,7 +63,13 @@ class Dataset(Settings):
     columns: dict[str, str] = {}
     """adapter table: our column name -> the file's column name"""
     values: dict[str, Annotated[dict, AfterValidator(_texts)]] = {}
-    """adapter table: our column -> {the file's value: our value}; null is blank"""
+    """adapter table: our column -> {the file's value: our value}; null is blank. `findings` stands
+    for every finding's column that has none of its own"""
+    thresholds: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    """adapter table: finding -> the number from which on its column, such as a probability, means
+    that it is present; below it is absent"""
+    label_list: LabelList | None = None
+    """adapter table: a column that lists the findings of an image (see below)"""
     keep: dict[str, Annotated[list, BeforeValidator(_several)]] = {}
     """keep only records whose column has one of these values, such as {view: [PA]}"""
     split: PatientSplit = PatientSplit()
@@ -65,12 +86,6 @@ class Dataset(Settings):
         others = DatasetSection.model_fields.keys() - Dataset.model_fields
         values = {name: value for name, value in values.items() if name not in others}
         return Dataset.read(values, "spec, dataset.")
-
-
-def _of_findings(columns: dict[str, str]) -> dict[str, str]:
-    if unknown := [name for name in columns if name not in FINDINGS]:
-        raise ValueError(f"{', '.join(unknown)}: none of the findings {', '.join(FINDINGS)}.")
-    return columns
 
 
 class Reference(Settings):
@@ -91,7 +106,7 @@ class Reference(Settings):
     """readers in columns of their own, each put for `{reader}` in `column`"""
     column: str = "{finding}"
     """name of a finding's column, such as `{reader}_{finding}`"""
-    columns: Annotated[dict[str, str], AfterValidator(_of_findings)] = {}
+    columns: dict[str, str] = {}
     """finding -> the table's name of it, put for `{finding}` in `column`"""
     values: Annotated[dict, AfterValidator(_texts)] = {}
     """the table's value -> 1, 0, -1 (uncertain) or null (blank), such as `{"YES": 1, "NO": 0}`"""
