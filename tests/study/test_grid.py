@@ -137,7 +137,12 @@ def test_attributes_are_erased_from_probes_alone_and_only_where_that_is_asked_fo
         ),
         (
             {"datasets": {"mimic": {"attributes": ["sex", "weight"]}}},
-            "'weight' should be 'sex', 'race', 'age' or 'view'",
+            "datasets.mimic.attributes: there is no attribute `weight`. There are race, sex, age, "
+            "view; `attributes` may declare others.",
+        ),
+        (
+            {"bias": {"attributes": ["rase"]}},
+            "bias.attributes: there is no attribute `rase`. Did you mean `race`?",
         ),
         (
             {"datasets": {"mimic": {"resampling": "smote"}}},

@@ -14,7 +14,7 @@ from cxrfmkd.bias.grouping import pair_codes
 from cxrfmkd.bias.projection import PrincipalComponents
 from cxrfmkd.statistics.intervals import error_interval
 from cxrfmkd.statistics.suppression import COARSE, patients_per_cell
-from cxrfmkd.vocabulary.groups import GROUPS, Attribute
+from cxrfmkd.vocabulary.groups import GROUPS
 
 ALL_MODES = 0  # the mode in tables of what belongs to all modes
 EFFECT_COLUMNS = "attribute a b mode measure estimate low high".split()
@@ -28,7 +28,7 @@ Values = dict[tuple, np.ndarray]  # by attribute, a, b, mode: (1 + replicates, m
 
 
 # From `probed_groups`.
-ProbedGroups = tuple[list[tuple[Attribute, int, str]], np.ndarray, np.ndarray]
+ProbedGroups = tuple[list[tuple[str, int, str]], np.ndarray, np.ndarray]
 
 
 def effect_values(design: Design, scores: np.ndarray, pca: PrincipalComponents) -> Values:

@@ -85,11 +85,14 @@ def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterato
     sampled: gets the records, if there are any.
     """
     settings = Dataset.from_spec(study.dataset(name))
-    raw, adapter = Raw(name, settings), adapters.ADAPTERS[settings.adapter]
+    raw, adapter = (
+        Raw(name, settings, study.settings.findings, study.attributes),
+        adapters.ADAPTERS[settings.adapter],
+    )
     found = [_attempt(f"{name}, images", lambda: _folder(name, Path(settings.images)))]
 
     def require() -> str:
-        raw.require(adapter.NEEDED, (*adapter.OPTIONAL, "exclude"))
+        raw.require(adapter.NEEDED, (*adapter.OPTIONAL, *adapters.OF_ALL))
         return f"{len(settings.tables)} configured, all there"
 
     found.append(_attempt(f"{name}, tables", require))
@@ -101,7 +104,7 @@ def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterato
         return
 
     def read() -> str:
-        made = sample(name, settings)
+        made = sample(name, settings, study.settings.findings, study.attributes)
         sampled.append(Sampled(made.records, Path(settings.images)))
         sides = made.records.split.value_counts()
         notes = [note for note in made.summary["notes"] if "do not exist" in note]

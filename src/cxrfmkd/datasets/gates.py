@@ -18,6 +18,7 @@ from cxrfmkd.runtime.cells import UNITS, lines
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Findings
 from cxrfmkd.study.settings.findings import THESIS
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.groups import ATTRIBUTES, BALANCED, RACES
 
@@ -127,7 +128,9 @@ def splits(records: pd.DataFrame) -> Gate:
     return _gate("no split is empty", (sizes == 0).sum(), f"{message}. {remedy}", message)
 
 
-def strata(records: pd.DataFrame, findings: Findings = THESIS) -> Gate:
+def strata(
+    records: pd.DataFrame, findings: Findings = THESIS, races: Sequence[str] = RACES
+) -> Gate:
     """Test strata that resampling cannot restore, since no image is there."""
     test = records[records.split == "test"]
     if test.race.isna().all():
@@ -135,7 +138,7 @@ def strata(records: pd.DataFrame, findings: Findings = THESIS) -> Gate:
     present = set(zip(test.race, test.disease, strict=True))
     empty = [
         f"{race} x {kind}"
-        for race, kind in product(RACES, findings.levels_of_disease)
+        for race, kind in product(races, findings.levels_of_disease)
         if (race, kind) not in present
     ]
     message, otherwise = (
@@ -184,8 +187,9 @@ def check(
     patterns: dict[str, str],
     joined: float | None,
     findings: Findings = THESIS,
+    attributes: Attributes = PRESETS,
 ) -> list[Gate]:
-    """All gates of records. findings: of the study."""
+    """All gates of records. findings, attributes: of the study."""
     findings = findings.within(findings_of(records))
     return [
         patients(records),
@@ -195,7 +199,7 @@ def check(
         ages(records),
         demographics(joined),
         splits(records),
-        strata(records, findings),
+        strata(records, findings, attributes["race"].groups),
         learnable(records),
         contradictions(records, findings),
     ]
@@ -217,15 +221,16 @@ def attributes(dataset: str, counts: dict, asked: dict[str, list[str]]) -> Gate:
 
     counts: of the test images, from `sampling.counts`. asked: attribute -> the settings that ask.
     """
-    known = [name for name in ATTRIBUTES if any(_levels(counts, name))]
+    names = dict.fromkeys((*ATTRIBUTES, *asked))
+    known = [name for name in names if any(_levels(counts, name))]
     absent = {name: settings for name, settings in asked.items() if name not in known}
     message = "; ".join(
         f"no test image has a known {name}, which {' and '.join(settings)} ask for"
         for name, settings in absent.items()
     )
     remedy = f". Name what the dataset has: datasets.{dataset}.attributes: [{', '.join(known)}]"
-    names = ", ".join(asked) or "none"
-    return _gate("attributes that are asked for", len(absent), message + remedy, names)
+    found = ", ".join(asked) or "none"
+    return _gate("attributes that are asked for", len(absent), message + remedy, found)
 
 
 def balance(dataset: str, counts: dict, balanced: bool) -> Gate:
@@ -252,7 +257,7 @@ def balance(dataset: str, counts: dict, balanced: bool) -> Gate:
 
 def _levels(counts: dict, attribute: str) -> list[str]:
     """The values of an attribute that some image has."""
-    column = counts["age_bin" if attribute == "age" else attribute]
+    column = counts.get("age_bin" if attribute == "age" else attribute, {})
     return [level for level, images in column.items() if level != "blank" and images]
 
 

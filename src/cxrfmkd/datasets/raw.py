@@ -16,6 +16,7 @@ from cxrfmkd.runtime.seals import sha256
 from cxrfmkd.runtime.text_tables import read_header, read_text_table
 from cxrfmkd.study.settings import Dataset, Findings
 from cxrfmkd.study.settings.findings import THESIS
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 # Codes of the sex in small letters.
@@ -30,12 +31,14 @@ class Raw:
     """The configured tables of one dataset.
 
     name: the dataset's name in the configuration; settings: its settings; study: the findings that
-    the study wants, of which an adapter gives those that the dataset knows of.
+    the study wants, of which an adapter gives those that the dataset knows of; attributes: of the
+    study.
     """
 
     name: str
     settings: Dataset
     study: Findings = THESIS
+    attributes: Attributes = field(default_factory=lambda: PRESETS)
 
     def setting(self, key: str) -> str:
         """The name of a table's setting, for messages."""

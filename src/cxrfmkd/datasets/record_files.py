@@ -52,6 +52,11 @@ def verify_rows(path: Path, records: pd.DataFrame) -> None:
             )
 
 
+def declared_groups(path: Path) -> dict[str, list[str]]:
+    """The groups of the attributes that the study declared when a file of records was made."""
+    return _summary(path).get("attributes", {})
+
+
 def _summary(path: Path) -> dict:
     beside = path.with_name("summary.json")
     return read_json(beside) if path.parent.name == "records" and beside.is_file() else {}

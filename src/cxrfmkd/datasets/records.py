@@ -7,13 +7,13 @@ adapter knows. The findings that a dataset has are the columns between `view` an
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.record_files import reject_outside, verify_file, verify_rows
+from cxrfmkd.datasets.record_files import declared_groups, reject_outside, verify_file, verify_rows
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.cells import name_places, numbers, reject, shared
 from cxrfmkd.runtime.errors import InputError, some
@@ -30,6 +30,7 @@ KEYS = ("image_id", "patient_id", "study_id", "path")
 BEFORE, AFTER = (*KEYS, "sex", "age", "race", "view"), ("split", "disease", "age_bin")
 
 LABELS = (1.0, 0.0, -1.0)
+TEXTS = ("sex", "race", "view")
 OLDEST = 120
 PER_YEAR = {"Y": 1, "M": 12, "W": 365.25 / 7, "D": 365.25}
 
@@ -139,9 +140,11 @@ def read_records(*paths: str | Path) -> pd.DataFrame:
     return records
 
 
-def write_records(path: str | Path, records: pd.DataFrame) -> None:
-    """Write records as CSV, checked first."""
-    check(records, str(path))
+def write_records(
+    path: str | Path, records: pd.DataFrame, groups: Mapping[str, Sequence[str]] = {}
+) -> None:
+    """Write records as CSV, checked first; groups: of declared attributes."""
+    check(records, str(path), groups)
     write_table(path, records)
 
 
@@ -164,7 +167,7 @@ def _read(path: Path) -> pd.DataFrame:
     for column in ("age", *findings):
         records[column] = numbers(records[column], str(path))
     records["age_bin"] = numbers(records.age_bin, str(path)).astype("Int64")
-    check(records, str(path))
+    check(records, str(path), declared_groups(path))
     reject_outside(records.path, str(path))
     verify_rows(path, records)
     return records
@@ -190,10 +193,11 @@ def possible_years(ages: pd.Series, source: str) -> pd.Series:
     return values
 
 
-def check(records: pd.DataFrame, source: str) -> None:
+def check(records: pd.DataFrame, source: str, groups: Mapping[str, Sequence[str]] = {}) -> None:
     """Raise InputError that lists every violation of the schema: column, rule, values and lines.
 
-    Values of key columns and rare ones are not shown, since messages end up in logs.
+    groups: by name, of sex, race and view where the study declares them anew. Values of key columns
+    and rare ones are not shown, since messages end up in logs.
     """
     import pandera.pandas as pandera
 
@@ -208,6 +212,7 @@ def check(records: pd.DataFrame, source: str) -> None:
     schema = pandera.DataFrameSchema(
         {name: pandera.Column(str, unique=name == "image_id") for name in KEYS}
         | {"sex": one_of(SEXES), "race": one_of(RACES), "view": pandera.Column(str, nullable=True)}
+        | {name: one_of(groups[name]) for name in TEXTS if name in groups}
         | {"age": pandera.Column(float, ages, nullable=True)}
         | {finding: pandera.Column(float, labels, nullable=True) for finding in findings}
         | {"split": one_of(SPLITS, False), "disease": one_of((*findings, OTHER), False)}
@@ -235,7 +240,7 @@ def check(records: pd.DataFrame, source: str) -> None:
 
 def _typed(records: pd.DataFrame) -> pd.DataFrame:
     """`records` with blank text columns as text: an empty column does not tell its type."""
-    text = (*KEYS, "sex", "race", "view", "split", "disease")
+    text = (*KEYS, *TEXTS, "split", "disease")
     kinds = dict.fromkeys((name for name in text if records[name].isna().all()), "str")
     floats = dict.fromkeys(("age", *findings_of(records)), float)
     return records.reset_index(drop=True).astype(kinds | floats)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets import adapters, gates, splits
+from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.datasets.raw import Flow, Raw
 from cxrfmkd.datasets.record_files import reject_outside
 from cxrfmkd.datasets.records import KEYS, OLDEST, complete
@@ -19,6 +19,7 @@ from cxrfmkd.runtime.cells import shared
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset, Findings
 from cxrfmkd.study.settings.findings import THESIS
+from cxrfmkd.vocabulary.attributes import PRESETS, Attribute, Attributes, declarations
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.groups import AGE_BINS
 
@@ -35,8 +36,15 @@ class Sample:
     summary: dict
 
 
-def sample(name: str, settings: Dataset, findings: Findings = THESIS) -> Sample:
+def sample(
+    name: str,
+    settings: Dataset,
+    findings: Findings = THESIS,
+    attributes: Attributes = PRESETS,
+) -> Sample:
     """The records of the dataset `name`, with those of `findings` that it knows of.
+
+    And with a column for each attribute that the study declares.
 
     Raises InputError where a table, the image folder or a gate is not in order.
     """
@@ -46,8 +54,8 @@ def sample(name: str, settings: Dataset, findings: Findings = THESIS) -> Sample:
             f"datasets.{name}.images is {root}, which is no folder. Set it to the folder that the "
             "paths of the tables begin in (see docs/data.md)."
         )
-    reading = adapters.read(name, settings, findings)
-    flow, raw = reading.flow, Raw(name, settings, findings)
+    reading = adapters.read(name, settings, findings, attributes)
+    flow, raw = reading.flow, Raw(name, settings, findings, attributes)
     records = _usable(reading.records, flow)
     if settings.limit is not None:
         within = splits.some_patients(records.patient_id, settings.limit, settings.split.seed)
@@ -64,11 +72,11 @@ def sample(name: str, settings: Dataset, findings: Findings = THESIS) -> Sample:
         records = splits.published_order(records, settings.split.seed)
     records = complete(records, findings).set_axis(records.index)  # of lines, for messages
     reject_outside(records.path, f"datasets.{name}")
-    checked = gates.check(records, reading.identities, reading.joined, findings)
+    checked = gates.check(records, reading.identities, reading.joined, findings, attributes)
     if settings.adapter in gates.PUBLISHED and findings.is_thesis:
         checked.append(gates.published(records, settings.adapter))
     gates.enforce(checked, f"datasets.{name}")
-    summary = {
+    summary: dict[str, Any] = {
         "dataset": name,
         "adapter": settings.adapter,
         "flow": flow.steps,
@@ -77,10 +85,14 @@ def sample(name: str, settings: Dataset, findings: Findings = THESIS) -> Sample:
         "gates": [asdict(gate) for gate in checked],
         "notes": [*reading.notes, *missing_images(name, root, records)],
         "tables": raw.facts(),
-        "counts": {side: counts(records[records.split == side], findings) for side in SPLITS},
+        "counts": {
+            side: counts(records[records.split == side], findings, attributes) for side in SPLITS
+        },
     }
     if absent := [name for name in findings.names if name not in records]:
         summary["absent"] = absent
+    if declared := declarations(attributes):
+        summary["attributes"] = {one.name: list(one.groups) for one in declared}
     return Sample(records.reset_index(drop=True), flow.excluded(), summary)
 
 
@@ -148,7 +160,9 @@ def missing_images(name: str, root: Path, records: pd.DataFrame) -> list[str]:
     return []
 
 
-def counts(records: pd.DataFrame, findings: Findings = THESIS) -> dict:
+def counts(
+    records: pd.DataFrame, findings: Findings = THESIS, attributes: Attributes = PRESETS
+) -> dict:
     """Images, patients and studies of one split; images by attribute and by label.
 
     Under `patients_by`, the patients with an image of each level, since small cells are counted in
@@ -159,26 +173,35 @@ def counts(records: pd.DataFrame, findings: Findings = THESIS) -> dict:
         "patients": int(records.patient_id.nunique()),
         "studies": len(records[["patient_id", "study_id"]].drop_duplicates()),
         "mean_age": round(float(records.age.mean()), 2) if records.age.notna().any() else None,
-        **_by_level(lambda column: records[column], findings.within(records)),
-        "patients_by": _by_level(
-            lambda name: records.drop_duplicates(["patient_id", name])[name],
-            findings.within(records),
-        ),
+        **_by_level(records, findings.within(records), attributes),
+        "patients_by": _by_level(records, findings.within(records), attributes, of_patients=True),
     }
 
 
-def _by_level(values: Callable[[str], pd.Series], findings: Findings) -> dict:
-    """How often each attribute and each label has each level; values: a column by its name."""
+def _by_level(
+    records: pd.DataFrame, findings: Findings, attributes: Attributes, of_patients: bool = False
+) -> dict:
+    """How many images, or patients with one, have each level of each attribute and each label."""
+
+    def levels(values: pd.Series) -> dict[Any, int]:
+        if of_patients:
+            pairs = pd.DataFrame({"patient": records.patient_id, "level": values})
+            values = values[~pairs.duplicated()]
+        return values.astype("object").fillna("blank").value_counts(sort=False).to_dict()
 
     def sizes(column: str) -> dict[Any, int]:
-        counted = values(column).astype("object").fillna("blank").value_counts(sort=False)
-        return dict(sorted(counted.to_dict().items(), key=str))
+        return dict(sorted(levels(records[column]).items(), key=str))
+
+    def in_order(attribute: Attribute) -> dict[str, int]:
+        counted = levels(groups_of(records, attribute))
+        return {name: counted[name] for name in (*attribute.groups, "blank") if name in counted}
 
     diseases, age_names = sizes("disease"), dict(enumerate(AGE_BINS))
     labels = {"positive": 1, "negative": 0, "uncertain": -1, "blank": "blank"}
     by_finding = {finding: sizes(finding) for finding in findings.names}
     return {
         **{column: sizes(column) for column in ("sex", "race", "view")},
+        **{one.name: in_order(one) for one in declarations(attributes)},
         "disease": {disease: diseases.get(disease, 0) for disease in findings.levels_of_disease},
         "age_bin": {age_names.get(code, code): n for code, n in sizes("age_bin").items()},
         "findings": {

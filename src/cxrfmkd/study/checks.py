@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 
 from cxrfmkd.runtime.errors import InputError, did_you_mean, some
+from cxrfmkd.study import attributes
 from cxrfmkd.study.paths import begins_to_be_expanded, whole_path
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.vocabulary.groups import BALANCED
@@ -15,8 +16,9 @@ from cxrfmkd.vocabulary.teachers import TEACHER
 
 def check(runs: Runs) -> None:
     """Raise InputError with every problem of `runs`."""
+    names = [*unknown_datasets(runs), *unknown_attributes(runs)]
     problems = (
-        list(unknown_datasets(runs))
+        names
         or list(undeclared_teachers(runs))
         or [p for problems in CHECKS for p in problems(runs)]
     )
@@ -59,6 +61,24 @@ def unknown_findings(runs: Runs) -> Iterator[str]:
                         f"datasets.{dataset}.{setting}: {name} is none of the findings "
                         f"{', '.join(names)}.{did_you_mean(name, names)}"
                     )
+
+
+def unknown_attributes(runs: Runs) -> Iterator[str]:
+    """Declared attributes make sense, and stages ask for those that there are."""
+    s = runs.settings
+    try:
+        known = runs.attributes
+    except InputError as error:
+        yield from str(error).split("\n")
+        return
+    asked = {
+        "evaluation.attributes": s.evaluation.attributes,
+        "bias.attributes": s.bias.attributes,
+        "bias.erase": s.bias.erase,
+    } | {f"datasets.{name}.attributes": d.attributes or [] for name, d in s.datasets.items()}
+    for setting, names in asked.items():
+        for problem in attributes.unknown(names, known):
+            yield f"{setting}: {problem}"
 
 
 def unbalanced_attributes(runs: Runs) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+from cxrfmkd.study.attributes import resolve, with_defaults
 from cxrfmkd.study.bounds import bounded
 from cxrfmkd.study.declarations import declare
 from cxrfmkd.study.paths import whole_path
@@ -20,6 +21,7 @@ from cxrfmkd.study.settings import (
     Transfer,
     sections,
 )
+from cxrfmkd.vocabulary.attributes import Attributes
 from cxrfmkd.vocabulary.backbones import STUDENT, split_student, student_name
 from cxrfmkd.vocabulary.losses import loss_share, split_control
 from cxrfmkd.vocabulary.models import MODELS, join_model, run_folder, split_model
@@ -88,7 +90,12 @@ class Runs:
     def __init__(self, config: dict) -> None:
         config = bounded(config)
         self.plugins = declare(config)
-        self.settings = Configuration.read(config)
+        self.settings = Configuration.read(with_defaults(config))
+
+    @cached_property
+    def attributes(self) -> Attributes:
+        """The presets and the declared attributes, by name."""
+        return resolve(self.settings.attributes, self.settings.findings.names)
 
     @cached_property
     def datasets(self) -> list[str]:

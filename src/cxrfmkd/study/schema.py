@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from cxrfmkd.study.settings import (
+    AttributeSection,
     Configuration,
     DatasetSection,
     LabelList,
@@ -62,6 +63,7 @@ def reference() -> str:
         _section("`datasets.<name>.teacher`", TeacherSource),
         _section("`datasets.<name>.label_list`", LabelList),
         _section("`datasets.<name>.reference`", Reference),
+        _section("`attributes.<name>`", AttributeSection),
         *(_section(name, kind) for name, kind in kinds.items()),
     ]
     return PAGE_OF_DOCS.sub(r"[\1](../docs/\1)", "\n".join([INTRODUCTION, *tables]))

@@ -7,6 +7,7 @@ from typing import Any
 
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import assets
+from cxrfmkd.vocabulary.attributes import declarations
 from cxrfmkd.vocabulary.backbones import split_student
 from cxrfmkd.vocabulary.models import network_of
 from cxrfmkd.vocabulary.teachers import TEACHER
@@ -29,6 +30,12 @@ def _minimum_cell(study: Study) -> dict:
 def _uncertain(study: Study) -> dict:
     """What an uncertain label counts as: it decides which images have a finding."""
     return {"uncertain": study.settings.labels.uncertain}
+
+
+def _declared(study: Study) -> dict:
+    """The attributes that the study declares; nothing where it has the presets alone."""
+    described = [one.describe() for one in declarations(study.attributes)]
+    return {"attributes": described} if described else {}
 
 
 def _classifier_seeds(study: Study, w: Any) -> dict:
@@ -143,6 +150,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "name": w.dataset,
         "dataset": study.dataset(w.dataset),
         **_findings(study),
+        **_declared(study),
     },
     "resample_test": lambda study, w: {
         "dataset": w.dataset,

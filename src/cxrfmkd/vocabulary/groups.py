@@ -1,11 +1,9 @@
 """Groups of patients and images: the values of sex, race, disease, view and age."""
 
-from typing import Literal, get_args
-
-Attribute = Literal["sex", "race", "age", "view"]
-ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
+# Those that a study may leave out; it may declare others (`vocabulary.attributes`).
+ATTRIBUTES = ("sex", "race", "age", "view")
 # What the resampled test set needs to know of every patient.
-BALANCED: tuple[Attribute, ...] = ("race", "age")
+BALANCED = ("race", "age")
 
 SEXES = ("Male", "Female")
 RACES = ("White", "Asian", "Black")

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from cxrfmkd.datasets.adapters import biomedia, chexpert, mimic, nih, table
+from cxrfmkd.datasets.attribute_columns import TABLE, with_attributes
 from cxrfmkd.datasets.raw import Flow, Raw, Reading
 from cxrfmkd.datasets.records import KEYS, columns
 from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset, Findings
 from cxrfmkd.study.settings.findings import THESIS
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
+
+OF_ALL = ("exclude", TABLE)  # tables that every adapter may have
 
 ADAPTERS: MutableMapping[str, Any] = ChainMap(
     {
@@ -33,7 +38,12 @@ ADAPTERS: MutableMapping[str, Any] = ChainMap(
 )
 
 
-def read(name: str, settings: Dataset, findings: Findings = THESIS) -> Reading:
+def read(
+    name: str,
+    settings: Dataset,
+    findings: Findings = THESIS,
+    attributes: Attributes = PRESETS,
+) -> Reading:
     """Records of the dataset `name`, before the study's own selection and split.
 
     Of `findings`, they have columns of those that the dataset knows of.
@@ -41,8 +51,8 @@ def read(name: str, settings: Dataset, findings: Findings = THESIS) -> Reading:
     Raises InputError where a raw table is missing or is not what its adapter expects.
     """
     adapter = ADAPTERS[settings.adapter]
-    raw = Raw(name, settings, findings)
-    raw.require(adapter.NEEDED, (*adapter.OPTIONAL, "exclude"))
+    raw = Raw(name, settings, findings, attributes)
+    raw.require(adapter.NEEDED, (*adapter.OPTIONAL, *OF_ALL))
     reading = adapter.read(raw)
     if not isinstance(reading, Reading):
         reading = _of_frame(reading, settings.adapter, findings)
@@ -51,7 +61,8 @@ def read(name: str, settings: Dataset, findings: Findings = THESIS) -> Reading:
             f"datasets.{name}: adapter {settings.adapter} knows none of the study's findings "
             f"{some(findings.names, 14)}. Name some that the dataset has in findings.names."
         )
-    return reading
+    records, notes = with_attributes(reading.records, raw, attributes)
+    return replace(reading, records=records, notes=[*reading.notes, *notes])
 
 
 def _of_frame(frame: pd.DataFrame, adapter: str, findings: Findings) -> Reading:

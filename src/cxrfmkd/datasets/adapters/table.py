@@ -10,6 +10,7 @@ from cxrfmkd.datasets.records import key
 from cxrfmkd.runtime.cells import column_names, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import LabelList
+from cxrfmkd.vocabulary.attributes import declarations
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.groups import RACES, SEXES
 
@@ -40,7 +41,8 @@ def read(raw: Raw) -> Reading:
         raw.reject(frame.image_id.isna(), "records", columns["image_id"], "are blank")
     else:
         frame["image_id"] = key(frame.path)
-    for name in columns:
+    declared = {one.name for one in declarations(raw.attributes)} - {"age"}
+    for name in columns.keys() - declared:  # of these see `attribute_columns`
         frame[name] = _mapped(raw, frame[name].rename(columns[name]), name)
     for name in {*BLANK_COLUMNS} - set(columns):
         frame[name] = pd.Series(pd.NA, frame.index, dtype="str")
@@ -73,16 +75,17 @@ def _columns(raw: Raw) -> dict[str, str]:
     """
     names = raw.header("records")
     mapping, setting = raw.settings.columns, f"datasets.{raw.name}.columns"
-    mapping = {name: theirs.strip() for name, theirs in mapping.items()}
+    declared = {one.name: one.column for one in declarations(raw.attributes)}
+    mapping = declared | {name: theirs.strip() for name, theirs in mapping.items()}
     findings, lists = raw.study.names, raw.settings.label_list
-    ours = (*REQUIRED, *OPTIONAL_COLUMNS, *findings)
+    ours = dict.fromkeys((*REQUIRED, *OPTIONAL_COLUMNS, *declared, *findings))
     columns = {name: mapping.get(name, name) for name in ours if mapping.get(name, name) in names}
     problems = [
         *(f"{setting}.{name}: records have no such column" for name in mapping if name not in ours),
         *(
             f"{setting}.{name} is {theirs}, which the file does not have"
             for name, theirs in mapping.items()
-            if theirs not in names
+            if theirs not in names and name in raw.settings.columns
         ),
         *(
             f"{setting}.{name} is not set, and the file has no {name}"

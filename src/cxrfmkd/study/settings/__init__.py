@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from cxrfmkd.study.settings.analyses import Bias, BiasSection, Erasure, Evaluation
+from cxrfmkd.study.settings.attributes import AttributeSection
 from cxrfmkd.study.settings.base import Settings
 from cxrfmkd.study.settings.classification import (
     Classification,
@@ -36,6 +37,7 @@ from cxrfmkd.study.settings.networks import Network, NetworkSection
 from cxrfmkd.study.settings.teacher import Teacher, TeacherName, TeacherSource
 
 __all__ = [
+    "AttributeSection",
     "Bias",
     "Classification",
     "Configuration",
@@ -79,6 +81,9 @@ class Configuration(Settings):
     """Python files with losses, backbones, adapters or encoders of your own (docs/extending.md)"""
     findings: Findings = Findings()
     """the label set (docs/data.md)"""
+    attributes: dict[str, AttributeSection] = {}
+    """attributes of your own beside sex, race, age and view, or these anew, by name (see below, and
+    docs/data.md)"""
     images: Images = Images()
     """packed images"""
     labels: Labels = Labels()

@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from cxrfmkd.study.settings.attributes import AttributeName
 from cxrfmkd.study.settings.base import Settings
 from cxrfmkd.study.settings.classification import ModelName
 from cxrfmkd.study.settings.distillation import LossName
-from cxrfmkd.vocabulary.groups import ATTRIBUTES, Attribute
+from cxrfmkd.vocabulary.groups import ATTRIBUTES
 
 Adjustment = Literal["fdr_by", "fdr_bh", "holm", "none"]
 
@@ -25,9 +26,9 @@ class Evaluation(Settings):
     """coverage of the intervals"""
     target_fpr: float = Field(0.2, ge=0, le=1)
     """false-positive rate of the operating point"""
-    attributes: list[Attribute] = list(ATTRIBUTES)
-    """patient attributes for subgroups; what a dataset lacks, `datasets.<name>.attributes` leaves
-    out"""
+    attributes: list[AttributeName] = list(ATTRIBUTES)
+    """attributes for subgroups, those of `attributes` too by default; what a dataset lacks,
+    `datasets.<name>.attributes` leaves out"""
     comparisons: list[Literal["teacher", "baseline", "loss", "control"]] = [
         "teacher",
         "baseline",
@@ -55,8 +56,9 @@ class Evaluation(Settings):
 class Bias(Settings):
     """What the embeddings of one model reveal about sex, race and age."""
 
-    attributes: list[Attribute] = ["sex", "race", "age"]
-    """attributes to test; what a dataset lacks, `datasets.<name>.attributes` leaves out"""
+    attributes: list[AttributeName] = ["sex", "race", "age"]
+    """attributes to test, the protected ones of `attributes` too by default; what a dataset lacks,
+    `datasets.<name>.attributes` leaves out"""
     seeds: Literal["all", "selected"] = "all"
     """`all` seeds of a fine-tuned model, or only the one `selected` on validation, as the thesis"""
     variant: Literal["v1", "v2"] = "v2"
@@ -94,7 +96,7 @@ class Bias(Settings):
 class Erasure(Settings):
     """What one job needs to erase attributes from the input of a probe's head."""
 
-    attributes: list[Attribute]
+    attributes: list[AttributeName]
     """attributes that are erased, each alone"""
     replicates: int = Field(1000, ge=0)
     """patient bootstrap replicates, of `bias`"""
@@ -116,7 +118,7 @@ class BiasSection(Bias):
     margin: float = Field(0.05, gt=0, le=1)
     """margin of equivalence, to be declared before any result: a difference of two models in a
     measure of bias from 0 to 1 (D, energy, a probe's area) that is smaller counts as none"""
-    erase: list[Attribute] = []
+    erase: list[AttributeName] = []
     """attributes that are erased from the input of every analysed probe, to see whether its
     predictions use them (docs/bias.md); none by default"""
     models: list[ModelName] = []

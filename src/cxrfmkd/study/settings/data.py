@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from cxrfmkd.study.settings.attributes import AttributeName
 from cxrfmkd.study.settings.base import AsWritten, Choice, Settings, Texts
 from cxrfmkd.study.settings.teacher import TeacherSource
 from cxrfmkd.vocabulary.datasets import ADAPTERS, ResamplingMethod
-from cxrfmkd.vocabulary.groups import Attribute
 
 
 class PatientSplit(Settings):
@@ -140,8 +140,8 @@ class DatasetSection(Dataset):
     """where the teacher's embeddings come from (see below, and docs/teacher.md)"""
     teachers: dict[str, Annotated[TeacherSource, AsWritten]] = {}
     """where the embeddings of further teachers come from, by their names in `teachers`"""
-    attributes: list[Attribute] | None = None
-    """patient attributes that the dataset has; `evaluation.attributes` and `bias.attributes` are
+    attributes: list[AttributeName] | None = None
+    """attributes that the dataset has; `evaluation.attributes` and `bias.attributes` are
     asked of it as far as it has them. null: all of them"""
     resampling: ResamplingMethod | None = None
     """`resampling.method` of this dataset, where it differs from the others': `none` without race.
