@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 
 import pytest
 
@@ -48,12 +49,19 @@ def test_unsealed_writing_leaves_no_seal_of_an_earlier_content(tmp_path):
     seals.verify(path)
 
 
-def test_large_file_is_hashed_once_and_again_after_any_change(tmp_path, monkeypatch):
-    path = written(tmp_path / "a.bin", b"some bytes")
-    monkeypatch.setattr(seals, "LARGE", 5)
-    hashed = []
+@pytest.fixture
+def hashed(monkeypatch):
+    """What is hashed from here on, where five bytes make a large file."""
+    paths = []
     digest = seals.sha256
-    monkeypatch.setattr(seals, "sha256", lambda path: hashed.append(path) or digest(path))
+    monkeypatch.setattr(seals, "LARGE", 5)
+    monkeypatch.setattr(seals, "sha256", lambda path: paths.append(path) or digest(path))
+    return paths
+
+
+def test_large_file_is_hashed_when_written_and_again_after_any_change(tmp_path, hashed):
+    path = written(tmp_path / "a.bin", b"some bytes")
+    assert len(hashed) == 1
     for _ in range(3):
         seals.verify(path)
     assert len(hashed) == 1
@@ -62,6 +70,14 @@ def test_large_file_is_hashed_once_and_again_after_any_change(tmp_path, monkeypa
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a careful attacker would
     with pytest.raises(InputError, match="its content is not what was written"):
         seals.verify(path)
+
+
+def test_copy_of_a_large_file_is_hashed_once_more(tmp_path, hashed):
+    written(tmp_path / "here" / "a.bin", b"some bytes")
+    shutil.copytree(tmp_path / "here", tmp_path / "there", copy_function=shutil.copy2)
+    for _ in range(3):
+        seals.verify(tmp_path / "there" / "a.bin")
+    assert len(hashed) == 2
 
 
 def test_seal_and_json_survive_a_round_trip_and_name_bad_json(tmp_path):

@@ -17,7 +17,7 @@ import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import atomic_write, read_json, read_table, write_json, write_table
-from cxrfmkd.runtime.seals import altered, sha256, verify_content, written_by
+from cxrfmkd.runtime.seals import altered, remember, sha256, verify_content, written_by
 from cxrfmkd.runtime.storage import reserve
 
 FILES = ("data.npy", "index.parquet", "meta.json")
@@ -133,12 +133,11 @@ def write_meta(folder: str | Path, meta: dict) -> None:
     """
     folder = Path(folder)
     data = np.load(folder / "data.npy", mmap_mode="r", allow_pickle=False)
-    facts = {
-        "shape": list(data.shape),
-        "dtype": str(data.dtype),
-        "sha256": {name: sha256(folder / name) for name in FILES[:2]},
-    }
+    digests = {name: sha256(folder / name) for name in FILES[:2]}
+    facts = {"shape": list(data.shape), "dtype": str(data.dtype), "sha256": digests}
     write_json(folder / "meta.json", meta | facts)
+    for name, digest in digests.items():
+        remember(folder / name, digest)
 
 
 def _open_data(folder: Path, meta: dict) -> np.ndarray:

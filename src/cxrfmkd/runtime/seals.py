@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cxrfmkd.runtime.errors import InputError
 
-# Files of this size or more are read in full once per content, not by each job that opens them.
+# Files of this size or more are hashed when they are written and after a change, not by each job.
 LARGE = 16 * 2**20
 
 
@@ -46,6 +46,7 @@ def replace_sealed(partial: Path, path: Path) -> None:
         seal_path(path).unlink(missing_ok=True)
         os.replace(partial, path)
         os.replace(written, seal_path(path))
+        remember(path, content["sha256"])
     finally:
         with suppress(OSError):
             written.unlink(missing_ok=True)
@@ -72,20 +73,27 @@ def verify(path: str | Path) -> Path:
 
 
 def verify_content(path: Path, size: int | None, digest: str, rule: str) -> None:
-    """Raise InputError unless the file has this size and SHA-256; a large one is read once."""
+    """Raise InputError unless the file has this size and SHA-256; a large one as last hashed is."""
     if not path.is_file():
         raise altered(path, "the file is gone, and its seal is there", rule)
     found = path.stat().st_size
     if size is not None and found != size:
         raise altered(path, f"it has {found:,} bytes, and was written with {size:,}", rule)
-    stamp = _stamp(path, digest)
-    if found >= LARGE and _was_verified(path, stamp):
+    if found >= LARGE and _was_verified(path, _stamp(path, digest)):
         return
     if sha256(path) != digest:
         raise altered(path, "its content is not what was written", rule)
-    if found >= LARGE:
+    remember(path, digest)
+
+
+def remember(path: Path, digest: str) -> None:
+    """Note that a large file was hashed as it is now, so that no job does it again until a change.
+
+    The note, `.data.npy.verified`, holds its size and times; a copy elsewhere is hashed anew.
+    """
+    if path.stat().st_size >= LARGE:
         with suppress(OSError):  # of a folder that cannot be written to: then each job reads it
-            _verified_path(path).write_text(stamp, encoding="utf-8")
+            _verified_path(path).write_text(_stamp(path, digest), encoding="utf-8")
 
 
 def altered(path: Path, problem: str, rule: str = "") -> InputError:
