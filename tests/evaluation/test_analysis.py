@@ -111,6 +111,14 @@ def test_tables_of_groups_may_be_of_the_selected_seed_alone(study, tables):
     assert not chosen["subgroups"].equals(both["subgroups"])
 
 
+def test_gaps_of_selected_seeds_are_compared_as_those_of_one_seed(study):
+    names = {join_model(run.family.model, run.family.loss) for run in study.runs}
+    chosen = study.evaluate(selected=dict.fromkeys(names, 42))["gaps"]
+    alone = study.evaluate(runs=[run for run in study.runs if run.seed == 42])["gaps"]
+    assert (alone.kind == "versus").any()
+    pd.testing.assert_frame_equal(chosen, alone)
+
+
 def test_metrics_are_those_of_scikit_learn_on_duplicated_rows(study, tables):
     table = tables["metrics"]
     model = ("cxr-fmkd-direct-lp", "mse")

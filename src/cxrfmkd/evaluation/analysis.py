@@ -160,7 +160,7 @@ def _measure(
         level = population.settings.confidence
         table = recalibration_table(logits, validated[family].fits, population, level)
         yield "recalibration", table.assign(**family._asdict(), n_seeds=len(runs))
-        of_seeds = subgroups.group_measures(result.seeds.measures, population.cells)
+        of_seeds = subgroups.group_measures(of_groups.measures, population.cells)
         seed_ranges = gaps.ranges(of_seeds, population.cells.groups)
         summary = measurement.summarise(result, ranges, seed_ranges)
         if family in compared_with:
