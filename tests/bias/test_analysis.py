@@ -68,7 +68,9 @@ def test_planted_sex_is_found_everywhere_and_race_nowhere(planted):
     auc = tables["encoding"].set_index(["attribute", "group", "given"])
     assert auc.auc["sex", "Female", ""] > 0.6
     assert auc.auc["race", "Black", ""] == pytest.approx(0.5, abs=0.1)
-    assert auc[["low", "high"]].isna().all(axis=None)
+    assert ((auc.low < auc.auc) & (auc.auc < auc.high)).all()
+    assert auc.low["sex", "Female", ""] > 0.5
+    assert auc.low["race", "Black", ""] < 0.5 < auc.high["race", "Black", ""]
     whole = (
         tables["effects"].query("mode == 0 and measure == 'D' and a == ''").set_index("attribute")
     )

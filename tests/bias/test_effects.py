@@ -13,8 +13,8 @@ from cxrfmkd.bias.effects import EFFECT_SIZES, effect_sizes
 from cxrfmkd.bias.encoding import (
     energy_coefficients,
     energy_errors,
-    fold_area,
     pairwise_distances,
+    replicated_fold_areas,
 )
 from cxrfmkd.statistics.draws import patient_counts
 from cxrfmkd.statistics.intervals import error_interval
@@ -176,8 +176,10 @@ def test_a_probe_s_area_compares_pairs_of_one_fold():
         won += weight * roc_auc_score(group[inside], scores[inside])
         pairs += weight
     moved = scores + 10 * folds  # what a fold's fit adds to all its scores says nothing
-    assert fold_area(moved, group, ~group, folds) == pytest.approx(won / pairs)
-    assert np.isnan(fold_area(scores, group, ~group, np.arange(90)))
+    sides, owner, none = (group, ~group), np.arange(90), np.zeros((0, 90), int)
+    area = replicated_fold_areas(moved, *sides, folds, owner, none)
+    assert area == pytest.approx([won / pairs])
+    assert np.isnan(replicated_fold_areas(scores, *sides, owner, owner, none)).all()
 
 
 def test_energy_errors_bound_the_change_of_every_replicate():

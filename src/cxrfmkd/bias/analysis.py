@@ -120,7 +120,7 @@ class Measured(NamedTuple):
     energies: magnitude.Values
     alignment: float
     nulls: significance.Nulls
-    areas: dict[tuple, float]
+    areas: magnitude.ProbeAreas
 
 
 def _over_seeds(design: Design, measured: Sequence[Measured]) -> dict[str, pd.DataFrame]:
@@ -161,12 +161,12 @@ def _measure(
     sample = design.rows[design.main]
     subset = sample[design.distance_subset]
     distances = pairwise_distances(values[subset])
-    probed = magnitude.probed_groups(design, scores)
+    areas = magnitude.probe_areas(design, magnitude.probed_groups(design, scores))
     ks, score = significance.test_tables(design, tested, ratios)
     tables = {
         "ks": ks,
         "score": score,
-        "replicates": replicate_table(design, tested, pca, distances, probed),
+        "replicates": replicate_table(design, tested, pca, distances, areas),
         "variance": pd.DataFrame({"mode": np.arange(1, len(pca.axes) + 1), "ratio": pca.ratios}),
     }
     measured = Measured(
@@ -174,7 +174,7 @@ def _measure(
         magnitude.energy_values(design, distances),
         linear_cka(values[subset], teacher.take(image_ids.iloc[subset])),
         significance.null_values(design, tested[sample], ratios, distances),
-        magnitude.probe_areas(design, probed),
+        areas,
     )
     return tables | ({"points": _points(design, scores, tested)} if with_points else {}), measured
 

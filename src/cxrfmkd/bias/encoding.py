@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from cxrfmkd.bias.effects import replicated_effects
 from cxrfmkd.statistics.ridge import ridge_slopes
+from cxrfmkd.statistics.uncertainty import bounded_interval, errors, paired_seed_variance
 
 PENALTIES = np.logspace(-6, 2, 17)  # relative to the mean eigenvalue
 FOLDS = 5
+# By how much replicates that take the fits of out-of-fold scores as given are stretched. Without
+# information the area is a sum over pairs of folds of what fold j taught times what fold k shows.
+# With the fits given each pair varies once for either fold, in truth for both together: twice the
+# variance. With much information the best direction does not move an area's first derivative, and
+# the variance is the same. Simulations lie between (docs/validity.md).
+REFITS = np.sqrt(2)
 NOTHING = 1e-9  # share of a target's variance that is rounding of features in float32
 BLOCK = 100  # groupings whose energy coefficients are computed together
 
@@ -102,24 +108,6 @@ def _moments(x: np.ndarray, y: np.ndarray) -> tuple:
     return len(x), y.sum(0), x.sum(0), x.T @ x, x.T @ y
 
 
-def fold_area(
-    scores: np.ndarray, first: np.ndarray, second: np.ndarray, folds: np.ndarray
-) -> float:
-    """Area under the ROC curve of group `first` against `second`, within folds.
-
-    scores, first, second, folds: (n,). Scores of one fold come from one fit, and only those are
-    compared: across folds the fit that leaves out many of a group also scores them low, which takes
-    areas without information below 0.5 (LeDell, Petersen and van der Laan 2015). NaN where no fold
-    has both groups.
-    """
-    won = pairs = 0.0
-    for fold in np.unique(folds):
-        a, b = (scores[group & (folds == fold)] for group in (first, second))
-        won += rankdata(np.r_[a, b])[: len(a)].sum() - len(a) * (len(a) + 1) / 2
-        pairs += len(a) * len(b)
-    return won / pairs if pairs else np.nan
-
-
 def replicated_fold_areas(
     scores: np.ndarray,
     first: np.ndarray,
@@ -128,10 +116,14 @@ def replicated_fold_areas(
     patients: np.ndarray,
     draws: np.ndarray,
 ) -> np.ndarray:
-    """`fold_area` of the sample and of each replicate over patients, float64 (1 + replicates,).
+    """Area under the ROC curve of `first` against `second`, within folds, and its replicates.
 
-    patients: int (n,), columns of `draws`, (replicates, patients). NaN where no fold has both
-    groups.
+    scores, first, second, folds: (n,); patients: int (n,), columns of `draws`, (replicates,
+    patients). Returns float64 (1 + replicates,), NaN where no fold has both groups.
+    Scores of one fold come from one fit, and only those are compared: across folds the fit that
+    leaves out many of a group also scores them low, which takes areas without information below
+    0.5 (LeDell, Petersen and van der Laan 2015). Replicates take the fits as given, so their
+    deviations are stretched by REFITS.
     """
     counts = np.vstack([np.ones(draws.shape[1]), draws])
     won, pairs = np.zeros((2, len(counts)))
@@ -144,7 +136,19 @@ def replicated_fold_areas(
         both = size_a * size_b
         won += np.where(both > 0, (delta + 1) / 2 * both, 0)
         pairs += both
-    return np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
+    areas = np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
+    return areas[0] + np.r_[0, REFITS * (areas[1:] - areas[0])]
+
+
+def mean_area(by_seed: Sequence[np.ndarray], confidence: float) -> tuple[float, float, float]:
+    """Mean area over seeds, with its interval over patients and seeds.
+
+    by_seed: the area of the sample and of its replicates, (1 + replicates,), of each seed.
+    """
+    values = np.array(by_seed)[..., None]
+    mean, seeds = values.mean(axis=0), paired_seed_variance(values)
+    low, high = bounded_interval(mean[0], errors(mean, seeds), confidence)
+    return float(mean[0, 0]), float(low[0]), float(high[0])
 
 
 def pairwise_distances(embeddings: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.bias.encoding import linear_scores
+from cxrfmkd.bias.encoding import linear_scores, mean_area
 from cxrfmkd.bias.grouping import group_images
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
 from cxrfmkd.datasets.records import targets
@@ -32,7 +32,7 @@ from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics.erasure import fit_eraser, moments
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.statistics.sweep import ROC_AREA
-from cxrfmkd.statistics.uncertainty import bounded_interval, errors, paired_seed_variance
+from cxrfmkd.statistics.uncertainty import paired_seed_variance
 from cxrfmkd.study.settings import Erasure, Labels
 from cxrfmkd.vocabulary.findings import FINDINGS, MACRO
 from cxrfmkd.vocabulary.groups import GROUPS
@@ -45,7 +45,8 @@ ERASURE_COLUMNS = (
     "dataset model erased measure finding before after difference low high chance p p_adjusted "
     "n_seeds"
 ).split()
-TRANSFER_COLUMNS = "dataset model target attribute group auc low high n_seeds".split()
+AREA_COLUMNS = "target attribute group auc low high n_seeds".split()
+TRANSFER_COLUMNS = ["dataset", "model", *AREA_COLUMNS]
 
 
 class Inputs(NamedTuple):
@@ -117,12 +118,12 @@ def erasure_tables(
     if len(table):
         table = adjust_by_family(table, ["erased", "measure"], settings.adjustment)
     rows = [
-        dict(zip(("target", "attribute", "group"), key, strict=True)) | _area(found, settings)
-        for key, found in areas.items()
+        (*key, *mean_area(by_seed, settings.confidence), len(by_seed))
+        for key, by_seed in areas.items()
     ]
     return {
         "erasure": table.reindex(columns=ERASURE_COLUMNS),
-        "attributes": pd.DataFrame(rows).reindex(columns=TRANSFER_COLUMNS),
+        "attributes": pd.DataFrame(rows, columns=AREA_COLUMNS).reindex(columns=TRANSFER_COLUMNS),
     }
 
 
@@ -253,11 +254,3 @@ def _areas(
             area = np.full(len(found), np.nan) if few else found[:, column]
             areas[name, attribute, names[code]] = area
     return areas
-
-
-def _area(found: list[np.ndarray], settings: Erasure) -> dict[str, float]:
-    """Mean area over seeds with its interval over test patients and seeds; the probe is fixed."""
-    values = np.array(found)[..., None]
-    mean, seeds = values.mean(axis=0), paired_seed_variance(values)
-    low, high = bounded_interval(mean[0], errors(mean, seeds), settings.confidence)
-    return {"auc": mean[0, 0], "low": low[0], "high": high[0], "n_seeds": len(values)}

@@ -23,16 +23,16 @@ def replicate_table(
     tested: np.ndarray,
     pca: PrincipalComponents,
     distances: np.ndarray,
-    probed: magnitude.ProbedGroups,
+    areas: magnitude.ProbeAreas,
 ) -> pd.DataFrame:
     """The table `replicates`: a row per measure and attribute, a column per replicate.
 
     tested: PCA scores of the test images, the modes that are tested; distances: of the images
-    `design.distance_subset` of the main sample; probed: from `magnitude.probed_groups`. Column 0 is
+    `design.distance_subset` of the main sample; areas: from `magnitude.probe_areas`. Column 0 is
     the sample itself. Measures: D and W1 over the modes, energy, AUC, the mean over an attribute's
     groups of the probe's area, and the thesis's score, on the main sample.
     """
-    values = _effects(design, tested, pca) | _energies(design, distances) | _areas(design, probed)
+    values = _effects(design, tested, pca) | _energies(design, distances) | _areas(areas)
     values |= _scores(design, tested, pca.ratios[: tested.shape[1]])
     count = 1 + len(design.patient_draws)
     table = pd.DataFrame(
@@ -136,20 +136,10 @@ def replicated_scores(
     return score.comparison_scores(score.points(tests), weights)
 
 
-def _areas(design: Design, probed: magnitude.ProbedGroups) -> Replicated:
-    """Areas of the probes, within folds; NaN unless all groups have enough patients."""
-    names, targets, scores = probed
-    folds = encoding.assign_folds(design.patients, design.settings.seed)
-    areas: dict[str, list[np.ndarray]] = {}
-    for (attribute, _, _), target, values in zip(names, targets.T, scores.T, strict=True):
-        usable = ~np.isnan(values)
-        positive, negative = (usable & (target == side) for side in (1, 0))
-        if magnitude.fewest(design, [positive, negative]) < design.minimum_cell:
-            area = np.full(1 + len(design.patient_draws), np.nan)
-        else:
-            scored = np.nan_to_num(values)
-            area = encoding.replicated_fold_areas(
-                scored, positive, negative, folds, design.patients, design.patient_draws
-            )
-        areas.setdefault(attribute, []).append(area)
-    return {("AUC", attribute): np.mean(values, axis=0) for attribute, values in areas.items()}
+def _areas(areas: magnitude.ProbeAreas) -> Replicated:
+    """Mean area over an attribute's groups; NaN unless all have enough patients."""
+    by_attribute: dict[str, list[np.ndarray]] = {}
+    for (attribute, _, given), values in areas.items():
+        if not given:
+            by_attribute.setdefault(attribute, []).append(values)
+    return {("AUC", name): np.mean(values, axis=0) for name, values in by_attribute.items()}
