@@ -21,6 +21,8 @@ rule extract_features:
         "<logs>/extract_features/{dataset}/{backbone}.log",
     benchmark:
         "<benchmarks>/extract_features/{dataset}/{backbone}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(study.from_files),
     priority: 30
     group:
         together("features", lambda w: f"{w.dataset}-{targets.family(w.backbone)}")

@@ -319,12 +319,8 @@ def beside(*arrays):
         named = [
             array(wildcards) if callable(array) else [array.format(**wildcards)] for array in arrays
         ]
-        folders = [path.removesuffix("meta.json") for paths in named for path in paths]
-        return [
-            f"{folder}{name}"
-            for folder in dict.fromkeys(folders)
-            for name in ("data.npy", "index.parquet")
-        ]
+        below = dict.fromkeys(path.removeprefix("<results>/") for paths in named for path in paths)
+        return results(file for path in below for file in targets.array_files(study, path))
 
     return files
 

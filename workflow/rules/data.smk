@@ -69,6 +69,8 @@ rule sample_records:
         excluded="<results>/{dataset}/records/excluded.csv",
     log:
         "<logs>/sample_records/{dataset}.log",
+    wildcard_constraints:
+        dataset=one_of(study.from_files),
     conda:
         "../envs/workflow.yaml"
     threads: 1
@@ -82,6 +84,70 @@ rule sample_records:
     shell:
         'exec python "$SCRIPTS/sample_records.py" --spec {params.spec:q} --train {output.train:q} --val {output.val:q}'
         " --test {output.test:q} --summary {output.summary:q} --excluded {output.excluded:q} &>> {log:q}"
+
+
+rule pool_records:
+    input:
+        records=need(targets.member_records, "dataset"),
+        summaries=need(targets.member_summaries, "dataset"),  # hold the records' hashes
+    output:
+        train="<results>/{dataset}/records/train.csv",
+        val="<results>/{dataset}/records/val.csv",
+        test="<results>/{dataset}/records/test.csv",
+        summary="<results>/{dataset}/records/summary.json",
+        excluded="<results>/{dataset}/records/excluded.csv",
+    log:
+        "<logs>/pool_records/{dataset}.log",
+    wildcard_constraints:
+        dataset=one_of(study.pools),
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(8000),
+        runtime=30,
+    params:
+        spec=spec("pool_records"),
+    message:
+        "Pooling the records of {wildcards.dataset}"
+    shell:
+        'exec python "$SCRIPTS/pool_records.py" --spec {params.spec:q} --records {input.records:q}'
+        " --train {output.train:q} --val {output.val:q} --test {output.test:q} --summary {output.summary:q}"
+        " --excluded {output.excluded:q} &>> {log:q}"
+
+
+rule pool_array:
+    input:
+        attributes=ancient("<results>/{dataset}/records/attributes.json"),  # a gate: first of all
+        members=need(targets.member_arrays, "dataset", "array"),
+        without=need(targets.member_exclusions, "dataset", "array"),
+        arrays=beside(need(targets.member_arrays, "dataset", "array")),
+    output:
+        multiext(
+            "<results>/{dataset}/{array}/",
+            index="index.parquet",
+            meta="meta.json",
+            excluded="excluded.csv",
+        ),
+    log:
+        "<logs>/pool_array/{dataset}/{array}.log",
+    wildcard_constraints:
+        dataset=one_of(study.pools),
+        array="images|teacher|(teachers|features)/[^/]+",
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=30,
+    params:
+        spec=spec("pool_array"),
+        out=subpath(output.meta, parent=True),
+    message:
+        "Pooling what {wildcards.dataset} has of its members: {wildcards.array}"
+    shell:
+        'exec python "$SCRIPTS/pool_array.py" --spec {params.spec:q} --arrays {input.members:q}'
+        " --without {input.without:q} --out {params.out:q} --excluded {output.excluded:q} &>> {log:q}"
 
 
 rule check_attributes:
@@ -146,6 +212,8 @@ rule pack_images:
         "<logs>/pack_images/{dataset}.log",
     benchmark:
         "<benchmarks>/pack_images/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(study.from_files),
     conda:
         "../envs/workflow.yaml"
     threads: 8

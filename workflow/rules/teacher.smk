@@ -42,6 +42,8 @@ rule embed:
         "<logs>/embed/{dataset}.log",
     benchmark:
         "<benchmarks>/embed/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset=one_of(study.from_files),
     priority: 50  # everything after it waits for it
     conda:
         "../envs/tensorflow.yaml"

@@ -30,7 +30,7 @@ import pandas as pd
 from cxrfmkd.commands.configuration import add_arguments, read_study
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, write_table
-from cxrfmkd.study.forecast import ImageCounts, Work, published, works
+from cxrfmkd.study.forecast import ImageCounts, Work, pooled, published, works
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.rates import RATES, read_rates
 from cxrfmkd.study.settings import Dataset
@@ -97,7 +97,7 @@ def main(args: argparse.Namespace) -> None:
             + ("--teacher-seconds (see doctor)." if unknown == ["teacher"] else "--measured."),
             file=sys.stderr,
         )
-    unlimited = [name for name in study.datasets if study.settings.datasets[name].limit is None]
+    unlimited = [name for name in study.from_files if study.settings.datasets[name].limit is None]
     if costs.hours.sum() > LONG and unlimited and not study.settings.synthetic:
         print(
             f"For a first look, datasets.{unlimited[0]}.limit: 500 takes 500 patients at the most"
@@ -201,7 +201,7 @@ def count_images(
             images[name] = ImageCounts(*(counts[split]["images"] for split in ImageCounts._fields))
         elif counted := count_raw(study, name):
             images[name] = counted
-        elif number := published(study, name):
+        elif number := published(study, name) or pooled(map(images.get, study.pool(name))):
             images[name] = number
     if unknown := [name for name in study.datasets if name not in images]:
         raise InputError(
@@ -216,6 +216,8 @@ def count_raw(study: Study, name: str) -> ImageCounts | None:
     """Images that a dataset's raw tables yield, where they lie; None where they do not."""
     from cxrfmkd.datasets.sampling import sample
 
+    if study.pool(name):
+        return None
     settings = Dataset.from_spec(study.dataset(name))
     if not all(Path(path).exists() for path in [*settings.tables.values(), settings.images]):
         return None

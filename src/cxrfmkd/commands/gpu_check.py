@@ -25,6 +25,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cxrfmkd import __version__
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.errors import InputError, some
@@ -162,7 +164,7 @@ def measure_loops(args: argparse.Namespace, device: torch.device, folder: Path) 
         facts |= {f"{word}_{key}": value for key, value in measured.items()}
         if compute.compile:
             facts["compile_seconds"] = round(time.perf_counter() - start - args.seconds, 1)
-    thesis_loop.write_one_by_one(folder, images.data, vectors)
+    thesis_loop.write_one_by_one(folder, np.asarray(images.data), vectors)
     workers = min(WORKERS, len(os.sched_getaffinity(0)))
     model = thesis_loop.ThesisStudent(Network(name, speed.DIMENSION))
     steps = speed.thesis_steps(model, folder, n, args.batch_size, device, workers)

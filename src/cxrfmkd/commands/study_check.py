@@ -56,6 +56,9 @@ def findings(study: Study) -> Iterator[Finding]:
     """What was seen of each need of the study, as soon as it is known."""
     images = 0
     for name in study.datasets:
+        if members := study.pool(name):
+            yield Finding(name, f"a pool of {', '.join(members)}")
+            continue
         if name in study.settings.synthetic:
             yield Finding(name, "synthetic: the study makes its raw files")
             continue

@@ -40,6 +40,11 @@ def key(paths: pd.Series) -> pd.Series:
     return paths.str.replace(r"\.[^./]+$", "", regex=True)
 
 
+def member_key(member: str, keys: pd.Series) -> pd.Series:
+    """Keys of a member's images, patients or studies in a pool: below the name of the member."""
+    return member + "/" + keys
+
+
 def columns(findings: Sequence[str] = FINDINGS) -> tuple[str, ...]:
     """Columns of records with these findings, in order."""
     return (*BEFORE, *findings, *AFTER)

@@ -13,7 +13,7 @@ from importlib.resources import files
 import pandas as pd
 
 from cxrfmkd.report.data import ReportData
-from cxrfmkd.report.prose import count, dataset_names, listing, loss_names
+from cxrfmkd.report.prose import count, dataset_names, listing, loss_names, reading
 from cxrfmkd.vocabulary.losses import split_control
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import MODELS
@@ -34,9 +34,9 @@ def checklist(data: ReportData) -> pd.DataFrame:
 
 
 def _sources(data: ReportData) -> str:
-    adapters = {name: data.settings["datasets"][name]["adapter"] for name in data.datasets}
     return "; ".join(
-        f"{dataset_names([name])} (read as {adapter})" for name, adapter in adapters.items()
+        f"{dataset_names([name])} ({reading(data.settings['datasets'][name])})"
+        for name in data.datasets
     )
 
 

@@ -56,7 +56,11 @@ def paragraph(data: ReportData) -> str:
     def cite(key: str) -> str:
         return f" [@{key}]" if key in keys else ""
 
-    works = [cite(READERS.get(s["datasets"][name]["adapter"], "")) for name in data.datasets]
+    sources = [s["datasets"][name] for name in data.datasets]
+    works = [
+        f", {prose.reading(source)}" if source["pool"] else cite(READERS.get(source["adapter"], ""))
+        for source in sources
+    ]
     sizes = prose.listing(
         f"{prose.dataset_names([name])}{work}"
         + (

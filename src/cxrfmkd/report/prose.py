@@ -64,6 +64,13 @@ def dataset_names(names: Iterable[str]) -> str:
     return listing(dataset_title(name) for name in names)
 
 
+def reading(settings: dict) -> str:
+    """How a dataset with these settings came about: `read as table`, `pooled from A and B`."""
+    if settings["pool"]:
+        return f"pooled from {dataset_names(settings['pool'])}"
+    return f"read as {settings['adapter']}"
+
+
 def backbone_names(names: Iterable[str]) -> str:
     """Students' networks as people write them."""
     return listing(backbone_title(name) for name in names)

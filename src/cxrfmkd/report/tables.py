@@ -9,7 +9,15 @@ from markupsafe import Markup
 
 from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.markup import Format, coded, decimals, mark, model_cell, table
-from cxrfmkd.report.prose import estimate, interval, listing, number, p_value, subject_title
+from cxrfmkd.report.prose import (
+    estimate,
+    interval,
+    listing,
+    number,
+    p_value,
+    reading,
+    subject_title,
+)
 from cxrfmkd.report.switches import compare
 from cxrfmkd.tables.selecting import (
     HEADLINE_METRIC,
@@ -104,7 +112,8 @@ def datasets(data: ReportData) -> Markup:
     for name in data.datasets:
         settings, teacher = data.settings["datasets"][name], teachers.get(name, {})
         images, patients = data.sizes.get(name, (None, None))
-        row = {"dataset": dataset_title(name), "reader": settings["adapter"]}
+        reader = reading(settings) if settings["pool"] else settings["adapter"]
+        row = {"dataset": dataset_title(name), "reader": reader}
         row["teacher’s variant"] = teacher.get("variant", settings["teacher"].get("variant"))
         row |= {"licence": teacher.get("licence"), "images": images, "patients": patients}
         rows.append(row)

@@ -3,10 +3,14 @@
 A keyed array is a folder of three files: `data.npy` (memory-mapped, one row an image),
 `index.parquet` (`image_id` and facts about each row) and `meta.json` (what it is and how it was
 made). Rows are found by `image_id`, never by position.
+
+The array of a pool of datasets has no `data.npy`: its `meta.json` names the arrays of the pool's
+members, whose rows are one below the other those of its own `index.parquet`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +22,7 @@ import pandas as pd
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import atomic_write, read_json, read_table, write_json, write_table
 from cxrfmkd.runtime.seals import altered, remember, sha256, verify_content, written_by
+from cxrfmkd.runtime.stacked import Stacked
 from cxrfmkd.runtime.storage import reserve
 
 FILES = ("data.npy", "index.parquet", "meta.json")
@@ -29,12 +34,12 @@ PACKED, EMBEDDED = "packed images", "embeddings of the teacher"
 class KeyedArray:
     """Rows of numbers with a key each.
 
-    data: shape (n, ...), any dtype; read-only memory map when opened from disk.
+    data: shape (n, ...), any dtype; read-only memory map, or several, when opened from disk.
     index: n rows; `image_id` (str, unique) first, then whatever is known about each row.
     meta: JSON-serialisable description.
     """
 
-    data: np.ndarray
+    data: np.ndarray | Stacked
     index: pd.DataFrame
     meta: dict = field(default_factory=dict)
     name: str = "array"
@@ -69,14 +74,15 @@ class KeyedArray:
         """
         path = Path(path)
         folder = path.parent if path.name == "meta.json" else path
-        for name in FILES:
-            if not (folder / name).exists():
-                raise InputError(f"{folder}: {name} is missing, so this is no keyed array.")
+        _require(folder, FILES[1:])
         meta = read_json(folder / "meta.json")
         if not isinstance(meta, dict):
             raise InputError(f"{folder / 'meta.json'}: not a description of a keyed array.")
         _check_place(folder, meta)
-        data = _open_data(folder, meta)
+        members = meta.get("members")
+        if not members:
+            _require(folder, FILES[:1])
+        data = _open_members(folder, members) if members else _open_data(folder, meta)
         index = read_table(_verified(folder, "index.parquet", meta))
         return cls(data, index, meta, str(folder))
 
@@ -129,15 +135,37 @@ def write_meta(folder: str | Path, meta: dict) -> None:
     """Write `meta.json` for the `data.npy` and `index.parquet` that are already in `folder`.
 
     It carries shape, type and the hashes of both, so whatever depends on `meta.json` is made again
-    exactly when the content of the array has changed, and a reader can tell an altered file.
+    exactly when the content of the array has changed, and a reader can tell an altered file. A
+    pool's, whose `meta` has its `members`, has theirs in place of a hash of data.
     """
     folder = Path(folder)
-    data = np.load(folder / "data.npy", mmap_mode="r", allow_pickle=False)
-    digests = {name: sha256(folder / name) for name in FILES[:2]}
-    facts = {"shape": list(data.shape), "dtype": str(data.dtype), "sha256": digests}
+    files = FILES[1:2] if "members" in meta else FILES[:2]
+    digests = {name: sha256(folder / name) for name in files}
+    facts: dict = {"sha256": digests}
+    if "members" not in meta:
+        data = np.load(folder / "data.npy", mmap_mode="r", allow_pickle=False)
+        facts |= {"shape": list(data.shape), "dtype": str(data.dtype)}
     write_json(folder / "meta.json", meta | facts)
     for name, digest in digests.items():
         remember(folder / name, digest)
+
+
+def _require(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if not (folder / name).exists():
+            raise InputError(f"{folder}: {name} is missing, so this is no keyed array.")
+
+
+def _open_members(folder: Path, members: list[dict]) -> Stacked:
+    """The data of the members' arrays, which are those that the pool was made of."""
+    arrays = []
+    for member in members:
+        array = KeyedArray.open(folder / member["folder"])
+        if array.meta["sha256"] != member["sha256"]:
+            problem = f"it was made of another array of {member['dataset']} than there is now"
+            raise altered(folder / "meta.json", problem, written_by(folder / "meta.json"))
+        arrays.append(array.data)
+    return Stacked(arrays)
 
 
 def _open_data(folder: Path, meta: dict) -> np.ndarray:

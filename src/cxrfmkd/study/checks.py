@@ -140,6 +140,24 @@ def unknown_teachers(runs: Runs) -> Iterator[str]:
             yield f"datasets.{name}: {error}"
 
 
+def mixed_pools(runs: Runs) -> Iterator[str]:
+    """The members of a pool have embeddings of one variant, and the pool has no others."""
+    for name, teacher in product(runs.pools, runs.teachers):
+        sources = {member: runs.source_of(member, teacher) for member in runs.pool(name)}
+        if len({source.variant for source in sources.values()}) > 1:
+            listed = ", ".join(f"{m} of {source.variant}" for m, source in sources.items())
+            yield (
+                f"datasets.{name}.pool: its members have embeddings of different variants "
+                f"({listed}), which no one student can reproduce. Use one variant for all."
+            )
+        elif runs.source_of(name, teacher) not in sources.values():
+            section = TEACHER if teacher == TEACHER else f"teachers.{teacher}"
+            yield (
+                f"datasets.{name}.{section}: a pool's embeddings are those of its members. "
+                "Remove it."
+            )
+
+
 def untransferable_pairs(runs: Runs) -> Iterator[str]:
     """A transfer's source is trained on, in the embedding spaces of its target."""
     s = runs.settings
@@ -255,6 +273,7 @@ CHECKS: list[Callable[[Runs], Iterator[str]]] = [
     unbalanced_attributes,
     unknown_teachers,
     unstandardised_teachers,
+    mixed_pools,
     untransferable_pairs,
     missing_students,
     students_without_seed,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -76,6 +76,15 @@ def published(study: Study, name: str) -> ImageCounts | None:
     return PUBLISHED.get(dataset.adapter)
 
 
+def pooled(members: Iterable[ImageCounts | None]) -> ImageCounts | None:
+    """Images of a pool; None where those of a member are unknown, or there is no member."""
+    counts = list(members)
+    known = [one for one in counts if one is not None]
+    if not known or len(known) < len(counts):
+        return None
+    return ImageCounts(*map(sum, zip(*known, strict=True)))
+
+
 def works(study: Study, images: Mapping[str, ImageCounts]) -> list[Work]:
     """All work through networks and on features, in the order in which it is done.
 
@@ -91,7 +100,7 @@ def works(study: Study, images: Mapping[str, ImageCounts]) -> list[Work]:
 
 
 def _embeddings(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
-    for name in study.datasets:
+    for name in study.from_files:
         if study.settings.datasets[name].teacher.source == "savedmodel":
             yield Work("embed", name, "teacher", jobs=1, runs=0, seen=sum(images[name]))
 
@@ -136,7 +145,10 @@ def _features(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]
         if run.strategy in strategies
         or (run.strategy == "own" and not study.owns_backbone(run.model))
     }
-    jobs = Counter((name, _network(backbone)) for name, backbone in backbones if backbone)
+    members = {
+        (member, backbone) for name, backbone in backbones for member in study.pool(name) or [name]
+    }
+    jobs = Counter((name, _network(backbone)) for name, backbone in members if backbone)
     for (name, network), n in sorted(jobs.items()):
         yield Work("extract_features", name, network, n, 0, seen=n * sum(images[name]))
 

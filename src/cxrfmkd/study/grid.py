@@ -142,16 +142,34 @@ class Study(Runs):
         return source.model_copy(update={"path": paths, "qformer": self.path(source.qformer)})
 
     def same_people(self, source: str, target: str) -> bool:
-        """Whether equal patient ids of two datasets mean one person: they share raw tables."""
+        """Whether equal patient ids of two datasets mean one person: they share raw tables.
+
+        Those of a pool name the people that a patient is one of, so they can always be compared.
+        """
+        if self.pool(source) or self.pool(target):
+            return True
         one, other = self.dataset(source), self.dataset(target)
         common = set(one["tables"].values()) & set(other["tables"].values())
         return one["adapter"] == other["adapter"] and bool(common)
+
+    def people(self, name: str) -> str:
+        """The first dataset of the study that has the same people, its own name if none before.
+
+        The patients of a pool's members are told apart by it.
+        """
+        same, pending = {name}, [name]
+        while pending:
+            one = pending.pop()
+            more = [m for m in self.from_files if m not in same and self.same_people(one, m)]
+            same.update(more)
+            pending += more
+        return next(one for one in self.from_files if one in same)
 
     def missing_inputs(self) -> list[str]:
         """Raw files that the datasets need and the disk lacks, with the setting to change."""
         paths = [
             (f"datasets.{name}.{setting}", path)
-            for name in self.datasets
+            for name in self.from_files
             if name not in self.settings.synthetic
             for setting, path in self._inputs(name)
         ]

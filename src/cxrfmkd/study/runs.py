@@ -11,6 +11,7 @@ from cxrfmkd.study.attributes import resolve, with_defaults
 from cxrfmkd.study.bounds import bounded
 from cxrfmkd.study.declarations import declare
 from cxrfmkd.study.paths import whole_path
+from cxrfmkd.study.pools import with_pools
 from cxrfmkd.study.settings import (
     Bias,
     Configuration,
@@ -90,7 +91,7 @@ class Runs:
     def __init__(self, config: dict) -> None:
         config = bounded(config)
         self.plugins = declare(config)
-        self.settings = Configuration.read(with_defaults(config))
+        self.settings = Configuration.read(with_defaults(with_pools(config)))
 
     @cached_property
     def attributes(self) -> Attributes:
@@ -99,10 +100,25 @@ class Runs:
 
     @cached_property
     def datasets(self) -> list[str]:
-        """Datasets that some stage names; the others in the configuration are ignored."""
+        """Datasets that some stage names, members before their pool; others are ignored."""
         stages = self.settings.distillation.datasets + self.settings.classification.datasets
         named = [*stages, *(name for pair in self.pairs for name in pair)]
-        return list(dict.fromkeys(named))
+        with_members = (one for name in named for one in (*self.pool(name), name))
+        return list(dict.fromkeys(with_members))
+
+    def pool(self, dataset: str) -> list[str]:
+        """Members of a pool; none of a dataset that is read from files."""
+        return self.settings.datasets[dataset].pool
+
+    @cached_property
+    def pools(self) -> list[str]:
+        """Datasets that are several others as one."""
+        return [name for name in self.datasets if self.pool(name)]
+
+    @cached_property
+    def from_files(self) -> list[str]:
+        """Datasets that are read from files of their own."""
+        return [name for name in self.datasets if not self.pool(name)]
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

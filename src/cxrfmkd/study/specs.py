@@ -142,6 +142,15 @@ def _report(study: Study) -> dict:
     }
 
 
+def _patients(study: Study, w: Any) -> dict:
+    """What equal patient ids of two datasets mean; those of a pool begin with `people`."""
+    one, other = w.source, w.target
+    spec = {"source": one, "target": other, "same_people": study.same_people(one, other)}
+    if study.pool(one) or study.pool(other):
+        spec["people"] = {name: study.people(name) for name in (one, other) if not study.pool(name)}
+    return spec
+
+
 # Rule -> its settings, from the study and the values of the wildcards.
 SPECS: dict[str, Callable[[Study, Any], dict]] = {
     "synthesize_chexpert": lambda study, w: study.settings.synthetic[w.dataset],
@@ -152,6 +161,13 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         **_findings(study),
         **_declared(study),
     },
+    "pool_records": lambda study, w: {
+        "dataset": w.dataset,
+        "people": {name: study.people(name) for name in study.pool(w.dataset)},
+        **_findings(study),
+        **_declared(study),
+    },
+    "pool_array": lambda study, w: {"dataset": w.dataset, "members": study.pool(w.dataset)},
     "resample_test": lambda study, w: {
         "dataset": w.dataset,
         "resampling": study.section("resampling", w.dataset),
@@ -168,11 +184,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "balanced": study.balanced(w.dataset),
     },
     "check_pixels": lambda study, w: {"dataset": w.dataset},
-    "check_patients": lambda study, w: {
-        "source": w.source,
-        "target": w.target,
-        "same_people": study.same_people(w.source, w.target),
-    },
+    "check_patients": _patients,
     "build_demo_teacher": lambda study, w: {
         "seed": 42,
         "dimension": study.settings.teacher.dimension,

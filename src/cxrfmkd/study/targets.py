@@ -14,9 +14,12 @@ from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.runs import Run
 from cxrfmkd.vocabulary.backbones import on_backbone, split_student
+from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.models import MODELS, split_model
 from cxrfmkd.vocabulary.teachers import ENCODERS, TEACHER, teacher_folder
 
+FILES = ("data.npy", "index.parquet", "meta.json")  # of a keyed array
+VIEWS = ("images", "teacher", "teachers", "features")  # folders of arrays of which a pool has no copy
 SELECTED, WEIGHTS = "selected.json", "weights.safetensors"
 
 
@@ -75,6 +78,44 @@ def further_teachers(study: Study, dataset: str) -> list[str]:
 def teachers(study: Study, dataset: str) -> list[str]:
     """The embeddings of every teacher."""
     return [f"{dataset}/{TEACHER}/meta.json", *further_teachers(study, dataset)]
+
+
+# --- pools
+
+
+def member_records(study: Study, dataset: str) -> list[str]:
+    """The records of a pool's members."""
+    return [f"{name}/records/{split}.csv" for name in study.pool(dataset) for split in SPLITS]
+
+
+def member_summaries(study: Study, dataset: str) -> list[str]:
+    """What was counted and checked of the records of a pool's members."""
+    return [f"{name}/records/summary.json" for name in study.pool(dataset)]
+
+
+def member_arrays(study: Study, dataset: str, array: str) -> list[str]:
+    """Images, embeddings or features of a pool's members, whose rows those of the pool are."""
+    return [f"{name}/{array}/meta.json" for name in study.pool(dataset)]
+
+
+def member_exclusions(study: Study, dataset: str, array: str) -> list[str]:
+    """What images and embeddings of a pool's members lack; features lack what images do."""
+    listed = "" if array.startswith("features") else "excluded.csv"
+    return [f"{name}/{array}/{listed}" for name in study.pool(dataset) if listed]
+
+
+def array_files(study: Study, meta: str) -> list[str]:
+    """Data and index of a keyed array; of a pool's, its index and the members' whole arrays.
+
+    meta: its meta.json.
+    """
+    folder = PurePosixPath(meta).parent
+    dataset, *array = folder.parts
+    members = study.pool(dataset) if array[0] in VIEWS else []
+    if not members:
+        return [f"{folder}/data.npy", f"{folder}/index.parquet"]
+    parts = [PurePosixPath(name, *array) for name in members]
+    return [f"{folder}/index.parquet", *(f"{part}/{file}" for part in parts for file in FILES)]
 
 
 # --- students and backbones

@@ -8,3 +8,6 @@ ADAPTERS = ("chexpert", "mimic-cxr", "nih-cxr14", "table", "biomedia")
 ResamplingMethod = Literal["draws", "weights", "none"]
 
 SPLITS = ("train", "val", "test")
+
+POOL = "pool"  # in place of an adapter: the dataset is several others as one
+LEFT_OUT = "without-"  # begins the name of the pool that leaves one dataset out

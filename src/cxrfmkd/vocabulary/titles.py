@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cxrfmkd.vocabulary.backbones import STUDENT
+from cxrfmkd.vocabulary.datasets import LEFT_OUT
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.models import MODELS, split_model
 
@@ -27,6 +28,9 @@ CONTROL_TITLES = {
 
 def dataset_title(name: str) -> str:
     """A dataset as people write it; a name of the user's own stays as it is."""
+    before, left_out, site = name.partition(LEFT_OUT)
+    if left_out and not before:
+        return f"all sites without {dataset_title(site)}"
     return DATASET_TITLES.get(name, name)
 
 

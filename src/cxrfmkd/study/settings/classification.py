@@ -106,6 +106,9 @@ class TransferSection(Transfer):
 
     pairs: list[Annotated[list[str], AfterValidator(_pair)]] = [["chexpert", "mimic"]]
     """[source, target] pairs"""
+    leave_one_out: list[str] = []
+    """three or more datasets; for each, short for a pool `without-<name>` of the others that is
+    trained on and transferred to it (docs/data.md)"""
     strategies: list[StrategyName] = list(STRATEGIES)
     """what is done with a source's model on the target"""
     models: list[ModelName] = [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from cxrfmkd.study.settings.attributes import AttributeName
 from cxrfmkd.study.settings.base import AsWritten, Choice, Settings, Texts
 from cxrfmkd.study.settings.teacher import TeacherSource
-from cxrfmkd.vocabulary.datasets import ADAPTERS, ResamplingMethod
+from cxrfmkd.vocabulary.datasets import ADAPTERS, POOL, ResamplingMethod
 
 
 class PatientSplit(Settings):
@@ -54,8 +54,8 @@ class LabelList(Settings):
 class Dataset(Settings):
     """How one dataset's raw files become records."""
 
-    adapter: Annotated[str, Choice("adapter", "adapter", ADAPTERS)]
-    """reader of the raw layout"""
+    adapter: Annotated[str, Choice("adapter", "adapter", (*ADAPTERS, POOL))]
+    """reader of the raw layout; a `pool` of other datasets has none"""
     tables: dict[str, str]
     """raw tables, by the adapter's names for them (see docs/data.md)"""
     images: str
@@ -133,9 +133,18 @@ class Reference(Settings):
         return self
 
 
+def _of_pool_or_files(schema: dict) -> None:
+    """A pool needs the names of its members alone."""
+    required = schema.pop("required")
+    schema["anyOf"] = [{"required": ["pool"]}, {"required": required}]
+
+
 class DatasetSection(Dataset):
     """One source of images and records, under a name of your choice."""
 
+    pool: list[str] = []
+    """datasets that are one here, in place of `adapter`, `tables`, `images` and `teacher`, which
+    are theirs (docs/data.md)"""
     teacher: Annotated[TeacherSource, AsWritten]
     """where the teacher's embeddings come from (see below, and docs/teacher.md)"""
     teachers: dict[str, Annotated[TeacherSource, AsWritten]] = {}
@@ -148,6 +157,25 @@ class DatasetSection(Dataset):
     null: as there"""
     reference: Reference | None = None
     """labels of experts for some of the test images (see below, and docs/data.md)"""
+
+    model_config = ConfigDict(json_schema_extra=_of_pool_or_files)
+
+    @model_validator(mode="after")
+    def _is_one_or_pool(self) -> Self:
+        if (self.adapter == POOL) != bool(self.pool):
+            raise ValueError("`adapter: pool` and the datasets' names in `pool` need each other.")
+        if not self.pool:
+            return self
+        if len(set(self.pool)) < max(2, len(self.pool)):
+            raise ValueError(f"`pool` is {self.pool}; it must be two or more different datasets.")
+        of_files = {"columns", "values", "keep", "split", "inconsistent_race", "limit", "reference"}
+        written = sorted(self.model_fields_set & of_files)
+        written += [name for name in ("tables", "images") if getattr(self, name)]
+        if written:
+            raise ValueError(
+                f"a pool has no {', '.join(written)} of its own; set them for its members."
+            )
+        return self
 
 
 class Images(Settings):
