@@ -19,7 +19,12 @@ from cxrfmkd.vocabulary.models import MODELS, split_model
 from cxrfmkd.vocabulary.teachers import ENCODERS, TEACHER, teacher_folder
 
 FILES = ("data.npy", "index.parquet", "meta.json")  # of a keyed array
-VIEWS = ("images", "teacher", "teachers", "features")  # folders of arrays of which a pool has no copy
+VIEWS = (
+    "images",
+    "teacher",
+    "teachers",
+    "features",
+)  # folders of arrays of which a pool has no copy
 SELECTED, WEIGHTS = "selected.json", "weights.safetensors"
 
 
