@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from raw_layouts import chexpert, chexpert_tables, mimic, mimic_tables, nih, touch
 
 from cxrfmkd.datasets import adapters, gates
-from cxrfmkd.datasets.sampling import counts, sample
+from cxrfmkd.datasets.counting import counts
+from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Dataset
 

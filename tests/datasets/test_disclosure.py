@@ -21,9 +21,9 @@ from scipy.optimize import linprog
 
 from cxrfmkd.bias.design import build_design
 from cxrfmkd.bias.magnitude import probe_areas, probe_table, probed_groups
+from cxrfmkd.datasets.counting import counts
 from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.datasets.records import complete
-from cxrfmkd.datasets.sampling import counts
 from cxrfmkd.evaluation.analysis import evaluate
 from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.runs import Run

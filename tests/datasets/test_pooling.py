@@ -12,11 +12,20 @@ from hypothesis import strategies as st
 from made_records import made
 from scripts import run_script
 
-from cxrfmkd.datasets.pooling import excluded_images, pool_array, pool_records
-from cxrfmkd.datasets.records import present, read_records, write_records
+from cxrfmkd.datasets.pooled_arrays import excluded_images, pool_array
+from cxrfmkd.datasets.pooled_records import pool_records
+from cxrfmkd.datasets.records import (
+    complete,
+    findings_of,
+    present,
+    read_records,
+    write_records,
+)
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.stacked import Stacked
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.vocabulary.findings import FINDINGS
 
 SELF = {"here": "here", "there": "there"}
 
@@ -63,6 +72,23 @@ def test_a_patient_of_two_members_is_one_and_must_be_in_one_split():
     assert pool_records("both", members, SELF).records.patient_id.nunique() == 6
     with pytest.raises(InputError, match="2 of 3 patients are in more than one split: 2 in train"):
         pool_records("both", members, one_people)
+
+
+def test_a_finding_that_a_member_does_not_know_is_left_out_and_noted():
+    findings = Findings(names=["Edema", "Fracture", "No Finding"])
+
+    def known(*names):
+        table = made().drop(columns=[name for name in FINDINGS if name not in names])
+        return complete(table, findings)
+
+    members = {"here": known("Edema", "No Finding"), "there": known("Edema", "Fracture")}
+    pooled = pool_records("both", members, SELF, findings)
+    assert findings_of(pooled.records) == ("Edema",)
+    assert pooled.summary["absent"] == ["Fracture", "No Finding"]
+    assert pooled.summary["notes"] == [
+        "No Finding of here: not known of every member, left out.",
+        "Fracture of there: not known of every member, left out.",
+    ]
 
 
 def test_a_site_column_of_a_member_is_replaced_and_noted():

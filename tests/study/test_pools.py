@@ -134,10 +134,18 @@ def test_a_pool_has_the_attributes_of_all_its_members_and_balances_what_all_can(
         "race",
         "age",
         "view",
+        "site",
     ]
     config["datasets"]["mimic"] |= {"attributes": ["sex", "age"], "resampling": "none"}
     study = Study(config)
-    assert study.section("evaluation", "all")["attributes"] == ["sex", "age"]
+    assert study.section("evaluation", "all")["attributes"] == ["sex", "age", "site"]
+    assert "site" not in study.section("evaluation", "mimic")["attributes"]
+    # Nor do the jobs of a member's own records know of the pool.
+    wildcards = SimpleNamespace(dataset="mimic")
+    assert "attributes" not in SPECS["sample_records"](study, wildcards)
+    wildcards = SimpleNamespace(dataset="all")
+    (site,) = SPECS["pool_records"](study, wildcards)["attributes"]
+    assert (site["groups"], site["protected"]) == (tuple(SITES), False)
     assert not study.balanced("all")
 
 

@@ -28,6 +28,7 @@ STUDY: dict = SMALL | {
         "batch_size": 16,
     },
     "classification": {"datasets": ["all"], "models": ["cxr-fm-lp", "cxr-fmkd-lp"], "seeds": [41]},
+    "evaluation": {**SMALL["evaluation"], "attributes": ["sex", "site"]},
     "transfer": {
         "pairs": [],
         "leave_one_out": list(SITES),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxrfmkd.datasets.pooling import excluded_images, pool_array
+from cxrfmkd.datasets.pooled_arrays import excluded_images, pool_array
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import read_table, write_table

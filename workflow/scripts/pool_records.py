@@ -1,30 +1,41 @@
 """Several datasets as one: their records one below the other, checked.
 
---spec {"dataset": the pool's name, "people": {member: the name its patients are told apart by}}
+--spec {"dataset": the pool's name, "people": {member: the name its patients are told apart by},
+"findings", "attributes": as of sample_records}
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cxrfmkd.datasets.pooling import pool_records
+import pandas as pd
+
+from cxrfmkd.datasets.pooled_records import pool_records
 from cxrfmkd.datasets.record_files import hashes
 from cxrfmkd.datasets.records import read_records, write_records
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_json, write_table
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.vocabulary.attributes import declared
 from cxrfmkd.vocabulary.datasets import SPLITS
 
 
 def main() -> None:
     outputs = dict.fromkeys((*SPLITS, "summary", "excluded"), Path)
     args = parse(__doc__, records=[Path], **outputs)
-    people = args.spec["people"]
-    files = {name: [p for p in args.records if p.parts[-3] == name] for name in people}
-    members = {name: read_records(*paths) for name, paths in files.items()}
-    made = pool_records(args.spec["dataset"], members, people)
+    spec = args.spec
+    files = {name: [p for p in args.records if p.parts[-3] == name] for name in spec["people"]}
+    made = pool_records(
+        spec["dataset"],
+        {name: read_records(*paths) for name, paths in files.items()},
+        spec["people"],
+        Findings.of_spec(spec),
+        declared(spec.get("attributes", [])),
+    )
     for split in SPLITS:
-        write_records(getattr(args, split), made.records[made.records.split == split])
-    write_table(args.excluded, made.excluded)
+        records = made.records[made.records.split == split]
+        write_records(getattr(args, split), records, made.summary.get("attributes", {}))
+    write_table(args.excluded, pd.DataFrame({"image_id": [], "reason": [], "where": []}))
     tables = [getattr(args, split) for split in SPLITS]
     write_json(args.summary, made.summary | {"files": hashes(tables)})
 

@@ -222,7 +222,7 @@ def count_raw(study: Study, name: str) -> ImageCounts | None:
     if not all(Path(path).exists() for path in [*settings.tables.values(), settings.images]):
         return None
     print(f"Counting the images of {name} …", file=sys.stderr, flush=True)
-    records = sample(name, settings, study.settings.findings, study.attributes).records
+    records = sample(name, settings, study.settings.findings, study.attributes_on(name)).records
     sides = records.split.value_counts()
     return ImageCounts(*(int(sides.get(split, 0)) for split in ImageCounts._fields))
 

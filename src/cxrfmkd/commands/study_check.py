@@ -89,7 +89,7 @@ def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterato
     """
     settings = Dataset.from_spec(study.dataset(name))
     raw, adapter = (
-        Raw(name, settings, study.settings.findings, study.attributes),
+        Raw(name, settings, study.settings.findings, study.attributes_on(name)),
         adapters.ADAPTERS[settings.adapter],
     )
     found = [_attempt(f"{name}, images", lambda: _folder(name, Path(settings.images)))]
@@ -107,7 +107,7 @@ def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterato
         return
 
     def read() -> str:
-        made = sample(name, settings, study.settings.findings, study.attributes)
+        made = sample(name, settings, study.settings.findings, study.attributes_on(name))
         sampled.append(Sampled(made.records, Path(settings.images)))
         sides = made.records.split.value_counts()
         notes = [note for note in made.summary["notes"] if "do not exist" in note]

@@ -219,7 +219,7 @@ def enforce(gates: Sequence[Gate], source: str) -> None:
 def attributes(dataset: str, counts: dict, asked: dict[str, list[str]]) -> Gate:
     """Every attribute that the study asks for is known of some test image.
 
-    counts: of the test images, from `sampling.counts`. asked: attribute -> the settings that ask.
+    counts: of the test images, from `counting.counts`. asked: attribute -> the settings that ask.
     """
     names = dict.fromkeys((*ATTRIBUTES, *asked))
     known = [name for name in names if any(_levels(counts, name))]
@@ -236,7 +236,7 @@ def attributes(dataset: str, counts: dict, asked: dict[str, list[str]]) -> Gate:
 def balance(dataset: str, counts: dict, balanced: bool) -> Gate:
     """What a resampled test set needs: the race of every test image, the age of some.
 
-    counts: of the test images, from `sampling.counts`. balanced: whether it is resampled.
+    counts: of the test images, from `counting.counts`. balanced: whether it is resampled.
     """
     name = "race and age to balance the test set by"
     if not balanced:

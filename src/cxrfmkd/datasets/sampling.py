@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets import adapters, gates, splits
-from cxrfmkd.datasets.groups import groups_of
+from cxrfmkd.datasets.counting import counts
 from cxrfmkd.datasets.raw import Flow, Raw
 from cxrfmkd.datasets.record_files import reject_outside
 from cxrfmkd.datasets.records import KEYS, OLDEST, complete
@@ -19,9 +19,8 @@ from cxrfmkd.runtime.cells import shared
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset, Findings
 from cxrfmkd.study.settings.findings import THESIS
-from cxrfmkd.vocabulary.attributes import PRESETS, Attribute, Attributes, declarations
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes, declarations
 from cxrfmkd.vocabulary.datasets import SPLITS
-from cxrfmkd.vocabulary.groups import AGE_BINS
 
 # Image files that are looked for before the study begins.
 PROBES = 200
@@ -158,54 +157,3 @@ def missing_images(name: str, root: Path, records: pd.DataFrame) -> list[str]:
     if absent:
         return [f"{len(absent)} of {len(paths)} image files that were looked for do not exist."]
     return []
-
-
-def counts(
-    records: pd.DataFrame, findings: Findings = THESIS, attributes: Attributes = PRESETS
-) -> dict:
-    """Images, patients and studies of one split; images by attribute and by label.
-
-    Under `patients_by`, the patients with an image of each level, since small cells are counted in
-    patients.
-    """
-    return {
-        "images": len(records),
-        "patients": int(records.patient_id.nunique()),
-        "studies": len(records[["patient_id", "study_id"]].drop_duplicates()),
-        "mean_age": round(float(records.age.mean()), 2) if records.age.notna().any() else None,
-        **_by_level(records, findings.within(records), attributes),
-        "patients_by": _by_level(records, findings.within(records), attributes, of_patients=True),
-    }
-
-
-def _by_level(
-    records: pd.DataFrame, findings: Findings, attributes: Attributes, of_patients: bool = False
-) -> dict:
-    """How many images, or patients with one, have each level of each attribute and each label."""
-
-    def levels(values: pd.Series) -> dict[Any, int]:
-        if of_patients:
-            pairs = pd.DataFrame({"patient": records.patient_id, "level": values})
-            values = values[~pairs.duplicated()]
-        return values.astype("object").fillna("blank").value_counts(sort=False).to_dict()
-
-    def sizes(column: str) -> dict[Any, int]:
-        return dict(sorted(levels(records[column]).items(), key=str))
-
-    def in_order(attribute: Attribute) -> dict[str, int]:
-        counted = levels(groups_of(records, attribute))
-        return {name: counted[name] for name in (*attribute.groups, "blank") if name in counted}
-
-    diseases, age_names = sizes("disease"), dict(enumerate(AGE_BINS))
-    labels = {"positive": 1, "negative": 0, "uncertain": -1, "blank": "blank"}
-    by_finding = {finding: sizes(finding) for finding in findings.names}
-    return {
-        **{column: sizes(column) for column in ("sex", "race", "view")},
-        **{one.name: in_order(one) for one in declarations(attributes)},
-        "disease": {disease: diseases.get(disease, 0) for disease in findings.levels_of_disease},
-        "age_bin": {age_names.get(code, code): n for code, n in sizes("age_bin").items()},
-        "findings": {
-            finding: {word: counted.get(label, 0) for word, label in labels.items()}
-            for finding, counted in by_finding.items()
-        },
-    }

@@ -12,12 +12,13 @@ from cxrfmkd.runtime.errors import InputError, did_you_mean
 from cxrfmkd.study.settings import Classification, Settings
 from cxrfmkd.study.settings.classification import TransferSection
 from cxrfmkd.study.settings.distillation import DistillationSection
-from cxrfmkd.vocabulary.datasets import LEFT_OUT, POOL
+from cxrfmkd.vocabulary.datasets import LEFT_OUT, POOL, SITE
 
 
 def with_pools(config: dict) -> dict:
     """`config` with its pools written in full, and those of `transfer.leave_one_out`.
 
+    Where there are pools, `site` is an attribute whose groups are their members.
     What is of another type than it should be is left to the settings' own check. Raises InputError
     for a member that is no dataset, or is a pool itself.
     """
@@ -29,7 +30,13 @@ def with_pools(config: dict) -> dict:
     for name, values in pools.items():
         _check_members(name, _members(values), datasets)
     in_full = {name: _in_full(values, datasets) for name, values in pools.items()}
-    return config | {"datasets": datasets | in_full}
+    config = config | {"datasets": datasets | in_full}
+    declared = config.get("attributes", {})
+    if not pools or not isinstance(declared, dict):
+        return config
+    sites = dict.fromkeys(site for values in pools.values() for site in _members(values))
+    site = {"values": list(sites), "protected": False}
+    return config | {"attributes": {SITE: site} | declared}
 
 
 def _members(values: object) -> list[str]:
@@ -112,8 +119,8 @@ def _unknown(setting: str, name: str, datasets: dict) -> str:
 def _in_full(pool: dict, datasets: dict) -> dict:
     """A pool's section with what it has of its members, where it does not say otherwise.
 
-    Its teacher is theirs, its attributes those that all of them have, and its test set is not
-    resampled where that of one of them is not.
+    Its teacher is theirs, its attributes those that all of them have and the site, and its test set
+    is not resampled where that of one of them is not.
     """
     members = [datasets[name] for name in _members(pool) if isinstance(datasets[name], dict)]
     values: dict = {"adapter": POOL, "tables": {}, "images": ""}
@@ -121,7 +128,8 @@ def _in_full(pool: dict, datasets: dict) -> dict:
         values |= {key: members[0][key] for key in ("teacher", "teachers") if key in members[0]}
     listed = [attributes for m in members if isinstance(attributes := m.get("attributes"), list)]
     if listed:
-        values["attributes"] = [name for name in listed[0] if all(name in one for one in listed)]
+        of_all = [name for name in listed[0] if all(name in one for one in listed)]
+        values["attributes"] = [*of_all, SITE]
     if any(member.get("resampling") == "none" for member in members):
         values["resampling"] = "none"
     return values | pool

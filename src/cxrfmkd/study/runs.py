@@ -24,6 +24,7 @@ from cxrfmkd.study.settings import (
 )
 from cxrfmkd.vocabulary.attributes import Attributes
 from cxrfmkd.vocabulary.backbones import STUDENT, split_student, student_name
+from cxrfmkd.vocabulary.datasets import SITE
 from cxrfmkd.vocabulary.losses import loss_share, split_control
 from cxrfmkd.vocabulary.models import MODELS, join_model, run_folder, split_model
 from cxrfmkd.vocabulary.teachers import TEACHER
@@ -69,6 +70,8 @@ class Run:
 def attributes_of(dataset: dict, names: Sequence[str]) -> list[str]:
     """Those of the attributes `names` that the dataset with these settings has."""
     known = dataset["attributes"]
+    if known is None and not dataset["pool"]:
+        return [name for name in names if name != SITE]
     return [name for name in names if known is None or name in known]
 
 
@@ -140,6 +143,11 @@ class Runs:
     def teachers(self) -> list[str]:
         """Every teacher that students reproduce; the first is each dataset's own."""
         return [TEACHER, *self.further_teachers]
+
+    def attributes_on(self, dataset: str) -> Attributes:
+        """Attributes that the records of a dataset have columns of: `site`, of a pool alone."""
+        pooled = self.pool(dataset)
+        return {name: one for name, one in self.attributes.items() if pooled or name != SITE}
 
     def source_of(self, dataset: str, teacher: str) -> TeacherSource:
         """Where a dataset's embeddings of a teacher come from, as it is configured."""

@@ -32,9 +32,9 @@ def _uncertain(study: Study) -> dict:
     return {"uncertain": study.settings.labels.uncertain}
 
 
-def _declared(study: Study) -> dict:
-    """The attributes that the study declares; nothing where it has the presets alone."""
-    described = [one.describe() for one in declarations(study.attributes)]
+def _declared(study: Study, dataset: str) -> dict:
+    """Declared attributes of a dataset's records; nothing where it has the presets alone."""
+    described = [one.describe() for one in declarations(study.attributes_on(dataset))]
     return {"attributes": described} if described else {}
 
 
@@ -159,13 +159,13 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "name": w.dataset,
         "dataset": study.dataset(w.dataset),
         **_findings(study),
-        **_declared(study),
+        **_declared(study, w.dataset),
     },
     "pool_records": lambda study, w: {
         "dataset": w.dataset,
         "people": {name: study.people(name) for name in study.pool(w.dataset)},
         **_findings(study),
-        **_declared(study),
+        **_declared(study, w.dataset),
     },
     "pool_array": lambda study, w: {"dataset": w.dataset, "members": study.pool(w.dataset)},
     "resample_test": lambda study, w: {

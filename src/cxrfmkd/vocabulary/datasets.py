@@ -10,4 +10,5 @@ ResamplingMethod = Literal["draws", "weights", "none"]
 SPLITS = ("train", "val", "test")
 
 POOL = "pool"  # in place of an adapter: the dataset is several others as one
+SITE = "site"  # the attribute of a pool that names the member
 LEFT_OUT = "without-"  # begins the name of the pool that leaves one dataset out

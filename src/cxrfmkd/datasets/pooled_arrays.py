@@ -1,64 +1,20 @@
-"""Several datasets as one: their records one below the other, and their arrays without a copy."""
+"""The images, embeddings and features of a pool: those of its members, without a copy."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.datasets import gates
-from cxrfmkd.datasets.records import KEYS, complete, member_key
-from cxrfmkd.datasets.sampling import Sample, counts
+from cxrfmkd.datasets.records import member_key
 from cxrfmkd.runtime.arrays import KeyedArray, write_meta
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
-from cxrfmkd.vocabulary.datasets import POOL, SPLITS
 
-SITE = "site"  # the column that names the member
 # What arrays of one kind must say alike, or their rows cannot be compared.
 ALIKE = ("what", "name", "variant", "dimension", "settings", "backbone", "input", "weights")
-
-
-def pool_records(
-    pool: str, members: Mapping[str, pd.DataFrame], people: Mapping[str, str]
-) -> Sample:
-    """The records of a pool: those of its members, in order, each in the split that it has there.
-
-    members: records of all splits, by member. people: member -> the name that its patients are told
-    apart by; members with the same people have the same. `image_id`, `study_id` and `path` begin
-    with the member, `patient_id` with its people; the column `site` is the member.
-    Raises InputError where a gate is not passed, such as a patient in two splits.
-    """
-    parts, notes = [], []
-    for member, records in members.items():
-        if SITE in records:
-            notes.append(f"The column {SITE} that {member} has itself is left out.")
-        named = {"image_id": member, "study_id": member, "path": member}
-        named["patient_id"] = people[member]
-        keys = {name: member_key(named[name], records[name]) for name in KEYS}
-        parts.append(records.assign(**keys, **{SITE: member}))
-    records = complete(pd.concat(parts, ignore_index=True))
-    checked = gates.check(records, {}, None)
-    gates.enforce(checked, f"datasets.{pool}")
-    step = {"step": f"images of {', '.join(members)}", "kept": len(records), "excluded": 0}
-    step |= {"patients": int(records.patient_id.nunique()), "reason": ""}
-    summary = {
-        "dataset": pool,
-        "adapter": POOL,
-        "pool": list(members),
-        "flow": [step],
-        "split": "as the members are divided",
-        "joined": None,
-        "gates": [asdict(gate) for gate in checked],
-        "notes": notes,
-        "tables": {},
-        "counts": {side: counts(records[records.split == side]) for side in SPLITS},
-    }
-    nothing = pd.DataFrame({"image_id": [], "reason": [], "where": []}, dtype="str")
-    return Sample(records, nothing, summary)
 
 
 def pool_array(pool: str, members: Mapping[str, KeyedArray], out: Path) -> None:
