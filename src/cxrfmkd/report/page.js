@@ -123,17 +123,21 @@ for (const table of document.querySelectorAll("main .table > table")) {
 
 // --- numbers of a figure: a table that is built when it is opened
 
-const read = (id) => JSON.parse(document.getElementById(id).textContent || "{}");
-const unpacked = (columns) =>
+async function unpacked(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+const columnsOf = (columns) =>
   Object.entries(columns).map(([name, c]) => [name, c.codes ? c.codes.map((i) => c.values[i]) : c]);
 
-const numbers = read("numbers");
+let numbers;
 for (const fold of document.querySelectorAll("details.numbers")) {
   const key = fold.id.replace("numbers-", "");
-  fold.addEventListener("toggle", () => {
+  fold.addEventListener("toggle", async () => {
     if (!fold.open || fold.dataset.built) return;
     fold.dataset.built = "true";
-    const columns = unpacked(numbers[key]);
+    numbers ??= unpacked("numbers").then(JSON.parse);
+    const columns = columnsOf((await numbers)[key]);
     const region = document.createElement("div");
     region.className = "table";
     region.tabIndex = 0;
@@ -189,7 +193,7 @@ for (const block of document.querySelectorAll(".copyable")) {
 
 // --- charts, drawn after the page has been painted
 
-const charts = read("charts");
+let charts = {};
 const views = new Map();
 const chosen = document.getElementById("picked");
 let picked = "";
@@ -208,8 +212,8 @@ chosen.addEventListener("click", () => pick(""));
 addEventListener("keydown", (event) => { if (event.key === "Escape") pick(""); });
 
 const rows = (columns) => {
-  const unpackedColumns = unpacked(columns);
-  return unpackedColumns[0][1].map((_, i) => Object.fromEntries(unpackedColumns.map(([name, v]) => [name, v[i]])));
+  const named = columnsOf(columns);
+  return named[0][1].map((_, i) => Object.fromEntries(named.map(([name, v]) => [name, v[i]])));
 };
 
 const themed = (spec) => JSON.parse(
@@ -260,10 +264,10 @@ async function draw(key) {
 }
 
 async function drawAll() {
-  const library = document.getElementById("library");
-  if (!library.textContent || !Object.keys(charts).length) return;
+  charts = JSON.parse(await unpacked("charts"));
+  if (!Object.keys(charts).length) return;
   const script = document.createElement("script");
-  script.textContent = library.textContent;
+  script.textContent = await unpacked("library");
   document.body.append(script);
   for (const key of Object.keys(charts)) {
     await draw(key);
