@@ -99,7 +99,8 @@ def test_the_scenarios_on_a_real_scheduler_are_the_tests_of_it():
 
 
 def test_every_ratio_of_the_performance_page_was_measured():
-    measured = [row["ratio"] for row in json.loads((ROOT / "benchmarks/results.json").read_text())]
+    rows = json.loads((ROOT / "benchmarks/results.json").read_text())
+    measured = [row["ratio"] for row in rows if row["ratio"]]  # some have no baseline
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     table = page.split("| work | plain |")[1].split("\n\n")[0]
     stated = [row.split(" | ")[3] for row in table.splitlines()[2:]]
