@@ -6,32 +6,20 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterator
 
 import made_report
 import made_results
 import pandas as pd
 import pytest
+from browsers import LONGEST, RULES, launched, serious
 
 from cxrfmkd.report.page import page
 
 pytestmark = pytest.mark.slow
-INSTALL = "make browser installs it"
-sync_api = pytest.importorskip("playwright.sync_api", reason=f"Playwright is missing: {INSTALL}")
-axe = pytest.importorskip(
-    "axe_playwright_python.sync_playwright", reason=f"axe is missing: {INSTALL}"
-)
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-if not CHROMIUM:
-    pytest.skip(f"Chromium is missing: {INSTALL} on Debian, as root", allow_module_level=True)
-
 WIDTHS = (1440, 390)
 # An A4 sheet without its margins, in CSS pixels.
 SHEET = {"width": 695, "height": 1010}
-LONGEST = 240_000  # ms, for a machine that does other things
 SMALLEST_LETTER = """() => {
   const texts = document.querySelectorAll("main p, main td, main th, main figcaption, main text");
   const sizes = [...texts].filter((t) => t.textContent.trim() && t.getClientRects().length)
@@ -47,10 +35,6 @@ OPEN_ONE_TABLE = """() => {
   for (const fold of document.querySelectorAll("details:not(.numbers)")) fold.open = true;
   document.querySelector("details.numbers").open = true;
 }"""
-RULES = {
-    "resultTypes": ["violations"],
-    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]},
-}
 # Of a page in other colours, all else being equal.
 COLOURS = {
     "resultTypes": ["violations"],
@@ -101,11 +85,8 @@ def address(results) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    quiet = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet, timeout=LONGEST)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -152,16 +133,6 @@ def test_a_checker_of_accessibility_finds_nothing_serious_in_light_or_dark(visit
     )
     assert ink > paper
     assert serious(opened, COLOURS) == []
-
-
-def serious(opened, rules: dict) -> list[tuple]:
-    """Findings of axe that keep somebody from reading: rule, how often, the first place."""
-    found = axe.Axe().run(opened, options=rules).response["violations"]
-    return [
-        (rule["id"], len(rule["nodes"]), rule["nodes"][0]["html"][:200])
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-    ]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
