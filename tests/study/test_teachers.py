@@ -17,6 +17,8 @@ from cxrfmkd.study import targets
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.settings import Teacher, TeacherSource
 from cxrfmkd.study.specs import SPECS
+from cxrfmkd.vocabulary.backbones import split_student
+from cxrfmkd.vocabulary.titles import model_title
 
 PAGE = (ROOT / "docs/teacher.md").read_text(encoding="utf-8")
 EXAMPLE = yaml.safe_load(
@@ -96,10 +98,9 @@ def test_only_a_study_of_several_teachers_names_them_to_its_jobs():
         ),
         (
             {"teachers": {"teacher": {"name": "X"}}},
-            "teachers.teacher: `teacher` has a meaning of its own",
+            "teachers.teacher: a teacher's name has small letters",
         ),
-        ({"teachers": {"a-random": {"name": "X"}}}, "`a-random` has a meaning of its own"),
-        ({"teachers": {"x-on-resnet18": {}}}, "`x-on-resnet18` has a meaning of its own"),
+        ({"distillation": {"losses": ["of-course"]}}, "a loss cannot begin like the probe on a te"),
         ({"teachers": {"RAD": {}}}, "a teacher's name has small letters, digits"),
     ],
 )
@@ -128,3 +129,14 @@ def test_a_named_space_of_another_length_names_the_section_to_change():
 def test_a_teacher_that_is_not_on_the_disk_is_missing_with_its_setting():
     missing = [problem.partition(" is ")[0] for problem in study_of().missing_inputs()]
     assert "datasets.mimic.teachers.rad-dino.path" in missing
+
+
+def test_every_teacher_is_probed_analysed_and_transferred_as_the_first_is():
+    study = study_of({"teachers": {"x-on-random": EXAMPLE["teachers"]["rad-dino"]}})
+    assert study.models[:2] == ["cxr-fm-lp", "cxr-fm-lp.of-rad-dino"]
+    assert "cxr-fm-lp.of-rad-dino" in study.transferred
+    assert "cxr-fm-lp.of-rad-dino" in study.analysed("mimic")
+    features = targets.features(study, "chexpert", "mimic", "cxr-fm-lp.of-rad-dino")
+    assert features == ["mimic/teachers/rad-dino/meta.json"]
+    assert model_title("cxr-fm-lp.of-x-on-random") == "CXR-FM-LP (teacher x-on-random)"
+    assert split_student("of-x-on-random") == ("", "densenet169")

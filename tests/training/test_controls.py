@@ -13,8 +13,9 @@ from cxrfmkd.study.settings import Distillation
 from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training.checkpoints import Checkpoints
 from cxrfmkd.training.controls import control_vectors, of_other_patients
-from cxrfmkd.training.distillation import distill, embeddings
+from cxrfmkd.training.distillation import distill
 from cxrfmkd.training.jobs import Job
+from cxrfmkd.training.teachers import embeddings
 from cxrfmkd.vocabulary.losses import CONTROLS
 
 made_images.add_tiny_backbone()

@@ -16,10 +16,11 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Distillation
 from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training.checkpoints import Checkpoints
-from cxrfmkd.training.distillation import distill, embeddings, plateau, split_validation
+from cxrfmkd.training.distillation import distill, plateau, split_validation
 from cxrfmkd.training.jobs import Job
 from cxrfmkd.training.scales import measure_scales
 from cxrfmkd.training.standardisation import KINDS, Standardisation, balanced_rotation
+from cxrfmkd.training.teachers import embeddings
 
 made_images.add_tiny_backbone()
 TABLES = made_images.records({"train": 60, "val": 40, "test": 2})

@@ -10,13 +10,14 @@ rule analyse_bias:
         selected="<results>/{dataset}/models/{model}/selected.json",
         images="<results>/{dataset}/images/meta.json",
         teacher="<results>/{dataset}/teacher/meta.json",
+        teachers=need(targets.further_teachers, "dataset"),
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         resampled="<results>/{dataset}/records/test_resampled.csv",
         arrays=beside(
             need(targets.embeddings, "dataset", "model"),
             "<results>/{dataset}/images/meta.json",
-            "<results>/{dataset}/teacher/meta.json",
+            need(targets.teachers, "dataset"),
         ),
     output:
         ks="<results>/bias/{dataset}/{model}/ks.csv",
@@ -42,12 +43,13 @@ rule analyse_bias:
         runtime=240,
     params:
         spec=spec("analyse_bias"),
+        teachers=option("teachers"),
         projection=option("projection"),
     message:
         "Analysing the bias of {wildcards.model} on {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/analyse_bias.py" --spec {params.spec:q} --embeddings {input.embeddings:q}'
-        " {params.projection:q} --selected {input.selected:q} --images {input.images:q} --teacher {input.teacher:q}"
+        " {params.projection:q} --selected {input.selected:q} --images {input.images:q} --teacher {input.teacher:q} {params.teachers:q}"
         " --val {input.val:q} --test {input.test:q} --resampled {input.resampled:q} --ks {output.ks:q} --score {output.score:q}"
         " --effects {output.effects:q} --null {output.null:q} --encoding {output.encoding:q}"
         " --replicates {output.replicates:q} --balance {output.balance:q}"
@@ -65,6 +67,7 @@ rule erase_attributes:
         target_test=need(targets.test_elsewhere, "dataset", "model"),
         images="<results>/{dataset}/images/meta.json",
         teacher="<results>/{dataset}/teacher/meta.json",
+        teachers=need(targets.further_teachers, "dataset"),
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
@@ -72,7 +75,7 @@ rule erase_attributes:
             need(targets.features, "dataset", "dataset", "model"),
             need(targets.features_elsewhere, "dataset", "model"),
             "<results>/{dataset}/images/meta.json",
-            "<results>/{dataset}/teacher/meta.json",
+            need(targets.teachers, "dataset"),
         ),
     output:
         erasure="<results>/bias/{dataset}/{model}/erasure.csv",
@@ -93,6 +96,7 @@ rule erase_attributes:
         runtime=120,
     params:
         spec=spec("erase_attributes"),
+        teachers=option("teachers"),
         projection=option("projection"),
         target_features=option("target_features"),
         target_test=option("target_test"),
@@ -101,7 +105,7 @@ rule erase_attributes:
     shell:
         'exec python "$SCRIPTS/erase_attributes.py" --spec {params.spec:q} --features {input.features:q}'
         " {params.projection:q} --heads {input.heads:q} {params.target_features:q} {params.target_test:q}"
-        " --images {input.images:q} --teacher {input.teacher:q} --train {input.train:q} --val {input.val:q}"
+        " --images {input.images:q} --teacher {input.teacher:q} {params.teachers:q} --train {input.train:q} --val {input.val:q}"
         " --test {input.test:q} --erasure {output.erasure:q} --attributes {output.attributes:q} &>> {log:q}"
 
 

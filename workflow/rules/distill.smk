@@ -80,8 +80,7 @@ rule distill:
         scales=need(targets.loss_scales, "dataset", "loss"),
         arrays=beside(
             "<results>/{dataset}/images/meta.json",
-            "<results>/{dataset}/teacher/meta.json",
-            need(targets.further_teachers, "dataset"),
+            need(targets.teachers, "dataset"),
         ),
     output:
         weights="<results>/{dataset}/students/{loss}/seed{seed}/weights.safetensors",
@@ -156,8 +155,7 @@ rule assess_student:
         arrays=beside(
             need(targets.student_features, "dataset", "loss"),
             need(targets.undistilled, "dataset", "loss"),
-            "<results>/{dataset}/teacher/meta.json",
-            need(targets.further_teachers, "dataset"),
+            need(targets.teachers, "dataset"),
         ),
     output:
         "<results>/{dataset}/students/{loss}/quality.json",

@@ -14,6 +14,7 @@ from cxrfmkd.study.settings import Bias
 TABLES = "ks score effects null encoding replicates variance balance points".split()
 ARGUMENTS = {"embeddings": [KeyedArray.open], "projection": [Path], "selected": (Path, None)}
 ARGUMENTS |= dict.fromkeys(("images", "teacher"), KeyedArray.open)
+ARGUMENTS |= {"teachers": [KeyedArray.open]}
 ARGUMENTS |= dict.fromkeys(("val", "test", *TABLES), Path) | {"resampled": read_weights}
 
 
@@ -21,7 +22,9 @@ def main() -> None:
     args = parse(__doc__, **ARGUMENTS)
     settings = Bias.from_spec(args.spec["bias"])
     records = read_records(args.val, args.test)
-    records = measured_images(records, excluded_images(records, args.images, args.teacher))
+    records = measured_images(
+        records, excluded_images(records, args.images, args.teacher, *args.teachers)
+    )
     embeddings, seeds = select_embeddings(
         args.embeddings, args.projection, args.selected, settings, args.spec["seeds"]
     )

@@ -16,12 +16,13 @@ def main() -> None:
         weights=[Path],
         control_features=KeyedArray.open,
         teacher=KeyedArray.open,
+        teachers=[KeyedArray.open],
         train=read_records,
         val=read_records,
         out=Path,
     )
     arrays = args.features, args.weights, args.control_features, args.teacher
-    write_json(args.out, assess(args.spec, *arrays, args.train, args.val))
+    write_json(args.out, assess(args.spec, *arrays, args.train, args.val, args.teachers))
 
 
 if __name__ == "__main__":

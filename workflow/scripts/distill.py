@@ -11,10 +11,17 @@ from cxrfmkd.vocabulary.backbones import split_student
 
 
 def main() -> None:
-    args = parse(__doc__, teacher=KeyedArray.open, scales=(read_json, None), **ARGUMENTS)
+    args = parse(
+        __doc__,
+        teacher=KeyedArray.open,
+        teachers=[KeyedArray.open],
+        scales=(read_json, None),
+        **ARGUMENTS,
+    )
     spec = args.spec
     loss, backbone = split_student(spec["loss"])
-    records = [present(table, args.images, args.teacher) for table in (args.train, args.val)]
+    arrays = [args.images, args.teacher, *args.teachers]
+    records = [present(table, *arrays) for table in (args.train, args.val)]
     with open_job(args) as job:
         result = distill(
             args.images,
@@ -25,6 +32,7 @@ def main() -> None:
             settings=Distillation.from_spec(spec["distillation"]),
             job=job,
             scales=args.scales,
+            further=dict(zip(spec.get("teachers", []), args.teachers, strict=True)),
         )
         about = {"loss": spec["loss"], "seed": str(spec["seed"])}
         write_training(args, result, about | origin(args.images, args.teacher))

@@ -17,6 +17,7 @@ def main() -> None:
         features=[KeyedArray.open],
         target_features=[KeyedArray.open],
         **dict.fromkeys(("images", "teacher"), KeyedArray.open),
+        teachers=[KeyedArray.open],
         projection=[Path],
         heads=[Path],
         **dict.fromkeys(("train", "val", "test"), read_records),
@@ -32,7 +33,7 @@ def main() -> None:
         name: present(table, *arrays[name])
         for name, table in zip(spec["targets"], args.target_test, strict=True)
     }
-    shared = [*args.features, args.images, args.teacher]
+    shared = [*args.features, args.images, args.teacher, *args.teachers]
     train, val, test = (present(table, *shared) for table in (args.train, args.val, args.test))
     splits = Splits(train, val, test, elsewhere)
     heads = read_heads(args.heads, spec["seeds"], spec["dataset"])

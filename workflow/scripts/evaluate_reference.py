@@ -21,6 +21,7 @@ def main() -> None:
         __doc__,
         **dict.fromkeys(("val", "test"), read_records),
         **dict.fromkeys(("images", "teacher"), KeyedArray.open),
+        teachers=[KeyedArray.open],
         predictions=[Path],
         **dict.fromkeys((name.removeprefix("reference_") for name in REFERENCE_COLUMNS), Path),
     )
@@ -33,7 +34,7 @@ def main() -> None:
         read_experts(spec["dataset"], Reference.from_spec(spec["reference"]), args.test),
         Evaluation.from_spec(spec["evaluation"]),
         Labels.from_spec(spec["labels"]),
-        excluded_images(records, args.images, args.teacher),
+        excluded_images(records, args.images, args.teacher, *args.teachers),
     )
     for name, table in tables.items():
         write_table(getattr(args, name.removeprefix("reference_")), table)

@@ -18,6 +18,7 @@ from cxrfmkd.assessment.measures import measure
 from cxrfmkd.datasets import records
 from cxrfmkd.evaluation.metrics import metrics_of
 from cxrfmkd.networks.layers import HeadInput, Linear, projection_of
+from cxrfmkd.networks.projections import layer_of
 from cxrfmkd.probing.heads import LabelledInputs
 from cxrfmkd.probing.probes import train_heads
 from cxrfmkd.runtime import provenance
@@ -41,59 +42,93 @@ def assess(
     teacher: KeyedArray,
     train: pd.DataFrame,
     val: pd.DataFrame,
+    further: Sequence[KeyedArray] = (),
 ) -> dict:
     """The contents of `quality.json`: measures of students and controls on validation records.
 
     spec: `loss`, `labels` and `seeds`, those of the students, none for the selected one alone;
     features: each student's, before its projection, which is in `weights`; control: those of the
-    undistilled network; train, val: records. Test records are not asked for. `student` is the mean
-    over `students`; the shuffled control is made of the first student.
+    undistilled network; train, val: records; further: the embeddings of the teachers that the
+    spec's `teachers` names. Test records are not asked for. `student` is the mean over `students`;
+    the shuffled control is made of the first student. What is said of the first teacher at the top
+    is said of each other below `teachers`.
     """
-    train, val = (records.present(table, *features, control, teacher) for table in (train, val))
-    projections = [
-        _projection(array, path, teacher) for array, path in zip(features, weights, strict=True)
-    ]
+    arrays = *features, control, teacher, *further
+    train, val = (records.present(table, *arrays) for table in (train, val))
     labels = Labels.from_spec(spec["labels"])
-    targets, val_targets = (
-        records.targets(table, labels.uncertain, labels.blank) for table in (train, val)
-    )
-    patients, val_patients = (table.patient_id.to_numpy() for table in (train, val))
+    targets = [records.targets(table, labels.uncertain, labels.blank) for table in (train, val)]
+
+    def agreement(with_teacher: KeyedArray, layer: str) -> dict:
+        inputs = [
+            HeadInput(array, _projection(array, path, with_teacher, layer))
+            for array, path in zip(features, weights, strict=True)
+        ]
+        control_input, teacher_input = HeadInput(control), HeadInput(with_teacher)
+        said = _agreement(inputs, control_input, teacher_input, (train, val), targets)
+        seeds = spec["seeds"] or [read_json(weights[0])["seed"]]
+        students = zip(seeds, said["students"], strict=True)
+        said["students"] = [{"seed": seed} | measures for seed, measures in students]
+        return {"name": with_teacher.meta.get("name", "")} | said
+
+    quality = {
+        "spec": spec,
+        "versions": provenance.versions(),
+        "images": {"train": len(train), "val": len(val)},
+        **agreement(teacher, layer_of("", first=True)),
+    }
+    names = spec.get("teachers", [])
+    others = {
+        name: agreement(array, layer_of(name, first=False))
+        for name, array in zip(names, further, strict=True)
+    }
+    return quality | ({"teachers": others} if others else {})
+
+
+def _agreement(
+    inputs: Sequence[HeadInput],
+    control: HeadInput,
+    teacher: HeadInput,
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+    targets: Sequence[np.ndarray],
+) -> dict:
+    """Measures of students and controls against one teacher.
+
+    inputs: each student's embeddings of it; control: the undistilled features; tables, targets:
+    records and labels of training and validation images.
+    """
+    train, val = tables
+    patients, val_patients = (table.patient_id.to_numpy() for table in tables)
 
     def embeddings(head_input: HeadInput) -> Pair:
         return head_input.take(train.image_id), head_input.take(val.image_id)
 
     def probe(pair: Pair) -> Linear:
-        data = LabelledInputs(pair[0], targets, patients)
-        val_data = LabelledInputs(pair[1], val_targets, val_patients)
+        data = LabelledInputs(pair[0], targets[0], patients)
+        val_data = LabelledInputs(pair[1], targets[1], val_patients)
         return train_heads(data, val_data, [SEED], Probe())[0].head
 
-    reference, truth = of_teacher = embeddings(HeadInput(teacher))
+    reference, truth = of_teacher = embeddings(teacher)
     teacher_probe = probe(of_teacher)
 
     def measured(pair: Pair) -> dict:
         return measure(pair[1], truth, reference, SEED) | {
-            "probe_auc": macro_auc(val_targets, probe(pair)(pair[1])),
-            "teacher_probe_auc": macro_auc(val_targets, teacher_probe(pair[1])),
+            "probe_auc": macro_auc(targets[1], probe(pair)(pair[1])),
+            "teacher_probe_auc": macro_auc(targets[1], teacher_probe(pair[1])),
         }
 
-    inputs = [HeadInput(*of_student) for of_student in zip(features, projections, strict=True)]
     students = [measured(embeddings(head_input)) for head_input in inputs]
-    controls = control_embeddings(reference, embeddings(inputs[0]), embeddings(HeadInput(control)))
-    seeds = spec["seeds"] or [read_json(weights[0])["seed"]]
+    controls = control_embeddings(reference, embeddings(inputs[0]), embeddings(control))
     return {
-        "spec": spec,
-        "versions": provenance.versions(),
-        "images": {"train": len(train), "val": len(val)},
-        "teacher": {"probe_auc": macro_auc(val_targets, teacher_probe(truth))},
+        "teacher": {"probe_auc": macro_auc(targets[1], teacher_probe(truth))},
         "student": mean_measures(students),
-        "students": [{"seed": seed} | of for seed, of in zip(seeds, students, strict=True)],
+        "students": students,
         "controls": {name: measured(pair) for name, pair in controls.items()},
     }
 
 
-def _projection(features: KeyedArray, weights: Path, teacher: KeyedArray) -> Linear:
+def _projection(features: KeyedArray, weights: Path, teacher: KeyedArray, layer: str) -> Linear:
     """The projection of the student with these features, into the teacher's dimension."""
-    projection = projection_of(features, weights)
+    projection = projection_of(features, weights, layer)
     assert projection is not None
     if len(projection.weight) != teacher.data.shape[1]:
         raise InputError(

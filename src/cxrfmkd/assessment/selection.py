@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json
@@ -75,9 +76,9 @@ def select_loss(
     """The loss whose students are best by `rule`, a key of `LOSS_RULES`; ties: the first.
 
     qualities, selections: the `quality.json` and `selected.json` of every loss, both in a folder
-    named by the loss. Distillation losses themselves are not compared: they have different scales
-    and zero points. Returns {loss, seed, weights, rule, candidates: [{loss, seed, <every rule's
-    measure>}]}.
+    named by the loss; of students of several teachers the mean measure counts. Distillation losses
+    themselves are not compared: they have different scales and zero points. Returns {loss, seed,
+    weights, rule, candidates: [{loss, seed, <every rule's measure>}]}.
     """
     if rule not in LOSS_RULES:
         raise InputError(
@@ -91,13 +92,12 @@ def select_loss(
         loss = path.parent.name
         if loss not in of_loss:
             raise InputError(f"{path}: the selected.json of {loss} is not among the selections.")
-        student, selected = read_json(path)["student"], read_json(of_loss[loss])
-        if student.get(rule) is None:
+        selected, measures = read_json(of_loss[loss]), _measures(read_json(path))
+        if measures[rule] is None:
             raise InputError(
                 f"{path}: student.{rule} is missing, so the losses cannot be compared."
             )
         weights[loss] = _relative(path.parent / selected["weights"], out)
-        measures = {name: student.get(name) for name in LOSS_RULES}
         candidates.append({"loss": loss, "seed": selected["seed"]} | measures)
     best = max(candidates, key=lambda c: c[rule])
     return {
@@ -106,6 +106,16 @@ def select_loss(
         "weights": weights[best["loss"]],
         "rule": LOSS_RULES[rule],
         "candidates": candidates,
+    }
+
+
+def _measures(quality: dict) -> dict[str, float | None]:
+    """Every rule's measure of a loss's students, over their teachers; None where absent."""
+    parts = [quality, *quality.get("teachers", {}).values()]
+    measures = {name: [part["student"].get(name) for part in parts] for name in LOSS_RULES}
+    return {
+        name: None if None in values else fmean(values) if len(parts) > 1 else values[0]
+        for name, values in measures.items()
     }
 
 

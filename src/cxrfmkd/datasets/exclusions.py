@@ -1,8 +1,8 @@
 """Images of a dataset that no model is measured on, so that all are measured on the same ones.
 
-Packing cannot read some images, and the teacher has no embedding of others. Some models need only
+Packing cannot read some images, and a teacher has no embedding of others. Some models need only
 the one and some only the other, so that each predicts what it has; what is measured are the images
-that have both.
+that all of them have.
 """
 
 from __future__ import annotations
@@ -15,22 +15,24 @@ import pandas as pd
 
 from cxrfmkd.datasets.records import present
 from cxrfmkd.runtime.arrays import KeyedArray
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 log = logging.getLogger(__name__)
 
 REASONS = ("unreadable", "without_embedding")  # an image that is both counts as the first
 
 
-def excluded_images(records: pd.DataFrame, images: KeyedArray, teacher: KeyedArray) -> pd.Series:
+def excluded_images(records: pd.DataFrame, images: KeyedArray, *teachers: KeyedArray) -> pd.Series:
     """Why images of `records` are left out of every measurement: one of REASONS, by image_id.
 
-    images, teacher: the packed images and the embeddings of a dataset. Raises InputError for a
-    record that one of them lacks without having declared it as excluded.
+    images, teachers: the packed images and every teacher's embeddings of a dataset. Raises
+    InputError for a record that one of them lacks without having declared it as excluded.
     """
+    unreadable, without_embedding = REASONS
     reasons = pd.Series(None, records.image_id, dtype="object")
-    for reason, array in zip(REASONS[::-1], (teacher, images), strict=True):
+    for array in (*teachers, images):
         has_it = records.image_id.isin(present(records, array).image_id)
-        reasons[~has_it.to_numpy()] = reason
+        reasons[~has_it.to_numpy()] = unreadable if array is images else without_embedding
     return reasons.dropna()
 
 
@@ -41,14 +43,24 @@ def excluded_of_each(
 ) -> dict[str, pd.Series]:
     """`excluded_images` of several datasets, by name.
 
-    records: by name of the dataset. images, teachers: in any order; the folder that an array lies
-    in is that of its dataset.
+    records: by name of the dataset. images, teachers: in any order, of which a dataset may have
+    several; the folder that an array lies in is that of its dataset.
     """
-    by_dataset = [{Path(a.name).parent.name: a for a in arrays} for arrays in (images, teachers)]
+    images_of = {_dataset_of(array): array for array in images}
+    teachers_of: dict[str, list[KeyedArray]] = {}
+    for array in teachers:
+        teachers_of.setdefault(_dataset_of(array), []).append(array)
     return {
-        name: excluded_images(table, *(arrays[name] for arrays in by_dataset))
+        name: excluded_images(table, images_of[name], *teachers_of[name])
         for name, table in records.items()
     }
+
+
+def _dataset_of(array: KeyedArray) -> str:
+    """The dataset in whose folder an array lies; further teachers are a folder deeper."""
+    folder = Path(array.name)
+    first = folder.name in ("images", TEACHER)
+    return (folder if first else folder.parent).parent.name
 
 
 def nothing() -> pd.Series:

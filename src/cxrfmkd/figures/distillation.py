@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, handle, label_rows, log_ticks, note, plane
-from cxrfmkd.tables.selecting import loss_order, where
+from cxrfmkd.tables.selecting import loss_order, of_each_teacher, where
 from cxrfmkd.vocabulary.titles import CONTROL_TITLES, dataset_title
 
 MEASURES = {
@@ -29,7 +29,7 @@ FLOOR = -0.3  # what lies further to the left stands at the edge, as a number
 
 
 def select_distillation(qualities: Sequence[dict], dataset: str) -> pd.DataFrame:
-    """Long table of every measure: of each loss's students, of the controls, of the teacher.
+    """Long table of every measure: of each loss's students, of the controls, of each teacher.
 
     qualities: contents of `quality.json` with what their path says under `about`. Controls are
     averaged over losses.
@@ -37,15 +37,16 @@ def select_distillation(qualities: Sequence[dict], dataset: str) -> pd.DataFrame
     rows = []
     for quality in qualities:
         loss = quality["about"]["loss"]
-        sources = [("student", loss, quality["student"]), ("teacher", "", quality["teacher"])]
-        sources += [("control", name, values) for name, values in quality["controls"].items()]
-        for kind, name, values in sources:
-            rows += [
-                (dataset, kind, name, measure, values[measure])
-                for measure in MEASURES
-                if values.get(measure) is not None
-            ]
-    keys = ["dataset", "kind", "name", "measure"]
+        for part in of_each_teacher(quality):
+            sources = [("student", loss, part["student"]), ("teacher", "", part["teacher"])]
+            sources += [("control", name, values) for name, values in part["controls"].items()]
+            for kind, name, values in sources:
+                rows += [
+                    (dataset, part.get("name", ""), kind, name, measure, values[measure])
+                    for measure in MEASURES
+                    if values.get(measure) is not None
+                ]
+    keys = ["dataset", "teacher", "kind", "name", "measure"]
     table = pd.DataFrame(rows, columns=[*keys, "value"])
     return table.groupby(keys, sort=False).value.mean().reset_index()
 
@@ -67,27 +68,36 @@ def _draw_measure(panel: Axes, measure: str, values: pd.Series, students: int) -
 
 
 def draw_distillation(table: pd.DataFrame, dataset: str) -> Figure:
-    """A panel a measure; students above, controls in grey below, the teacher itself as a line."""
+    """A panel a measure, a row of panels a teacher; students above, controls in grey below.
+
+    The teacher itself is a line.
+    """
+    teachers = list(dict.fromkeys(table.teacher))
     losses = sorted(set(table.name[table.kind == "student"]), key=loss_order)
     controls = [name for name in CONTROL_TITLES if name in set(table.name[table.kind == "control"])]
     labels = [*map(style.short_loss, losses), *(CONTROL_TITLES[name] for name in controls)]
     measures = [measure for measure in MEASURES if measure in set(table.measure)]
     size = (0.93, max(1.0, 0.165 * (len(labels) + 0.6)))
-    figure = PanelFigure(len(measures), len(measures), size, sharey=True)
-    values = table.pivot(index=["kind", "name"], columns="measure", values="value")
+    columns = len(measures)
+    figure = PanelFigure(columns * len(teachers), columns, size, sharey=True)
     rows = [("student", loss) for loss in losses] + [("control", name) for name in controls]
-    for panel, measure in zip(figure.used, measures, strict=True):
-        _draw_measure(panel, measure, values[measure].reindex(rows), len(losses))
-        teacher = values[measure].get(("teacher", ""), np.nan)
-        if np.isfinite(teacher):
-            look: style.Look = {"color": style.INK, "linewidth": 0.9, "linestyle": style.DASHED}
-            panel.axvline(teacher, zorder=1, **look)
-    label_rows(figure.used[0], labels)
+    for panels, teacher in zip(figure.panels, teachers, strict=True):
+        of_teacher = table[table.teacher == teacher]
+        values = of_teacher.pivot(index=["kind", "name"], columns="measure", values="value")
+        for panel, measure in zip(panels, measures, strict=True):
+            shown = values.reindex(columns=measures)[measure]
+            _draw_measure(panel, measure, shown.reindex(rows), len(losses))
+            if np.isfinite(itself := shown.get(("teacher", ""), np.nan)):
+                look: style.Look = {"color": style.INK, "linewidth": 0.9, "linestyle": style.DASHED}
+                panel.axvline(itself, zorder=1, **look)
+        label_rows(panels[0], labels)
+        if len(teachers) > 1:
+            panels[0].set_ylabel(teacher, fontsize=8, weight="bold")
     about = "Students of each loss, mean over seeds, on validation images (blue)"
     about += " and controls (grey)" if controls else ""
     about += "; dashed: a probe on the teacher itself" if (table.kind == "teacher").any() else ""
-    about += ". A mean vector alone already has the raw cosine shown." if controls else ""
-    title = f"What the students of {dataset_title(dataset)} kept of the teacher"
+    kept_of = " and ".join(teachers) if len(teachers) > 1 else "the teacher"
+    title = f"What the students of {dataset_title(dataset)} kept of {kept_of}"
     return figure.finish(title, about)
 
 

@@ -28,7 +28,7 @@ def select_flow(
     """The steps and splits of a dataset's `summary.json`: counts alone.
 
     unreadable, without_embedding: `image_id` and `reason` of the images that could not be packed,
-    and of those that the teacher has no embedding of; one that is both is counted as unreadable.
+    and of those that a teacher has no embedding of; one that is both is counted as unreadable.
     The splits are those of the records. A step that leaves out a few records, fewer than
     `minimum_cell`, has no numbers of its own: it counts with the next one that leaves any out, or
     with the one before, and the column `suppressed` says so. What cannot be read or has no
@@ -51,11 +51,14 @@ def select_flow(
         table = pd.concat([table, steps])
     if without_embedding is not None:
         counted = [] if unreadable is None else unreadable.image_id
-        count = int((~without_embedding.image_id.isin(counted)).sum())
+        absent = without_embedding.image_id.drop_duplicates()  # an image may lack several
+        count = int((~absent.isin(counted)).sum())
         if count:
             step = {"kind": "step", "step": "embedded", "excluded": count}
             step |= {"kept": table.kept.iloc[-1] - count}
-            step |= {"reason": "the teacher has no embedding of the image"}
+            several = "teacher" in without_embedding and without_embedding.teacher.notna().any()
+            who = "a teacher has" if several else "the teacher has"
+            step |= {"reason": f"{who} no embedding of the image"}
             table = pd.concat([table, pd.DataFrame([step])])
     splits = pd.DataFrame(
         [

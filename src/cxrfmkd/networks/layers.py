@@ -78,21 +78,24 @@ class Linear:
         write_weights(path, save(layers, header))
 
 
-def projection_of(features: KeyedArray, weights: Path | None) -> Linear | None:
+def projection_of(
+    features: KeyedArray, weights: Path | None, layer: str = "projection"
+) -> Linear | None:
     """The projection of the student whose `features` these are; None where no weights are given.
 
-    Raises InputError where the features were extracted with other weights.
+    layer: its name among the weights (see `projections.layer_of`). Raises InputError where the
+    features were extracted with other weights.
     """
     if weights is None:
         return None
     path = selected_weights(weights)
-    layer = Linear.load(path, "projection")
+    projection = Linear.load(path, layer)
     if (told := features.meta.get("weights")) and told != sha256(path):
         raise InputError(
             f"{features.name}: these features were not extracted with {path}. Delete them, and "
             f"Snakemake runs {rule_of(Path(features.name, 'meta.json'))} again."
         )
-    return layer
+    return projection
 
 
 @dataclass(frozen=True)

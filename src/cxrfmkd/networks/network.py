@@ -26,6 +26,12 @@ from cxrfmkd.networks.architectures import (
     initial_weights,
     one_channel_backbone,
 )
+from cxrfmkd.networks.projections import (
+    chosen_teacher,
+    projection_alone,
+    split_projection,
+    teachers_in,
+)
 from cxrfmkd.networks.timm_networks import fixed_side
 from cxrfmkd.networks.weights import (
     check_findings,
@@ -74,6 +80,9 @@ class Network(nn.Module):
         self.projection = nn.Linear(self.width, projection) if projection else None
         self.head = nn.Linear(projection or self.width, outputs) if outputs else None
         self._backbone_in_eval = False
+        # Of a student of several teachers, in training: name -> facts, of which `dimension` says
+        # how many of the projection's outputs are that teacher's. `save` takes them apart.
+        self.teachers: dict[str, dict] = {}
 
     @property
     def stem(self) -> Tensor:
@@ -183,15 +192,21 @@ class Network(nn.Module):
         if self.head is not None and self.head.out_features == len(FINDINGS):
             header["findings"] = json.dumps(FINDINGS)
         state = {k: value.detach().cpu().contiguous() for k, value in self.state_dict().items()}
+        if self.teachers:
+            state, of_teachers = split_projection(state, self.teachers)
+            header |= of_teachers
         write_weights(path, save(state, header | (about or {})))
 
 
-def load(path: str | Path, expected: Mapping[str, object] | None = None) -> Network:
+def load(
+    path: str | Path, expected: Mapping[str, object] | None = None, teacher: str = ""
+) -> Network:
     """The network that `Network.save` wrote, in eval mode on the CPU.
 
     path: its safetensors file, or a `selected.json` that names one. expected: what its header must
-    say where it says it, such as {"input": "raw"}. Raises InputError for another one, and for
-    numbers that are not finite.
+    say where it says it, such as {"input": "raw"}. teacher: of a student of several, the one whose
+    embedding it shall give, by its name in the configuration or its own; empty for the first.
+    Raises InputError for another one, and for numbers that are not finite.
     """
     path = selected_weights(path)
     header = _header(path)
@@ -204,11 +219,14 @@ def load(path: str | Path, expected: Mapping[str, object] | None = None) -> Netw
         )
     check_header(path, header, expected or {})
     check_findings(path, header)
+    name = chosen_teacher(path, header, teacher)
     with reading_weights(path):
-        layers = int(header["projection"]), int(header["outputs"])
+        state = projection_alone(load_file(path), name)
+        width = teachers_in(header)[name]["dimension"] if name else header["projection"]
+        layers = int(width), int(header["outputs"])
         with empty(header["architecture"]):
             network = Network(header["architecture"], *layers, header["input"])
-        network.load_state_dict(load_file(path), assign=True)
+        network.load_state_dict(state, assign=True)
     if broken := [k for k, value in network.state_dict().items() if not value.isfinite().all()]:
         raise InputError(
             f"{path}: {len(broken)} of its tensors are not finite ({some(broken, 3)}). Delete it, "
@@ -228,14 +246,17 @@ def _header(path: Path) -> dict[str, str]:
 
 
 def load_student(
-    path: str | Path, device: str = "cpu", expected: Mapping[str, object] | None = None
+    path: str | Path,
+    device: str = "cpu",
+    expected: Mapping[str, object] | None = None,
+    teacher: str = "",
 ) -> Network:
     """A distilled student: images (n, h, w) of 0-255 in, embeddings (n, dimension) out.
 
-    path: `weights.safetensors` of a student, or the `selected.json` of its loss. expected: as in
-    `load`.
+    path: `weights.safetensors` of a student, or the `selected.json` of its loss. expected, teacher:
+    as in `load`.
     """
-    network = load(path, expected)
+    network = load(path, expected, teacher)
     if network.projection is None or network.head is not None:
         raise InputError(
             f"{path}: these are weights of a classifier, not of a student. Students lie below "

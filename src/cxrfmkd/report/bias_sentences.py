@@ -42,7 +42,7 @@ def planted(scores: pd.DataFrame, dataset: str, traces: dict[str, float]) -> Hea
     such distances in fewer than 5 % of exchanges; of age, where the interval of D excludes 0.
     """
     table = scores[scores.dataset == dataset] if len(scores) else scores
-    table = where(table, model="cxr-fm-lp") if len(table) else table
+    table = where(table, model="cxr-fm-lp", loss="") if len(table) else table
     if table.empty or not traces:
         return None
     row, found = table.iloc[0], []

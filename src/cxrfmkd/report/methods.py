@@ -82,7 +82,7 @@ def paragraph(data: ReportData) -> str:
         sentences.append(
             f"{students}{cite('huang2017')} ({_initial(s['network']['weights'])}) was trained on "
             f"images of {prose.dataset_names(distillation['datasets'])} to reproduce the "
-            f"embeddings of {s['teacher']['name']}{cite('sellergren2022')} ({losses}; "
+            f"embeddings of {prose.teacher_names(s)}{cite('sellergren2022')} ({losses}; "
             f"{prose.count(len(distillation['seeds']), 'seed')}, at most "
             f"{prose.count(distillation['epochs'], 'epoch')}, batches of "
             f"{distillation['batch_size']}, learning rate {distillation['learning_rate']:g}); the "

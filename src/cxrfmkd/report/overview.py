@@ -162,8 +162,9 @@ def _hashes(data: ReportData) -> list[tuple[str, str]]:
         rows.append((f"tables of {dataset_title(summary['dataset'])}", ", ".join(hashes)))
     for meta in data.documents("teacher"):
         digest = meta.get("sha256", {}).get("data.npy", "")[:HASH]
-        name = dataset_title(str(meta["about"].get("dataset", "")))
-        rows.append((f"teacher’s vectors of {name}", digest))
+        about = meta["about"]
+        whose = f"{meta.get('name', about['teacher'])}’s" if "teacher" in about else "teacher’s"
+        rows.append((f"{whose} vectors of {dataset_title(str(about.get('dataset', '')))}", digest))
     return [(name, value) for name, value in rows if value]
 
 

@@ -168,11 +168,17 @@ def settings_yaml(settings: dict) -> str:
     shown = {key: value for key, value in settings.items() if key not in ("folders", "pathvars")}
     shown["datasets"] = {
         name: {key: value for key, value in dataset.items() if key not in ("tables", "images")}
-        | {"teacher": {key: value for key, value in dataset["teacher"].items() if key != "path"}}
+        | {"teacher": _without_path(dataset["teacher"])}
+        | {"teachers": {t: _without_path(s) for t, s in dataset.get("teachers", {}).items()}}
         | {"reference": _without_table(dataset.get("reference"))}
         for name, dataset in settings["datasets"].items()
     }
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _without_path(source: dict) -> dict:
+    """A teacher's source, without where its vectors or its model are."""
+    return {key: value for key, value in source.items() if key != "path"}
 
 
 def _without_table(reference: dict | None) -> dict | None:

@@ -27,6 +27,7 @@ from cxrfmkd.tables.selecting import (
     SIGNIFICANCE,
     comparisons_by_model,
     distilled,
+    of_each_teacher,
     ranked_models,
     transferred,
     where,
@@ -92,13 +93,19 @@ def distillation(quality: Sequence[dict], dataset: str) -> Headline | None:
         return None
     best = max(students, key=lambda document: document["student"]["centred_cosine"])
     student, constant = best["student"], best["controls"]["mean_vector"]
+    others = [
+        f" Of {part['name']} it has centred cosine {number(part['student']['centred_cosine'], 2)}, "
+        f"R² {number(part['student']['r2_overall'], 2)}."
+        for part in of_each_teacher(best)[1:]
+    ]
+    teacher = best["name"] if others else "the teacher"
     return Headline(
         "Distillation",
         f"Of {count(len(students), 'student')} on {dataset_title(dataset)}, the one distilled with "
-        f"{loss_title(best['about']['loss'])} follows the teacher most closely: centred cosine "
+        f"{loss_title(best['about']['loss'])} follows {teacher} most closely: centred cosine "
         f"{number(student['centred_cosine'], 2)}, R² {number(student['r2_overall'], 2)}. The raw "
         f"cosine of {number(student['cosine'])} says little, since the teacher’s mean vector alone "
-        f"reaches {number(constant['cosine'])}.",
+        f"reaches {number(constant['cosine'])}." + "".join(others),
     )
 
 

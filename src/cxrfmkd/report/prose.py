@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -74,6 +74,13 @@ def reading(settings: dict) -> str:
 def backbone_names(names: Iterable[str]) -> str:
     """Students' networks as people write them."""
     return listing(backbone_title(name) for name in names)
+
+
+def teacher_names(settings: Mapping) -> str:
+    """Every teacher that students reproduce, as a listing."""
+    further = settings["distillation"].get("teachers", [])
+    names = [settings["teacher"]["name"], *(settings["teachers"][t]["name"] for t in further)]
+    return listing(names)
 
 
 def loss_names(losses: Iterable[str]) -> str:

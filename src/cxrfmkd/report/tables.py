@@ -105,17 +105,17 @@ def estimates(frame: pd.DataFrame, column: str, titles: Mapping[str, str]) -> di
 
 def datasets(data: ReportData) -> Markup:
     """What each dataset was read by, whose embeddings it has, and how large it is."""
-    teachers = {
-        document["about"].get("dataset"): document for document in data.documents("teacher")
-    }
     rows = []
     for name in data.datasets:
-        settings, teacher = data.settings["datasets"][name], teachers.get(name, {})
+        settings = data.settings["datasets"][name]
+        teachers = [d for d in data.documents("teacher") if d["about"].get("dataset") == name]
+        variants = [teacher["variant"] for teacher in teachers if "variant" in teacher]
+        licences = dict.fromkeys(d["licence"] for d in teachers if d.get("licence"))
         images, patients = data.sizes.get(name, (None, None))
         reader = reading(settings) if settings["pool"] else settings["adapter"]
         row = {"dataset": dataset_title(name), "reader": reader}
-        row["teacher’s variant"] = teacher.get("variant", settings["teacher"].get("variant"))
-        row |= {"licence": teacher.get("licence"), "images": images, "patients": patients}
+        row["teacher’s variant"] = ", ".join(variants) or settings["teacher"].get("variant")
+        row |= {"licence": "; ".join(licences) or None, "images": images, "patients": patients}
         rows.append(row)
     columns = {head: [row[head] for row in rows] for head in rows[0]}
     formats = {"images": WHOLE, "patients": WHOLE}
@@ -188,24 +188,36 @@ def _images(rows: pd.DataFrame, group: tuple[str, str], split: str) -> str:
 
 
 def students(data: ReportData, dataset: str) -> Markup:
-    """Agreement with the teacher: the students of each loss, and the controls."""
+    """Agreement with each teacher: the students of each loss, and the controls."""
     frame = where(data.table("students"), dataset=dataset)
     assessed = where(frame, what="student").dropna(subset=["centred_cosine"])
-    of_losses = assessed.groupby("loss", sort=False).mean(numeric_only=True).reset_index()
-    controls = frame[frame.what != "student"].groupby("what", sort=False)
-    controls = controls.mean(numeric_only=True).reset_index()
-    names = [loss_title(loss) for loss in of_losses.loss] + [
-        CONTROL_TITLES.get(what.replace(" ", "_"), "The teacher itself") for what in controls.what
-    ]
-    rows = pd.concat([of_losses, controls], ignore_index=True)
-    columns = {title: rows[column].tolist() for column, title in AGREEMENT_TITLES.items()}
+    names, teachers, rows = [], [], []
+    for teacher in dict.fromkeys(frame.teacher):
+        of_losses = _means(where(assessed, teacher=teacher), "loss")
+        controls = _means(where(frame[frame.what != "student"], teacher=teacher), "what")
+        names += [loss_title(loss) for loss in of_losses.loss] + [
+            CONTROL_TITLES.get(what.replace(" ", "_"), "The teacher itself")
+            for what in controls.what
+        ]
+        teachers += [teacher] * (len(of_losses) + len(controls))
+        rows += [of_losses, controls]
+    measures = pd.concat(rows, ignore_index=True)
+    columns: dict[str, list] = {"distilled with": names}
+    if len(set(teachers)) > 1:
+        columns["teacher"] = teachers
+    agreement = {title: measures[column].tolist() for column, title in AGREEMENT_TITLES.items()}
     caption = (
         f"Agreement with the teacher on validation images of {dataset_title(dataset)}: the "
         "students of each loss (mean over the seeds that classifiers start from), and controls "
         "(mean over losses)"
     )
-    formats = dict.fromkeys(columns, decimals(3))
-    return table({"distilled with": names} | columns, caption, formats, name=f"students-{dataset}")
+    formats = dict.fromkeys(agreement, decimals(3))
+    return table(columns | agreement, caption, formats, name=f"students-{dataset}")
+
+
+def _means(frame: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Mean of every number by the values of a column, in their order."""
+    return frame.groupby(by, sort=False).mean(numeric_only=True).reset_index()
 
 
 def performance(data: ReportData, dataset: str) -> Markup:

@@ -45,6 +45,7 @@ class Study(Runs):
             tsne=s.bias.tsne_points > 0,
             thesis=self.like_thesis,
             backbones=s.distillation.backbones if s.distillation.datasets else [],
+            teachers=self.further_teachers,
             erased={name: self.erased(name) for name in s.classification.datasets},
             referenced=[name for name in self.evaluated if s.datasets[name].reference],
         )

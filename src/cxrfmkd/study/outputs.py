@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxrfmkd.vocabulary.datasets import SPLITS
+from cxrfmkd.vocabulary.teachers import TEACHER, teacher_folder
 
 # The tables for people: what `workflow/scripts/make_tables.py` writes, always all of them.
 TABLES = (
@@ -36,9 +37,9 @@ class Shape:
     tested; pairs: transfers; analysed: models of each dataset's bias analysis; runs: folders of all
     classifiers, below the results; resampled: datasets whose test set is balanced; attributes: of
     each dataset's subgroups, none to leave these out; tsne: the bias analysis has t-SNE pictures;
-    thesis: there is a comparison with the thesis's numbers; backbones: of the students;
-    referenced: evaluated datasets with labels of experts; erased: models of each dataset whose
-    probes have attributes erased.
+    thesis: there is a comparison with the thesis's numbers; backbones: of the students; teachers:
+    beside the first of every dataset; referenced: evaluated datasets with labels of experts;
+    erased: models of each dataset whose probes have attributes erased.
     """
 
     datasets: Sequence[str]
@@ -54,6 +55,7 @@ class Shape:
     tsne: bool
     thesis: bool
     backbones: Sequence[str]
+    teachers: Sequence[str] = ()
     referenced: Sequence[str] = ()
     erased: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -74,7 +76,7 @@ class Shape:
             figures[f"{name}/flow"] = {
                 "records": [f"{name}/records/summary.json"],
                 "unreadable": [f"{name}/images/excluded.csv"],
-                "without_embedding": [f"{name}/teacher/excluded.csv"],
+                "without_embedding": self._of_teachers(name, "excluded.csv"),
             }
             if name in self.resampled:
                 figures[f"{name}/resampling"] = _tables(f"{name}/records", "test", "test_resampled")
@@ -111,7 +113,9 @@ class Shape:
             | {
                 "attributes": [f"{name}/records/attributes.json" for name in self.datasets],
                 "pixels": [f"{name}/records/pixels.json" for name in self.datasets],
-                "teacher": [f"{name}/teacher/meta.json" for name in self.datasets],
+                "teacher": [
+                    path for name in self.datasets for path in self._of_teachers(name, "meta.json")
+                ],
                 "patients": [
                     f"{source}-to-{target}/patients.json" for source, target in self.pairs
                 ],
@@ -126,6 +130,10 @@ class Shape:
             | _tables("tables", "cohort", "students", "costs")
             | (_tables("tables", "against_thesis") if self.thesis else {})
         )
+
+    def _of_teachers(self, dataset: str, file: str) -> list[str]:
+        """A file of the embeddings of every teacher."""
+        return [f"{dataset}/{teacher_folder(name)}/{file}" for name in (TEACHER, *self.teachers)]
 
     def _student_runs(self, name: str) -> list[str]:
         losses = self.students[name]

@@ -23,7 +23,7 @@ from cxrfmkd.study.settings import (
     sections,
 )
 from cxrfmkd.vocabulary.attributes import Attributes
-from cxrfmkd.vocabulary.backbones import STUDENT, split_student, student_name
+from cxrfmkd.vocabulary.backbones import STUDENT, probe_of, split_student, student_name
 from cxrfmkd.vocabulary.datasets import SITE
 from cxrfmkd.vocabulary.losses import loss_share, split_control
 from cxrfmkd.vocabulary.models import MODELS, join_model, run_folder, split_model
@@ -183,16 +183,17 @@ class Runs:
         return self._with_losses(self.settings.transfer.models, self.settings.transfer.losses)
 
     def _with_losses(self, models: list[str], losses: list[str]) -> list[str]:
-        """The wildcards of `models`; students' networks without distillation stand beside them."""
-        return [
-            join_model(model, loss)
-            for model in models
-            for loss in (
-                self._on_backbones(losses if MODELS[model].student else [""])
-                if MODELS[model].backbone == STUDENT
-                else [""]
-            )
-        ]
+        """The wildcards of `models`; undistilled networks and further teachers stand beside them."""
+        return [join_model(model, x) for model in models for x in self._variants(model, losses)]
+
+    def _variants(self, model: str, losses: list[str]) -> list[str]:
+        """What stands in the place of a loss in each wildcard of `model`."""
+        kind = MODELS[model]
+        if kind.backbone == "teacher":
+            return ["", *map(probe_of, self.further_teachers)]
+        if kind.backbone != STUDENT:
+            return [""]
+        return self._on_backbones(losses if kind.student else [""])
 
     def strategies(self, model: str) -> list[str]:
         """Transfer strategies of `model`: a probe on the teacher has no network to train."""

@@ -13,7 +13,7 @@ from cxrfmkd.runtime import plugins
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.outputs import TABLES
 from cxrfmkd.study.runs import Run
-from cxrfmkd.vocabulary.backbones import on_backbone, split_student
+from cxrfmkd.vocabulary.backbones import on_backbone, probed_teacher, split_student
 from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.models import MODELS, split_model
 from cxrfmkd.vocabulary.teachers import ENCODERS, TEACHER, teacher_folder
@@ -201,7 +201,8 @@ def features(study: Study, source: str, target: str, model: str) -> list[str]:
     backbones = [
         study.backbone(source, model, seed) for seed in study.settings.classification.seeds
     ]
-    folders = [f"features/{backbone}" if backbone else "teacher" for backbone in backbones]
+    teacher = teacher_folder(probed_teacher(split_model(model)[1]) or TEACHER)
+    folders = [f"features/{backbone}" if backbone else teacher for backbone in backbones]
     return unique(f"{target}/{folder}/meta.json" for folder in folders)
 
 
@@ -316,8 +317,9 @@ def source_images(study: Study, target: str) -> list[str]:
 
 
 def source_teacher(study: Study, target: str) -> list[str]:
-    """Teacher embeddings of the same sources."""
-    return unique(f"{run.source}/teacher/meta.json" for run in direct_runs(study, target))
+    """Every teacher's embeddings of the same sources."""
+    sources = unique(run.source for run in direct_runs(study, target))
+    return [path for source in sources for path in teachers(study, source)]
 
 
 def selected_seeds(study: Study, dataset: str) -> list[str]:

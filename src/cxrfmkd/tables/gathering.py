@@ -25,6 +25,7 @@ PATH_PATTERNS = tuple(
         rf"(?P<dataset>[^/]+)/models/(?P<model>[^/]+)/(?:{_SEED})?",
         rf"(?P<dataset>[^/]+)/students/(?P<loss>[^/]+)/(?:{_SEED})?",
         r"(?P<dataset>[^/]+)/(?:records|teacher|images)/",
+        r"(?P<dataset>[^/]+)/teachers/(?P<teacher>[^/]+)/",
         r"bias/(?P<dataset>[^/]+)/(?P<model>[^/]+)/",
         r"(?:bias|evaluation)/(?P<dataset>[^/]+)/",
     )
@@ -33,7 +34,7 @@ PATH_PATTERNS = tuple(
 TEXT = (
     "dataset source strategy model loss population finding metric attribute group a b model_a "
     "model_b family sample measure form level what device scored suppressed given reason "
-    "erased target"
+    "erased target teacher"
 ).split()
 IDS = dict.fromkeys(("image_id", "patient_id", "study_id"), "str")
 
@@ -63,7 +64,7 @@ def read_result(path: str | Path) -> pd.DataFrame:
     table = read_table(path) if path.suffix == ".parquet" else read_table(path, dtype=IDS)
     check_result(path, table)
     for column in table.columns.intersection(TEXT):
-        table[column] = table[column].fillna("").astype(str)
+        table[column] = table[column].astype(object).fillna("").astype(str)
     if "model" in table and table.model.str.contains(".", regex=False).any():
         models = table.model.map(split_model)
         table["model"], table["loss"] = models.str[0], models.str[1]

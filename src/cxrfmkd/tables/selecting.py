@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.vocabulary.backbones import split_student
+from cxrfmkd.vocabulary.backbones import probed_teacher, split_student
 from cxrfmkd.vocabulary.findings import AVERAGES, BY_RELEVANCE, MACRO
 from cxrfmkd.vocabulary.losses import LOSS_TITLES, split_control
 from cxrfmkd.vocabulary.metrics import METRICS
@@ -45,6 +45,11 @@ def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         return column.astype(str).map({value: i for i, value in enumerate(values)})
 
     return table.sort_values(list(by), key=rank, kind="stable", ignore_index=True)
+
+
+def of_each_teacher(quality: dict) -> list[dict]:
+    """The parts of a `quality.json` that tell of one teacher each; the first is the whole."""
+    return [quality, *quality.get("teachers", {}).values()]
 
 
 def main_population(table: pd.DataFrame) -> str:
@@ -102,9 +107,12 @@ def aligned(table: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFra
 
 
 def losses_of(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """The losses of `pairs` where there is more than one to tell apart, else none."""
+    """The losses of `pairs` where there is more than one to tell apart, else none.
+
+    Probes on further teachers, which have these in the place of a loss, are always told apart.
+    """
     losses = sorted({loss for _, loss in pairs if loss}, key=loss_order)
-    return losses if len(losses) > 1 else []
+    return losses if len(losses) > 1 or any(map(probed_teacher, losses)) else []
 
 
 def ranked_models(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:

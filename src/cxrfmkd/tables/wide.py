@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cxrfmkd.tables.selecting import in_order, single_attributes, where
+from cxrfmkd.tables.selecting import in_order, of_each_teacher, single_attributes, where
 from cxrfmkd.vocabulary.findings import AVERAGES, BY_RELEVANCE, FOCUSED, MACRO
 from cxrfmkd.vocabulary.models import RUN_FAMILY, STRATEGIES
 
@@ -84,18 +84,15 @@ def students(
 
     runs, qualities, selected: contents of `run.json` of every seed, `quality.json` and
     `selected.json`, each with what its path says under `about`. Agreement, on validation images,
-    is known of the seeds that classifiers start from.
+    is known of the seeds that classifiers start from. A student of several teachers has a row for
+    each, with one validation loss, the mean over them.
     """
 
     def student(document: dict) -> tuple[str, str]:
         return document["about"]["dataset"], document["about"]["loss"]
 
     seeds = {student(document): document["seed"] for document in selected}
-    agreement = {
-        (*student(document), of_seed["seed"]): of_seed
-        for document in qualities
-        for of_seed in document["students"]
-    }
+    assessed = {student(document): of_each_teacher(document) for document in qualities}
     rows = []
     for run in runs:
         about, best = run["about"], run.get("best", {})
@@ -104,11 +101,15 @@ def students(
         is_selected = seeds.get(student(run)) == about["seed"]
         row = about | {"what": "student", "chosen": is_selected, "best_epoch": best.get("epoch")}
         row |= {loss: best.get(loss) for loss in ("val_loss", "test_loss")}
-        rows.append(agreement.get((*student(run), about["seed"]), {}) | row)
+        for part in assessed.get(student(run), [{}]):
+            of_seed = (s for s in part.get("students", []) if s["seed"] == about["seed"])
+            rows.append(next(of_seed, {}) | row | {"teacher": part.get("name", "")})
     for quality in qualities:
-        for name, values in {"teacher": quality["teacher"], **quality["controls"]}.items():
-            rows.append(quality["about"] | {"what": name.replace("_", " ")} | values)
-    columns = "dataset loss what seed chosen best_epoch val_loss test_loss".split()
+        for part in of_each_teacher(quality):
+            about = quality["about"] | {"teacher": part.get("name", "")}
+            for name, values in {"teacher": part["teacher"], **part["controls"]}.items():
+                rows.append(about | {"what": name.replace("_", " ")} | values)
+    columns = "dataset loss teacher what seed chosen best_epoch val_loss test_loss".split()
     table = pd.DataFrame(rows).reindex(columns=[*columns, *AGREEMENT])
     table = table.astype({"seed": "Int64", "best_epoch": "Int64", "chosen": "boolean"})
     return in_order(table, ["dataset", "loss"])

@@ -5,7 +5,8 @@ Source: thesis method, sections 2.1 and 3.5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -17,15 +18,16 @@ from cxrfmkd.networks.batches import BatchLoader
 from cxrfmkd.networks.devices import pick_device
 from cxrfmkd.networks.network import create
 from cxrfmkd.runtime.arrays import KeyedArray
-from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Distillation
 from cxrfmkd.training.controls import control_vectors
 from cxrfmkd.training.jobs import Job, Plan, RunResult
 from cxrfmkd.training.loop import evaluate, train
 from cxrfmkd.training.losses import Objective
-from cxrfmkd.training.standardisation import Standardisation
+from cxrfmkd.training.teachers import Targets, described, embeddings_of
 from cxrfmkd.vocabulary.backbones import STUDENT
 from cxrfmkd.vocabulary.losses import split_control
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 # Shares of the validation images: on the first the best epoch is chosen, the second is the
 # distillation's own test.
@@ -49,38 +51,49 @@ def distill(
     job: Job,
     scales: Mapping[str, float] | None = None,
     backbone: str = STUDENT,
+    further: Mapping[str, KeyedArray] | None = None,
 ) -> RunResult:
     """Train one student.
 
-    images: packed images, uint8 (n, h, w); teacher: embeddings, float32 (n, d); training,
-    validation: records. scales: plateau values for the weighted losses where the settings have none
-    (see `measure_scales`). loss: of the vocabulary, with a control's name or without.
+    images: packed images, uint8 (n, h, w); teacher: embeddings, float32 (n, d); further: those of
+    other teachers, by name, of which the student reproduces each too; training, validation:
+    records, of images that all of them have. scales: plateau values for the weighted losses where
+    the settings have none (see `measure_scales`). loss: of the vocabulary, with a control's name or
+    without.
     """
     device = pick_device()
     val_records, test_records = split_validation(validation, settings.split, job.seed)
     records = {"train": training, "val": val_records, "test": test_records}
-    targets = {split: embeddings(teacher, part.image_id) for split, part in records.items()}
+    teachers = {TEACHER: teacher, **(further or {})}
+    vectors = embeddings_of(teachers, records)
     loss_itself, control = split_control(loss)
     if control:
-        targets = control_vectors(control, targets, records, images, backbone, job.compute.input)
-    standard = Standardisation.fit(targets["train"], settings.standardise_teacher)
+        vectors = {
+            name: control_vectors(control, known, records, images, backbone, job.compute.input)
+            for name, known in vectors.items()
+        }
+    targets = Targets.of(vectors, settings.standardise_teacher)
     loaders = {
-        split: BatchLoader(images, part.image_id, standard.apply(targets[split]), device)
+        split: BatchLoader(images, part.image_id, targets.vectors[split], device)
         for split, part in records.items()
     }
     torch.manual_seed(job.seed)
-    dimension = teacher.data.shape[1]
-    student = create(backbone, job.compute.weights, dimension, None, job.compute.input)
+    student = create(backbone, job.compute.weights, targets.width, None, job.compute.input)
     scales = dict(settings.loss_scales or scales or {})
-    objective = Objective(loss_itself, scales, settings.relational_weight)
+    objective = targets.objective(
+        partial(Objective, loss_itself, scales, settings.relational_weight)
+    )
     result = train(student, objective, loaders["train"], loaders["val"], Plan.of(settings), job)
     terms = {
         split: evaluate(student, objective, loaders[split], settings.batch_size, job.compute)
         for split in ("val", "test")
     }
     assert student.projection is not None
-    standard.fold(student.projection)
+    targets.fold(student.projection)
     run = {"loss": loss} | result.run(job, student, loaders)
+    if further:
+        student.teachers = described(teachers)
+        run["teachers"] = student.teachers
     run["best"] = result.best | {"test_loss": terms["test"]["loss"]}
     run |= {"scales": scales, "terms": terms, "plateau": plateau(result.history)}
     return RunResult(student, result.history, run)
@@ -112,19 +125,6 @@ def split_validation(
         )
     val, test = records[in_validation], records[~in_validation]
     return val.reset_index(drop=True), test.reset_index(drop=True)
-
-
-def embeddings(teacher: KeyedArray, image_ids: Sequence[str]) -> np.ndarray:
-    """The teacher's vectors of some images, float32 (n, d); InputError where one is not finite."""
-    vectors = np.asarray(teacher.take(image_ids), np.float32)
-    broken = np.flatnonzero(~np.isfinite(vectors).all(1))
-    if len(broken):
-        rows = teacher.rows(image_ids)[broken]
-        raise InputError(
-            f"{teacher.name}: {len(broken)} embeddings are not finite (rows {some(rows)} of its "
-            "data.npy). Make it again from sound embeddings."
-        )
-    return vectors
 
 
 def plateau(history: pd.DataFrame) -> dict[str, float]:

@@ -63,14 +63,14 @@ class Standardisation:
         dtype = targets.dtype
         return (targets - self.mean.astype(dtype)) @ self.forward.T.astype(dtype)
 
-    def fold(self, layer: nn.Linear) -> None:
-        """Let `layer`, which was trained on standardised targets, put out raw ones."""
+    def fold(self, layer: nn.Linear, rows: slice = slice(None)) -> None:
+        """Let `rows` of `layer`, which were trained on standardised targets, put out raw ones."""
         if not len(self.mean):
             return
-        weight, bias = (p.detach().cpu().double().numpy() for p in (layer.weight, layer.bias))
+        weight, bias = (p[rows].detach().cpu().double().numpy() for p in (layer.weight, layer.bias))
         with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(self.back @ weight))
-            layer.bias.copy_(torch.from_numpy(self.back @ bias + self.mean))
+            layer.weight[rows] = torch.from_numpy(self.back @ weight).to(layer.weight)
+            layer.bias[rows] = torch.from_numpy(self.back @ bias + self.mean).to(layer.bias)
 
 
 def balanced_rotation(variances: np.ndarray) -> np.ndarray:

@@ -47,8 +47,28 @@ def student_name(loss: str, backbone: str = STUDENT) -> str:
     return f"{loss}-on-{backbone}" if loss else f"on-{backbone}"
 
 
+# In the place of a loss: the probe on a further teacher, `cxr-fm-lp.of-rad-dino`.
+OF_TEACHER = "of-"
+
+
+def probe_of(teacher: str) -> str:
+    """What stands in the place of a loss where a model classifies a further teacher's vectors."""
+    return f"{OF_TEACHER}{teacher}"
+
+
+def probed_teacher(loss: str) -> str:
+    """The further teacher of `probe_of`; empty for everything else."""
+    return loss.removeprefix(OF_TEACHER) if loss.startswith(OF_TEACHER) else ""
+
+
 def split_student(name: str) -> tuple[str, str]:
-    """`mse-on-resnet18` -> ("mse", "resnet18"); `mse` -> ("mse", the default backbone)."""
+    """`mse-on-resnet18` -> ("mse", "resnet18"); `mse` -> ("mse", the default backbone).
+
+    What is no student has no loss: `on-resnet18`, a network without distillation, and what
+    `probe_of` gives.
+    """
+    if probed_teacher(name):
+        return "", STUDENT
     match = re.fullmatch(r"(?:(?P<loss>.+)-)?on-(?P<backbone>[a-z0-9_]+)", name)
     return (match["loss"] or "", match["backbone"]) if match else (name, STUDENT)
 

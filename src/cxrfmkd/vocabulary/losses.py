@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cxrfmkd.vocabulary.backbones import STUDENT, split_student, student_name
+from cxrfmkd.vocabulary.backbones import STUDENT, probed_teacher, split_student, student_name
 
 # Losses of the thesis in its order. Any other is called by its name.
 LOSS_TITLES = {
@@ -23,20 +23,6 @@ CONTROLS = {
     "random": "a random network as teacher",
     "labels": "the labels as teacher",
 }
-
-
-# In the place of a loss: the probe on a further teacher, `cxr-fm-lp.of-rad-dino`.
-OF_TEACHER = "of-"
-
-
-def probe_of(teacher: str) -> str:
-    """What stands in the place of a loss where a model classifies a further teacher's vectors."""
-    return f"{OF_TEACHER}{teacher}"
-
-
-def probed_teacher(loss: str) -> str:
-    """The further teacher of `probe_of`; empty for everything else."""
-    return loss.removeprefix(OF_TEACHER) if loss.startswith(OF_TEACHER) else ""
 
 
 def split_control(loss: str) -> tuple[str, str]:
@@ -64,8 +50,11 @@ def loss_share(loss: str) -> float | None:
 def loss_title(loss: str) -> str:
     """A loss as people read it; the weighted ones say their share of MSE.
 
-    A student's name says its backbone too, where that is not the default.
+    A student's name says its backbone too, where that is not the default; what is no loss but the
+    name of a probed teacher says that.
     """
+    if teacher := probed_teacher(loss):
+        return f"teacher {teacher}"
     loss, backbone = split_student(loss)
     network = "" if backbone == STUDENT else f" on {backbone}"
     if not loss:

@@ -10,11 +10,13 @@ from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import did_you_mean
 from cxrfmkd.study.losses import loss_names
 from cxrfmkd.study.settings.base import AsWritten, Seeds, Settings
-from cxrfmkd.vocabulary.backbones import BACKBONES, STUDENT, TIMM
+from cxrfmkd.vocabulary.backbones import BACKBONES, STUDENT, TIMM, probed_teacher
 from cxrfmkd.vocabulary.losses import CONTROLS, loss_share, split_control
 
 
 def _loss(name: str) -> str:
+    if probed_teacher(name):
+        raise ValueError(f"`{name}`: a loss cannot begin like the probe on a teacher.")
     base, _ = split_control(name)
     known = [*loss_names(), *sorted(plugins.names("loss"))]
     if base not in known and loss_share(base) is None:

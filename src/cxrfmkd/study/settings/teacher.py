@@ -11,8 +11,6 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cxrfmkd.runtime.errors import InputError, did_you_mean
 from cxrfmkd.study.settings.base import Choice, Settings, Texts
-from cxrfmkd.vocabulary.backbones import STUDENT, split_student
-from cxrfmkd.vocabulary.losses import probe_of, split_control
 from cxrfmkd.vocabulary.teachers import (
     ENCODERS,
     SOURCES,
@@ -43,13 +41,10 @@ VariantName = Annotated[str, AfterValidator(_variant_name)]
 
 
 def _teacher_name(name: str) -> str:
-    probe = probe_of(name)
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise ValueError("a teacher's name has small letters, digits and single hyphens alone.")
-    if name == TEACHER or split_student(probe)[1] != STUDENT or split_control(probe)[1]:
+    if name == TEACHER or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise ValueError(
-            f"`{name}` has a meaning of its own: no teacher can be called `{TEACHER}`, or end like "
-            "a control or a student's backbone."
+            f"a teacher's name has small letters, digits and single hyphens alone, and is not "
+            f"`{TEACHER}`."
         )
     return name
 
