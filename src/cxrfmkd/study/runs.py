@@ -183,7 +183,7 @@ class Runs:
         return self._with_losses(self.settings.transfer.models, self.settings.transfer.losses)
 
     def _with_losses(self, models: list[str], losses: list[str]) -> list[str]:
-        """The wildcards of `models`; undistilled networks and further teachers stand beside them."""
+        """The wildcards of `models`; undistilled networks and further teachers are among them."""
         return [join_model(model, x) for model in models for x in self._variants(model, losses)]
 
     def _variants(self, model: str, losses: list[str]) -> list[str]:
