@@ -21,10 +21,11 @@ from scipy.stats import ks_2samp
 from statsmodels.stats.multitest import multipletests
 
 from cxrfmkd.bias import ks, null, projection, sampling, score
-from cxrfmkd.bias.grouping import THESIS_FAMILY, group_images, pair_codes
+from cxrfmkd.bias.grouping import THESIS, family, group_images, pair_codes
 from cxrfmkd.runtime.threads import cores
 from cxrfmkd.statistics import smirnov
 
+THESIS_FAMILY = family(THESIS)
 RACES = {"White": 29_844, "Asian": 5_650, "Black": 2_746}
 SAMPLES, MEASURED, SIZE = 5000, 20, 1000
 PERMUTATIONS, IMAGES, WIDTH, WITHIN = 1000, 3000, 1376, "under 60 s"

@@ -8,8 +8,11 @@ import pytest
 from made_embeddings import make_embeddings, make_records
 
 from cxrfmkd.bias import ks, null, score
-from cxrfmkd.bias.grouping import ATTRIBUTES, THESIS_FAMILY, group_images, pair_codes
+from cxrfmkd.bias.grouping import THESIS, family, group_images, pair_codes
 from cxrfmkd.bias.projection import fit_pca
+from cxrfmkd.vocabulary.attributes import PRESETS
+
+THESIS_FAMILY = family(THESIS)
 
 
 def _owners(records: pd.DataFrame) -> np.ndarray:
@@ -82,7 +85,7 @@ def test_race_and_sex_move_together_with_the_patient_and_nothing_else_moves():
     result = null.exchange_groups(grouping, patients, orders)
     first = {p: np.flatnonzero(patients == p)[0] for p in range(60)}
     for order, codes in zip(orders, result, strict=True):
-        for position, attribute in enumerate(ATTRIBUTES):
+        for position, attribute in enumerate(PRESETS):
             source = [first[order[p]] for p in patients]
             moved = attribute in null.EXCHANGED
             expected = grouping.codes[position][source] if moved else grouping.codes[position]
@@ -100,7 +103,7 @@ def test_null_replicates_are_the_score_computed_anew():
     for order, value in zip(orders, result.replicates, strict=True):
         other = grouping.codes.copy()
         for name in null.EXCHANGED:
-            position = ATTRIBUTES.index(name)
+            position = list(PRESETS).index(name)
             own = pd.Series(grouping.codes[position]).groupby(patients).first().to_numpy()
             other[position] = own[order][patients]
         tests = ks.ks_tests(ks.sort_scores(scores), other, pair_codes(THESIS_FAMILY))

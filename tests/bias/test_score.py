@@ -13,8 +13,9 @@ from made_embeddings import equal_weights, make_embeddings, make_records
 from cxrfmkd.bias import ks, sampling, score, significance
 from cxrfmkd.bias.design import build_design
 from cxrfmkd.bias.grouping import (
-    EXTRA_FAMILY,
-    THESIS_FAMILY,
+    EXTRA,
+    THESIS,
+    family,
     group_images,
     pair_codes,
     select_comparisons,
@@ -25,6 +26,7 @@ from cxrfmkd.datasets.resampling import draw_rows, resample, stratify
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Bias, Resampling
 
+THESIS_FAMILY, EXTRA_FAMILY = family(THESIS), family(EXTRA)
 RATIOS = np.array([0.4, 0.2, 0.1, 0.1])
 
 
@@ -193,9 +195,13 @@ def test_small_cells_are_not_shown(caplog):
     assert " 3" not in caplog.text
 
 
-def test_one_race_is_nothing_to_compare():
-    with pytest.raises(InputError, match=r"1 group\(s\) by race"):
-        sampling.build_pool(make_records(30).assign(race="White"), "race", "v2", 5, "reduce")
+def test_one_race_is_nothing_to_compare_and_none_is_an_error(caplog):
+    records = make_records(30).assign(race="White")
+    with caplog.at_level(logging.WARNING):
+        assert sampling.build_pool(records, "race", "v2", 5, "reduce").names == ("White",)
+    assert "one group by race; its comparisons stay blank" in caplog.text
+    with pytest.raises(InputError, match="no test image belongs to a group by race"):
+        sampling.build_pool(records.assign(race=None), "race", "v2", 5, "reduce")
 
 
 def test_rows_without_a_stratum_are_not_drawn():

@@ -10,6 +10,7 @@ from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import Bias
+from cxrfmkd.vocabulary.attributes import declared
 
 TABLES = "ks score effects null encoding replicates variance balance points".split()
 ARGUMENTS = {"embeddings": [KeyedArray.open], "projection": [Path], "selected": (Path, None)}
@@ -39,6 +40,7 @@ def main() -> None:
         seeds=seeds,
         minimum_cell=args.spec["evaluation"]["minimum_cell"],
         uncertain=args.spec["uncertain"],
+        attributes=declared(args.spec.get("attributes", [])),
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

@@ -1,7 +1,7 @@
 """Check that the test images have what the study asks of their patients: sex, age, race, view.
 
 --spec {"dataset": name, "asked": {attribute: the settings that ask for it}, "balanced": whether the
-test set is resampled}
+test set is resampled, "by": the attribute that gets equal shares, if not race}
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from cxrfmkd.runtime.files import read_json, write_json
 def main() -> None:
     args = parse(__doc__, summary=Path, out=Path)
     dataset, asked, balanced = (args.spec[name] for name in ("dataset", "asked", "balanced"))
+    by = args.spec.get("by", "race")
     counts = read_json(args.summary)["counts"]["test"]
-    found = [gates.attributes(dataset, counts, asked), gates.balance(dataset, counts, balanced)]
+    found = [gates.attributes(dataset, counts, asked), gates.balance(dataset, counts, balanced, by)]
     gates.enforce(found, f"datasets.{dataset}")
     write_json(args.out, [asdict(gate) for gate in found])
 

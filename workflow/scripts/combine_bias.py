@@ -6,13 +6,15 @@ from cxrfmkd.bias.differences import bias_differences
 from cxrfmkd.bias.summary import TABLES, combine
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
+from cxrfmkd.vocabulary.attributes import declared
 
 
 def main() -> None:
     tables = {name: [Path] for name in (*TABLES, "replicates")}
     args = parse(__doc__, **tables, out=Path, differences=Path)
+    attributes = declared(args.spec.get("attributes", []))
     paths = {name: getattr(args, name) for name in TABLES}
-    write_table(args.out, combine(paths, args.spec["models"]))
+    write_table(args.out, combine(paths, args.spec["models"], attributes))
     margin, method = args.spec["margin"], args.spec["adjustment"]
     differences = bias_differences(args.replicates, args.spec["models"], margin, method)
     write_table(args.differences, differences)

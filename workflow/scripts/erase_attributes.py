@@ -9,6 +9,7 @@ from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import Erasure, Labels
+from cxrfmkd.vocabulary.attributes import declared
 
 
 def main() -> None:
@@ -38,8 +39,9 @@ def main() -> None:
     splits = Splits(train, val, test, elsewhere)
     heads = read_heads(args.heads, spec["seeds"], spec["dataset"])
     inputs = read_inputs(heads, args.features, args.projection, splits, arrays)
+    attributes = declared(spec.get("attributes", []))
     settings, labels = Erasure.from_spec(spec["erasure"]), Labels.from_spec(spec["labels"])
-    for name, table in erasure_tables(inputs, splits, settings, labels).items():
+    for name, table in erasure_tables(inputs, splits, settings, labels, attributes).items():
         about = {"dataset": spec["dataset"], "model": spec["model"]}
         write_table(getattr(args, name), table.assign(**about))
 

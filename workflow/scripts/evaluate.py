@@ -14,6 +14,7 @@ from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import read_json, write_table
 from cxrfmkd.study.settings import Evaluation, Labels
+from cxrfmkd.vocabulary.attributes import declared
 
 
 def main() -> None:
@@ -43,6 +44,7 @@ def main() -> None:
         val,
         excluded_of_each(measured, args.images, args.teacher),
         {path.parent.name: read_json(path)["seed"] for path in args.selected},
+        declared(spec.get("attributes", [])),
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

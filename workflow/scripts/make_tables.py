@@ -11,6 +11,7 @@ from cxrfmkd.tables.cohort import cohort
 from cxrfmkd.tables.costs import costs, without_settings
 from cxrfmkd.tables.gathering import about, read_documents, read_result, read_results
 from cxrfmkd.tables.spreadsheets import inert
+from cxrfmkd.vocabulary.attributes import declared
 from cxrfmkd.vocabulary.datasets import SPLITS
 
 
@@ -27,13 +28,16 @@ def main() -> None:
     if "families" in args.spec:
         check_families(summary, args.spec["families"])
     policy = args.spec["minimum_cell"], args.spec["uncertain"]
+    attributes = declared(args.spec.get("attributes", []))
     disclosed = {
-        (str(about(path)["dataset"]), split): disclosure(read_result(path), *policy)
+        (str(about(path)["dataset"]), split): disclosure(
+            read_result(path), *policy, attributes=attributes
+        )
         for split in SPLITS
         for path in args.inputs.get(split, [])
     }
     tables = {
-        "cohort": cohort(records, disclosed),
+        "cohort": cohort(records, disclosed, attributes),
         "performance_detailed": wide.performance_detailed(metrics, summary),
         "performance_focused": wide.performance_focused(metrics, summary),
         "transfer": wide.transfer(summary),

@@ -9,13 +9,18 @@ from cxrfmkd.datasets.resampling import resample
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import Resampling
+from cxrfmkd.vocabulary.attributes import declared
 
 
 def main() -> None:
     args = parse(__doc__, records=Path, out=Path, balance=Path)
-    settings = Resampling.from_spec(args.spec["resampling"])
+    settings = Resampling.from_spec({"by": "race"} | args.spec["resampling"])
     weights, balance = resample(
-        read_records(args.records), settings, args.spec["dataset"], args.spec["minimum_cell"]
+        read_records(args.records),
+        settings,
+        args.spec["dataset"],
+        args.spec["minimum_cell"],
+        declared(args.spec.get("attributes", [])),
     )
     write_table(args.balance, balance)
     write_table(args.out, weights)

@@ -27,7 +27,7 @@ from cxrfmkd.runtime.files import read_json
 from cxrfmkd.runtime.seals import altered
 from cxrfmkd.statistics.cka import linear_cka
 from cxrfmkd.study.settings import Bias
-from cxrfmkd.vocabulary.groups import GROUPS
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
 
 ALL_SEEDS = 0  # the seed, in tables, of what is the same for all seeds, or the mean over them
 
@@ -71,6 +71,7 @@ def analyse(
     seeds: Sequence[int],
     minimum_cell: int = 10,
     uncertain: str = "zeros",
+    attributes: Attributes = PRESETS,
 ) -> dict[str, pd.DataFrame]:
     """Tables `ks`, `score`, `effects`, `null`, `encoding`, `replicates`, `variance`, `points`.
 
@@ -78,14 +79,16 @@ def analyse(
 
     embeddings: one for each of `seeds`, or one alone if it is the same for all; records: of split
     `test` and, where PCA is fitted on it, `val`; weights: columns image_id, weight. `points` is
-    row-level and of the first embedding alone. uncertain: as in `records.targets`.
+    row-level and of the first embedding alone. uncertain: as in `records.targets`; attributes: of
+    the study.
     """
     if len(embeddings) not in (1, len(seeds)):
         raise InputError(
             f"{model}: {len(embeddings)} embeddings for {len(seeds)} seeds. Name one for each "
             "seed, or one for all."
         )
-    design = build_design(dataset, records, weights, settings, minimum_cell, uncertain)
+    about = settings, minimum_cell, uncertain, attributes
+    design = build_design(dataset, records, weights, *about)
     labels = list(seeds) if len(embeddings) == len(seeds) else [ALL_SEEDS]
     tables: dict[str, list[pd.DataFrame]] = {}
     measured = []
@@ -195,6 +198,6 @@ def _points(design: Design, scores: np.ndarray, tested: np.ndarray) -> pd.DataFr
         coordinates = tsne(scores[pictured], settings.seed)
         table.loc[pictured, ["tsne_1", "tsne_2"]] = coordinates
     table["sample"] = np.isin(np.arange(len(table)), sample)
-    for attribute, groups in GROUPS.items():
-        table[attribute] = np.array([*groups, None], object)[design.grouping.of(attribute)]
+    for name, one in design.attributes.items():
+        table[name] = np.array([*one.groups, None], object)[design.grouping.of(name)]
     return table.assign(weight=design.test.weight, age_years=design.test.age)

@@ -10,15 +10,22 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias import null, sampling
-from cxrfmkd.bias.grouping import Comparison, Grouping, group_images, select_comparisons
+from cxrfmkd.bias.grouping import (
+    Comparison,
+    Families,
+    Grouping,
+    group_images,
+    select_comparisons,
+)
 from cxrfmkd.datasets import halves
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
+from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.datasets.resampled import draw_order, weights_in_order
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.draws import patient_counts
 from cxrfmkd.statistics.suppression import patients_per_cell
 from cxrfmkd.study.settings import Bias
-from cxrfmkd.vocabulary.groups import GROUPS
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes, drawn_by
 
 DISTANCE_IMAGES = 6000  # at most; all pairs of them are 144 MB of distances
 
@@ -29,8 +36,8 @@ class Design:
 
     test: one row an image, with patient, attributes and `weight`; rows: positions in `test` that
     samples are drawn from, the unique images in v2 and every resampled row in v1; grouping: of
-    `test`'s images; comparisons: the thesis's family and the extra one; minimum_cell: patients that
-    a group must have to be tested; disclosed: which counts of the test images may be shown;
+    `test`'s images; comparisons: by family of tests, the thesis's first; minimum_cell: patients
+    that a group must have to be tested; disclosed: which counts of the test images may be shown;
     uncertain: as in `records.targets`.
     """
 
@@ -38,11 +45,25 @@ class Design:
     test: pd.DataFrame
     rows: np.ndarray
     grouping: Grouping
-    comparisons: tuple[list[Comparison], list[Comparison]]
+    comparisons: Families
     settings: Bias
     minimum_cell: int
     disclosed: Disclosure
     uncertain: str = "zeros"
+
+    @property
+    def attributes(self) -> Attributes:
+        """The study's attributes."""
+        return self.grouping.attributes
+
+    def code(self, attribute: str, group: str) -> int:
+        """A group's code in the grouping."""
+        return self.attributes[attribute].groups.index(group)
+
+    @property
+    def every_comparison(self) -> list[Comparison]:
+        """Those of all families."""
+        return [c for family in self.comparisons for c in family]
 
     @cached_property
     def row_grouping(self) -> Grouping:
@@ -56,10 +77,13 @@ class Design:
 
     @cached_property
     def pool(self) -> sampling.Pool:
-        """What samples are drawn from: groups by race, or by sex where there is no race."""
+        """What samples are drawn from: the groups of `drawn_by`."""
         s = self.settings
         candidates = self.test.iloc[self.rows].reset_index(drop=True)
-        balanced = "race" if "race" in s.attributes else "sex"
+        balanced = drawn_by(s.attributes, bool(self.test.sex.notna().any()))
+        one = self.attributes[balanced]
+        if one.declared or one.binned:
+            candidates[balanced] = groups_of(candidates, one)
         return sampling.build_pool(
             candidates, balanced, s.variant, s.sample_per_group, s.shortage, self.minimum_cell
         )
@@ -83,7 +107,9 @@ class Design:
         half = halves.half(self.test.patient_id)[images]
         single = sampling.one_per_patient(self.patients[images], self.settings.seed)
         samples = {"main": main, "all": np.arange(len(self.rows)), "one per patient": main[single]}
-        samples |= {name: main[view == code] for code, name in enumerate(GROUPS["view"])}
+        samples |= {
+            name: main[view == code] for code, name in enumerate(self.attributes["view"].groups)
+        }
         samples |= {name: main[half == number] for number, name in enumerate(halves.HALVES)}
         draws = {name: rows[None] for name, rows in samples.items() if len(rows)}
         return draws | ({"simulation": self.simulated} if self.settings.simulations else {})
@@ -92,7 +118,9 @@ class Design:
     def disclosed_main(self) -> Disclosure:
         """Which counts of the main sample may be shown."""
         sample = self.test.iloc[np.unique(self.rows[self.main])]
-        return self.disclosed | disclosure(sample, self.minimum_cell, self.uncertain)
+        return self.disclosed | disclosure(
+            sample, self.minimum_cell, self.uncertain, attributes=self.attributes
+        )
 
     @cached_property
     def distance_subset(self) -> np.ndarray:
@@ -105,19 +133,20 @@ class Design:
     def group_patients(self, attribute: str, images: np.ndarray) -> np.ndarray:
         """Patients in each group of an attribute, int64; images: positions in `test`."""
         codes = self.grouping.of(attribute)[images]
-        return patients_per_cell(codes, self.patients[images], len(GROUPS[attribute]))
+        count = len(self.attributes[attribute].groups)
+        return patients_per_cell(codes, self.patients[images], count)
+
+    def comparison_patients(self, comparison: Comparison, images: np.ndarray) -> np.ndarray:
+        """Patients on either side of a comparison, int64 (2,); images: positions in `test`."""
+        [(division, *sides)] = self.grouping.pairs([comparison])
+        codes = self.grouping.codes[division][images]
+        count = max(int(codes.max(initial=-1)), *sides) + 1
+        return patients_per_cell(codes, self.patients[images], count)[sides]
 
     def testable(self, family: Sequence[Comparison], images: np.ndarray) -> list[Comparison]:
         """The comparisons of which both groups have enough patients among `images`."""
-        attributes = {c.attribute for c in family}
-        patients = {name: self.group_patients(name, images) for name in attributes}
         return [
-            c
-            for c in family
-            if all(
-                patients[c.attribute][GROUPS[c.attribute].index(group)] >= self.minimum_cell
-                for group in (c.a, c.b)
-            )
+            c for c in family if (self.comparison_patients(c, images) >= self.minimum_cell).all()
         ]
 
     @cached_property
@@ -143,15 +172,16 @@ def build_design(
     settings: Bias,
     minimum_cell: int = 10,
     uncertain: str = "zeros",
+    attributes: Attributes = PRESETS,
 ) -> Design:
     """The design of an analysis of the records of split `test`.
 
     weights: columns image_id and weight, a row for each test image: how often, or how much, it
     counts in the resampled test set. Images with weight 0 were not drawn and take no part.
-    uncertain: as in `records.targets`.
+    uncertain: as in `records.targets`. attributes: of the study.
     """
     test = records[records.split == "test"]
-    disclosed = disclosure(test, minimum_cell, uncertain)
+    disclosed = disclosure(test, minimum_cell, uncertain, attributes=attributes)
     weight = weights_in_order(weights, test.image_id)
     test = test.assign(weight=weight)
     if settings.order == "drawn":
@@ -162,7 +192,7 @@ def build_design(
             f"{dataset}: {len(test)} test images take part; there is nothing to compare."
         )
     if (weight == 0).any():
-        disclosed |= disclosure(test, minimum_cell, uncertain)
+        disclosed |= disclosure(test, minimum_cell, uncertain, attributes=attributes)
     rows = np.arange(len(test))
     if settings.variant == "v1":
         if (test.weight % 1 != 0).any():
@@ -172,7 +202,7 @@ def build_design(
                 "bias.variant to v2."
             )
         rows = np.repeat(rows, test.weight.astype(int))
-    grouping = group_images(test)
+    grouping = group_images(test, attributes)
     families = select_comparisons(grouping, settings.attributes, dataset)
     return Design(
         dataset, test, rows, grouping, families, settings, minimum_cell, disclosed, uncertain

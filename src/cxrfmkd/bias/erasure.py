@@ -22,6 +22,7 @@ import pandas as pd
 from cxrfmkd.bias.encoding import linear_scores, mean_area
 from cxrfmkd.bias.grouping import group_images
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
+from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.datasets.records import targets
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.comparisons import difference_columns
@@ -34,8 +35,8 @@ from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.statistics.sweep import ROC_AREA
 from cxrfmkd.statistics.uncertainty import paired_seed_variance
 from cxrfmkd.study.settings import Erasure, Labels
+from cxrfmkd.vocabulary.attributes import PRESETS, Attribute, Attributes
 from cxrfmkd.vocabulary.findings import FINDINGS, MACRO
-from cxrfmkd.vocabulary.groups import GROUPS
 
 SHUFFLES = 5  # of the groups among patients
 PLAIN = ("auc_roc", "tpr", "fpr")
@@ -73,21 +74,27 @@ class Splits:
 
 
 def erasure_tables(
-    inputs: Iterable[Inputs], splits: Splits, settings: Erasure, labels: Labels
+    inputs: Iterable[Inputs],
+    splits: Splits,
+    settings: Erasure,
+    labels: Labels,
+    attributes: Attributes = PRESETS,
 ) -> dict[str, pd.DataFrame]:
     """Tables `erasure` and `attributes` (docs/bias.md), of the mean over seeds.
 
-    inputs: of each seed, or one alone if it is the same for all.
+    inputs: of each seed, or one alone if it is the same for all. attributes: of the study.
     """
     values: dict[str, list[np.ndarray]] = {name: [] for name in settings.attributes}
     by_chance: dict[str, list[np.ndarray]] = {name: [] for name in settings.attributes}
     areas: dict[tuple[str, str, str], list[np.ndarray]] = {}
     truth = targets(splits.test, labels.uncertain, labels.blank).astype(float)
-    disclosed = disclosure(splits.test, settings.minimum_cell, labels.uncertain, labels.blank)
-    train = group_images(splits.train)
+    disclosed = disclosure(
+        splits.test, settings.minimum_cell, labels.uncertain, labels.blank, attributes
+    )
+    train = group_images(splits.train, attributes)
     cells, samples, groups = {}, {}, {}
     for name in settings.attributes:
-        cells[name] = _cells(splits.test, truth, name, settings, disclosed)
+        cells[name] = _cells(splits.test, truth, attributes[name], settings, disclosed)
         samples[name] = _sample(splits.test, truth, cells[name], settings)
         groups[name] = [train.of(name), *_shuffled(train.of(name), splits.train, settings.seed)]
     former: np.ndarray | None = None
@@ -107,7 +114,7 @@ def erasure_tables(
             for eraser in erasers[1:]:
                 after = _measure(once, seed.head(eraser(seed.test)), cut)
                 by_chance[attribute].append(np.stack([before[:, :1], after]))
-            told = _areas(seed, groups[attribute][0], attribute, splits, settings)
+            told = _areas(seed, groups[attribute][0], attributes[attribute], splits, settings)
             for key, area in told.items():
                 areas.setdefault(key, []).append(area)
     erased = [
@@ -135,18 +142,25 @@ def _shuffled(codes: np.ndarray, records: pd.DataFrame, seed: int) -> list[np.nd
     return [of_patient[rng.permutation(len(labels))][patients] for _ in range(SHUFFLES)]
 
 
-def _groups(records: pd.DataFrame, attribute: str) -> PatientGroups:
+def _codes(records: pd.DataFrame, attribute: Attribute) -> np.ndarray:
+    """The group of every record by one attribute, int16 (n,)."""
+    groups = groups_of(records, attribute)
+    return pd.Index(attribute.groups).get_indexer(pd.Index(groups)).astype(np.int16)
+
+
+def _groups(records: pd.DataFrame, attribute: Attribute) -> PatientGroups:
     """Everyone, and the groups of one attribute as the bias analysis has them."""
-    codes = group_images(records).of(attribute).astype(np.int16)
+    codes = _codes(records, attribute)
     both = np.stack([np.zeros(len(codes), np.int16), np.where(codes >= 0, codes + 1, -1)], axis=1)
-    names = GROUPS[attribute]
-    return PatientGroups(both, [EVERYONE, *[attribute] * len(names)], [EVERYONE, *names])
+    names = attribute.groups
+    of_groups = [EVERYONE, *[attribute.name] * len(names)]
+    return PatientGroups(both, of_groups, [EVERYONE, *names], binned_ages=False)
 
 
 def _cells(
     test: pd.DataFrame,
     truth: np.ndarray,
-    attribute: str,
+    attribute: Attribute,
     settings: Erasure,
     disclosed: Disclosure,
 ) -> Cells:
@@ -224,14 +238,14 @@ def _mean_of_shown(both: np.ndarray) -> np.ndarray:
 
 
 def _areas(
-    seed: Inputs, codes: np.ndarray, attribute: str, splits: Splits, settings: Erasure
+    seed: Inputs, codes: np.ndarray, attribute: Attribute, splits: Splits, settings: Erasure
 ) -> dict[tuple[str, str, str], np.ndarray]:
     """Areas of linear probes for each group, fitted on training images: (1 + replicates,).
 
     By dataset of the test images (blank for the own), attribute and group. Of two groups one tells
     the other's.
     """
-    names = GROUPS[attribute]
+    names = attribute.groups
     probed = [code for code in range(len(names)) if len(names) > 2 or code == 1]
     member = np.where(codes[:, None] < 0, np.nan, codes[:, None] == np.array(probed))
     areas = {}
@@ -239,7 +253,7 @@ def _areas(
     tests |= {name: (seed.elsewhere[name], splits.elsewhere[name]) for name in seed.elsewhere}
     scores = linear_scores(seed.train, member, [values for values, _ in tests.values()])
     for (name, (_, records)), of_test in zip(tests.items(), scores, strict=True):
-        groups = group_images(records).of(attribute)
+        groups = _codes(records, attribute)
         # A group that training images cannot tell has no score.
         unknown = (groups[:, None] < 0) | np.isnan(of_test)
         truth = np.where(unknown, np.nan, groups[:, None] == np.array(probed))
@@ -252,5 +266,5 @@ def _areas(
             sides = [patients[truth[:, column] == side] for side in (1, 0)]
             few = min(len(np.unique(side)) for side in sides) < settings.minimum_cell
             area = np.full(len(found), np.nan) if few else found[:, column]
-            areas[name, attribute, names[code]] = area
+            areas[name, attribute.name, names[code]] = area
     return areas

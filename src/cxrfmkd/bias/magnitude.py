@@ -10,11 +10,10 @@ import pandas as pd
 from cxrfmkd.bias import encoding, score
 from cxrfmkd.bias.design import Design
 from cxrfmkd.bias.effects import effect_sizes
-from cxrfmkd.bias.grouping import pair_codes
+from cxrfmkd.bias.grouping import Comparison, groups_in
 from cxrfmkd.bias.projection import PrincipalComponents
 from cxrfmkd.statistics.intervals import error_interval
 from cxrfmkd.statistics.suppression import COARSE, patients_per_cell
-from cxrfmkd.vocabulary.groups import GROUPS
 
 ALL_MODES = 0  # the mode in tables of what belongs to all modes
 EFFECT_COLUMNS = "attribute a b mode measure estimate low high".split()
@@ -41,13 +40,13 @@ def effect_values(design: Design, scores: np.ndarray, pca: PrincipalComponents) 
     in every mode, and over the modes (mode 0): D and W1 averaged with the score's weights, and then
     over the comparisons of an attribute. NaN for a comparison that is not tested.
     """
-    family = [*design.comparisons[0], *design.comparisons[1]]
+    family = design.every_comparison
     testable = design.testable(family, np.arange(len(design.test)))
     mode_weights = score.mode_weights(pca.ratios[: scores.shape[1]], "normalised")
     weights = design.test.weight.to_numpy()
     result: Values = {}
     over_modes = {}
-    for c, (attribute, a, b) in zip(family, pair_codes(family), strict=True):
+    for c, (attribute, a, b) in zip(family, design.grouping.pairs(family), strict=True):
         names = (c.attribute, c.a, c.b)
         if c not in testable:
             result[*names, ALL_MODES] = np.full((1, 1), np.nan)
@@ -75,11 +74,11 @@ def energy_values(design: Design, distances: np.ndarray) -> Values:
     distances: of the images `design.distance_subset` of the main sample.
     """
     rows = design.main[design.distance_subset]
-    family = [*design.comparisons[0], *design.comparisons[1]]
+    family = design.every_comparison
     testable = design.testable(family, design.rows[rows])
     if not testable:
         return {}
-    codes, pairs = design.row_grouping.take(rows).codes, pair_codes(testable)
+    codes, pairs = design.row_grouping.take(rows).codes, design.grouping.pairs(testable)
     draws = design.patient_draws[:ENERGY_REPLICATES, design.patients[design.rows[rows]]]
     energies = encoding.energy_coefficients(distances, codes[None], pairs)
     values = np.vstack([energies, encoding.energy_errors(distances, codes, pairs, draws)])[:, None]
@@ -93,7 +92,11 @@ def coarse_lines(design: Design, values: Values) -> set[tuple]:
     return {
         (attribute, a, b, mode)
         for attribute, a, b, mode in values
-        if mode != ALL_MODES and any(design.disclosed.hides({attribute: name}) for name in (a, b))
+        if mode != ALL_MODES
+        and any(
+            design.disclosed.hides({attribute: name})
+            for name in groups_in(Comparison(attribute, a, b), design.attributes)
+        )
     }
 
 
@@ -130,16 +133,16 @@ def probe_areas(design: Design, probed: ProbedGroups) -> ProbeAreas:
     """
     names, targets, scores = probed
     folds = encoding.assign_folds(design.patients, design.settings.seed)
-    conditions = {"": np.ones(len(scores), bool)} | {
-        group: design.grouping.of(attribute) == code
-        for attribute in CONDITIONS
-        for code, group in enumerate(GROUPS[attribute])
-    }
+    conditions = [("", "", np.ones(len(scores), bool))] + [
+        (name, group, design.grouping.of(name) == code)
+        for name in CONDITIONS
+        for code, group in enumerate(design.attributes[name].groups)
+    ]
     result = {}
     for column, (attribute, _, group) in enumerate(names):
         usable = ~np.isnan(scores[:, column])
-        for given, inside in conditions.items():
-            if given not in GROUPS[attribute]:
+        for name, given, inside in conditions:
+            if name != attribute:
                 classes = [inside & usable & (targets[:, column] == side) for side in (1, 0)]
                 result[attribute, group, given] = _areas(design, scores[:, column], classes, folds)
     return result
@@ -168,7 +171,7 @@ def probe_table(design: Design, by_seed: Sequence[ProbeAreas]) -> pd.DataFrame:
     for attribute, group, given in by_seed[0]:
         key = attribute, group, given
         auc = encoding.mean_area([of_seed[key] for of_seed in by_seed], CONFIDENCE)
-        codes, code = design.grouping.of(attribute), GROUPS[attribute].index(group)
+        codes, code = design.grouping.of(attribute), design.code(attribute, group)
         inside = np.ones(len(codes), bool) if not given else _given(design, given)
         classes = [inside & (codes == code), inside & (codes >= 0) & (codes != code)]
         counts = (classes[0].sum() + classes[1].sum(), classes[0].sum())
@@ -187,8 +190,8 @@ def probed_groups(design: Design, scores: np.ndarray) -> ProbedGroups:
     names = [
         (attribute, code, group)
         for attribute in design.settings.attributes
-        for code, group in enumerate(GROUPS[attribute])
-        if len(GROUPS[attribute]) > 2 or code == 1
+        for code, group in enumerate(design.attributes[attribute].groups)
+        if len(design.attributes[attribute].groups) > 2 or code == 1
     ]
     targets = np.full((len(scores), len(names)), np.nan)
     for column, (attribute, code, _) in enumerate(names):
@@ -200,8 +203,8 @@ def probed_groups(design: Design, scores: np.ndarray) -> ProbedGroups:
 
 def _given(design: Design, given: str) -> np.ndarray:
     """The images of a disease or view, bool (images,)."""
-    [attribute] = [name for name in CONDITIONS if given in GROUPS[name]]
-    return design.grouping.of(attribute) == GROUPS[attribute].index(given)
+    [condition] = [name for name in CONDITIONS if given in design.attributes[name].groups]
+    return design.grouping.of(condition) == design.code(condition, given)
 
 
 def hidden_counts(design: Design, attribute: str) -> dict[str, np.ndarray]:
@@ -211,12 +214,13 @@ def hidden_counts(design: Design, attribute: str) -> dict[str, np.ndarray]:
     beside.
     """
     hidden = {}
-    for name, value in [("", ""), *((c, v) for c in CONDITIONS for v in GROUPS[c])]:
+    known, names = design.attributes, design.attributes[attribute].groups
+    for name, value in [("", ""), *((c, v) for c in CONDITIONS for v in known[c].groups)]:
         if name == attribute:
             continue
         given = {name: value} if name else {}
-        groups = [{attribute: group} | given for group in GROUPS[attribute]]
+        groups = [{attribute: group} | given for group in names]
         hidden[value] = np.array([design.disclosed.hides(levels) for levels in groups])
-    if len(GROUPS[attribute]) == 2:
+    if len(names) == 2:
         hidden = {given: np.full(2, flags.any()) for given, flags in hidden.items()}
     return hidden

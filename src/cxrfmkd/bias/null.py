@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias import score
-from cxrfmkd.bias.grouping import ATTRIBUTES, Comparison, Grouping, pair_codes
+from cxrfmkd.bias.grouping import Comparison, Grouping, divisions
 from cxrfmkd.bias.ks import KSResult, SortedScores, ks_tests
 from cxrfmkd.statistics.intervals import central_interval
 
@@ -95,28 +95,43 @@ def permute_patients(strata: np.ndarray, count: int, seed: int) -> np.ndarray:
     return orders
 
 
-def exchange_groups(grouping: Grouping, patients: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """Codes of every image after each exchange, int8 (permutations, attributes, n).
+def exchange_groups(
+    grouping: Grouping,
+    patients: np.ndarray,
+    orders: np.ndarray,
+    attributes: Sequence[str] = EXCHANGED,
+) -> np.ndarray:
+    """Codes of every image after each exchange, int8 (permutations, divisions, n).
 
-    A patient's race and sex are those of the first image; the other attributes stay with the
-    images.
+    A patient's groups by `attributes` are those of the first image; the other attributes stay with
+    the images.
     """
     _, first = np.unique(patients, return_index=True)
     codes = np.repeat(grouping.codes[None], len(orders), 0)
-    for attribute in EXCHANGED:
-        of_patient = grouping.of(attribute)[first]
-        codes[:, ATTRIBUTES.index(attribute)] = of_patient[orders[:, patients]]
+    for row, (attribute, _) in enumerate(divisions(grouping.attributes)):
+        if attribute in attributes:
+            codes[:, row] = grouping.codes[row][first][orders[:, patients]]
     return codes
 
 
-def null_distributions(
-    observed: np.ndarray, permuted: np.ndarray, comparisons: Sequence[Comparison]
-) -> Iterator[tuple[str, NullDistribution]]:
-    """Those of the scores that the exchange concerns: of race, of sex, and of both combined.
+def of_patients(codes: np.ndarray, patients: np.ndarray) -> bool:
+    """Whether all images of a patient are in one group; codes, patients: (n,)."""
+    _, first = np.unique(patients, return_index=True)
+    return bool((codes == codes[first][patients]).all())
 
-    observed: (1, comparisons), scores of the comparisons; permuted: (permutations, comparisons).
+
+def null_distributions(
+    observed: np.ndarray,
+    permuted: np.ndarray,
+    comparisons: Sequence[Comparison],
+    attributes: Sequence[str] = EXCHANGED,
+) -> Iterator[tuple[str, NullDistribution]]:
+    """Those of the scores that the exchange of `attributes` concerns.
+
+    Such as of race, of sex, and of both combined. observed: (1, comparisons), scores of the
+    comparisons; permuted: (permutations, comparisons).
     """
-    concerned = {*EXCHANGED, "combined", *(score.combined_name([name]) for name in EXCHANGED)}
+    concerned = {*attributes, "combined", *(score.combined_name([name]) for name in EXCHANGED)}
     replicates = score.attribute_scores(permuted, comparisons)
     for name, value in score.attribute_scores(observed, comparisons).items():
         if name in concerned:
@@ -130,17 +145,18 @@ def null_scores(
     codes: np.ndarray,
     comparisons: Sequence[Comparison],
     measure: Callable[[KSResult], np.ndarray],
+    attributes: Sequence[str] = EXCHANGED,
 ) -> dict[str, NullDistribution]:
-    """Null distributions of the scores of race, sex and both combined.
+    """Null distributions of the scores of the exchanged attributes, and of race and sex combined.
 
     scores: of the sample's images alone; ratios: (modes,) of the tested modes; grouping: of the
     sample's images; codes: from `exchange_groups`; comparisons: one family of tests, as in the
     observed score; measure: what a score is the weighted mean of, one of MEASURES.
     """
-    pairs = pair_codes(comparisons)
+    pairs = grouping.pairs(comparisons)
     weights = score.mode_weights(ratios, "normalised")
     observed, permuted = (
         score.comparison_scores(measure(ks_tests(scores, labels, pairs)), weights)
         for labels in (grouping.codes, codes)
     )
-    return dict(null_distributions(observed, permuted, comparisons))
+    return dict(null_distributions(observed, permuted, comparisons, attributes))

@@ -11,7 +11,6 @@ import pandas as pd
 from cxrfmkd.bias import encoding, magnitude, score
 from cxrfmkd.bias.design import Design
 from cxrfmkd.bias.effects import replicated_effects
-from cxrfmkd.bias.grouping import pair_codes
 from cxrfmkd.bias.ks import KSResult
 from cxrfmkd.bias.projection import PrincipalComponents
 
@@ -45,12 +44,12 @@ def replicate_table(
 
 def _effects(design: Design, tested: np.ndarray, pca: PrincipalComponents) -> Replicated:
     """D and W1, averaged over the modes with the score's weights, as in `effects`."""
-    family = [*design.comparisons[0], *design.comparisons[1]]
+    family = design.every_comparison
     testable = design.testable(family, np.arange(len(design.test)))
     weights = design.test.weight.to_numpy()
     mode_weights = score.mode_weights(pca.ratios[: tested.shape[1]], "normalised")
     by_comparison = []
-    for attribute, a, b in pair_codes(testable):
+    for attribute, a, b in design.grouping.pairs(testable):
         codes = design.grouping.codes[attribute]
         by_mode = [
             replicated_effects(
@@ -76,7 +75,7 @@ def _effects(design: Design, tested: np.ndarray, pca: PrincipalComponents) -> Re
 
 def _energies(design: Design, distances: np.ndarray) -> Replicated:
     rows = design.main[design.distance_subset]
-    family = [*design.comparisons[0], *design.comparisons[1]]
+    family = design.every_comparison
     images = design.rows[rows]
     testable = design.testable(family, images)
     if not testable:
@@ -84,7 +83,8 @@ def _energies(design: Design, distances: np.ndarray) -> Replicated:
     drawn = design.patient_draws[:, design.patients[images]]
     weights = np.vstack([np.ones((1, len(images))), drawn])
     codes = design.row_grouping.take(rows).codes
-    energies = encoding.replicated_energies(distances, codes, pair_codes(testable), weights)
+    pairs = design.grouping.pairs(testable)
+    energies = encoding.replicated_energies(distances, codes, pairs, weights)
     named = score.attribute_scores(energies, testable)
     return {("energy", attribute): values for attribute, values in named.items()}
 
@@ -96,7 +96,8 @@ def _scores(design: Design, tested: np.ndarray, ratios: np.ndarray) -> Replicate
     by_comparison, testable = [], []
     for family in design.comparisons:
         if tests := design.testable(family, images):
-            arguments = tested[images], codes, pair_codes(tests), design.patients[images]
+            pairs = design.grouping.pairs(tests)
+            arguments = tested[images], codes, pairs, design.patients[images]
             by_comparison.append(replicated_scores(*arguments, design.patient_draws, ratios))
             testable += tests
     if not testable:

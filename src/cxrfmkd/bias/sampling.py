@@ -62,11 +62,13 @@ def build_pool(
         usable &= (composition != "").all(axis=1).to_numpy()
         strata = composition[columns[0]].str.cat(composition[columns[1:]], sep="-").to_numpy(str)
     names = tuple(pd.unique(group[usable]))
-    if len(names) < 2:
+    if not names:
         raise InputError(
-            f"bias: the test images belong to {len(names)} group(s) by {by}; a comparison needs "
-            "two. Leave the dataset out of the bias analysis, or give its records that column."
+            f"bias: no test image belongs to a group by {by}. Leave the dataset out of the bias "
+            "analysis, or give its records that column."
         )
+    if len(names) < 2:
+        log.warning("all test images belong to one group by %s; its comparisons stay blank", by)
     members = tuple(np.flatnonzero(usable & (group == name)) for name in names)
     least = min(map(len, members))
     if least < size:

@@ -13,6 +13,7 @@ import numpy as np
 
 from cxrfmkd.bias.grouping import Comparison
 from cxrfmkd.bias.ks import KSResult, bands
+from cxrfmkd.vocabulary.attributes import PRESETS
 
 POINTS = np.array([0.0, 100.0, 150.0])
 FORMS = ("normalised", "unnormalised", "filtered")
@@ -69,9 +70,12 @@ def attribute_scores(
 
 
 def pair_scores(scores: np.ndarray, comparisons: Sequence[Comparison]) -> dict[str, np.ndarray]:
-    """The scores of the single comparisons, named `White vs Asian`; as in `attribute_scores`."""
+    """The scores of the single comparisons, named `White vs Asian`; as in `attribute_scores`.
+
+    Of the study's own attributes, which may share names of groups, `insurance: Private vs Other`.
+    """
     return {
-        f"{c.a} vs {c.b}": scores[..., i]
+        ("" if c.attribute in PRESETS else f"{c.attribute}: ") + f"{c.a} vs {c.b}": scores[..., i]
         for i, c in enumerate(comparisons)
         if c.attribute != "disease"
     }

@@ -10,12 +10,12 @@ import pandas as pd
 from cxrfmkd.bias import null, score
 from cxrfmkd.bias.design import Design
 from cxrfmkd.bias.encoding import energy_coefficients
-from cxrfmkd.bias.grouping import Comparison, pair_codes
+from cxrfmkd.bias.grouping import Comparison, groups_in
 from cxrfmkd.bias.ks import BANDS, KSResult, bands, ks_tests, sort_scores
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.statistics.intervals import central_interval
 from cxrfmkd.statistics.suppression import COARSE, small
-from cxrfmkd.vocabulary.groups import GROUPS
+from cxrfmkd.vocabulary.attributes import own
 
 TEST_COLUMNS = (
     "sample mode attribute a b n_a n_b d p p_adjusted band p_adjusted_sd share_true share_true_plus"
@@ -47,7 +47,9 @@ def test_tables(
                 if c not in tested
             ]
             if tested:
-                tests = ks_tests(ordered, design.row_grouping.codes, pair_codes(tested), draws)
+                tests = ks_tests(
+                    ordered, design.row_grouping.codes, design.grouping.pairs(tested), draws
+                )
                 hidden = [_hides_sizes(design, c, sample) for c in tested]
                 test_lines += _test_lines(sample, tested, tests, hidden)
                 points.append(score.points(tests))
@@ -67,11 +69,11 @@ def _hides_sizes(design: Design, comparison: Comparison, sample: str) -> bool:
     the halves either's.
     """
     disclosed = design.disclosed if sample == "all" else design.disclosed_main
-    view = {"view": sample} if sample in GROUPS["view"] else {}
+    view = {"view": sample} if sample in design.attributes["view"].groups else {}
     if view and comparison.attribute == "view":
         view = {}
-    groups = [{comparison.attribute: group} for group in GROUPS[comparison.attribute]]
-    named = [g for g in groups if {comparison.a, comparison.b} & set(g.values())]
+    groups = groups_in(comparison, design.attributes)
+    named = [{comparison.attribute: group} for group in groups]
     if any(disclosed.hides(group) or disclosed.hides(group | view) for group in named):
         return True
     if sample not in HALVES:
@@ -140,28 +142,54 @@ def null_values(
 ) -> Nulls:
     """Scores of the main sample of one embedding, and if patients exchange race and sex.
 
-    scores: (images of the main sample, modes); distances: of its images `design.distance_subset`.
+    And, each by itself, their groups by the attributes of the study's own that are a patient's, as
+    insurance is and a scanner is not. scores: (images of the main sample, modes); distances: of
+    its images `design.distance_subset`.
     """
-    family = design.testable(design.comparisons[0], design.rows[design.main])
-    exchanged = [c for c in family if c.attribute in null.EXCHANGED]
-    if not design.settings.permutations or not exchanged:
+    if not design.settings.permutations:
+        return {}
+    distributions: Nulls = {}
+    patients, _ = design.permutations
+    for family in design.comparisons:
+        names = {c.attribute for c in family}
+        exchanged = [name for name in null.EXCHANGED if name in names]
+        for one in own(design.attributes):
+            codes = design.row_grouping.of(one.name)[design.main]
+            if one.name in names and null.of_patients(codes, patients):
+                exchanged.append(one.name)
+        distributions |= _nulls_of(design, family, exchanged, scores, ratios, distances)
+    return distributions
+
+
+def _nulls_of(
+    design: Design,
+    family: Sequence[Comparison],
+    attributes: Sequence[str],
+    scores: np.ndarray,
+    ratios: np.ndarray,
+    distances: np.ndarray,
+) -> Nulls:
+    """Distributions of one family's scores if patients exchange their groups by `attributes`."""
+    family = design.testable(family, design.rows[design.main])
+    exchanged = [c for c in family if c.attribute in attributes]
+    if not exchanged:
         return {}
     grouping = design.row_grouping.take(design.main)
-    patients, orders = design.permutations
-    codes = null.exchange_groups(grouping, patients, orders)
+    codes = null.exchange_groups(grouping, *design.permutations, attributes)
     ordered = sort_scores(scores)
     distributions = {
         (form, name): distribution
         for form, measure in null.MEASURES.items()
         for name, distribution in null.null_scores(
-            ordered, ratios, grouping, codes, family, measure
+            ordered, ratios, grouping, codes, family, measure, attributes
         ).items()
     }
+    pairs = grouping.pairs(exchanged)
     observed, permuted = (
-        energy_coefficients(distances, labels[..., design.distance_subset], pair_codes(exchanged))
+        energy_coefficients(distances, labels[..., design.distance_subset], pairs)
         for labels in (grouping.codes[None], codes)
     )
-    for name, distribution in null.null_distributions(observed, permuted, exchanged):
+    for name, distribution in null.null_distributions(observed, permuted, exchanged, attributes):
         distributions["energy", name] = distribution
     return distributions
 

@@ -10,12 +10,12 @@ import pandas as pd
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
-from cxrfmkd.vocabulary.groups import GROUPS
+from cxrfmkd.vocabulary.attributes import DISEASE, PRESETS, Attributes, own
 from cxrfmkd.vocabulary.models import split_model
 
 MODEL = ["dataset", "model"]
 SCORED_ATTRIBUTES = ("race", "sex", "age", "view")
-SAMPLES = ("all", "one per patient", *GROUPS["view"], *HALVES)
+SAMPLES = ("all", "one per patient", *PRESETS["view"].groups, *HALVES)
 Columns = Mapping[str, tuple[str, ...]]
 
 # Each column of the summary: a value of a table, and what the rows that have it are keyed by.
@@ -37,38 +37,63 @@ NULLS: Columns = {
     for form, prefix in (("normalised", ""), ("distance", "distance_"), ("energy", "energy_"))
     for value in ("null_low", "null_high", "z", "p")
 } | {f"distance_p_{attribute}": ("p", "distance", attribute) for attribute in ("race", "sex")}
-EFFECTS: Columns = {
-    f"{measure.lower()}_{attribute}{end}": (value, measure, attribute)
-    for measure in ("D", "W1", "energy")
-    for attribute in ("combined", *SCORED_ATTRIBUTES)
-    for value, end in (("estimate", ""), ("low", "_low"), ("high", "_high"))
-    if measure == "D" or not end
-} | {"cka_teacher": ("estimate", "CKA", "teacher")}
-AUCS: Columns = {
-    f"auc_{attribute}{end}": ("auc", given, attribute)
-    for attribute in SCORED_ATTRIBUTES
-    for given, end in (("", ""), ("disease", "_given_disease"))
-}
-IN_DISEASES = dict.fromkeys(GROUPS["disease"], "disease")
+CKA: Columns = {"cka_teacher": ("estimate", "CKA", "teacher")}
 TABLES = ("scores", "nulls", "encodings", "effects")
 
 
-def combine(paths: dict[str, Sequence[str | Path]], models: Sequence[str]) -> pd.DataFrame:
+def _effects(attributes: Sequence[str]) -> Columns:
+    """Columns of effect sizes over the modes."""
+    return {
+        f"{measure.lower()}_{attribute}{end}": (value, measure, attribute)
+        for measure in ("D", "W1", "energy")
+        for attribute in attributes
+        for value, end in (("estimate", ""), ("low", "_low"), ("high", "_high"))
+        if measure == "D" or not end
+    }
+
+
+def _areas(attributes: Sequence[str]) -> Columns:
+    """Columns of probes' areas."""
+    return {
+        f"auc_{attribute}{end}": ("auc", given, attribute)
+        for attribute in attributes
+        for given, end in (("", ""), (DISEASE, "_given_disease"))
+    }
+
+
+def combine(
+    paths: dict[str, Sequence[str | Path]],
+    models: Sequence[str],
+    attributes: Attributes = PRESETS,
+) -> pd.DataFrame:
     """The table `scores.csv` of a dataset, in the order of `models` (columns: docs/bias.md).
 
     paths: files of each of TABLES. Numbers are means over seeds; `score_sd` is their standard
-    deviation. Probe AUCs are means over an attribute's groups, and over the diseases.
+    deviation. Probe AUCs are means over an attribute's groups, and over the diseases. attributes:
+    of the study, whose own ones have columns at the end.
     """
     scores, nulls, encodings, effects = (_read(paths[name]) for name in TABLES)
     effects = effects[(effects["mode"] == 0) & effects.a.isna()]
-    encodings = encodings.assign(given=encodings.given.fillna("").replace(IN_DISEASES))
+    diseases = dict.fromkeys(attributes[DISEASE].groups, DISEASE)
+    encodings = encodings.assign(given=encodings.given.fillna("").replace(diseases))
+    names = [one.name for one in own(attributes)]
+    scored = {f"score_{name}": ("score", "main", "normalised", name) for name in names}
+    tested = {f"distance_p_{name}": ("p", "distance", name) for name in names}
+    keys = ["measure", "attribute"]
     summaries = [
         _main_scores(scores),
         _means(scores, ["sample", "form", "attribute"], SCORES),
         _means(nulls, ["form", "attribute"], NULLS),
-        _means(effects, ["measure", "attribute"], EFFECTS),
-        _means(encodings, ["given", "attribute"], AUCS),
+        _means(effects, keys, {**_effects(("combined", *SCORED_ATTRIBUTES)), **CKA}),
+        _means(encodings, ["given", "attribute"], _areas(SCORED_ATTRIBUTES)),
     ]
+    if names:
+        summaries += [
+            _means(scores, ["sample", "form", "attribute"], scored),
+            _means(nulls, ["form", "attribute"], tested),
+            _means(effects, keys, _effects(names)),
+            _means(encodings, ["given", "attribute"], _areas(names)),
+        ]
     wide = pd.concat(summaries, axis=1)
     wide.insert(3, "score_sd", wide.pop("score_sd"))
     analysed = wide.index.get_level_values("model")

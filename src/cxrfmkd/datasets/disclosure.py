@@ -13,13 +13,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.statistics.suppression import Relation, patients_per_cell, protect
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes, own
 from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.groups import AGE_BINS, AGE_GROUP_OF_BIN
+from cxrfmkd.vocabulary.groups import AGE_BINS
 
 BLANK, LEFT_OUT = "blank", "left out"
 RAW = {"positive": 1.0, "negative": 0.0, "uncertain": -1.0}  # levels of a label, besides blank
-ATTRIBUTES = ("sex", "race", "view", "age_bin", "age", "disease")
 # Tables by two attributes at once, besides those of a finding and an attribute.
 CROSSED = (
     *combinations(("sex", "race", "view"), 2),
@@ -44,7 +45,7 @@ class Disclosure:
     def hides(self, levels: Mapping[str, str]) -> bool:
         """Whether the count of images with these levels is hidden.
 
-        levels: by attribute (`ATTRIBUTES`; `age` is the three groups of the bias analysis), and
+        levels: by attribute (`age` is the groups of the bias analysis, `age_bin` the bins), and
         by `label:<finding>` its raw level, or by `target:<finding>` whether it is `with`,
         `without` or `left out`.
         """
@@ -100,7 +101,7 @@ def _products(columns: Mapping[str, pd.Series], names: Iterable) -> Iterable[Cel
     )
 
 
-def _attributes(records: pd.DataFrame) -> dict[str, pd.Series]:
+def _attributes(records: pd.DataFrame, attributes: Attributes) -> dict[str, pd.Series]:
     """The attributes that the records have, blanks as a level of their own."""
     columns = {
         name: records[name] for name in ("sex", "race", "view", "disease") if name in records
@@ -108,7 +109,8 @@ def _attributes(records: pd.DataFrame) -> dict[str, pd.Series]:
     if "age_bin" in records:
         bins = pd.to_numeric(records.age_bin)
         columns["age_bin"] = bins.map(dict(enumerate(AGE_BINS)))
-        columns["age"] = bins.map(AGE_GROUP_OF_BIN)
+        columns["age"] = groups_of(records, attributes["age"])
+    columns |= {one.name: groups_of(records, one) for one in own(attributes) if one.name in records}
     return {
         name: values.astype("object").where(values.notna(), BLANK)
         for name, values in columns.items()
@@ -121,31 +123,51 @@ def _labels(records: pd.DataFrame, finding: str) -> pd.Series:
 
 
 def disclosure(
-    records: pd.DataFrame, minimum: int, uncertain: str = "zeros", blank: str = "zeros"
+    records: pd.DataFrame,
+    minimum: int,
+    uncertain: str = "zeros",
+    blank: str = "zeros",
+    attributes: Attributes = PRESETS,
 ) -> Disclosure:
     """The cells of one split that no table shows.
 
     records: of the split; minimum: the fewest patients of a shown cell; uncertain, blank: as in
-    `records.targets`. Images of which an attribute or a label is blank are no secret by themselves,
+    `records.targets`; attributes: of the study. Images of which an attribute or a label is blank
+    are no secret by themselves,
     and the first to be hidden beside a small cell.
     """
     cells = _Cells(records.patient_id.to_numpy())
-    columns = _attributes(records)
+    columns = _attributes(records, attributes)
     for name, values in columns.items():
         cells.count({name: values})
-    for names in CROSSED:
+    crossed, grouped = _tables(attributes)
+    for names in crossed:
         if set(names) <= set(columns):
             cells.count({name: columns[name] for name in names})
-    _add_ages(cells, columns)
+    if attributes["age"].binned:
+        _add_ages(cells, columns)
     for finding in FINDINGS:
         if finding in records:
-            _count_finding(cells, records, columns, finding, uncertain, blank)
+            _count_finding(cells, records, columns, grouped, finding, uncertain, blank)
     secret, rank = np.ones(len(cells.counts), bool), np.zeros(len(cells.counts))
     for cell, i in cells.index.items():
         unknown = BLANK in dict(cell).values()
         secret[i], rank[i] = not unknown, -9 if unknown else -len(cell)
     hidden = protect(np.array(cells.counts), cells.relations, minimum, secret, rank)
     return Disclosure(cell for cell, i in cells.index.items() if hidden[i])
+
+
+def _tables(attributes: Attributes) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Pairs of attributes that tables cross, and what they cross with each finding's target."""
+    crossed: list[tuple[str, ...]] = [*CROSSED]
+    grouped: list[tuple[str, ...]] = [*GROUPED]
+    for one in own(attributes):
+        crossed += [("disease", one.name), ("view", one.name)]
+        grouped.append((one.name,))
+    if not attributes["age"].binned:  # its groups may cut through bins
+        crossed.append(("age_bin", "age"))
+        grouped.append(("age",))
+    return crossed, grouped
 
 
 def _add_ages(cells: _Cells, columns: Mapping[str, pd.Series]) -> None:
@@ -163,6 +185,7 @@ def _count_finding(
     cells: _Cells,
     records: pd.DataFrame,
     columns: Mapping[str, pd.Series],
+    grouped: Iterable[tuple[str, ...]],
     finding: str,
     uncertain: str,
     blank: str,
@@ -177,7 +200,7 @@ def _count_finding(
     targets = labels.map(meaning)
     cells.count({label: labels})
     cells.count({target: targets})
-    for group in GROUPED:
+    for group in grouped:
         if set(group) <= set(columns):
             cells.count({target: targets, **{name: columns[name] for name in group}})
     for word in ("with", "without"):

@@ -20,7 +20,7 @@ from cxrfmkd.study.settings import Findings
 from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
 from cxrfmkd.vocabulary.datasets import SPLITS
-from cxrfmkd.vocabulary.groups import ATTRIBUTES, BALANCED, RACES
+from cxrfmkd.vocabulary.groups import ATTRIBUTES, RACES
 
 # A demographic table whose keys are written in another way joins nothing. That of MIMIC-IV knows
 # only patients who were admitted, so the bar is low; the share itself is always reported.
@@ -233,25 +233,27 @@ def attributes(dataset: str, counts: dict, asked: dict[str, list[str]]) -> Gate:
     return _gate("attributes that are asked for", len(absent), message + remedy, found)
 
 
-def balance(dataset: str, counts: dict, balanced: bool) -> Gate:
+def balance(dataset: str, counts: dict, balanced: bool, by: str = "race") -> Gate:
     """What a resampled test set needs: the race of every test image, the age of some.
 
-    counts: of the test images, from `counting.counts`. balanced: whether it is resampled.
+    counts: of the test images, from `counting.counts`. balanced: whether it is resampled;
+    by: the attribute that has equal shares, if not race.
     """
-    name = "race and age to balance the test set by"
+    name = f"{by} and age to balance the test set by"
     if not balanced:
         return Gate(name, "passed", "the test set is not resampled")
     problems = [
         f"no test image has a known {attribute}"
-        for attribute in BALANCED
+        for attribute in (by, "age")
         if not any(_levels(counts, attribute))
     ]
-    blank = counts["race"].get("blank", 0)
+    blank = counts.get(by, {}).get("blank", 0)
     remedy = f". Set datasets.{dataset}.resampling: none"
     if blank and not problems:
-        problems = [f"{blank} of {counts['images']} test images have no race"]
-        races = ", ".join(RACES)
-        remedy += f", or keep images of known race: datasets.{dataset}.keep: {{race: [{races}]}}"
+        problems = [f"{blank} of {counts['images']} test images have no {by}"]
+        groups = ", ".join(name for name in counts[by] if name != "blank")
+        groups = ", ".join(RACES) if by == "race" else groups
+        remedy += f", or keep images of known {by}: datasets.{dataset}.keep: {{{by}: [{groups}]}}"
     return _gate(name, len(problems), "; ".join(problems) + remedy, "both are known")
 
 

@@ -15,8 +15,11 @@ from cxrfmkd.vocabulary.groups import AGE_BINS, AGE_GROUP_OF_BIN
 def groups_of(records: pd.DataFrame, attribute: Attribute) -> pd.Series:
     """Name of each record's group, shape (n,), text; missing where it is blank or another value.
 
-    Ages of the preset come from `age_bin`, and are the three groups of the bias analysis.
+    Ages of the preset come from `age_bin`, and are the three groups of the bias analysis. A dataset
+    without the column knows the group of none.
     """
+    if attribute.name not in records and not attribute.binned:
+        return pd.Series(pd.NA, records.index, dtype="object")
     if attribute.binned:
         return pd.to_numeric(records.age_bin).map(AGE_GROUP_OF_BIN)
     values = records[attribute.name]
@@ -63,7 +66,7 @@ def read_attribute(
         return numeric.map("{:.15g}".format, na_action="ignore").astype("str")
     reject(
         values.notna() & ~values.isin(attribute.groups),
-        source,
+        f"{source}, column {texts.name}",
         f"rows are none of {', '.join(attribute.groups)}",
         values,
         f"Map these values to one of them in {setting}, or to null for unknown; or name them in "

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.suppression import suppressed
 from cxrfmkd.study.settings import Resampling
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
 
 
 class Strata(NamedTuple):
@@ -110,19 +112,25 @@ def weigh(strata: Strata, method: str = "weights", factor: int = 3, seed: int = 
 
 
 def resample(
-    records: pd.DataFrame, settings: Resampling, dataset: str, minimum_cell: int
+    records: pd.DataFrame,
+    settings: Resampling,
+    dataset: str,
+    minimum_cell: int,
+    known: Attributes = PRESETS,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Weights of a test set's records (image_id, weight) and its balance (see `balance`).
 
     Of draws also `first`: where in the drawn order an image comes first, blank if never. Logs how
     many images of each race the weights are worth. dataset: its name, for messages.
-    minimum_cell: patients that a shown cell has at least.
+    minimum_cell: patients that a shown cell has at least. known: the study's attributes.
     """
     if records.empty:
         raise InputError(f"{dataset}: the test set has no records to resample.")
     balanced = settings.method != "none"
-    race = records.race if balanced else records.race.fillna("blank")
-    attributes = {"race": race, "age": records.age_bin}
+    by = settings.by
+    race = groups_of(records, known[by]).rename(by)
+    race = race if balanced else race.fillna("blank")
+    attributes = {by: race, "age": records.age_bin}
     absent = [name for name, column in attributes.items() if column.isna().all()]
     if balanced and absent:
         raise InputError(
@@ -132,9 +140,10 @@ def resample(
         )
     if race.isna().any():
         raise InputError(
-            f"{dataset}: {race.isna().sum()} of {len(race)} test images have no race, so race "
+            f"{dataset}: {race.isna().sum()} of {len(race)} test images have no {by}, so {by} "
             f"shares cannot be made equal. Set datasets.{dataset}.resampling: none, or keep only "
-            f"images of known race: datasets.{dataset}.keep: {{race: [White, Asian, Black]}}."
+            f"images of known {by}: datasets.{dataset}.keep: "
+            f"{{{by}: [{', '.join(known[by].groups)}]}}."
         )
     strata = stratify(race, records.disease, records.age_bin)
     table = pd.DataFrame({"image_id": records.image_id})
@@ -154,7 +163,7 @@ def resample(
     logging.info(
         "%s: effective number of test images: %s of %d", settings.method, sizes, len(records)
     )
-    return table, balance(strata, weight, records.patient_id, minimum_cell)
+    return table, balance(strata, weight, records.patient_id, minimum_cell, by)
 
 
 def effective(strata: Strata, weight: np.ndarray) -> dict[str, float]:
@@ -164,7 +173,7 @@ def effective(strata: Strata, weight: np.ndarray) -> dict[str, float]:
 
 
 def balance(
-    strata: Strata, weight: np.ndarray, patients: pd.Series, minimum_cell: int
+    strata: Strata, weight: np.ndarray, patients: pd.Series, minimum_cell: int, by: str = "race"
 ) -> pd.DataFrame:
     """Each race x disease x age bin before and after: one row a cell, in alphabetical order.
 
@@ -173,7 +182,7 @@ def balance(
     totals of a race, disease or age bin, are blank with the note "suppressed"; those without an
     image say "empty".
     """
-    keys = ["race", "disease", "age_bin"]
+    keys = [by, "disease", "age_bin"]
     names = [np.asarray(labels, object) for labels in strata.names]
     columns = zip(keys, names, strata[:3], strict=True)
     frame = pd.DataFrame({key: labels[codes] for key, labels, codes in columns})

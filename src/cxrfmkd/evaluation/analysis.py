@@ -31,6 +31,7 @@ from cxrfmkd.evaluation.recalibration import recalibration_table
 from cxrfmkd.evaluation.runs import Run, Validation, by_family, validate
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation, Labels
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import join_model
 
@@ -53,6 +54,7 @@ def evaluate(
     sources: dict[str, pd.DataFrame] | None = None,
     excluded: Mapping[str, pd.Series] | None = None,
     selected: Mapping[str, int] | None = None,
+    attributes: Attributes = PRESETS,
 ) -> dict[str, pd.DataFrame]:
     """All tables of TABLE_COLUMNS, as in docs/evaluation.md.
 
@@ -62,7 +64,7 @@ def evaluate(
     models were trained on, for thresholds that are carried over from there. excluded: by name of a
     dataset, its images that no model is measured on, as from `excluded_images`; none by default.
     selected: by wildcard of a model trained on the dataset itself, the seed that tables of groups
-    and halves are of; the mean over all seeds by default.
+    and halves are of; the mean over all seeds by default. attributes: of the study.
     """
     names = {dataset, *(sources or {})}
     excluded = dict.fromkeys(names, exclusions.nothing()) | dict(excluded or {})
@@ -84,8 +86,10 @@ def evaluate(
 
     def rows() -> NamedTables:
         measured = exclusions.measured_images(test, excluded[dataset])
-        disclosed = _disclosure(test, measured, weights, settings.minimum_cell, labels)
-        for population in populations(measured, test_images, weights, settings, disclosed):
+        about = settings.minimum_cell, labels, attributes
+        disclosed = _disclosure(test, measured, weights, *about)
+        divided = settings, disclosed, attributes
+        for population in populations(measured, test_images, weights, *divided):
             tables = _joined(_measure(population, families, validated, pairs, selected or {}))
             deviations = tables.pop("deviations", pd.DataFrame())
             if "comparisons" in tables:
@@ -108,12 +112,13 @@ def _disclosure(
     weights: pd.DataFrame,
     minimum: int,
     labels: Labels,
+    attributes: Attributes,
 ) -> Disclosure:
     """What may be shown of all test images, of the measured ones, and of those with a weight."""
     weighted = weights.image_id[weights.weight > 0]
     parts = [test, measured, measured[measured.image_id.isin(weighted)]]
     by_size = {len(part): part for part in parts if len(part)}
-    policy = labels.uncertain, labels.blank
+    policy = labels.uncertain, labels.blank, attributes
     return reduce(or_, (disclosure(part, minimum, *policy) for part in by_size.values()))
 
 

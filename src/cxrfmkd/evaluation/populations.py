@@ -15,6 +15,7 @@ from cxrfmkd.evaluation import subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.predictions import LabelledImages
 from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,16 @@ def populations(
     weights: pd.DataFrame,
     settings: Evaluation,
     disclosed: Disclosure,
+    attributes: Attributes = PRESETS,
 ) -> Iterator[Population]:
     """The natural test set, and the resampled one if it differs.
 
     test: the records of `images`, in the same order. disclosed: which counts may be shown.
+    attributes: of the study.
     """
     targets = images.targets
     patients, half = test.patient_id.to_numpy(), halves.half(test.patient_id)
-    groups = subgroups.patient_groups(test, settings.attributes)
+    groups = subgroups.patient_groups(test, settings.attributes, attributes)
     resampled = weights_in_order(weights, test.image_id)
     for name, weight in (("natural", np.ones(len(test))), ("resampled", resampled)):
         if name == "natural" or (weight != 1).any():

@@ -34,6 +34,7 @@ from cxrfmkd.statistics.uncertainty import (
     standard_error,
 )
 from cxrfmkd.study.settings import Evaluation, Labels
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
@@ -52,11 +53,13 @@ def evaluate_reference(
     settings: Evaluation,
     labels: Labels,
     excluded: pd.Series,
+    attributes: Attributes = PRESETS,
 ) -> dict[str, pd.DataFrame]:
     """All tables of REFERENCE_COLUMNS, as in docs/evaluation.md.
 
     val, test: records; experts: of every record of `test`. excluded: images that no model is
     measured on, as from `excluded_images`. Replicates draw patients, whatever `settings.unit`.
+    attributes: of the study.
     """
     read = ~np.isnan(experts.targets).all(axis=1)
     measured = read & ~test.image_id.isin(excluded.index).to_numpy()
@@ -65,7 +68,10 @@ def evaluate_reference(
     targets = records.targets(test[measured], labels.uncertain, labels.blank).astype(float)
     truth = experts.targets[measured]
     truths = {EXPERTS: truth, LABELLER: np.where(np.isnan(truth), np.nan, targets)}
-    by_truth = {name: _population(name, test, measured, truths[name], settings) for name in truths}
+    by_truth = {
+        name: _population(name, test, measured, truth, settings, attributes)
+        for name, truth in truths.items()
+    }
     rows: dict[str, list[pd.DataFrame]] = {}
     summaries: dict[str, list[FamilySummary]] = {name: [] for name in by_truth}
     # Experts choose no threshold.
@@ -98,6 +104,7 @@ def _population(
     measured: np.ndarray,
     targets: np.ndarray,
     settings: Evaluation,
+    attributes: Attributes,
 ) -> Population:
     """The images that were read, with one truth; only the experts' is divided into groups."""
     table = test[measured].reset_index(drop=True)
@@ -107,8 +114,8 @@ def _population(
     settings = settings.model_copy(update={"attributes": known, "unit": "patient"})
     images = LabelledImages(table.image_id, targets, test.image_id[~measured])
     weights = pd.DataFrame({"image_id": table.image_id, "weight": 1.0})
-    disclosed = disclosure(table, settings.minimum_cell, "zeros", "ignore")
-    (population,) = populations(table, images, weights, settings, disclosed)
+    disclosed = disclosure(table, settings.minimum_cell, "zeros", "ignore", attributes)
+    (population,) = populations(table, images, weights, settings, disclosed, attributes)
     return population
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.disclosure import Disclosure
+from cxrfmkd.datasets.groups import fine_groups_of, fine_order
 from cxrfmkd.evaluation.intervals import (
     Bounds,
     metric_bounds,
@@ -32,8 +33,8 @@ from cxrfmkd.statistics.suppression import patients_per_cell
 from cxrfmkd.statistics.sweep import AREA, EVERYTHING, NOTHING, RATES
 from cxrfmkd.statistics.uncertainty import seed_variance
 from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
 from cxrfmkd.vocabulary.findings import FINDINGS
-from cxrfmkd.vocabulary.groups import AGE_BINS
 from cxrfmkd.vocabulary.metrics import METRICS
 
 EVERYONE = "all"
@@ -59,12 +60,13 @@ class PatientGroups:
 
     codes: shape (n, divisions), the group of each image, -1 where the attribute is blank; the first
     division is everyone, group 0. attributes, names: of each group; crossed attributes are joined
-    by " x ", names by ", ".
+    by " x ", names by ", ". binned_ages: ages are the eight bins of the records.
     """
 
     codes: np.ndarray
     attributes: list[str]
     names: list[str]
+    binned_ages: bool = True
 
     def of(self, attribute: str) -> list[int]:
         """The groups of an attribute."""
@@ -79,24 +81,27 @@ class PatientGroups:
     def levels(self) -> list[dict[str, str]]:
         """What the images of each group have in common, as `Disclosure` names it."""
         parts = [
-            (attribute.split(CROSSING), name.split(", "))
+            (attribute.split(CROSSING), name.split(", ") if CROSSING in attribute else [name])
             for attribute, name in zip(self.attributes, self.names, strict=True)
         ]
         rows = [dict(zip(attributes, names, strict=True)) for attributes, names in parts]
-        renamed = [{"age_bin" if k == "age" else k: v for k, v in row.items()} for row in rows]
+        renamed = [
+            {"age_bin" if k == "age" and self.binned_ages else k: v for k, v in row.items()}
+            for row in rows
+        ]
         return [{} if EVERYONE in row else row for row in renamed]
 
 
-def patient_groups(records: pd.DataFrame, attributes: Sequence[str]) -> PatientGroups:
+def patient_groups(
+    records: pd.DataFrame, attributes: Sequence[str], known: Attributes = PRESETS
+) -> PatientGroups:
     """Divide records by each attribute and by each pair of sex, race and view among them.
 
-    Raises InputError if no record has a value of an attribute.
+    known: the study's attributes. Raises InputError if no record has a value of an attribute.
     """
     columns = {EVERYONE: pd.Series(EVERYONE, records.index)}
     for attribute in attributes:
-        values = records[attribute]
-        if attribute == "age":
-            values = records.age_bin.map(dict(enumerate(AGE_BINS)))
+        values = fine_groups_of(records, known[attribute])
         if values.isna().all():
             raise InputError(
                 f"evaluation.attributes asks for {attribute}, but no test record has one. "
@@ -109,14 +114,15 @@ def patient_groups(records: pd.DataFrame, attributes: Sequence[str]) -> PatientG
     codes: list[np.ndarray] = []
     groups: list[tuple[str, str]] = []
     for attribute, values in columns.items():
-        present = set(values.dropna())
-        order = AGE_BINS if attribute == "age" else sorted(present)
-        order = [value for value in order if value in present]
+        order = sorted(set(values.dropna()))
+        if attribute in known:
+            order = fine_order(known[attribute], values)
         code = pd.Index(order).get_indexer(values)
         codes.append(np.where(code >= 0, code + len(groups), -1))
         groups += [(attribute, name) for name in order]
-    names = map(list, zip(*groups, strict=True))
-    return PatientGroups(np.stack(codes, axis=1).astype(np.int16), *names)
+    of_groups, names = map(list, zip(*groups, strict=True))
+    stacked = np.stack(codes, axis=1).astype(np.int16)
+    return PatientGroups(stacked, of_groups, names, known["age"].binned)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from cxrfmkd.tables.selecting import (
     models_in,
     where,
 )
+from cxrfmkd.vocabulary.attributes import PRESETS
 from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.losses import CONTROLS
 from cxrfmkd.vocabulary.metrics import AREAS, METRIC_TITLES
@@ -80,10 +81,16 @@ BIAS_COLUMNS = (
 
 
 def select_bias_differences(differences: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Differences in D and energy over all scored attributes, and in the probes' areas of each."""
+    """Differences in D and energy over all scored attributes, and in the probes' areas of each.
+
+    Also in the areas of the study's own attributes; without race and sex, in D of each attribute.
+    """
     table = where(differences, dataset=dataset, measure=["D", "energy", "AUC"])
     overall = table.attribute.str.fullmatch(r"combined( \(.+\))?")
-    probed = (table.measure == "AUC") & table.attribute.isin(["race", "sex"])
+    own = ~table.attribute.isin(list(PRESETS)) & ~table.attribute.str.contains(" ")
+    probed = (table.measure == "AUC") & (table.attribute.isin(["race", "sex"]) | own)
+    if len(table) and not overall.any():
+        probed = table.measure.isin(["D", "AUC"]) & ~table.attribute.str.contains(" ")
     return table[overall | probed][BIAS_COLUMNS].reset_index(drop=True)
 
 
@@ -97,7 +104,8 @@ def draw_bias_differences(table: pd.DataFrame, dataset: str) -> Figure:
         for panel, (measure, attribute) in zip(row, measures, strict=True):
             rows = where(table, kind=kind, measure=measure, attribute=attribute)
             margin = where(table, measure=measure).margin.iloc[0]  # there is one without rows too
-            name = f"Probe AUC {attribute}" if measure == "AUC" else measure.capitalize()
+            name = "Probe AUC" if measure == "AUC" else measure.capitalize()
+            name += "" if attribute.startswith("combined") else f" {attribute.replace('_', ' ')}"
             _draw_panel(figure, panel, rows, margin, f"{name} minus\n{REFERENCES[kind]}")
     return figure.finish(
         f"Which models are less biased on {dataset_title(dataset)}",

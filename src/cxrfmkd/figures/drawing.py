@@ -34,6 +34,7 @@ from cxrfmkd.figures.panels import blank
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.tables.gathering import gather, read_documents
+from cxrfmkd.vocabulary.attributes import Attributes, declared
 
 IDS = {"image_id", "patient_id", "study_id", "path"}
 
@@ -46,6 +47,11 @@ class Sources:
     spec: dict
     files: Mapping[str, Sequence[Path]]
     tables: dict[str, pd.DataFrame]
+
+    @property
+    def attributes(self) -> Attributes:
+        """The study's attributes."""
+        return declared(self.spec.get("attributes", []))
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         return self.tables[name]
@@ -91,9 +97,11 @@ def _flow(sources: Sources) -> FigureResult:
 
 def _resampling(sources: Sources) -> FigureResult:
     test, weights = sources["test"], sources["test_resampled"]
-    disclosed = disclosure(test, sources.spec["minimum_cell"], sources.spec["uncertain"])
-    data = resampling.select_resampling(test, weights, disclosed)
-    return _figure(data, resampling.draw_resampling, sources.subject, sources.spec["method"])
+    spec, attributes = sources.spec, sources.attributes
+    by = attributes[spec.get("by", "race")]
+    disclosed = disclosure(test, spec["minimum_cell"], spec["uncertain"], attributes=attributes)
+    data = resampling.select_resampling(test, weights, disclosed, by)
+    return _figure(data, resampling.draw_resampling, sources.subject, spec["method"], by)
 
 
 def _distillation(sources: Sources) -> FigureResult:
@@ -109,10 +117,11 @@ def _subgroups(sources: Sources, column: str) -> FigureResult:
 
 def _embedding(sources: Sources, space: str) -> FigureResult:
     tables = sources["projection"], sources["test"]
-    fewest = sources.spec["minimum_cell"]
-    points = embedding.select_points(*tables, space, fewest)
-    figure, _ = _figure(points, embedding.draw_embedding, sources.subject, space, fewest)
-    return figure, embedding.summarise_points(points, space)
+    fewest, attributes = sources.spec["minimum_cell"], sources.attributes
+    points = embedding.select_points(*tables, space, fewest, attributes)
+    options = space, fewest, attributes
+    figure, _ = _figure(points, embedding.draw_embedding, sources.subject, *options)
+    return figure, embedding.summarise_points(points, space, attributes)
 
 
 FIGURES: dict[str, Callable[[Sources], FigureResult]] = {

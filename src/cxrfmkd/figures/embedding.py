@@ -7,11 +7,12 @@ patients; the images' own places stay in the dataset's folder (`projection.parqu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
@@ -19,20 +20,34 @@ from cxrfmkd.figures.panels import PanelFigure, blank, handle, text_width, write
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics import suppression
 from cxrfmkd.tables.selecting import models_in, where
-from cxrfmkd.vocabulary.groups import GROUPS
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes, declarations
 from cxrfmkd.vocabulary.models import MODELS
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.titles import attribute_title, dataset_title
 
 # Groups of each attribute with their colours; ages, which have an order, go from pale to deep.
 COLOURS = {
-    attribute: dict(zip(GROUPS[attribute], colours, strict=True))
-    for attribute, colours in {
-        "disease": (style.BLUE, style.ORANGE, style.AXIS),
-        "sex": (style.BLUE, style.ORANGE),
-        "race": style.GROUP_COLOURS,
-        "age": style.DEPTHS[2:],
-    }.items()
+    "disease": (style.BLUE, style.ORANGE, style.AXIS),
+    "sex": (style.BLUE, style.ORANGE),
+    "race": style.GROUP_COLOURS,
+    "age": style.DEPTHS[2:],
 }
+DEPTH, PALEST = LinearSegmentedColormap.from_list("depth", style.DEPTHS), 0.4
+# Of groups without an order; where there are more, the first are drawn.
+UNORDERED = (*style.GROUP_COLOURS, style.RUST, style.SKY, style.AXIS)
+
+
+def group_colours(attributes: Attributes = PRESETS) -> dict[str, dict[str, str]]:
+    """The colour of each group of each pictured attribute; ordered groups go from pale to deep."""
+    result = {
+        name: dict(zip(attributes[name].groups, colours, strict=False))
+        for name, colours in COLOURS.items()
+    }
+    for one in declarations(attributes):
+        ramp = [to_hex(DEPTH(x)) for x in np.linspace(PALEST, 1, len(one.groups))]
+        result[one.name] = dict(zip(one.groups, ramp if one.edges else UNORDERED, strict=False))
+    return result
+
+
 SPACES = {
     "pca": ("mode_1", "mode_2", "PCA mode 1", "PCA mode 2", "the first PCA modes"),
     "pca-3-4": ("mode_3", "mode_4", "PCA mode 3", "PCA mode 4", "PCA modes 3 and 4"),
@@ -46,7 +61,11 @@ DIGITS = 1  # of the numbers beside the picture, beyond the first of the spread 
 
 
 def select_points(
-    projection: pd.DataFrame, records: pd.DataFrame, space: str, minimum_cell: int
+    projection: pd.DataFrame,
+    records: pd.DataFrame,
+    space: str,
+    minimum_cell: int,
+    attributes: Attributes = PRESETS,
 ) -> pd.DataFrame:
     """The main sample's images that have a place in `space`, at most `MOST` of each model.
 
@@ -68,7 +87,7 @@ def select_points(
     samples = []
     for _, images in table.assign(patient_id=patients).groupby(["model", "loss"], sort=False):
         sample = images.iloc[np.random.default_rng(0).permutation(len(images))[:MOST]].copy()
-        for attribute in COLOURS.keys() & set(sample):
+        for attribute in group_colours(attributes).keys() & set(sample):
             patient_counts = sample.groupby(attribute).patient_id.nunique()
             hidden = suppression.suppressed(patient_counts, minimum_cell)
             groups = sample[attribute]
@@ -77,7 +96,9 @@ def select_points(
     return pd.concat(samples, ignore_index=True) if samples else table
 
 
-def summarise_points(points: pd.DataFrame, space: str) -> pd.DataFrame:
+def summarise_points(
+    points: pd.DataFrame, space: str, attributes: Attributes = PRESETS
+) -> pd.DataFrame:
     """One row per model, attribute, group and axis: number of images, mean, SD and quartiles.
 
     Rounded to a few hundredths of the axis's SD, since a quartile can be a single
@@ -87,7 +108,7 @@ def summarise_points(points: pd.DataFrame, space: str) -> pd.DataFrame:
     numbers = ["images", "mean", "sd", "q25", "median", "q75"]
     rows = []
     for model, images in points.groupby(["model", "loss"], sort=False):
-        for attribute in [name for name in COLOURS if name in images]:
+        for attribute in [name for name in group_colours(attributes) if name in images]:
             for group, members in images.groupby(attribute):
                 for axis in SPACES[space][:2]:
                     x = members[axis]
@@ -147,7 +168,12 @@ def levels(heights: np.ndarray) -> list[float]:
 
 
 def _draw_densities(
-    panel: Axes, table: pd.DataFrame, attribute: str, axes: Sequence[str], fewest: int
+    panel: Axes,
+    table: pd.DataFrame,
+    attribute: str,
+    colours: Mapping[str, str],
+    axes: Sequence[str],
+    fewest: int,
 ) -> None:
     """Lines around each group, and along the lower and the left edge its distributions."""
     places = table[list(axes)].to_numpy(float)
@@ -156,7 +182,7 @@ def _draw_densities(
     grid = np.linspace(-span, span, GRID)
     low = -span - EDGE_SHARE * 2 * span
     edges: list[list[tuple[str, np.ndarray]]] = [[], []]
-    for group, colour in COLOURS[attribute].items():
+    for group, colour in colours.items():
         rows = (table[attribute] == group).to_numpy()
         if not rows.any():
             continue
@@ -177,28 +203,37 @@ def _draw_densities(
     panel.spines["bottom"].set_visible(False)
 
 
-def _add_group_legend(panel: Axes, attribute: str, table: pd.DataFrame) -> None:
+def _add_group_legend(
+    panel: Axes, attribute: str, colours: Mapping[str, str], table: pd.DataFrame
+) -> None:
     """The groups between a column's title and its first panel."""
     handles = [
         handle(style.short_group(group), color=colour, linestyle="none", markersize=3.5)
-        for group, colour in COLOURS[attribute].items()
+        for group, colour in colours.items()
         if (table[attribute] == group).any()
     ]
     tight = {"handletextpad": 0.05, "columnspacing": 0.6, "handlelength": 1.0, "borderpad": 0}
     panel.legend(
         handles=handles, ncols=3, fontsize=6.3, loc="lower left", bbox_to_anchor=(0, 1.01), **tight
     )
-    panel.set_title(attribute.capitalize(), pad=16)
+    panel.set_title(attribute_title(attribute), pad=16 + 9 * ((len(handles) - 1) // 3))
 
 
-def draw_embedding(table: pd.DataFrame, dataset: str, space: str, minimum_cell: int = 10) -> Figure:
+def draw_embedding(
+    table: pd.DataFrame,
+    dataset: str,
+    space: str,
+    minimum_cell: int = 10,
+    attributes: Attributes = PRESETS,
+) -> Figure:
     """A row a model, a column an attribute of which at least two groups are known."""
     *axes, x_name, y_name, what = SPACES[space]
     models = models_in(table)
-    attributes = [name for name in COLOURS if name in table and table[name].nunique() > 1]
-    if not attributes:
+    colours = group_colours(attributes)
+    shown = [name for name in colours if name in table and table[name].nunique() > 1]
+    if not shown:
         return blank(dataset)
-    figure = PanelFigure(len(models) * len(attributes), len(attributes), (1.42, 1.42))
+    figure = PanelFigure(len(models) * len(shown), len(shown), (1.42, 1.42))
     titles = {
         (model, loss): MODELS[model].title.replace("-Direct-", "-\nDirect-")
         + (f"\n{style.short_loss(loss)}" if loss else "")
@@ -206,12 +241,12 @@ def draw_embedding(table: pd.DataFrame, dataset: str, space: str, minimum_cell: 
     }
     left = 0.07 + text_width("\n".join(titles.values()).split("\n"))
     for row, (model, loss) in zip(figure.panels, models, strict=True):
-        for panel, attribute in zip(row, attributes, strict=True):
+        for panel, attribute in zip(row, shown, strict=True):
             images = where(table, model=model, loss=loss)
-            _draw_densities(panel, images, attribute, axes, minimum_cell)
+            _draw_densities(panel, images, attribute, colours[attribute], axes, minimum_cell)
         write_left(row[0], titles[model, loss], 0.5, left, "axes fraction")
-    for panel, attribute in zip(figure.panels[0], attributes, strict=True):
-        _add_group_legend(panel, attribute, table)
+    for panel, attribute in zip(figure.panels[0], shown, strict=True):
+        _add_group_legend(panel, attribute, colours[attribute], table)
     look = {"color": style.MUTED, "loc": "left", "size": 7}
     figure.panels[-1, 0].set_xlabel(f"→ {x_name}   ↑ {y_name}", **look)
     warning = "; for looking, distances and densities mean little" if space == "tsne" else ""

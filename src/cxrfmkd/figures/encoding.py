@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import ModelFigure
 from cxrfmkd.tables.selecting import models_in, where
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.titles import attribute_title, dataset_title
 
 KEYS = ["dataset", "model", "loss", "attribute", "group", "given"]
 NUMBERS = ["auc", "low", "high", "n", "n_group"]
@@ -34,7 +34,9 @@ def draw_encoding(table: pd.DataFrame, dataset: str) -> Figure:
             if given:
                 figure.ticks(panel, rows, "auc", 20)
         figure.intervals(panel, where(numbers, given=""), ("auc", "low", "high"))
-        panel.set_title(f"{attribute.capitalize()}:\n{style.short_group(group)}", linespacing=1.25)
+        panel.set_title(
+            f"{attribute_title(attribute)}:\n{style.short_group(group)}", linespacing=1.25
+        )
     return figure.finish(
         f"What a linear probe reads from the embeddings of {dataset_title(dataset)}",
         "AUC-ROC, this group against all others; 0.5: nothing is encoded; bars: interval over "

@@ -14,11 +14,15 @@ from matplotlib.figure import Figure
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import Models, PanelFigure, label_models
 from cxrfmkd.tables.selecting import aligned, models_in, where
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.attributes import PRESETS
+from cxrfmkd.vocabulary.titles import attribute_title, dataset_title
 
 DEPTH = LinearSegmentedColormap.from_list("depth", style.DEPTHS)
 BANDS = {"FALSE": "", "TRUE": "*", "TRUE+": "**"}  # bands of p-values, and their stars
 CELL, TALL = 0.3, 0.16  # inches of one cell
+# Attributes whose comparisons stand in one line: the thesis's, and age and view; others by name.
+FAMILIES = {"disease": "thesis", "race": "thesis", "sex": "thesis", "age": "extra", "view": "extra"}
+MOST_IN_LINE = 6
 KEYS = ["dataset", "model", "loss", "mode", "attribute", "a", "b"]
 NUMBERS = ["n_a", "n_b", "d", "p_adjusted"]
 
@@ -72,8 +76,14 @@ def draw_ks(table: pd.DataFrame, dataset: str) -> Figure:
     """A map a comparison; stars by the adjusted p-value's band. The thesis's comparisons above."""
     models, modes = models_in(table), sorted(table["mode"].unique())
     comparisons = list(dict.fromkeys(zip(table.attribute, table.a, table.b, strict=True)))
-    thesis = [c for c in comparisons if c[0] in ("disease", "race", "sex")]
-    lines = [line for line in (thesis, [c for c in comparisons if c not in thesis]) if line]
+    families: dict[str, list] = {}
+    for comparison in comparisons:
+        families.setdefault(FAMILIES.get(comparison[0], comparison[0]), []).append(comparison)
+    lines = [
+        family[start : start + MOST_IN_LINE]
+        for family in families.values()
+        for start in range(0, len(family), MOST_IN_LINE)
+    ]
     columns = max(map(len, lines))
     size = (CELL * len(modes), TALL * len(models))
     figure = PanelFigure(len(lines) * columns, columns, size, sharey=True)
@@ -82,7 +92,8 @@ def draw_ks(table: pd.DataFrame, dataset: str) -> Figure:
         for panel, (attribute, a, b) in zip(panels, line, strict=False):
             rows = where(table, attribute=attribute, a=a, b=b)
             _draw_map(panel, rows, models, modes, scale)
-            title = f"{style.short_group(a)} vs\n{style.short_group(b)}"
+            named = "" if attribute in PRESETS else f"{attribute_title(attribute)}: "
+            title = f"{named}{style.short_group(a)} vs\n{style.short_group(b)}"
             panel.set_title(title, fontsize=7.5, linespacing=1.25)
         for panel in panels[len(line) :]:
             panel.remove()

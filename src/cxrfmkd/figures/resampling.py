@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from cxrfmkd.datasets.disclosure import Disclosure
+from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, handle, label_rows, note
 from cxrfmkd.tables.selecting import where
-from cxrfmkd.vocabulary.groups import AGE_BINS, GROUPS, RACES
+from cxrfmkd.vocabulary.attributes import PRESETS, Attribute
+from cxrfmkd.vocabulary.groups import AGE_BINS, GROUPS
 from cxrfmkd.vocabulary.titles import dataset_title
 
 DISEASES = GROUPS["disease"]
-COLUMNS = ["attribute", "race", "level", "patients", "images", "before", "after"]
+ROOM = 4  # letters that a title has room for beside the longest class
+COLOURS = (*style.GROUP_COLOURS, style.RUST, style.SKY, style.AXIS)
+NUMBERS = ["patients", "images", "before", "after"]
+RACE = PRESETS["race"]
 PERCENT = PercentFormatter(1, decimals=0, symbol=" %")
 METHODS = {
     "draws": "nested weighted draws with replacement, kept as counts",
@@ -29,36 +34,34 @@ METHODS = {
 
 
 def select_resampling(
-    records: pd.DataFrame, weights: pd.DataFrame, disclosed: Disclosure
+    records: pd.DataFrame, weights: pd.DataFrame, disclosed: Disclosure, by: Attribute = RACE
 ) -> pd.DataFrame:
     """Shares of images before and after balancing, by race, by disease and by age within race.
 
     records: the test split; weights: `image_id` and `weight`. Race "All" is the whole test set.
-    disclosed: which counts no table shows; numbers of these are blank.
+    disclosed: which counts no table shows; numbers of these are blank. by: the attribute that has
+    equal shares, if not race; ages within its groups, which no other table has, are left out.
     """
     images = records.merge(weights, on="image_id", validate="one_to_one")
+    images[by.name] = groups_of(images, by)
     images["age"] = pd.to_numeric(images.age_bin).map(dict(enumerate(AGE_BINS)))
-    parts = [_shares(images, "race", "All", RACES)]
-    for race in ("All", *RACES):
-        of_race = images if race == "All" else where(images, race=race)
-        parts.append(_shares(of_race, "disease", race, DISEASES))
-        parts.append(_shares(of_race, "age", race, AGE_BINS))
+    parts = [_shares(images, by.name, by.groups).assign(within="All")]
+    for group in ("All", *by.groups):
+        members = images if group == "All" else images[images[by.name] == group]
+        parts.append(_shares(members, "disease", DISEASES).assign(within=group))
+        if group == "All" or by.name == "race":
+            parts.append(_shares(members, "age", AGE_BINS).assign(within=group))
     table = pd.concat(parts, ignore_index=True)
-    hidden = [
-        disclosed.hides(levels) or (race != "All" and disclosed.hides({"race": race}))
-        for race, levels in zip(table.race, map(_levels, table.itertuples()), strict=True)
-    ]
-    table.loc[hidden, ["patients", "images", "before", "after"]] = np.nan
-    return table[COLUMNS]
+    hidden = []
+    for attribute, level, group in zip(table.attribute, table.level, table.within, strict=True):
+        within = {} if group == "All" else {by.name: group}
+        levels = {"age_bin" if attribute == "age" else attribute: level} | within
+        hidden.append(disclosed.hides(levels) or (bool(within) and disclosed.hides(within)))
+    table.loc[hidden, NUMBERS] = np.nan
+    return table.rename(columns={"within": by.name})[["attribute", by.name, "level", *NUMBERS]]
 
 
-def _levels(row: Any) -> dict[str, str]:
-    """What the images of a row have in common, as `Disclosure` names it."""
-    level = {"age_bin" if row.attribute == "age" else row.attribute: row.level}
-    return level if row.race == "All" else level | {"race": row.race}
-
-
-def _shares(images: pd.DataFrame, attribute: str, race: str, levels: Sequence[str]) -> pd.DataFrame:
+def _shares(images: pd.DataFrame, attribute: str, levels: Sequence[str]) -> pd.DataFrame:
     """One row a level: its share of images, and of weight, where the attribute is known."""
     images = images[images[attribute].notna()]
     grouped = images.groupby(attribute)
@@ -71,7 +74,7 @@ def _shares(images: pd.DataFrame, attribute: str, race: str, levels: Sequence[st
         }
     )
     table = table.reindex(levels).fillna(0).rename_axis("level").reset_index()
-    return table.assign(attribute=attribute, race=race)
+    return table.assign(attribute=attribute)
 
 
 def _highest(rows: pd.DataFrame) -> float:
@@ -80,8 +83,8 @@ def _highest(rows: pd.DataFrame) -> float:
 
 
 def _draw_dumbbells(panel: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> None:
-    """From a grey tick before to a dot after, one row a race."""
-    for y, (row, colour) in enumerate(zip(rows.itertuples(), style.GROUP_COLOURS, strict=True)):
+    """From a grey tick before to a dot after, one row a group."""
+    for y, (row, colour) in enumerate(zip(rows.itertuples(), cycle(COLOURS), strict=False)):
         if np.isnan(row.before):
             note(panel, y, "suppressed")
             continue
@@ -110,26 +113,34 @@ def _draw_ages(panel: Axes, rows: pd.DataFrame, colour: str, top: float) -> None
     panel.yaxis.set_major_formatter(PERCENT)
 
 
-def draw_resampling(table: pd.DataFrame, dataset: str, method: str) -> Figure:
-    """Above: race, and each disease within race; below: the age distribution of each race."""
-    figure = PanelFigure(8, 4, (1.5, 0.85))
+def draw_resampling(table: pd.DataFrame, dataset: str, method: str, by: Attribute = RACE) -> Figure:
+    """Above: race, and each disease within race; below: the age distribution of each race.
+
+    by: as in `select_resampling`.
+    """
+    figure, name = PanelFigure(8, 4, (1.5, 0.85)), by.name.replace("_", " ")
     above, below = figure.panels
-    _draw_dumbbells(above[0], where(table, attribute="race"), RACES)
+    gap = "\n" if len(name) > ROOM else " "
+    _draw_dumbbells(above[0], where(table, attribute=by.name), by.groups)
     above[0].set_title("Share of the images")
     for panel, disease in zip(above[1:], DISEASES, strict=True):
-        rows = where(table, attribute="disease", level=disease).set_index("race")
-        _draw_dumbbells(panel, rows.loc[list(RACES)], [""] * len(RACES))
-        panel.set_title(f"{disease}, within race")
+        rows = where(table, attribute="disease", level=disease).set_index(by.name)
+        _draw_dumbbells(panel, rows.loc[list(by.groups)], [""] * len(by.groups))
+        panel.set_title(f"{disease},{gap}within {name}")
     ages = where(table, attribute="age")
-    colours = (*style.GROUP_COLOURS, style.INK)
-    for panel, race, colour in zip(below, (*RACES, "All"), colours, strict=True):
-        _draw_ages(panel, where(ages, race=race), colour, _highest(ages))
-        panel.set_title(f"Age, {race}" if race != "All" else "Age, whole test set")
+    drawn = [group for group in (*by.groups, "All") if (ages[by.name] == group).any()]
+    colours = dict(zip(by.groups, cycle(COLOURS), strict=False)) | {"All": style.INK}
+    for panel, group in zip(below, drawn, strict=False):
+        rows = ages[ages[by.name] == group]
+        _draw_ages(panel, rows, colours[group], _highest(ages))
+        panel.set_title(f"Age, {group}" if group != "All" else "Age, whole test set")
         panel.tick_params(labelleft=panel is below[0], labelcolor=style.MUTED)
+    for panel in below[len(drawn) :]:
+        panel.remove()
     before = handle("before", linestyle=style.DASHED, color=style.AXIS, marker="|", markersize=6)
     figure.add_legend([before, handle("after")])
     return figure.finish(
         f"Balancing the test set of {dataset_title(dataset)}",
-        "Shares of race, of disease within race and of age within race; method: "
-        f"{METHODS.get(method, method)}",
+        f"Shares of {name}, of disease within {name} and of age"
+        f"{' within race' * (by.name == 'race')}; method: {METHODS.get(method, method)}",
     )

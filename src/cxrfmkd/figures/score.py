@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import ModelFigure, handle
 from cxrfmkd.tables.selecting import aligned, models_in, where
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.titles import attribute_title, dataset_title
 
 SAMPLES = ("main", "all", "simulation")
 ATTRIBUTES = ("combined", "race", "sex", "age", "view")
@@ -25,7 +25,8 @@ def select_score(score: pd.DataFrame, null: pd.DataFrame, dataset: str) -> pd.Da
     """
     keys = ["dataset", "model", "loss", "attribute"]
     table = where(score, dataset=dataset, form="normalised", sample=SAMPLES)
-    of_attribute = table.attribute.isin(ATTRIBUTES) | table.attribute.str.startswith("combined (")
+    single = ~table.attribute.str.contains(" ")  # neither pairs nor other means
+    of_attribute = single | table.attribute.str.startswith("combined (")
     grouped = table[of_attribute].groupby([*keys, "sample"], sort=False).score
     scores = grouped.agg(score="mean", least="min", most="max").reset_index()
     grouped = where(null, dataset=dataset, form="normalised").groupby(keys, sort=False)
@@ -37,7 +38,7 @@ def draw_score(table: pd.DataFrame, dataset: str) -> Figure:
     """A panel an attribute, from 0 to 150."""
     models = models_in(table)
     attributes = sorted(table.attribute.unique(), key=lambda name: [*ATTRIBUTES, name].index(name))
-    figure = ModelFigure(models, len(attributes), len(attributes), 1.55)
+    figure = ModelFigure(models, len(attributes), min(len(attributes), 5), 1.55)
     for panel, attribute in zip(figure.used, attributes, strict=True):
         main = where(table, attribute=attribute, sample="main")
         bounds = aligned(main, models)
@@ -47,7 +48,7 @@ def draw_score(table: pd.DataFrame, dataset: str) -> Figure:
         figure.ticks(panel, where(table, attribute=attribute, sample="simulation"), "score", 30)
         figure.intervals(panel, main, ("score", "least", "most"))
         panel.set(xlim=(-4, 154), xticks=[0, 50, 100, 150])
-        panel.set_title(attribute.capitalize())
+        panel.set_title(attribute_title(attribute))
     tick = {"marker": "|", "markersize": 6, "color": style.AXIS, "linestyle": "none"}
     figure.add_legend(
         [

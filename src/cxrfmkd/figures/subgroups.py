@@ -32,7 +32,7 @@ from cxrfmkd.tables.selecting import (
 )
 from cxrfmkd.vocabulary.findings import BY_RELEVANCE
 from cxrfmkd.vocabulary.models import join_model, split_model
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.titles import attribute_title, dataset_title
 
 FINDINGS = BY_RELEVANCE[:4]  # the thesis's defaults (method, section 6.5)
 METRIC = "auc_roc"
@@ -107,7 +107,7 @@ def draw_subgroups(table: pd.DataFrame, dataset: str, column: str) -> Figure:
 def _row_labels(attribute: str, group: str) -> tuple[str, str]:
     if attribute == EVERYONE:
         return "All patients", ""
-    return attribute.capitalize(), style.short_group(group)
+    return attribute_title(attribute), style.short_group(group)
 
 
 def _draw_group(panel: Axes, row: int, numbers: np.ndarray, models: Models) -> None:
@@ -139,7 +139,7 @@ def draw_gaps(table: pd.DataFrame, dataset: str) -> Figure:
             figure.ticks(panel, numbers, "expected")
             figure.intervals(panel, numbers, ("estimate", "low", "high"))
             panel.update_datalim([(0, 0)])
-            panel.set_title(attribute.capitalize())
+            panel.set_title(attribute_title(attribute))
         row_title(row[0], finding)
     return figure.finish(
         f"Gaps between the best and the worst served group, {dataset_title(dataset)}",

@@ -18,7 +18,7 @@ from cxrfmkd.tables.selecting import in_order, models_in
 from cxrfmkd.vocabulary.losses import CONTROLS
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import MODELS
-from cxrfmkd.vocabulary.titles import STRATEGY_TITLES
+from cxrfmkd.vocabulary.titles import STRATEGY_TITLES, attribute_title
 
 KINDS_COMPARED = {
     "teacher": "the teacher’s probe",
@@ -129,7 +129,7 @@ def score(table: pd.DataFrame) -> pd.DataFrame:
         f"{number(v, 0)}; by chance {number(low, 0)} to {number(high, 0)}"
         for v, low, high in zip(table.value, table.low, table.high, strict=True)
     ]
-    return table.assign(panel=table.attribute.str.capitalize(), text=text)
+    return table.assign(panel=table.attribute.map(attribute_title), text=text)
 
 
 def encoding(table: pd.DataFrame) -> pd.DataFrame:
@@ -141,7 +141,7 @@ def encoding(table: pd.DataFrame) -> pd.DataFrame:
 def ks(table: pd.DataFrame) -> pd.DataFrame:
     """A cell a model and PCA mode, a panel a pair of groups."""
     table = _named(table).rename(columns={"d": "value"})
-    panel = table.attribute.str.capitalize() + ": " + table.a + ", " + table.b
+    panel = table.attribute.map(attribute_title) + ": " + table.a + ", " + table.b
     n = [f"{a:,.0f} and {b:,.0f}" for a, b in zip(table.n_a, table.n_b, strict=True)]
     return table.assign(
         panel=panel, text=[number(v, 3) for v in table.value], p_text=_p_values(table), n=n

@@ -109,12 +109,12 @@ def paragraph(data: ReportData) -> str:
     if data.balanced:
         sentences.append(
             f"The test sets of {prose.dataset_names(data.balanced)} were also weighted to equal "
-            f"shares of races, prevalence and ages{cite('glocker2023')}."
+            f"shares of {_balanced_by(s)}, prevalence and ages{cite('glocker2023')}."
         )
     if len(data.table("scores")):
         bias = s["bias"]
         sentences.append(
-            f"What embeddings reveal of {prose.listing(bias['attributes'])} was tested by "
+            f"What embeddings reveal of {prose.listing(_analysed(data))} was tested by "
             f"Kolmogorov-Smirnov tests{'' if method == 'fdr_by' else work} along the first "
             f"{prose.count(bias['modes'], 'PCA mode')} and compared with "
             f"{prose.count(bias['permutations'], 'permutation')} of patients."
@@ -124,6 +124,18 @@ def paragraph(data: ReportData) -> str:
         f"analysis is a Snakemake workflow{cite('molder2021')}, cxr-fmkd."
     )
     return " ".join(sentences)
+
+
+def _balanced_by(settings: dict) -> str:
+    """Whose groups have equal shares of the resampled test set."""
+    by = settings["resampling"]["by"]
+    return "races" if by == "race" else f"groups by {by.replace('_', ' ')}"
+
+
+def _analysed(data: ReportData) -> list[str]:
+    """Attributes whose traces in embeddings were looked for on some dataset."""
+    asked = {name for dataset in data.trained for name in data.attributes[dataset]["bias"]}
+    return [name for name in data.settings["bias"]["attributes"] if name in asked]
 
 
 def _initial(weights: str) -> str:

@@ -189,8 +189,10 @@ def _without_table(reference: dict | None) -> dict | None:
 def page(data: ReportData, code: str) -> str:
     """The whole page; deterministic for the same data. code: hash of the code that writes it."""
 
-    def without_race(stage: str) -> list[str]:
-        return [name for name in data.trained if "race" not in data.attributes[name][stage]]
+    def without(*attributes: str, stage: str) -> list[str]:
+        """Datasets of which something else is analysed, but none of these attributes."""
+        asked = {name: data.attributes[name][stage] for name in data.trained}
+        return [name for name, of in asked.items() if of and not {*attributes} & {*of}]
 
     def scope(names: list[str]) -> str:
         """Datasets by name, or `this study` for all that classifiers were trained on."""
@@ -226,7 +228,7 @@ def page(data: ReportData, code: str) -> str:
         strategies=[TRANSFERRED[name] for name in data.settings["transfer"]["strategies"]],
         distilled=set(data.table("students").get("dataset", [])),
         with_subgroups=any(data.attributes[name]["evaluation"] for name in data.trained),
-        without_race=without_race,
+        without=without,
         scope=scope,
         finished=max((document.get("finished", "") for document in documents), default=""),
         settings_yaml=settings_yaml(data.settings),

@@ -28,10 +28,16 @@ from cxrfmkd.tables.selecting import (
     transferred,
     where,
 )
+from cxrfmkd.vocabulary.attributes import PRESETS
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, FINDINGS, MACRO
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
-from cxrfmkd.vocabulary.titles import CONTROL_TITLES, STRATEGY_TITLES, dataset_title
+from cxrfmkd.vocabulary.titles import (
+    CONTROL_TITLES,
+    STRATEGY_TITLES,
+    attribute_title,
+    dataset_title,
+)
 
 WHOLE = decimals(0)
 ATTRIBUTE_TITLES = {
@@ -142,11 +148,13 @@ def cohort(data: ReportData) -> Markup:
     frame = frame[~frame.attribute.isin(FINDINGS) | (frame.level == "positive")]
     groups = list(dict.fromkeys(zip(frame.attribute, frame.level, strict=True)))
     order = list(ATTRIBUTE_TITLES)
+    order += [name for name in data.settings["attributes"] if name not in order]
     groups.sort(key=lambda group: order.index(group[0]) if group[0] in order else len(order))
     columns: dict[str, list] = {"": [], "group": []}
     for i, (attribute, level) in enumerate(groups):
         repeated = i and groups[i - 1][0] == attribute
-        columns[""].append("" if repeated else ATTRIBUTE_TITLES.get(attribute, attribute))
+        title = ATTRIBUTE_TITLES.get(attribute) or _title(data, attribute)
+        columns[""].append("" if repeated else title)
         columns["group"].append("" if level in ("all", "mean") else level)
     for dataset in data.datasets:
         rows = where(frame, dataset=dataset).set_index(["attribute", "level"])
@@ -159,6 +167,11 @@ def cohort(data: ReportData) -> Markup:
     )
     formats = dict.fromkeys(list(columns)[2:], str)
     return table(columns, caption, formats, name="cohort", sort=False)
+
+
+def _title(data: ReportData, attribute: str) -> str:
+    """A declared attribute, or a finding, as people write it."""
+    return attribute_title(attribute) if attribute in data.settings["attributes"] else attribute
 
 
 def exclusions(data: ReportData) -> Markup:
@@ -258,7 +271,7 @@ def bias(data: ReportData, dataset: str) -> Markup:
         "p": [_p(p) for p in frame.p],
     }
     formats: dict[str, Format] = {"score": WHOLE, "by chance": str, "p": str}
-    for column, title in BIAS_TITLES.items():
+    for column, title in (BIAS_TITLES | _own_titles(data)).items():
         if column in frame and frame[column].notna().any():
             columns[title] = frame[column].tolist()
             formats[title] = WHOLE if column.startswith("score") else decimals(3)
@@ -267,6 +280,16 @@ def bias(data: ReportData, dataset: str) -> Markup:
         "its range under permuted attributes, distances, and what a linear probe can read"
     )
     return table(columns, caption, formats, name=f"bias-{dataset}")
+
+
+def _own_titles(data: ReportData) -> dict[str, str]:
+    """Columns of the study's own attributes: score and D by itself, and the probe's area."""
+    names = [name for name in data.settings["attributes"] if name not in PRESETS]
+    return (
+        {f"score_{name}": name for name in names}
+        | {f"d_{name}": f"D {name}" for name in names}
+        | {f"auc_{name}": f"AUC {name}" for name in names}
+    )
 
 
 def correlation(data: ReportData) -> Markup:

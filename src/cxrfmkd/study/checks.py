@@ -9,7 +9,6 @@ from cxrfmkd.runtime.errors import InputError, did_you_mean, some
 from cxrfmkd.study import attributes
 from cxrfmkd.study.paths import begins_to_be_expanded, whole_path
 from cxrfmkd.study.runs import Runs
-from cxrfmkd.vocabulary.groups import BALANCED
 from cxrfmkd.vocabulary.models import MODELS, split_model
 from cxrfmkd.vocabulary.teachers import TEACHER
 
@@ -75,6 +74,7 @@ def unknown_attributes(runs: Runs) -> Iterator[str]:
         "evaluation.attributes": s.evaluation.attributes,
         "bias.attributes": s.bias.attributes,
         "bias.erase": s.bias.erase,
+        "resampling.by": [s.resampling.by],
     } | {f"datasets.{name}.attributes": d.attributes or [] for name, d in s.datasets.items()}
     for setting, names in asked.items():
         for problem in attributes.unknown(names, known):
@@ -82,10 +82,11 @@ def unknown_attributes(runs: Runs) -> Iterator[str]:
 
 
 def unbalanced_attributes(runs: Runs) -> Iterator[str]:
-    """A resampled test set needs race and age."""
+    """A resampled test set needs race, or what it is resampled by, and age."""
     for name in runs.datasets:
         attributes = runs.settings.datasets[name].attributes
-        absent = set() if attributes is None else set(BALANCED) - set(attributes)
+        needed = {runs.settings.resampling.by, "age"}
+        absent = set() if attributes is None else needed - set(attributes)
         if absent and runs.balanced(name):
             yield (
                 f"datasets.{name}.attributes: the resampled test set needs "

@@ -14,6 +14,7 @@ from cxrfmkd.study.outputs import Shape
 from cxrfmkd.study.paths import whole_path
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.study.settings import Dataset, TeacherSource
+from cxrfmkd.vocabulary.attributes import drawn_by
 from cxrfmkd.vocabulary.models import MODELS, network_of, split_model
 from cxrfmkd.vocabulary.teachers import TEACHER
 
@@ -58,14 +59,15 @@ class Study(Runs):
     def asked_attributes(self, dataset: str) -> dict[str, list[str]]:
         """Patient attributes that the test images of a dataset must have -> the settings why.
 
-        Where race is not analysed, the bias analysis draws its samples by sex.
+        The bias analysis draws its samples by one of them (`drawn_by`).
         """
         stages = {"evaluation": dataset in self.evaluated, "bias": dataset in self.compared}
         asked: dict[str, list[str]] = {}
         for stage in (name for name, runs in stages.items() if runs):
             attributes = self.section(stage, dataset)["attributes"]
-            if stage == "bias" and not {"race", "sex"} & set(attributes):
-                attributes = [*attributes, "sex"]
+            if stage == "bias" and attributes:
+                balanced = drawn_by(attributes, bool(self.has(dataset, ["sex"])))
+                attributes = list(dict.fromkeys([*attributes, balanced]))
             for attribute in attributes:
                 asked.setdefault(attribute, []).append(f"{stage}.attributes")
         if dataset in self.compared:

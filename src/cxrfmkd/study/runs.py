@@ -254,7 +254,11 @@ class Runs:
 
     def erased_attributes(self, dataset: str) -> list[str]:
         """Attributes that are erased, as far as the dataset has them."""
-        return attributes_of(self._settings["datasets"][dataset], self.settings.bias.erase)
+        return self.has(dataset, self.settings.bias.erase)
+
+    def has(self, dataset: str, names: Sequence[str]) -> list[str]:
+        """Those of the attributes `names` that the dataset is said to have."""
+        return attributes_of(self._settings["datasets"][dataset], names)
 
     def seen_elsewhere(self, dataset: str, model: str) -> list[str]:
         """Datasets that the frozen network of `model` of `dataset` sees too, since it is moved."""

@@ -32,10 +32,23 @@ def _uncertain(study: Study) -> dict:
     return {"uncertain": study.settings.labels.uncertain}
 
 
-def _declared(study: Study, dataset: str) -> dict:
-    """Declared attributes of a dataset's records; nothing where it has the presets alone."""
-    described = [one.describe() for one in declarations(study.attributes_on(dataset))]
+def _declared(study: Study, dataset: str = "") -> dict:
+    """Declared attributes of a dataset's records, else of all; nothing for the presets alone."""
+    attributes = study.attributes_on(dataset) if dataset else study.attributes
+    described = [one.describe() for one in declarations(attributes)]
     return {"attributes": described} if described else {}
+
+
+def _by(study: Study) -> dict:
+    """The attribute whose groups the resampled test set has equal shares of, where not race."""
+    by = study.settings.resampling.by
+    return {} if by == "race" else {"by": by}
+
+
+def _resampling(study: Study, dataset: str) -> dict:
+    """Settings of a resampled test set; by race, as published, is not said."""
+    values = study.section("resampling", dataset)
+    return {name: value for name, value in values.items() if (name, value) != ("by", "race")}
 
 
 def _classifier_seeds(study: Study, w: Any) -> dict:
@@ -66,6 +79,7 @@ def _evaluation(study: Study, w: Any) -> dict:
         "dataset": w.dataset,
         "evaluation": study.section("evaluation", w.dataset),
         "runs": [run.describe() for run in study.runs_on(w.dataset)],
+        **_declared(study, w.dataset),
         **_sections(study, "labels"),
         **_findings(study),
     }
@@ -103,6 +117,7 @@ def _erasure(study: Study, w: Any) -> dict:
     return {
         "dataset": w.dataset,
         "erasure": {"attributes": study.erased_attributes(w.dataset), **settings},
+        **_declared(study, w.dataset),
         "targets": study.seen_elsewhere(w.dataset, w.model),
         **_classifier_seeds(study, w),
         **_sections(study, "labels"),
@@ -120,9 +135,14 @@ def _families(study: Study) -> list[list[str]]:
 
 def _figure(study: Study, w: Any) -> dict:
     subject, _, kind = w.figure.rpartition("/")
-    method = study.section("resampling", subject)["method"] if kind == "resampling" else None
-    return {"figure": w.figure, "method": method, "assets": assets()} | (
-        _minimum_cell(study) | _uncertain(study) | _findings(study)
+    about: dict = {"method": None}
+    if kind == "resampling":
+        resampling = _resampling(study, subject)
+        about = {name: resampling[name] for name in ("method", "by") if name in resampling}
+    return (
+        {"figure": w.figure, "assets": assets()}
+        | about
+        | (_minimum_cell(study) | _uncertain(study) | _findings(study) | _declared(study))
     )
 
 
@@ -170,8 +190,9 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
     "pool_array": lambda study, w: {"dataset": w.dataset, "members": study.pool(w.dataset)},
     "resample_test": lambda study, w: {
         "dataset": w.dataset,
-        "resampling": study.section("resampling", w.dataset),
+        "resampling": _resampling(study, w.dataset),
         **_minimum_cell(study),
+        **_declared(study, w.dataset),
     },
     "pack_images": lambda study, w: {
         "dataset": w.dataset,
@@ -182,6 +203,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "dataset": w.dataset,
         "asked": study.asked_attributes(w.dataset),
         "balanced": study.balanced(w.dataset),
+        **_by(study),
     },
     "check_pixels": lambda study, w: {"dataset": w.dataset},
     "check_patients": _patients,
@@ -232,6 +254,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
     "analyse_bias": lambda study, w: {
         "dataset": w.dataset,
         "bias": study.section("bias", w.dataset),
+        **_declared(study, w.dataset),
         "evaluation": _minimum_cell(study),
         **_uncertain(study),
         **_classifier_seeds(study, w),
@@ -241,6 +264,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
     "combine_bias": lambda study, w: {
         "dataset": w.dataset,
         "models": study.analysed(w.dataset),
+        **_declared(study, w.dataset),
         "margin": study.settings.bias.margin,
         "adjustment": study.settings.evaluation.adjustment,
     },
@@ -250,7 +274,11 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         **_findings(study),
     },
     "make_tables": lambda study, w: (
-        _minimum_cell(study) | _uncertain(study) | _findings(study) | {"families": _families(study)}
+        _minimum_cell(study)
+        | _uncertain(study)
+        | _findings(study)
+        | _declared(study)
+        | {"families": _families(study)}
     ),
     "draw": _figure,
     "write_report": lambda study, w: _report(study),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from cxrfmkd.datasets.disclosure import Disclosure
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes, declarations
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 TOTALS = {"images": "images", "patients": "patients", "studies": "studies", "age": "mean_age"}
@@ -14,12 +15,14 @@ ATTRIBUTES = ("sex", "race", "view", "age_bin", "disease")
 
 
 def cohort(
-    summaries: Sequence[dict], disclosed: Mapping[tuple[str, str], Disclosure]
+    summaries: Sequence[dict],
+    disclosed: Mapping[tuple[str, str], Disclosure],
+    attributes: Attributes = PRESETS,
 ) -> pd.DataFrame:
     """Images by dataset, attribute, level and split, from the datasets' `summary.json`.
 
     disclosed: by dataset and split, which counts no table shows; these are blank, and `suppressed`
-    names their splits.
+    names their splits. attributes: of the study.
     """
     rows: list[dict] = []
     for summary in summaries:
@@ -31,7 +34,8 @@ def cohort(
             | {split: counts[key] for split, counts in splits.items()}
             for name, key in TOTALS.items()
         ]
-        for attribute in (*ATTRIBUTES, *FINDINGS):
+        names = [one.name for one in declarations(attributes)]
+        for attribute in dict.fromkeys((*ATTRIBUTES, *names, *FINDINGS)):
             images = {split: _levels(counts, attribute) for split, counts in splits.items()}
             levels = _by_level(
                 attribute, images, {s: disclosed[summary["dataset"], s] for s in splits}

@@ -2,8 +2,6 @@
 
 # Those that a study may leave out; it may declare others (`vocabulary.attributes`).
 ATTRIBUTES = ("sex", "race", "age", "view")
-# What the resampled test set needs to know of every patient.
-BALANCED = ("race", "age")
 
 SEXES = ("Male", "Female")
 RACES = ("White", "Asian", "Black")

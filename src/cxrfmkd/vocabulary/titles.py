@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cxrfmkd.vocabulary.attributes import PRESETS
 from cxrfmkd.vocabulary.backbones import STUDENT
 from cxrfmkd.vocabulary.datasets import LEFT_OUT
 from cxrfmkd.vocabulary.losses import loss_title
@@ -16,6 +17,8 @@ STRATEGY_TITLES = {
     "full-finetune": "full fine-tune",
     "own": "trained on the target",
 }
+
+ABBREVIATION = 3  # letters of a name that people write in capitals
 
 # What a distilled student is compared with; keys of `controls` in quality.json.
 CONTROL_TITLES = {
@@ -32,6 +35,14 @@ def dataset_title(name: str) -> str:
     if left_out and not before:
         return f"all sites without {dataset_title(site)}"
     return DATASET_TITLES.get(name, name)
+
+
+def attribute_title(name: str) -> str:
+    """As people write an attribute: `body_weight` -> `Body weight`, `bmi` -> `BMI`."""
+    if name in PRESETS or " " in name:
+        return name.capitalize()
+    words = name.replace("_", " ")
+    return words.upper() if len(words) <= ABBREVIATION else words.capitalize()
 
 
 def backbone_title(name: str) -> str:

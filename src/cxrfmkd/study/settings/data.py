@@ -212,3 +212,5 @@ class Resampling(Settings):
     """draws: rows drawn per row of the test set"""
     seed: int = 42
     """draws: seed of torch's generator"""
+    by: AttributeName = "race"
+    """attribute whose groups get equal shares"""
