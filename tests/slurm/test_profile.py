@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from checkout import STUDENT, Checkout, allocated, in_group, megabytes, rule_of
+from locations import ROOT
 from rule_texts import request, rules
 
 HEAVY = {"distill", "finetune", "extract_features", "transfer_finetune"}
@@ -35,6 +38,18 @@ def test_cores_memory_and_time_are_those_of_the_rule(finished: Checkout):
         assert given["cpu"] == str(asked.threads), job
         assert megabytes(given["mem"]) == pytest.approx(asked.mem_mb, abs=1), job
         assert job["TimelimitRaw"] == str(asked.runtime), job
+
+
+def test_the_line_of_the_cluster_guide_lists_what_the_study_cost(finished: Checkout):
+    (line,) = re.findall(r"(?m)^    (sacct -X .*)$", (ROOT / "docs/cluster.md").read_text())
+    listed = finished.cluster.run("bash", "-c", line).splitlines()
+    rows = {row.split()[0]: row for row in listed}
+    for job in finished.jobs():
+        row = rows[job["JobID"]]
+        assert job["AllocTRES"] in row
+        assert f" {job['State']} " in row
+        assert job["Comment"] in row
+        assert re.search(r" \d\d:\d\d:\d\d ", row)
 
 
 def test_a_finished_study_has_nothing_to_do(whole_study: Checkout):
