@@ -200,6 +200,23 @@ def test_the_teacher_counts_where_a_savedmodel_is_asked(capsys):
     assert "embed" not in set(run("config").rule)
 
 
+def test_each_of_several_teachers_counts(elsewhere):
+    own = "{name: B, title: b, licence: none, dimension: 8}"
+    source = "{source: torch, path: b.pt2, variant: b}"
+    (elsewhere / "two.yaml").write_text(
+        f"teachers: {{b: {own}}}\n"
+        f"datasets: {{chexpert: {{teachers: {{b: {source}}}}},\n"
+        f"           mimic: {{teachers: {{b: {source}}}}}}}\n"
+        "distillation: {teachers: [b], standardise_teacher: phi-s}\n"
+    )
+    arguments = ["--images", "chexpert=100,10,10", "--images", "mimic=10,1,1"]
+    files = ["config", str(elsewhere / "two.yaml")]
+    table = run(*files, more=[*arguments, "--teacher-seconds", "b=36"])
+    rows = table[table.rule == "embed_teacher"].set_index("dataset")
+    assert rows.network.to_list() == ["teacher b", "teacher b"]
+    assert rows.hours["chexpert"] == pytest.approx(1.2)
+
+
 def test_images_of_raw_tables_are_counted_where_they_lie(elsewhere, capsys):
     raw_layouts.nih(elsewhere / "nih", raw_layouts.many(40))
     (elsewhere / "nih/entries.csv").rename(elsewhere / "nih/Data_Entry_2017_v2020.csv")
@@ -230,6 +247,8 @@ def test_images_are_as_stated_else_as_sampled_else_as_published(elsewhere):
         (["config", "--images", "cxr=1,2,3"], "no dataset cxr; it has chexpert, mimic"),
         (["config", "--images", "mimic=12"], "write DATASET=TRAIN,VAL,TEST"),
         (["config", "--images-per-second", "0"], "must be more than 0"),
+        (["config", "--teacher-seconds", "0"], "it must be a number of more than 0"),
+        (["config", "--teacher-seconds", "b=1"], "the study has no teacher b; it has teacher"),
         (["config", "--measured", "."], "no run.json of a training is below it"),
         (["config", "--config", "title"], "--config title: Invalid config definition"),
         (["absent.yaml"], "absent.yaml: there is no such file"),

@@ -416,3 +416,54 @@ def test_a_folder_that_is_no_export_is_one_clear_message(tmp_path, capsys):
         with pytest.raises(SystemExit):
             main(["embed", str(tmp_path / "raw"), *words, "--out", str(tmp_path / "out")])
         assert message in capsys.readouterr().err
+
+
+def several_teachers_run(tmp_path) -> Path:
+    """A student of two teachers; the second's projection is the last three of nine outputs."""
+    run = student_run(tmp_path)
+    network = Network("mobilenet_v3_small", 9).eval()
+    network.teachers = {
+        "teacher": {"dimension": 6, "name": "A teacher", "variant": "cxrfm-v1"},
+        "other": {"dimension": 3, "name": "Another", "variant": "x", "licence": "Theirs too"},
+    }
+    network.save(run / "weights.safetensors")
+    other = run.parents[2] / "teachers/other/meta.json"
+    write_json(other, {"name": "Another", "variant": "x", "licence": "Theirs too", "title": "X"})
+    return run
+
+
+def test_of_several_teachers_the_export_has_the_one_that_is_asked_for(tmp_path, capsys):
+    run = several_teachers_run(tmp_path)
+    tables = tmp_path / "results/tables"
+    tables.mkdir()
+    (tables / "students.csv").write_text(
+        "dataset,loss,teacher,what,seed,cosine\nchexpert,mse,A teacher,student,41,0.987\n"
+        "chexpert,mse,Another,student,41,0.876\n"
+    )
+    for number, (teacher, width) in enumerate([([], 6), (["--teacher", "Another"], 3)]):
+        new = tmp_path / f"new{number}"
+        main(["export", str(run), "--to", str(new), *teacher])
+        network, config = load_exported(new)
+        assert network.projection.out_features == width
+        said = capsys.readouterr().out
+        assert "reproduces teacher (6 numbers), other (3 numbers)" in said
+        assert config["study"]["teacher"] == ("other" if teacher else "teacher")
+        card = (new / "README.md").read_text()
+        assert (
+            yaml.safe_load(card.split("---\n")[1])["license_name"] == "Terms: of theirs; Theirs too"
+        )
+        assert "| A teacher | cxrfm-v1 | 6 | Terms: of theirs |" in card
+        assert "| Another | x | 3 | Theirs too |" in card
+        assert f"reproduces the embeddings of {'Another' if teacher else 'A teacher'}" in card
+        assert card.index("## Agreement with A teacher") < card.index("0.987")
+        assert card.index("## Agreement with Another") < card.index("0.876")
+
+
+def test_a_teacher_that_a_model_has_not_is_one_clear_message(tmp_path):
+    for folder, message in (
+        (several_teachers_run(tmp_path / "a"), "none of its teachers is 'third'"),
+        (student_run(tmp_path / "b"), "not of several teachers"),
+    ):
+        run = whole_network.find_run(folder)
+        with pytest.raises(InputError, match=message):
+            whole_network.whole_network(run, "third")

@@ -56,6 +56,21 @@ def test_a_study_that_has_all_it_needs_has_no_problem(config):
     assert {"disk", "memory", "initial weights"} <= set(found)
 
 
+def test_every_teacher_is_looked_at(config):
+    first, second = config["datasets"]
+    own = {"title": "a copy", "licence": "none", "dimension": 1376}
+    config["teachers"] = {"copy": own | {"failed": 0.0}}
+    config["distillation"] |= {"teachers": ["copy"], "standardise_teacher": "phi-s"}
+    for dataset in config["datasets"].values():
+        dataset["teachers"] = {"copy": dataset["teacher"] | {"variant": "copy"}}
+    config["datasets"][second]["teachers"]["copy"] |= {"path": "nowhere"}
+    found = seen(config)
+    assert "have a vector" in found[f"{first}, teacher copy"].text
+    wrong = found[f"{second}, teacher copy"]
+    assert not wrong.ok
+    assert f"datasets.{second}.teachers.copy.path is" in wrong.text
+
+
 def test_every_problem_is_found_at_once(config, tmp_path):
     first, second = config["datasets"]
     for vector in sorted((tmp_path / first / "vectors").iterdir())[:-1]:

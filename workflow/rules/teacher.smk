@@ -86,6 +86,6 @@ use rule embed as embed_teacher with:
     resources:
         **card(lambda w: targets.teacher_on_gpu(study, w.dataset, w.teacher)),
         mem_mb=32000,
-        runtime=limit(1440, "embed"),
+        runtime=limit(1440, "embed_teacher"),
     message:
         "Extracting embeddings of {wildcards.dataset} of the teacher {wildcards.teacher}"

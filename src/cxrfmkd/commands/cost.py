@@ -19,6 +19,7 @@ size is scaled by their pixels.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterable
 from itertools import chain
@@ -30,12 +31,21 @@ import pandas as pd
 from cxrfmkd.commands.configuration import add_arguments, read_study
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, write_table
-from cxrfmkd.study.forecast import ImageCounts, Work, pooled, published, works
+from cxrfmkd.study.forecast import (
+    ImageCounts,
+    Work,
+    is_teacher,
+    pooled,
+    published,
+    teacher_network,
+    works,
+)
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.rates import RATES, read_rates
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.tables.gathering import about
 from cxrfmkd.vocabulary.models import join_model, network_of
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 COLUMNS = "rule dataset network jobs runs images_trained images_seen hours".split()
 FORMATS = dict.fromkeys(("images_trained", "images_seen"), "{:,.0f}".format) | {
@@ -52,7 +62,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_arguments(parser)
     add = parser.add_argument
     add("--images-per-second", type=float, help="images that one GPU trains on in a second")
-    add("--teacher-seconds", type=float, help="seconds an image takes in the teacher (see doctor)")
+    add(
+        "--teacher-seconds",
+        action="append",
+        default=[],
+        metavar="[TEACHER=]SECONDS",
+        help="seconds an image takes in the teacher, or in a further one by its name (see doctor)",
+    )
     add(
         "--measured", type=Path, help="results of a finished study whose rates to use; else its own"
     )
@@ -69,16 +85,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the table, its totals, and what its hours rest on."""
-    for flag in ("images_per_second", "teacher_seconds"):
-        if (value := getattr(args, flag)) is not None and value <= 0:
-            raise InputError(f"--{flag.replace('_', '-')} {value:g}: it must be more than 0.")
+    if (value := args.images_per_second) is not None and value <= 0:
+        raise InputError(f"--images-per-second {value:g}: it must be more than 0.")
     study = read_study(args.configfile, args.config)
+    embedded = dict(_seconds(text, study) for text in args.teacher_seconds)
     results = Path(study.settings.pathvars.get("results", "results"))
     images = count_images(study, results, dict(map(_images, args.images)))
     work = works(study, images)
     rates, origin = find_rates(args, study, work, results)
-    if args.teacher_seconds:
-        rates["teacher"] = 1 / args.teacher_seconds
+    rates |= {network: 1 / seconds for network, seconds in embedded.items()}
     costs = cost_table(work, rates)
     if args.out:
         write_table(args.out, costs, sealed=False)
@@ -94,7 +109,11 @@ def main(args: argparse.Namespace) -> None:
     if unknown := sorted(set(costs.network[costs.hours.isna()])):
         print(
             f"Not counted, since no rate is known: {', '.join(unknown)}. Give "
-            + ("--teacher-seconds (see doctor)." if unknown == ["teacher"] else "--measured."),
+            + (
+                "--teacher-seconds (see doctor)."
+                if all(map(is_teacher, unknown))
+                else "--measured."
+            ),
             file=sys.stderr,
         )
     unlimited = [name for name in study.from_files if study.settings.datasets[name].limit is None]
@@ -119,7 +138,8 @@ def find_rates(
 
     The second value says in words what they rest on.
     """
-    needed = sorted({w.network for w in work if w.trained + w.seen} - {"teacher"})
+    networks = {w.network for w in work if w.trained + w.seen}
+    needed = sorted(name for name in networks if not is_teacher(name))
     if args.images_per_second:
         return dict.fromkeys(needed, args.images_per_second), "as stated"
     rates, origins = measured(args.measured or results, needed)
@@ -133,7 +153,7 @@ def find_rates(
     size = study.settings.images.size
     if known := read_rates():
         rates = known.at_size(size)
-        typical = median(rate for name, rate in rates.items() if name != "teacher")
+        typical = median(rate for name, rate in rates.items() if not is_teacher(name))
         found = ", ".join(f"{name} {rates.get(name, typical):.4g}" for name in needed)
         return dict.fromkeys(needed, typical) | rates, (
             f"{found}, of {RATES}, measured on {known.device}"
@@ -167,6 +187,23 @@ def cost_table(all_work: list[Work], rates: dict[str, float]) -> pd.DataFrame:
         for w in all_work
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"hours": float})
+
+
+def _seconds(text: str, study: Study) -> tuple[str, float]:
+    """A teacher's network and the seconds that it takes for an image: `0.3`, `rad-dino=0.05`."""
+    name, _, number = text.rpartition("=")
+    try:
+        seconds = float(number)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InputError(f"--teacher-seconds {text}: it must be a number of more than 0.")
+    if (name or TEACHER) not in study.teachers:
+        raise InputError(
+            f"--teacher-seconds {text}: the study has no teacher {name}; it has "
+            f"{', '.join(study.teachers)}."
+        )
+    return teacher_network(name or TEACHER), seconds
 
 
 def _images(text: str) -> tuple[str, ImageCounts]:

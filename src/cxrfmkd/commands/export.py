@@ -10,6 +10,7 @@ one is read back and compared before it appears; none holds a pickle.
     cxrfmkd export results/chexpert/students/mse --to student
     cxrfmkd export results/chexpert/models/cxr-fmkd-direct-fft.mse --to classifier
     cxrfmkd export results/chexpert/students/mse --out student.pt2
+    cxrfmkd export results/chexpert/students/mse --to student --teacher rad-dino
 
 Elsewhere, in that folder, from raw JPEG, PNG or DICOM:
 
@@ -40,6 +41,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--to", type=Path, metavar="FOLDER", help="folder to write")
     where.add_argument("--out", type=Path, metavar="FILE", help="file to write, named .pt2")
     add(
+        "--teacher",
+        default="",
+        help="of a student of several teachers, the one whose embedding it gives; else the first",
+    )
+    add(
         "--size",
         type=int,
         help=f"height and width of its images; the study's if they are there, else {SIZE}",
@@ -55,9 +61,9 @@ def main(args: argparse.Namespace) -> None:
     if args.to and args.to.exists() and not (args.to / "config.json").is_file():
         raise InputError(f"--to {args.to}: it is there and no exported model. Name a new folder.")
     run = whole_network.find_run(args.model)
-    network = whole_network.whole_network(run)
+    network = whole_network.whole_network(run, args.teacher)
     size = args.size or run.images().get("size", SIZE)
-    description = describe(run.weights, network, size)
+    description = describe(run.weights, network, size, args.teacher)
     if args.out:
         difference = programs.write_program(args.out, network, size, description)
     else:
@@ -66,6 +72,12 @@ def main(args: argparse.Namespace) -> None:
         f"{args.out or args.to}: {description['takes']} -> {description['gives']}; largest "
         f"difference to {run.weights}: {difference:.1g}"
     )
+    if len(teachers := description.get("teachers", {})) > 1:
+        each = (f"{name} ({facts['dimension']} numbers)" for name, facts in teachers.items())
+        print(
+            f"It gives the embedding of {description['teacher']}; the student reproduces "
+            f"{', '.join(each)}. --teacher NAME chooses."
+        )
 
 
 def write_folder(folder: Path, run, network, size: int, description: dict) -> float:
@@ -94,8 +106,16 @@ def write_folder(folder: Path, run, network, size: int, description: dict) -> fl
     return difference
 
 
-def describe(weights: Path, network, size: int) -> dict:
-    """What it takes and gives, and of the run aggregates alone, no path and no image."""
+def describe(weights: Path, network, size: int, teacher: str = "") -> dict:
+    """What it takes and gives, and of the run aggregates alone, no path and no image.
+
+    Of a student of several teachers also each of these, and whose embedding it gives.
+    """
+    from cxrfmkd.networks.network import teachers_of
+    from cxrfmkd.networks.projections import is_called
+
+    teachers = teachers_of(weights) if network.head is None else {}
+    called = [name for name in teachers if not teacher or is_called(teacher, name, teachers)]
     facts = read_json(run) if (run := weights.with_name("run.json")).is_file() else {}
     layer = network.projection if network.head is None else network.head
     what = "embeddings" if network.head is None else "logits of findings"
@@ -109,4 +129,4 @@ def describe(weights: Path, network, size: int) -> dict:
         "weights": sha256(weights),
         "cxrfmkd": __version__,
         "run": {name: facts[name] for name in RUN_FACTS if name in facts},
-    }
+    } | ({"teacher": called[0], "teachers": teachers} if teachers else {})

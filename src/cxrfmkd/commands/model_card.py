@@ -13,6 +13,7 @@ from cxrfmkd.tables.selecting import HEADLINE_METRIC, in_main_population, where
 from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 # Columns of the tables that the card shows, and their names there.
 QUALITY = {
@@ -62,8 +63,9 @@ needs torch alone{onnx}.
 
 def card(run: Run, config: dict, onnx: bool) -> str:
     """Markdown with a YAML header; what the study has no numbers for is left out."""
-    teacher = _document(run.dataset / "teacher" / "meta.json")
-    licence = teacher.get("licence", "unknown")
+    teachers = _teachers(run, config)
+    licences = dict.fromkeys(t.get("licence", "unknown") for t in teachers.values())
+    licence = "; ".join(licences)
     header = {
         "license": "other",
         "license_name": licence,
@@ -77,7 +79,8 @@ def card(run: Run, config: dict, onnx: bool) -> str:
     }
     parts = [
         "---\n" + yaml.safe_dump(header, sort_keys=False, allow_unicode=True) + "---\n",
-        _introduction(run, config, teacher, licence),
+        _introduction(run, config, teachers, licence),
+        _several_teachers(config, teachers),
         CODE.format(
             input=_input(config),
             size=config["image_size"],
@@ -85,14 +88,47 @@ def card(run: Run, config: dict, onnx: bool) -> str:
         ),
         USE,
         _training(run),
-        _quality(run),
+        _quality(run, teachers),
         _performance(run),
         _bias(run),
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _introduction(run: Run, config: dict, teacher: dict, licence: str) -> str:
+def _teachers(run: Run, config: dict) -> dict[str, dict]:
+    """What is known of each teacher that it learnt from; the first is the dataset's own.
+
+    A classifier learnt from those of its student, which are those that the dataset has vectors of.
+    """
+    further = sorted((run.dataset / "teachers").glob("*/meta.json"))
+    named = config["study"].get("teachers", {})
+    if config["what"] == "student":
+        further = [path for path in further if path.parent.name in named]
+    elif not getattr(MODELS.get(str(run.facts.get("model"))), "student", False):
+        further = []
+    first = {TEACHER: _document(run.dataset / TEACHER / "meta.json")}
+    documents = first | {path.parent.name: _document(path) for path in further}
+    return {name: document | named.get(name, {}) for name, document in documents.items()}
+
+
+def _several_teachers(config: dict, teachers: dict[str, dict]) -> str:
+    """A row for each of several teachers; nothing of one."""
+    if len(teachers) < 2:
+        return ""
+    columns = ("name", "variant", "dimension", "licence")
+    rows = ["| teacher | variant | numbers | licence |", _RULE]
+    rows += [
+        "| " + " | ".join(str(of.get(column, "unknown")) for column in columns) + " |"
+        for of in teachers.values()
+    ]
+    head = "## Teachers\n\nIt learnt from several at once, through a projection for each."
+    if config["what"] == "student":
+        head += f" This folder has that of {teachers[config['study']['teacher']].get('name')}."
+    return "\n".join([head, "", *rows, ""])
+
+
+def _introduction(run: Run, config: dict, teachers: dict[str, dict], licence: str) -> str:
+    teacher = teachers[config["study"].get("teacher", TEACHER)]
     name, variant = teacher.get("name", "an unknown teacher"), teacher.get("variant", "unknown")
     space = f"{name} (variant `{variant}`, {teacher['title']})" if "title" in teacher else name
     backbone, outputs = config["backbone"], config["layers"][-1][1]
@@ -106,9 +142,12 @@ def _introduction(run: Run, config: dict, teacher: dict, licence: str) -> str:
             f"A {backbone} that classifies {outputs} findings of a chest radiograph, in the order "
             "of `id2label` in config.json; a sigmoid of each output is a probability."
         )
+    whose = "the teacher stands under the teacher's"
+    if len(teachers) > 1:
+        whose = "the teachers stands under all their"
     return (
         f"# {name_of(run)}\n\n{what}\n\n"
-        f"**Licence.** What was learnt from the teacher stands under the teacher's terms: "
+        f"**Licence.** What was learnt from {whose} terms: "
         f"{licence}. The terms of the images hold besides. Read both before you pass it on.\n"
     )
 
@@ -153,22 +192,31 @@ def _training(run: Run) -> str:
     return "\n".join(["## Training\n", "| | |", "| --- | --- |", *lines, ""]) if lines else ""
 
 
-def _quality(run: Run) -> str:
+def _quality(run: Run, teachers: dict[str, dict]) -> str:
     table = _table(run, "students")
     if table is None or "model" in run.facts:
         return ""
     mine = where(table, dataset=run.facts["dataset"], loss=run.facts["loss"], what="student")
     mine = mine[mine.seed == run.facts.get("seed")]
-    if mine.empty:
+    several = len(teachers) > 1 and "teacher" in mine
+    names = [str(of.get("name")) for of in teachers.values()] if several else ["the teacher"]
+    parts = [where(mine, teacher=name) if several else mine for name in names]
+    text = "\n".join(map(_agreement, names, parts))
+    return f"{text}\n" if text.strip() else ""
+
+
+def _agreement(name: str, rows: pd.DataFrame) -> str:
+    """How close it is to one teacher, from its row of the table; nothing without one."""
+    if rows.empty:
         return ""
-    row = mine.iloc[0]
+    row = rows.iloc[0]
     lines = [
         f"| {words} | {row[column]:.3f} |"
         for column, words in QUALITY.items()
         if column in row and pd.notna(row[column])
     ]
-    head = ["## Agreement with the teacher\n", "On validation images.\n", "| | |", "| --- | --- |"]
-    return "\n".join([*head, *lines, ""]) if lines else ""
+    head = [f"## Agreement with {name}\n", "On validation images.\n", "| | |", "| --- | --- |"]
+    return "\n".join([*head, *lines]) if lines else ""
 
 
 def _models(run: Run) -> list[str]:

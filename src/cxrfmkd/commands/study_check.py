@@ -26,6 +26,7 @@ from cxrfmkd.study.specs import SPECS
 from cxrfmkd.teacher.keys import key_rule, match_keys
 from cxrfmkd.teacher.sources import STORED_SOURCES, open_source
 from cxrfmkd.vocabulary.backbones import TIMM
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 PROFILE = Path("profiles/slurm/config.yaml")
 MATCHED = 200  # images that a teacher's vector is looked for
@@ -66,7 +67,9 @@ def findings(study: Study) -> Iterator[Finding]:
         yield from dataset_findings(study, name, sampled)
         for one in sampled:
             images += len(one.records)
-            yield _attempt(f"{name}, teacher", partial(_teacher, study, name, one))
+            for teacher in study.teachers:
+                about = f"{name}, {teacher if teacher == TEACHER else f'teacher {teacher}'}"
+                yield _attempt(about, partial(_teacher, study, name, one, teacher))
     yield from weights_findings(study)
     yield from resource_findings(study, images)
     yield from partition_findings()
@@ -136,9 +139,10 @@ def _head(raw: Raw, key: str) -> str:
     return f"{raw.path(key).name}: {len(columns)} columns, {len(rows):,} rows"
 
 
-def _teacher(study: Study, name: str, sampled: Sampled) -> str:
+def _teacher(study: Study, name: str, sampled: Sampled, teacher: str = TEACHER) -> str:
     """Whether the source opens, and has vectors of a sample of the images."""
-    settings = study.teacher_source(name)
+    settings, common = study.teacher_source(name, teacher), study.teacher_settings(teacher)
+    section = TEACHER if teacher == TEACHER else f"teachers.{teacher}"
     where = ", ".join(settings.path) or settings.source
     if settings.source == "vertex":
         return "an endpoint; it is not asked here"
@@ -147,20 +151,20 @@ def _teacher(study: Study, name: str, sampled: Sampled) -> str:
     if absent := [path for path in settings.path if not Path(path).exists()]:
         if settings.on_hub:
             return f"{where}: fetched from its hub"
-        raise InputError(f"datasets.{name}.teacher.path is {absent[0]}, which does not exist")
+        raise InputError(f"datasets.{name}.{section}.path is {absent[0]}, which does not exist")
     if settings.source not in STORED_SOURCES:
         return f"{where} is there; examine it with --model {where}"
     step = max(1, len(sampled.records) // MATCHED)
     some = sampled.records.iloc[::step].head(MATCHED)
-    with closing(open_source(settings, study.settings.teacher, sampled.images)) as source:
+    with closing(open_source(settings, common, sampled.images)) as source:
         stored = source.stored_keys or []
         _, missing, _ = match_keys(some, key_rule(settings), stored, where)
     share = len(missing) / len(some)
     text = f"{len(some) - len(missing)} of {len(some)} images have a vector in {where}"
-    if share > study.settings.teacher.failed:
+    if share > common.failed:
         raise InputError(
-            f"{text}; teacher.failed allows {study.settings.teacher.failed:g} to be without. Set "
-            "teacher.key to the rule that fits, or add the vectors."
+            f"{text}; {section}.failed allows {common.failed:g} to be without. Set "
+            f"{section}.key to the rule that fits, or add the vectors."
         )
     return text
 
@@ -210,7 +214,8 @@ def resource_findings(study: Study, images: int) -> Iterator[Finding]:
     free = shutil.disk_usage(folder).free / 1e9
     text = f"about {disk:,.1f} GB needed, {free:,.1f} GB free at {folder}"
     yield Finding("disk", text, disk < free)
-    memory = images * 4 * study.settings.teacher.dimension * TWICE / 1e9 + 2
+    numbers = sum(study.teacher_settings(name).dimension for name in study.teachers)
+    memory = images * 4 * numbers * TWICE / 1e9 + 2
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     text = f"about {memory:,.1f} GB needed by the largest job, {installed:,.1f} GB installed here"
     yield Finding("memory", text, memory < installed)

@@ -67,15 +67,18 @@ def find_run(path: Path) -> Run:
     return Run(weights, about(weights))
 
 
-def whole_network(run: Run) -> Network:
+def whole_network(run: Run, teacher: str = "") -> Network:
     """The network of a student, a fine-tuned classifier, or a head with its backbone.
 
+    teacher: of a student of several, the one whose embedding it gives; empty for the first.
     A probe's file holds the head alone, and so does that of a transfer that trained no more. What
     is put together must give the logits that the run itself predicted, so a student of another seed
     is not taken by mistake.
     """
     if holds_network(run.weights):
-        return load(run.weights)
+        return load(run.weights, teacher=teacher)
+    if teacher:
+        raise InputError(f"{run.weights}: it is a classifier, which has no teacher to choose.")
     model = str(run.facts.get("model", ""))
     if model not in MODELS:
         raise InputError(

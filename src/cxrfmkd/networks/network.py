@@ -265,6 +265,14 @@ def load_student(
     return network.to(device)
 
 
+def teachers_of(path: str | Path) -> dict[str, dict]:
+    """Each teacher of a student of several: name -> its `dimension`, `name`, `variant`, `licence`.
+
+    In the order of the configuration; empty for every other network. path: as of `load_student`.
+    """
+    return teachers_in(_header(selected_weights(path)))
+
+
 def create(
     backbone: str, weights: str, projection: int | None, outputs: int | None, input: str
 ) -> Network:

@@ -52,8 +52,8 @@ def chosen_teacher(path: Path, header: Mapping[str, str], teacher: str) -> str:
     teachers = teachers_in(header)
     if not teacher:
         return ""
-    for number, (name, facts) in enumerate(teachers.items()):
-        if teacher in (name, facts.get("name")):
+    for number, name in enumerate(teachers):
+        if is_called(teacher, name, teachers):
             return name if number else ""
     if not teachers:
         raise InputError(f"{path}: it is not of several teachers. Do not ask for {teacher!r}.")
@@ -61,6 +61,11 @@ def chosen_teacher(path: Path, header: Mapping[str, str], teacher: str) -> str:
     raise InputError(
         f"{path}: none of its teachers is {teacher!r}. It reproduces {', '.join(names)}."
     )
+
+
+def is_called(teacher: str, name: str, teachers: Mapping[str, dict]) -> bool:
+    """Whether `teacher` is the teacher `name`: this, or what it is called itself."""
+    return teacher in (name, teachers[name].get("name"))
 
 
 def projection_alone(state: Mapping[str, Tensor], teacher: str) -> dict[str, Tensor]:

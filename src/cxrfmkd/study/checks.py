@@ -132,10 +132,9 @@ def unstandardised_teachers(runs: Runs) -> Iterator[str]:
 def unknown_teachers(runs: Runs) -> Iterator[str]:
     """An embedding space is a known one, or declared, and as long as its teacher's `dimension`."""
     for name, teacher in product(runs.datasets, runs.teachers):
-        section, declared = "teacher", runs.settings.teacher
-        if teacher != TEACHER:
-            section, declared = f"teachers.{teacher}", runs.settings.teachers[teacher]
+        section = TEACHER if teacher == TEACHER else f"teachers.{teacher}"
         try:
+            declared = runs.teacher_settings(teacher)
             runs.source_of(name, teacher).check_dimension(declared, section)
         except InputError as error:
             yield f"datasets.{name}: {error}"

@@ -14,8 +14,10 @@ from itertools import product
 from typing import NamedTuple
 
 from cxrfmkd.study.grid import Study
+from cxrfmkd.study.targets import extracted_here
 from cxrfmkd.vocabulary.backbones import split_student, student_name
 from cxrfmkd.vocabulary.models import MODELS, join_model, network_of, split_model
+from cxrfmkd.vocabulary.teachers import TEACHER
 
 # An image that is only seen costs a third of one that is trained on: the backward pass takes about
 # twice the forward one.
@@ -42,9 +44,10 @@ PUBLISHED = {
 class Work:
     """All jobs of a rule on a dataset through one network.
 
-    network: an image network, `teacher`, or empty where heads are trained on kept features. runs:
-    trained or transferred things, of which a job may make several. trained, seen: images that go
-    forward and backward, and forward alone, through the network, counted as often as they do.
+    network: an image network, a teacher (see `teacher_network`), or empty where heads are trained
+    on kept features. runs: trained or transferred things, of which a job may make several. trained,
+    seen: images that go forward and backward, and forward alone, through the network, counted as
+    often as they do.
     """
 
     rule: str
@@ -58,13 +61,13 @@ class Work:
     def hours(self, rates: Mapping[str, float]) -> float | None:
         """Hours on one device; None if the network's rate is unknown.
 
-        rates: images trained on in a second by network; for `teacher`, images seen.
+        rates: images trained on in a second by network; for a teacher, images seen.
         """
         if not self.network or not self.trained + self.seen:
             return 0.0
         if self.network not in rates:
             return None
-        share = 1.0 if self.network == "teacher" else SEEN
+        share = 1.0 if is_teacher(self.network) else SEEN
         return (self.trained + share * self.seen) / rates[self.network] / 3600
 
 
@@ -100,9 +103,21 @@ def works(study: Study, images: Mapping[str, ImageCounts]) -> list[Work]:
 
 
 def _embeddings(study: Study, images: Mapping[str, ImageCounts]) -> Iterator[Work]:
-    for name in study.from_files:
-        if study.settings.datasets[name].teacher.source == "savedmodel":
-            yield Work("embed", name, "teacher", jobs=1, runs=0, seen=sum(images[name]))
+    for name, teacher in product(study.from_files, study.teachers):
+        if extracted_here(study.source_of(name, teacher).source):
+            rule = "embed" if teacher == TEACHER else "embed_teacher"
+            network = teacher_network(teacher)
+            yield Work(rule, name, network, jobs=1, runs=0, seen=sum(images[name]))
+
+
+def teacher_network(name: str) -> str:
+    """What a teacher is called among networks: `teacher`, the others `teacher <name>`."""
+    return TEACHER if name == TEACHER else f"{TEACHER} {name}"
+
+
+def is_teacher(network: str) -> bool:
+    """Whether a network is a teacher, which embeds images and is not trained."""
+    return network.partition(" ")[0] == TEACHER
 
 
 def student_work(study: Study, images: ImageCounts, dataset: str, student: str) -> Work:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from cxrfmkd.study.forecast import ImageCounts, pooled, published, student_work, works
+from cxrfmkd.study.forecast import ImageCounts, is_teacher, pooled, published, student_work, works
 from cxrfmkd.study.grid import Study
 
 # Times the forecast, which knows neither a busy disk nor a slower card of the same name.
@@ -44,7 +44,7 @@ def time_limits(
     networks decides, and a network without a rate of its own has the lowest. Nothing is said where
     a dataset's images or all rates are unknown, nor of a teacher without a rate.
     """
-    networks = {name: rate for name, rate in rates.items() if name != "teacher"}
+    networks = {name: rate for name, rate in rates.items() if not is_teacher(name)}
     if not networks or set(study.datasets) - set(images):
         return {}
     limits: dict[str, int] = {}
@@ -55,7 +55,7 @@ def time_limits(
         for student in study.student_names
     ]
     for key, work in units:
-        unknown = work.network != "teacher" and work.network not in rates
+        unknown = not is_teacher(work.network) and work.network not in rates
         hours = work.hours({work.network: min(networks.values())} if unknown else rates)
         if work.network and hours is not None:
             minutes = math.ceil(MARGIN * 60 * hours / work.jobs) + START

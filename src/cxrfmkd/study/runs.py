@@ -18,6 +18,7 @@ from cxrfmkd.study.settings import (
     Distillation,
     Network,
     Settings,
+    Teacher,
     TeacherSource,
     Transfer,
     sections,
@@ -153,6 +154,10 @@ class Runs:
         """Where a dataset's embeddings of a teacher come from, as it is configured."""
         settings = self.settings.datasets[dataset]
         return settings.teacher if teacher == TEACHER else settings.teachers[teacher]
+
+    def teacher_settings(self, name: str) -> Teacher:
+        """How a teacher is declared, whatever the dataset."""
+        return self.settings.teacher if name == TEACHER else self.settings.teachers[name]
 
     def teacher_section(self, name: str) -> dict:
         """What one job needs to know of a teacher, whatever the dataset."""

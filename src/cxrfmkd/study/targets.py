@@ -71,8 +71,12 @@ def demo_teacher(study: Study, dataset: str, teacher: str = TEACHER) -> list[str
 def teacher_on_gpu(study: Study, dataset: str, teacher: str = TEACHER) -> bool:
     """Whether a dataset's embeddings are extracted with a model on a GPU, not read from files."""
     source = study.source_of(dataset, teacher)
-    sources = ("savedmodel", *ENCODERS, *plugins.names("encoder"))
-    return source.source in sources and source.device == "gpu"
+    return extracted_here(source.source) and source.device == "gpu"
+
+
+def extracted_here(source: str) -> bool:
+    """Whether embeddings of a source are made by a model on this machine."""
+    return source in ("savedmodel", *ENCODERS, *plugins.names("encoder"))
 
 
 def further_teachers(study: Study, dataset: str) -> list[str]:
