@@ -71,6 +71,17 @@ def test_every_teacher_is_looked_at(config):
     assert f"datasets.{second}.teachers.copy.path is" in wrong.text
 
 
+def test_declared_attributes_are_looked_at_with_the_records(config):
+    config["attributes"] = {"follow_up": {"column": "Follow-up #", "edges": [0]}}
+    name = next(iter(config["datasets"]))
+    text = seen(config)[f"{name}, records"].text
+    assert "follow_up blank for 0 of the test images" in text
+    config["attributes"] = {"sides": {"column": "View Position", "values": ["PA", "LL"]}}
+    broken = seen(config)[f"{name}, records"]
+    assert not broken.ok
+    assert "column View Position" in broken.text
+
+
 def test_every_problem_is_found_at_once(config, tmp_path):
     first, second = config["datasets"]
     for vector in sorted((tmp_path / first / "vectors").iterdir())[:-1]:

@@ -139,6 +139,14 @@ def test_counts_have_the_groups_in_their_order_and_the_blanks(tmp_path):
     assert made.summary["attributes"] == {"insurance": ["Private", "Medicare"]}
 
 
+def test_groups_of_a_number_may_be_kept_alone(tmp_path):
+    frame = table(bmi=["20", "27", "", "31"] * 15, age=[40] * 60)
+    (tmp_path / "1.png").touch()
+    settings = own(tmp_path, frame, keep={"bmi": ["middle", "high"]})
+    records = sample("own", settings, THESIS, declare(bmi=BMI)).records
+    assert set(records.bmi) == {"27", "31"}
+
+
 def test_presets_may_be_declared_anew_and_files_of_records_say_so(tmp_path):
     frame = table(race=["Pardo", "White"] * 30, age=[17, 18.5] * 30, sex=["Female"] * 60)
     attributes = declare(

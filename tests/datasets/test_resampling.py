@@ -24,7 +24,8 @@ from cxrfmkd.datasets.resampling import (
 )
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.suppression import suppressed
-from cxrfmkd.study.settings import Resampling
+from cxrfmkd.study.attributes import resolve
+from cxrfmkd.study.settings import AttributeSection, Resampling
 
 RACES = np.array(["White", "Asian", "Black"])
 DISEASES = np.array(["No Finding", "Pleural Effusion", "Other"])
@@ -335,6 +336,31 @@ def test_command_writes_the_published_rows_in_their_order(tmp_path, capsys):
     ]
     assert rows.path_preproc.tolist() == [f"i{row}.jpg" for row in rows.row]
     assert "resampled" in capsys.readouterr().out
+
+
+def test_command_balances_by_another_column(tmp_path, capsys):
+    frame = table(200)
+    frame["insurance"] = np.where(np.arange(200) % 4 == 0, "Medicaid", "Private")
+    frame.to_csv(tmp_path / "test.csv")
+    options = "--out", tmp_path / "weights.csv", "--method", "weights", "--by", "insurance"
+    run(tmp_path / "test.csv", *options)
+    weights = pd.read_csv(tmp_path / "weights.csv").weight
+    shares = weights.groupby(frame.insurance).sum()
+    assert shares["Medicaid"] == pytest.approx(shares["Private"], rel=1e-9)
+    assert "Medicaid" in capsys.readouterr().out
+
+
+def test_a_test_set_may_be_balanced_by_a_declared_attribute():
+    frame = table(200)
+    frame["bmi"] = np.where(np.arange(200) % 4 == 0, 31.0, 22.0)
+    bmi = resolve({"bmi": AttributeSection(edges=[25])}, [])
+    settings = Resampling(method="weights", by="bmi")
+    weights, balance = resample(frame, settings, "here", 1, bmi)
+    of_group = weights.weight.groupby(frame.bmi).sum()
+    assert of_group[22] == pytest.approx(of_group[31], rel=1e-9)
+    assert set(balance.bmi) == {"up to 25", "over 25"}
+    with pytest.raises(InputError, match=r"1 of 200 test images have no bmi.*keep: \{bmi: \[up to"):
+        resample(frame.assign(bmi=frame.bmi.mask(frame.index == 3)), settings, "here", 1, bmi)
 
 
 def test_command_writes_counts_by_default(tmp_path, capsys):

@@ -49,6 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="draws with replacement as published (default), or exact weights of the same targets",
     )
     add_settings(parser, Resampling, "factor", "seed")
+    add("--by", default="race", help="column whose groups get equal shares (default: race)")
     add("--rows", action="store_true", help="draws: write the drawn rows instead of counts")
 
 
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
         )
     table = read_user_table(args.records, ["age"])
     table = table[[name for name in table if not UNNAMED.match(str(name))]]
-    race, disease = (_column(table, args.records, name) for name in ("race", "disease"))
+    race, disease = (_column(table, args.records, name) for name in (args.by, "disease"))
     key = [name for name in KEYS if name in table][:1]
     for column in (race, *(table[name] for name in key)):
         reject(column.isna(), f"{args.records}, column {column.name}", "rows are blank")
@@ -81,7 +82,7 @@ def main(args: argparse.Namespace) -> None:
         columns["count" if args.method == "draws" else "weight"] = weight
         write_table(args.out, pd.DataFrame(columns), sealed=False)
     patients = table.get("patient_id", pd.Series(rows, table.index))
-    print(_summary(race, disease, patients, weight).to_string())
+    print(_summary(race.rename(args.by), disease, patients, weight).to_string())
 
 
 def _column(table: pd.DataFrame, path: Path, name: str) -> pd.Series:
@@ -98,8 +99,9 @@ def _summary(
     race: pd.Series, disease: pd.Series, patients: pd.Series, weight: np.ndarray
 ) -> pd.DataFrame:
     """Images and weight of each race x disease; small cells are left blank."""
-    frame = pd.DataFrame({"race": race, "disease": disease, "patient": patients, "weight": weight})
-    cells = frame.groupby(["race", "disease"])
+    by = str(race.name)
+    frame = pd.DataFrame({by: race, "disease": disease, "patient": patients, "weight": weight})
+    cells = frame.groupby([by, "disease"])
     table = cells.weight.agg(images="size", resampled="sum")
     margins = (table.index.get_level_values(level).to_numpy() for level in table.index.names)
     hidden = suppressed(cells.patient.nunique().to_numpy(), MINIMUM_CELL, *margins)

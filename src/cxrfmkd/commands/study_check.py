@@ -25,6 +25,7 @@ from cxrfmkd.study.settings import Dataset
 from cxrfmkd.study.specs import SPECS
 from cxrfmkd.teacher.keys import key_rule, match_keys
 from cxrfmkd.teacher.sources import STORED_SOURCES, open_source
+from cxrfmkd.vocabulary.attributes import declarations
 from cxrfmkd.vocabulary.backbones import TIMM
 from cxrfmkd.vocabulary.teachers import TEACHER
 
@@ -115,7 +116,13 @@ def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterato
         sides = made.records.split.value_counts()
         notes = [note for note in made.summary["notes"] if "do not exist" in note]
         counts = ", ".join(f"{sides.get(side, 0):,} {side}" for side in ("train", "val", "test"))
-        return "; ".join([f"{counts} images", *notes])
+        of_test = made.summary["counts"]["test"]
+        blanks = [
+            f"{one.name} blank for {of_test[one.name].get('blank', 0):,} of the test images"
+            for one in declarations(study.attributes_on(name))
+            if one.name in of_test
+        ]
+        return "; ".join([f"{counts} images", *blanks, *notes])
 
     yield _attempt(f"{name}, records", read)
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import adapters, gates, splits
 from cxrfmkd.datasets.counting import counts
+from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.datasets.raw import Flow, Raw
 from cxrfmkd.datasets.record_files import reject_outside
 from cxrfmkd.datasets.records import KEYS, OLDEST, complete
@@ -120,19 +121,26 @@ def _select(records: pd.DataFrame, raw: Raw, flow: Flow) -> pd.DataFrame:
         setting = f"datasets.{raw.name}.keep.{column}"
         if column not in records:
             raise InputError(f"{setting}: records have no such column, only {some(records, 40)}.")
-        present = sorted(records[column].dropna().unique())
+        values_of = _kept_by(records, column, raw.attributes)
+        present = sorted(values_of.dropna().unique())
         if not present:
             raise InputError(f"{setting}: no record has a {column}, so none would be kept.")
         if absent := [value for value in values if value not in present]:
-            listed = shared(records[column].sort_values()) if column not in KEYS else ""
+            listed = shared(values_of.sort_values()) if column not in KEYS else ""
             raise InputError(
                 f"{setting}: no record has {_named(column, absent)}"
                 + (f"; there are {listed}." if listed else ".")
             )
-        matching = records[column].isin(values)
+        matching = values_of.isin(values)
         reason = f"not {_named(column, values)}"
         records = flow.keep(records, matching, f"keep {column}", reason)
     return records
+
+
+def _kept_by(records: pd.DataFrame, column: str, attributes: Attributes) -> pd.Series:
+    """What `keep` chooses among: a column's values, or the groups of a declared number."""
+    numbers = [one.name for one in declarations(attributes) if one.edges and one.name != "age"]
+    return groups_of(records, attributes[column]) if column in numbers else records[column]
 
 
 def _named(column: str, values: list) -> str:

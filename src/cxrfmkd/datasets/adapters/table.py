@@ -42,7 +42,7 @@ def read(raw: Raw) -> Reading:
     else:
         frame["image_id"] = key(frame.path)
     declared = {one.name for one in declarations(raw.attributes)} - {"age"}
-    for name in columns.keys() - declared:  # of these see `attribute_columns`
+    for name in (name for name in columns if name not in declared):  # see `attribute_columns`
         frame[name] = _mapped(raw, frame[name].rename(columns[name]), name)
     for name in {*BLANK_COLUMNS} - set(columns):
         frame[name] = pd.Series(pd.NA, frame.index, dtype="str")
