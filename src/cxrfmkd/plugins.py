@@ -1,5 +1,5 @@
 """What a user's own file imports to add a piece to a study (see docs/extending.md)."""
 
-from cxrfmkd.runtime.plugins import adapter, backbone, encoder, load, loss
+from cxrfmkd.runtime.plugins import adapter, backbone, encoder, load, loss, metric
 
-__all__ = ["adapter", "backbone", "encoder", "load", "loss"]
+__all__ = ["adapter", "backbone", "encoder", "load", "loss", "metric"]

@@ -13,6 +13,8 @@ from locations import ROOT
 from made_studies import SMALL, run_study, write_image
 from planning import jobs, snakemake
 
+from cxrfmkd.vocabulary.metrics import METRICS
+
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 SIZE = SMALL["images"]["size"]
@@ -30,6 +32,7 @@ STUDY = SMALL | {
         "batch_size": 16,
     },
     "classification": {"datasets": ["ward"], "models": ["cxr-fmkd-lp"], "seeds": [41]},
+    "evaluation": {**SMALL["evaluation"], "metrics": {"partial_auc": "higher"}},
 }
 
 
@@ -65,7 +68,7 @@ def study(tmp_path_factory) -> Path:
 
 
 def test_the_page_shows_each_piece_in_under_15_lines():
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
     for example in EXAMPLES:
         assert len(example.split("@")[-1].splitlines()) < 15
 
@@ -83,6 +86,13 @@ def test_every_piece_is_what_the_study_is_made_with(study):
     assert 16 * 3 < run["parameters"]["total"] < 10_000  # tiny_cnn, not a network of torchvision
     page = (results / "report/index.html").read_text()
     assert "Log cosh on tiny_cnn" in page
+    assert "partial_auc (higher is better)" in page
+    summary = pd.read_csv(results / "evaluation/ward/summary.csv")
+    effusion = summary[(summary.finding == "Pleural Effusion") & (summary.model == "cxr-fmkd-lp")]
+    by_metric = effusion[effusion.population == "natural"].groupby("metric")["mean"].first()
+    assert 0.5 < by_metric.partial_auc <= 1
+    detailed = pd.read_csv(results / "tables/performance_detailed.csv")
+    assert set(detailed.metric) == {*METRICS, "partial_auc"}
 
 
 @pytest.mark.slow
@@ -99,10 +109,11 @@ def test_a_study_of_two_backbones_shows_what_the_smaller_one_costs(study):
 @pytest.mark.parametrize(
     ("old", "new", "rerun"),
     [
-        ("error = student", "# the deviation\n    error = student", False),
-        ("- math.log(2)).mean()", "- math.log(2)).mean() * 2", True),
+        ("error = student", "# the deviation\n    error = student", set()),
+        ("- math.log(2)).mean()", "- math.log(2)).mean() * 2", {"distill", "evaluate"}),
+        ("max_fpr=0.2", "max_fpr=0.1", {"evaluate"}),
     ],
-    ids=["comment", "formula"],
+    ids=["comment", "loss", "metric"],
 )
 def test_an_edit_of_a_piece_reruns_what_rests_on_it(study, old, new, rerun):
     path = study / "mystudy.py"
@@ -115,7 +126,8 @@ def test_an_edit_of_a_piece_reruns_what_rests_on_it(study, old, new, rerun):
         path.write_text(before)
     assert status == 0, said[-3000:]
     again = jobs(said)
-    assert ("distill" in again) == rerun
+    assert set(again) & {"distill", "probe", "evaluate"} >= rerun
+    assert ("distill" in again) == ("distill" in rerun)
     if not rerun:
         assert "Nothing to be done" in said
     assert "pack_images" not in again

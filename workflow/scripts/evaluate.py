@@ -10,6 +10,7 @@ from cxrfmkd.datasets.resampled import read_weights
 from cxrfmkd.evaluation.analysis import evaluate
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.runs import runs_of
+from cxrfmkd.evaluation.user_metrics import registered
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import read_json, write_table
@@ -45,6 +46,7 @@ def main() -> None:
         excluded_of_each(measured, args.images, args.teacher),
         {path.parent.name: read_json(path)["seed"] for path in args.selected},
         declared(spec.get("attributes", [])),
+        registered(spec.get("metrics", [])),
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

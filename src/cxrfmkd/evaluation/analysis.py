@@ -19,7 +19,15 @@ import pandas as pd
 
 from cxrfmkd.datasets import exclusions
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
-from cxrfmkd.evaluation import calibration, comparisons, curves, gaps, measurement, subgroups
+from cxrfmkd.evaluation import (
+    calibration,
+    comparisons,
+    curves,
+    gaps,
+    measurement,
+    subgroups,
+    user_metrics,
+)
 from cxrfmkd.evaluation.columns import TABLE_COLUMNS
 from cxrfmkd.evaluation.comparisons import PRIMARY, FamilySummary
 from cxrfmkd.evaluation.families import Family, references
@@ -29,6 +37,7 @@ from cxrfmkd.evaluation.predictions import labelled_images, read_logits
 from cxrfmkd.evaluation.publication import publish
 from cxrfmkd.evaluation.recalibration import recalibration_table
 from cxrfmkd.evaluation.runs import Run, Validation, by_family, validate
+from cxrfmkd.evaluation.user_metrics import Metric, UserMetrics
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.study.settings import Evaluation, Labels
 from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
@@ -55,6 +64,7 @@ def evaluate(
     excluded: Mapping[str, pd.Series] | None = None,
     selected: Mapping[str, int] | None = None,
     attributes: Attributes = PRESETS,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """All tables of TABLE_COLUMNS, as in docs/evaluation.md.
 
@@ -64,7 +74,8 @@ def evaluate(
     models were trained on, for thresholds that are carried over from there. excluded: by name of a
     dataset, its images that no model is measured on, as from `excluded_images`; none by default.
     selected: by wildcard of a model trained on the dataset itself, the seed that tables of groups
-    and halves are of; the mean over all seeds by default. attributes: of the study.
+    and halves are of; the mean over all seeds by default. attributes: of the study. metrics: users'
+    own, by name, that `metrics`, `summary` and `comparisons` have beside the four.
     """
     names = {dataset, *(sources or {})}
     excluded = dict.fromkeys(names, exclusions.nothing()) | dict(excluded or {})
@@ -90,7 +101,10 @@ def evaluate(
         disclosed = _disclosure(test, measured, weights, *about)
         divided = settings, disclosed, attributes
         for population in populations(measured, test_images, weights, *divided):
-            tables = _joined(_measure(population, families, validated, pairs, selected or {}))
+            measured_rows = _measure(
+                population, families, validated, pairs, selected or {}, metrics or {}
+            )
+            tables = _joined(measured_rows)
             deviations = tables.pop("deviations", pd.DataFrame())
             if "comparisons" in tables:
                 tables["comparisons"] = comparisons.adjusted_comparisons(
@@ -136,10 +150,12 @@ def _measure(
     validated: dict[Family, Validation],
     pairs: list[Comparison],
     selected: Mapping[str, int],
+    metrics: Mapping[str, Metric],
 ) -> NamedTables:
     """Rows of all tables. Families that others are compared with come first, and are kept."""
     compared_with = {reference for _, _, reference in pairs}
     summaries: dict[Family, FamilySummary] = {}
+    by_user: dict[Family, UserMetrics] = {}
     ordered = sorted(families, key=lambda family: family not in compared_with)
     for i, family in enumerate(ordered, start=1):
         log.info("%s test set: %s (%d of %d)", population.name, family.name, i, len(families))
@@ -162,6 +178,10 @@ def _measure(
                 table["validation"] = np.where(primary, validated[family].macro, np.nan)
             n_seeds = len((of_groups if name in OF_GROUPS else result.seeds).cuts)
             yield name, table.assign(**family._asdict(), n_seeds=n_seeds)
+        if metrics:
+            by_user[family] = user_metrics.measure(logits, population, metrics)
+            for name, table in _user_tables(by_user[family], seeds, population):
+                yield name, table.assign(**family._asdict(), n_seeds=len(runs))
         level = population.settings.confidence
         table = recalibration_table(logits, validated[family].fits, population, level)
         yield "recalibration", table.assign(**family._asdict(), n_seeds=len(runs))
@@ -171,9 +191,15 @@ def _measure(
         if family in compared_with:
             summaries[family] = summary
         else:
-            yield from _comparisons(family, summary, summaries, pairs, population)
+            yield from _comparisons(family, summary, summaries, pairs, population, by_user)
     for family, summary in summaries.items():
-        yield from _comparisons(family, summary, summaries, pairs, population)
+        yield from _comparisons(family, summary, summaries, pairs, population, by_user)
+
+
+def _user_tables(measured: UserMetrics, seeds: list[int], population: Population) -> NamedTables:
+    """A family's rows of users' metrics."""
+    yield "metrics", user_metrics.metrics_table(measured, seeds, population)
+    yield "summary", user_metrics.summary_table(measured, population)
 
 
 def _family_tables(
@@ -221,6 +247,7 @@ def _comparisons(
     summaries: dict[Family, FamilySummary],
     pairs: list[Comparison],
     population: Population,
+    by_user: Mapping[Family, UserMetrics],
 ) -> NamedTables:
     """A family's differences from its references, whose `summaries` are there."""
     sample, level = population.sample, population.settings.confidence
@@ -233,6 +260,11 @@ def _comparisons(
         names = {"model_a": family.name, "model_b": reference.name, "family": kind}
         yield "comparisons", table.assign(**names)
         yield "deviations", pd.DataFrame(deviations)
+        if by_user:
+            of_users = by_user[family], by_user[reference]
+            table, deviations = user_metrics.comparison_table(*of_users, level)
+            yield "comparisons", table.assign(**names)
+            yield "deviations", pd.DataFrame(deviations)
         if kind != "loss":
             seeds = summary.ranges_by_seed, other.ranges_by_seed
             table = gaps.versus_table(summary.ranges, other.ranges, seeds, level)

@@ -59,9 +59,8 @@ def metrics(table: pd.DataFrame, panel: str, titles: Mapping[str, str]) -> pd.Da
 def performance(table: pd.DataFrame) -> pd.DataFrame:
     """The main population alone, a panel a metric."""
     order = in_order(table, ["metric", "population"])
-    titles = {name: METRIC_TITLES[name] for name in order.metric.unique()}
     main = order[order.population == order.population.iloc[0]]
-    return metrics(main, "metric", titles)
+    return metrics(main, "metric", METRIC_TITLES)
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:

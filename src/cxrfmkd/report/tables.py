@@ -236,7 +236,9 @@ def _means(frame: pd.DataFrame, by: str) -> pd.DataFrame:
 def performance(data: ReportData, dataset: str) -> Markup:
     """Macro averages of the dataset's own models, a column per metric."""
     frame = where(in_main_population(native(data.table("summary"), dataset)), finding=MACRO)
-    titles = {m: title for m, title in METRIC_TITLES.items() if (frame.metric == m).any()}
+    own = data.settings["evaluation"]["metrics"]
+    titles = METRIC_TITLES | {m: f"{m} ({better} is better)" for m, better in own.items()}
+    titles = {m: title for m, title in titles.items() if (frame.metric == m).any()}
     caption = (
         f"Macro averages on the {main_population(frame)} test set of {dataset_title(dataset)}: "
         "mean over seeds, with its interval over patients and seeds"

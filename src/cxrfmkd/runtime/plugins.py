@@ -1,4 +1,4 @@
-"""Pieces of a study in its user's own file: losses, backbones, adapters and encoders.
+"""Pieces of a study in its user's own file: losses, backbones, adapters, encoders and metrics.
 
 `plugins` of the configuration names such files; each decorator below registers a piece under a
 name, by which the settings then call it (docs/extending.md). Planning finds the names in a file's
@@ -27,6 +27,7 @@ FORMS = {
     "backbone": r"[a-z0-9]+(_[a-z0-9]+)*",
     "encoder": r"[a-z0-9]+(-[a-z0-9]+)*",
     "loss": r"(?!.*-on-)[a-z][a-z0-9]*(-[a-z0-9]+)*",
+    "metric": r"[a-z][a-z0-9]*(_[a-z0-9]+)*",
 }
 # Kind -> the module through which jobs use its pieces.
 CONSUMERS = {
@@ -34,6 +35,7 @@ CONSUMERS = {
     "backbone": "cxrfmkd.networks.architectures",
     "encoder": "cxrfmkd.teacher.encoders",
     "loss": "cxrfmkd.training.losses",
+    "metric": "cxrfmkd.evaluation.user_metrics",
 }
 # Kind -> name -> the piece, of the files that this process has run; of a loss what makes it.
 REGISTERED: dict[str, dict[str, Any]] = {kind: {} for kind in FORMS}
@@ -78,6 +80,16 @@ def encoder(name: str) -> Callable:
     images to their embeddings, (n, dimension) float32.
     """
     return _register("encoder", name)
+
+
+def metric(name: str) -> Callable:
+    """Register a function that measures a classifier as the metric `name`.
+
+    It gets the truth (0 or 1), the probabilities and the weights (above 0) of the images that have
+    a label, each (n,) float64 and read-only, with both classes among them, and gives a number. A
+    weight counts an image as that many rows.
+    """
+    return _register("metric", name)
 
 
 def loss_maker(loss: Any) -> Callable:
@@ -207,7 +219,7 @@ def _name(call: ast.Call, kind: str, path: Path) -> str:
         case [ast.Constant(value=str(name))]:
             if not re.fullmatch(FORMS[kind], name):
                 extra = " without -on- in it" if kind == "loss" else ""
-                joint = "underscores" if kind == "backbone" else "hyphens"
+                joint = "underscores" if kind in ("backbone", "metric") else "hyphens"
                 raise InputError(
                     f"{where}: {name!r} must be of small letters, digits and {joint}{extra}."
                 )

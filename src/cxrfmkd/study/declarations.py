@@ -8,6 +8,7 @@ from cxrfmkd.study.losses import loss_names
 from cxrfmkd.study.paths import whole_path
 from cxrfmkd.vocabulary.backbones import BACKBONES
 from cxrfmkd.vocabulary.datasets import ADAPTERS
+from cxrfmkd.vocabulary.metrics import MEASURES
 from cxrfmkd.vocabulary.teachers import SOURCES
 
 
@@ -25,6 +26,7 @@ def declare(config: dict) -> list[str]:
         "backbone": BACKBONES,
         "encoder": SOURCES,
         "loss": loss_names(),
+        "metric": MEASURES,
     }
     try:
         paths = [whole_path(file, folders) for file in files if isinstance(file, str)]

@@ -16,6 +16,7 @@ from cxrfmkd.study.settings import (
     Bias,
     Configuration,
     Distillation,
+    Evaluation,
     Network,
     Settings,
     Teacher,
@@ -37,6 +38,7 @@ OF_ONE_JOB: dict[str, type[Settings]] = {
     "distillation": Distillation,
     "network": Network,
     "transfer": Transfer,
+    "evaluation": Evaluation,
     "bias": Bias,
 }
 

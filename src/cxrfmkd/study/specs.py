@@ -85,6 +85,12 @@ def _evaluation(study: Study, w: Any) -> dict:
     }
 
 
+def _user_metrics(study: Study) -> dict:
+    """Metrics of users' files; nothing where there are none."""
+    metrics = study.settings.evaluation.metrics
+    return {"metrics": list(metrics)} if metrics else {}
+
+
 def _embedding(study: Study, w: Any) -> dict:
     """The embeddings of a further teacher where the rule has its name, else of the first."""
     teacher = getattr(w, "teacher", TEACHER)
@@ -246,7 +252,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
     "transfer_probe": lambda study, w: _probe(study, w) | _transfer(study, w),
     "transfer_drifting": lambda study, w: _drifting_probe(study, w) | _transfer(study, w),
     "transfer_finetune": lambda study, w: _classifier(study, w) | _transfer(study, w),
-    "evaluate": _evaluation,
+    "evaluate": lambda study, w: _evaluation(study, w) | _user_metrics(study),
     "evaluate_reference": lambda study, w: (
         _evaluation(study, w) | {"reference": study.reference(w.dataset)}
     ),

@@ -19,6 +19,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, read_table
 from cxrfmkd.tradeoff.association import NONE, Association, association
 from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, MACRO
+from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import MODELS, join_model, network_of, split_model
 
 MODEL = ["dataset", "model", "loss"]
@@ -81,6 +82,7 @@ def model_points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     all modes. Empty where the groups are too small for any score. Columns: docs/bias.md.
     """
     rows = summaries[(summaries.strategy == "own") & summaries.finding.isin(FINDINGS)]
+    rows = rows[rows.metric.isin(METRICS)]
     names = {"mean": "performance", "low": "performance_low", "high": "performance_high"}
     performance = rows.rename(columns=names)[[*KEYS, *MODEL[1:], *names.values()]]
     tables = []

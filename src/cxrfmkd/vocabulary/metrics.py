@@ -8,3 +8,11 @@ METRIC_TITLES = {
 }
 METRICS = tuple(METRIC_TITLES)
 AREAS = ("auc_roc", "auc_pr")  # under curves: those that need no operating point
+
+# Everything that the evaluation's tables call a metric.
+MEASURES = (
+    *METRICS,
+    *"tpr fpr youden_j tpr_test fpr_test youden_j_test equalised_odds underdiagnosis".split(),
+    *"sensitivity specificity ppv npv net_benefit kappa tau".split(),
+    *"brier brier_skill mean_error ece rmsce_debiased observed".split(),
+)

@@ -12,7 +12,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from cxrfmkd.study.settings.analyses import Bias, BiasSection, Erasure, Evaluation
+from cxrfmkd.study.settings.analyses import (
+    Bias,
+    BiasSection,
+    Erasure,
+    Evaluation,
+    EvaluationSection,
+)
 from cxrfmkd.study.settings.attributes import AttributeSection
 from cxrfmkd.study.settings.base import Settings
 from cxrfmkd.study.settings.classification import (
@@ -106,7 +112,7 @@ class Configuration(Settings):
     """full fine-tunes"""
     transfer: TransferSection = TransferSection()
     """transfer"""
-    evaluation: Evaluation = Evaluation()
+    evaluation: EvaluationSection = EvaluationSection()
     """metrics"""
     bias: BiasSection = BiasSection()
     """bias analysis"""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from cxrfmkd.runtime import plugins
+from cxrfmkd.runtime.errors import did_you_mean
 from cxrfmkd.study.settings.attributes import AttributeName
 from cxrfmkd.study.settings.base import Settings
 from cxrfmkd.study.settings.classification import ModelName
@@ -51,6 +53,26 @@ class Evaluation(Settings):
     """smaller groups are suppressed"""
     seed: int = 42
     """seed of the replicates"""
+
+
+def _metric_of_plugins(name: str) -> str:
+    names = sorted(plugins.names("metric"))
+    if name not in names:
+        raise ValueError(
+            f"no file of `plugins` has a metric `{name}`.{did_you_mean(name, names)}"
+            f"{' They have ' if names else ''}{', '.join(names)}{'.' if names else ''}"
+        )
+    return name
+
+
+class EvaluationSection(Evaluation):
+    """Metrics and their intervals."""
+
+    metrics: dict[
+        Annotated[str, AfterValidator(_metric_of_plugins)], Literal["higher", "lower"]
+    ] = {}
+    """metrics of your own (`plugins`) beside the four, and whether `higher` or `lower` is better,
+    such as {partial_auc: higher} (docs/extending.md)"""
 
 
 class Bias(Settings):
