@@ -1,4 +1,6 @@
-"""Adapters of public datasets whose labels need reading: PadChest, VinDr-CXR, RSNA Pneumonia.
+"""Adapters of public datasets whose labels need reading.
+
+PadChest, VinDr-CXR, RSNA Pneumonia and the Shenzhen set.
 
 Named in `plugins` by the recipes beside this file. A finding on which a dataset says nothing has no
 column, so that it takes no part.
@@ -10,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets import splits
-from cxrfmkd.datasets.raw import Raw
-from cxrfmkd.datasets.records import key
+from cxrfmkd.datasets.raw import Flow, Raw, Reading
+from cxrfmkd.datasets.records import key, years
 from cxrfmkd.plugins import adapter
+from cxrfmkd.runtime.errors import InputError
 
 # Our finding -> PadChest's labels, any of which makes it 1 (Bustos et al. 2020, Medical Image
 # Analysis 66:101797, whose labels form a tree: what stands below a label counts with it).
@@ -160,3 +163,47 @@ def rsna(raw: Raw) -> pd.DataFrame:
     frame["patient_id"] = frame["study_id"] = frame.image_id
     unknown = dict.fromkeys(("sex", "race", "view"))
     return frame.assign(path=frame.image_id + ".dcm", age=np.nan, **unknown)
+
+
+# The first line of a reading, such as `male 45yrs`, `Female, 24yrs` or `male 9month`.
+SEX = r"(?i)^\s*(f|m)"
+AGE = r"(?i)(\d+)\s*(y|m|w|d)"
+
+
+@adapter("shenzhen", tables=["readings"])
+def shenzhen(raw: Raw) -> Reading:
+    """Every reading of the folder ClinicalReadings, whose name is that of its image.
+
+    A name ends in 0, a normal image, or in 1, one with manifestations of tuberculosis. Each image
+    is a patient of its own.
+    """
+    texts = raw.texts("readings")
+    named = texts.index.str.extract(r"^CHNCXR_\d{4}_([01])$")[0]
+    if strange := int(named.isna().sum()):
+        raise InputError(
+            f"{raw.source('readings')}: {strange} files are not called as CHNCXR_0001_0.txt. Name "
+            "the folder ClinicalReadings of the Shenzhen set."
+        )
+    lines = texts.str.strip().str.split("\n", n=1)
+    first, finding = lines.str[0], lines.str[1].fillna("").str.strip()
+    ages = first.str.extract(AGE)
+    frame = pd.DataFrame(
+        {
+            "image_id": texts.index,
+            "patient_id": texts.index,
+            "study_id": texts.index,
+            "path": texts.index + ".png",
+            "sex": first.str.extract(SEX)[0].str.lower().map(SEXES),
+            "age": years((ages[0] + ages[1]).rename("age"), raw.source("readings")),
+            "race": None,
+            "view": "PA",
+            "Tuberculosis": named.to_numpy(float),
+        }
+    ).reset_index(drop=True)
+    frame["No Finding"] = 1 - frame.Tuberculosis
+    unread = {name: int(frame[name].isna().sum()) for name in ("sex", "age")}
+    notes = [f"{n} readings tell no {name}; it is blank." for name, n in unread.items() if n]
+    says_normal = finding.str.lower().str.startswith("normal").to_numpy()
+    if apart := int((says_normal != frame["No Finding"].eq(1)).sum()):
+        notes.append(f"{apart} readings say otherwise than their names, which are taken.")
+    return Reading(frame, Flow(frame, "readings"), notes=notes)

@@ -12,12 +12,14 @@ from locations import ROOT
 from raw_layouts import chexpert, chexpert_tables, mimic, mimic_tables, touch
 
 from cxrfmkd.datasets import adapters
+from cxrfmkd.datasets.records import findings_of
 from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.declarations import declare
 from cxrfmkd.study.paths import whole_path
-from cxrfmkd.study.settings import Dataset
+from cxrfmkd.study.settings import Dataset, Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 FOLDER = ROOT / "config" / "datasets"
@@ -57,7 +59,7 @@ def read(tmp_path, monkeypatch) -> Iterator[Callable[[str], pd.DataFrame]]:
     """Reads the records of a recipe whose folder is `tmp_path`."""
     monkeypatch.chdir(ROOT)
 
-    def records(name: str) -> pd.DataFrame:
+    def records(name: str, findings: Findings = THESIS) -> pd.DataFrame:
         recipe = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
         plugins.load(declare(recipe))
         folders = dict.fromkeys(recipe["folders"], str(tmp_path))
@@ -65,7 +67,7 @@ def read(tmp_path, monkeypatch) -> Iterator[Callable[[str], pd.DataFrame]]:
         tables = {key: whole_path(path, folders) for key, path in settings["tables"].items()}
         images = whole_path(settings["images"], folders)
         made = Dataset.from_section(settings | {"tables": tables, "images": images})
-        return sample(name, made).records.set_index("image_id")
+        return sample(name, made, findings).records.set_index("image_id")
 
     yield records
     for known in (*plugins.REGISTERED.values(), *plugins.DECLARED.values()):
@@ -203,8 +205,52 @@ def test_rsna_s_tables_of_two_releases_are_refused(tmp_path, read):
         read("rsna-pneumonia")
 
 
+def shenzhen(folder, readings: dict[str, str]) -> None:
+    (folder / "ClinicalReadings").mkdir()
+    for name, text in readings.items():
+        (folder / f"ClinicalReadings/{name}.txt").write_text(text)
+    touch(folder / "CXR_png", [f"{name}.png" for name in readings])
+
+
+READINGS = {
+    "CHNCXR_0001_0": "male 45yrs\n\nnormal",
+    "CHNCXR_0002_0": "Female , 9month\nnormal",
+    "CHNCXR_0327_1": "Male  37yrs  \nSTB",
+    "CHNCXR_0328_1": "Female 24yrs\nbilateral PTB\nwith right pleuritis",
+    "CHNCXR_0329_1": "not told\nnormal",
+}
+READINGS |= {f"CHNCXR_{i:04d}_{i % 2}": f"Female {20 + i % 60}yrs\nx" for i in range(400, 440)}
+
+
+def test_shenzhen_s_readings_tell_sex_age_and_tuberculosis(tmp_path, read):
+    shenzhen(tmp_path, READINGS)
+    findings = Findings(names=["No Finding", "Tuberculosis", "Edema"])
+    records = read("shenzhen", findings)
+    assert len(records) == len(READINGS)
+    assert records.patient_id.is_unique
+    assert findings_of(records) == ("No Finding", "Tuberculosis")  # of Edema nothing is known
+    assert records.Tuberculosis.tolist() == [float(name[-1]) for name in records.index]
+    assert records["No Finding"].eq(1 - records.Tuberculosis).all()
+    row = records.loc["CHNCXR_0001_0"]
+    assert (row.sex, row.age, row.path) == ("Male", 45, "CHNCXR_0001_0.png")
+    assert (records.sex["CHNCXR_0002_0"], records.age["CHNCXR_0002_0"]) == ("Female", 9 / 12)
+    assert pd.isna(records.sex["CHNCXR_0329_1"])
+    assert pd.isna(records.age["CHNCXR_0329_1"])
+    assert set(read("shenzhen")["No Finding"]) == {0, 1}  # among the 14, the one that it knows
+
+
+def test_another_folder_than_shenzhen_s_readings_is_refused(tmp_path, read):
+    shenzhen(tmp_path, READINGS | {"MCUCXR_0001_0": "Patient's Sex: F"})
+    with pytest.raises(InputError, match="1 files are not called as CHNCXR_0001_0"):
+        read("shenzhen")
+    for path in (tmp_path / "ClinicalReadings").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="ClinicalReadings, which does not exist"):
+        read("shenzhen")
+
+
 def test_every_recipe_is_tried():
-    assert RECIPES == ["brax", "padchest", "rsna-pneumonia", "vindr-cxr"]
+    assert RECIPES == ["brax", "padchest", "rsna-pneumonia", "shenzhen", "vindr-cxr"]
 
 
 def test_full_size_chexpert_is_found_in_the_batches_that_it_is_distributed_in(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ class Raw:
                     f"{self.setting(key)}: adapter {self.settings.adapter} has no such table, "
                     f"only {some((*needed, *optional), 9)}"
                 )
-            elif not self.path(key).is_file():
+            elif not self.path(key).is_file() and not any(self._files(key)):
                 path = self.path(key)
                 other = path.with_suffix("") if path.suffix == ".gz" else Path(f"{path}.gz")
                 hint = f", but {other.name} is there" if other.is_file() else ""
@@ -85,6 +86,21 @@ class Raw:
         """
         frame = read_text_table(self.path(key), self.source(key), columns, also)
         return frame[[name for name in frame if not UNNAMED.match(str(name))]]
+
+    def _files(self, key: str) -> list[Path]:
+        """The text files of a table that is a folder of them, by name."""
+        return sorted(self.path(key).glob("*.txt"))
+
+    def texts(self, key: str) -> pd.Series:
+        """The content of every text file of a folder, by its name without `.txt`.
+
+        A byte that is no UTF-8 becomes the replacement character.
+        """
+        files = self._files(key)
+        if not files:
+            raise InputError(f"{self.source(key)} is no folder with text files.")
+        contents = [file.read_text(encoding="utf-8", errors="replace") for file in files]
+        return pd.Series(contents, [file.stem for file in files], dtype="str")
 
     def numbers(self, frame: pd.DataFrame, column: str, key: str) -> pd.Series:
         """A text column of a raw table as float64."""
@@ -147,11 +163,17 @@ class Raw:
         return frame
 
     def facts(self) -> dict[str, dict[str, str]]:
-        """File name and hash of every raw table, for provenance."""
+        """File name and hash of every raw table, of a folder that of its files, for provenance."""
         return {
-            key: {"file": self.path(key).name, "sha256": sha256(self.path(key))}
+            key: {"file": self.path(key).name, "sha256": self._hash(key)}
             for key in self.settings.tables
         }
+
+    def _hash(self, key: str) -> str:
+        if self.path(key).is_file():
+            return sha256(self.path(key))
+        contents = [f"{sha256(file)} {file.name}" for file in self._files(key)]
+        return hashlib.sha256("\n".join(contents).encode()).hexdigest()
 
 
 class Flow:
