@@ -84,7 +84,8 @@ class Configuration(Settings):
     folders: dict[str, str] = {}
     """short names of folders; a path may begin with one in braces, such as `{mimic}/files`"""
     plugins: list[str] = []
-    """Python files with losses, backbones, adapters or encoders of your own (docs/extending.md)"""
+    """Python files with losses, backbones, adapters, encoders or metrics of your own
+    (docs/extending.md)"""
     findings: Findings = Findings()
     """the label set (docs/data.md)"""
     attributes: dict[str, AttributeSection] = {}
