@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.comparisons import COMPARED_FINDINGS, difference_columns
+from cxrfmkd.evaluation.comparisons import difference_columns
 from cxrfmkd.evaluation.measurement import patients_of
-from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, with_averages
+from cxrfmkd.evaluation.metrics import with_averages
 from cxrfmkd.evaluation.operating_points import probabilities
 from cxrfmkd.evaluation.populations import Population
 from cxrfmkd.runtime import plugins
@@ -30,6 +30,8 @@ from cxrfmkd.statistics.uncertainty import (
     paired_seed_variance,
     plain_interval,
 )
+from cxrfmkd.study.settings.findings import THESIS
+from cxrfmkd.vocabulary.findings import MACRO
 
 # Truth (0 or 1), probabilities and weights of the labelled images, each (n,) -> the metric.
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
@@ -63,7 +65,7 @@ class UserMeasurement:
     def _measure(
         self, targets: np.ndarray, scores: np.ndarray, weights: np.ndarray
     ) -> list[float] | float:
-        used = (weights > 0) & ~np.isnan(targets)
+        used = (weights > 0) & ~np.isnan(targets) & ~np.isnan(scores)
         arrays = [values[used] for values in (targets, scores, weights)]
         if not used.any() or arrays[0].min() == arrays[0].max():
             return np.nan
@@ -115,7 +117,7 @@ def metrics_table(measured: UserMetrics, seeds: list[int], population: Populatio
     alone = SeedVariance(np.zeros(measured.values.shape[2:]), np.inf)
     bounds = [_bounds(values, alone, population) for values in measured.values]
     low, high = (np.stack(side) for side in zip(*bounds, strict=True))
-    axes = {"seed": seeds, "finding": FINDINGS_AND_AVERAGES, "metric": measured.names}
+    axes = {"seed": seeds, "finding": THESIS.rows, "metric": measured.names}
     return long(axes, estimate=measured.values[:, 0], low=low, high=high)
 
 
@@ -123,7 +125,7 @@ def summary_table(measured: UserMetrics, population: Population) -> pd.DataFrame
     """Rows of `summary`: mean and SD over seeds, with intervals over patients and seeds."""
     mean = measured.values.mean(axis=0)
     low, high = _bounds(mean, measured.seeds, population)
-    axes = {"finding": FINDINGS_AND_AVERAGES, "metric": measured.names}
+    axes = {"finding": THESIS.rows, "metric": measured.names}
     sd = deviation(measured.values[:, 0])
     return long(axes, mean=mean[0], sd=sd, low=low, high=high)
 
@@ -141,9 +143,10 @@ def comparison_table(
     a: UserMetrics, b: UserMetrics, confidence: float
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """As `comparisons.comparison_table`, but for margins, which are of the four's scale."""
-    rows = [FINDINGS_AND_AVERAGES.index(name) for name in COMPARED_FINDINGS]
+    compared = [MACRO, *THESIS.focused]
+    rows = [THESIS.rows.index(name) for name in compared]
     difference = (a.values.mean(axis=0) - b.values.mean(axis=0))[:, rows]
     seeds = [SeedVariance(of.seeds.variance[rows], of.seeds.freedom) for of in (a, b)]
-    axes = {"finding": COMPARED_FINDINGS, "metric": a.names}
+    axes = {"finding": compared, "metric": a.names}
     table = long(axes, **difference_columns(difference, confidence, *seeds))
     return table, deviations(difference[1:]).reshape(-1, len(table)).T
