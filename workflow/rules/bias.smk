@@ -39,7 +39,7 @@ rule analyse_bias:
         "../envs/workflow.yaml"
     threads: 4
     resources:
-        mem_mb=growing(24000),
+        mem_mb=growing(8000),
         runtime=240,
     params:
         spec=spec("analyse_bias"),
@@ -92,7 +92,7 @@ rule erase_attributes:
         "../envs/workflow.yaml"
     threads: 4
     resources:
-        mem_mb=growing(16000),
+        mem_mb=growing(8000),
         runtime=120,
     params:
         spec=spec("erase_attributes"),

@@ -42,7 +42,7 @@ rule evaluate:
         "../envs/workflow.yaml"
     threads: 8
     resources:
-        mem_mb=growing(24000),
+        mem_mb=growing(12000),
         runtime=240,
     params:
         spec=spec("evaluate"),
