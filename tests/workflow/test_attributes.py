@@ -121,5 +121,7 @@ def test_declared_attributes_go_from_records_to_the_report(results):
     page = (results / "report/index.html").read_text(encoding="utf-8")
     assert "NaN" not in page.split("<script")[0]
     assert "Insurance" in page
+    assert "interval )" not in page
+    assert "Neither race nor sex is analysed in this study" in page
     for figure in ("resampling", "subgroups", "gaps", "ks", "score", "encoding", "pca"):
         assert (results / f"figures/ward/{figure}.svg").is_file(), figure

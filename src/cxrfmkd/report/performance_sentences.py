@@ -116,11 +116,12 @@ def performance(summary: pd.DataFrame, dataset: str, confidence: float) -> Headl
         return None
     best, highest = models.iloc[0], models.loc[models["mean"].idxmax()]
     name, other = (model_name(m.model, m.loss, model_pairs(models)) for m in (best, highest))
+    bounds = interval(best.low, best.high)
+    bounds = f" ({100 * confidence:.0f} % interval {bounds})" if bounds else ""
     text = (
         f"On {dataset_title(dataset)}, {name} is the best of "
         f"{count(len(models), 'model')} on validation; its macro AUC-ROC on the "
-        f"{best.population} test set is {number(best['mean'])} ({100 * confidence:.0f} % interval "
-        f"{interval(best.low, best.high)})."
+        f"{best.population} test set is {number(best['mean'])}{bounds}."
     )
     if highest.name != best.name:
         text += (
