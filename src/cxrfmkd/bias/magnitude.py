@@ -154,8 +154,9 @@ def _areas(
     """Areas under the ROC curve; NaN where a class has too few patients."""
     if fewest(design, classes) < design.minimum_cell:
         return np.full(1 + len(design.patient_draws), np.nan)
-    scored, draws = np.nan_to_num(values), design.patient_draws
-    return encoding.replicated_fold_areas(scored, *classes, folds, design.patients, draws)
+    (first, second), scored = classes, np.nan_to_num(values)
+    drawn = design.patients, design.patient_draws
+    return encoding.replicated_fold_areas(scored, first, second, folds, *drawn)
 
 
 def fewest(design: Design, classes: Sequence[np.ndarray]) -> int:

@@ -39,14 +39,15 @@ def replace_sealed(partial: Path, path: Path) -> None:
     """
     script = Path(sys.argv[0] if sys.argv else "")
     rule = script.stem if script.parent.name == "scripts" else ""
-    content = {"bytes": partial.stat().st_size, "sha256": sha256(partial), "rule": rule}
+    digest = sha256(partial)
+    content = {"bytes": partial.stat().st_size, "sha256": digest, "rule": rule}
     written = path.with_name(f".{os.getpid()}.{seal_path(path).name}")
     try:
         written.write_text(json.dumps(content) + "\n", encoding="utf-8")
         seal_path(path).unlink(missing_ok=True)
         os.replace(partial, path)
         os.replace(written, seal_path(path))
-        remember(path, content["sha256"])
+        remember(path, digest)
     finally:
         with suppress(OSError):
             written.unlink(missing_ok=True)

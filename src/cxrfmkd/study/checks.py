@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 
 from cxrfmkd.runtime.errors import InputError, did_you_mean, some
@@ -48,7 +48,7 @@ def unknown_findings(runs: Runs) -> Iterator[str]:
     names = runs.settings.findings.names
     for dataset in runs.datasets:
         section = runs.settings.datasets[dataset]
-        settings = {"thresholds": section.thresholds}
+        settings: dict[str, Mapping[str, object]] = {"thresholds": section.thresholds}
         if section.label_list:
             settings["label_list.names"] = section.label_list.names
         if section.reference:
