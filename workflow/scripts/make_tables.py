@@ -17,14 +17,10 @@ from cxrfmkd.vocabulary.datasets import SPLITS
 
 def main() -> None:
     args = parse(__doc__, inputs={"NAME": Path}, benchmarks=[Path], out_dir=Path)
-    records, runs, qualities, selected = (
-        read_documents(args.inputs.get(name, []))
-        for name in ("records", "run", "quality", "selected")
-    )
-    metrics, summary, groups, scores = (
-        read_results(args.inputs.get(name, []))
-        for name in ("metrics", "summary", "subgroups", "scores")
-    )
+    documents = (args.inputs.get(n, []) for n in ("records", "run", "quality", "selected"))
+    results = (args.inputs.get(n, []) for n in ("metrics", "summary", "subgroups", "scores"))
+    records, runs, qualities, selected = map(read_documents, documents)
+    metrics, summary, groups, scores = map(read_results, results)
     if "families" in args.spec:
         check_families(summary, args.spec["families"])
     policy = args.spec["minimum_cell"], args.spec["uncertain"]
