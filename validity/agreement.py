@@ -14,8 +14,8 @@ from worlds import clustered, covers
 from cxrfmkd.datasets.disclosure import Disclosure
 from cxrfmkd.evaluation import reference, subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES
 from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
@@ -53,7 +53,7 @@ def of_labels(patients: int, prevalence: float, sensitivity: float, specificity:
         seed = int(rng.integers(2**31))
         sample = Sample(targets, owner, np.ones(len(owner)), codes, REPLICATES, seed=seed)
         groups = subgroups.PatientGroups(codes, ["all"], ["all"])
-        cells = SimpleNamespace(groups=groups, disclosed=Disclosure([]))
+        cells = SimpleNamespace(groups=groups, disclosed=Disclosure([]), findings=THESIS)
         settings = SETTINGS.model_copy(update={"seed": seed})
         table = reference.agreement(
             SimpleNamespace(sample=sample, settings=settings, cells=cells), labelled
@@ -98,7 +98,7 @@ def of_ranks(patients: int, models: int, of_labeller: float, step: float):
             targets = truth[:, None].astype(float)
             ones, codes = np.ones(len(owner)), everyone(len(owner))
             sample = Sample(targets, owner, ones, codes, REPLICATES, seed=seed)
-            shape = 1 + REPLICATES, len(FINDINGS_AND_AVERAGES), len(METRICS)
+            shape = 1 + REPLICATES, len(THESIS.rows), len(METRICS)
             sides.append(
                 [
                     SimpleNamespace(

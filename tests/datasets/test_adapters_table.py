@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from locations import ROOT
 from raw_layouts import chexpert, chexpert_tables, mimic, mimic_tables
 
 from cxrfmkd.datasets import adapters
+from cxrfmkd.datasets.records import complete, findings_of
 from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.study.settings import Dataset
+from cxrfmkd.study.settings import Dataset, Findings
 from cxrfmkd.vocabulary.datasets import ADAPTERS
 from cxrfmkd.vocabulary.findings import FINDINGS
 
@@ -33,6 +36,7 @@ COLUMNS = {
     "race": "origin",
     "Pleural Effusion": "effusion",
 }
+PLAIN = {"path": "file", "patient_id": "person"}
 VALUES = {
     "sex": {"w": "Female", "m": "Male"},
     "race": {"caucasian": "White", "asian": "Asian", "n/k": None},
@@ -252,3 +256,63 @@ def test_a_published_disease_of_0_is_noted(tmp_path):
     table.loc[0, ["No Finding", "Pleural Effusion", "disease"]] = ["0.0", "0.0", "0.0"]
     table.to_csv(path, index=False)
     assert "says otherwise in 1 rows" in adapters.read("old", settings).notes[0]
+
+
+def test_the_example_of_own_findings_is_read_as_the_page_says(tmp_path):
+    """The YAML of docs/data.md, on a table of its form."""
+    page = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    findings = Findings.read(example["findings"])
+    table = pd.DataFrame(
+        {
+            "path": [f"{i}.png" for i in range(5)],
+            "patient_id": [*"abcde"],
+            "pneumonia": ["yes", "no", "maybe", None, "no"],
+            "p_edema": [0.5, 0.49, None, 0.9, 0.1],
+            "labels": ["", "clear", "['unremarkable']|hernia", "hernia", None],
+        }
+    )
+    table.to_csv(tmp_path / "own.csv", index=False)
+    settings = Dataset.read(
+        {
+            "adapter": "table",
+            "tables": {"records": str(tmp_path / "own.csv")},
+            "images": str(tmp_path),
+            **example["datasets"]["ward"],
+        }
+    )
+    reading = adapters.read("ward", settings, findings)
+    records = complete(reading.records.assign(split="train"), findings)
+    assert findings_of(records) == ("Pneumonia", "Edema", "Normal")
+    np.testing.assert_array_equal(records.Pneumonia, [1, 0, -1, np.nan, 0])
+    np.testing.assert_array_equal(records.Edema, [1, 0, np.nan, 1, 0])
+    np.testing.assert_array_equal(records.Normal, [np.nan, 1, 1, 0, np.nan])
+    assert records.disease.tolist() == ["Pneumonia", "Normal", "Normal", "Other", "Other"]
+    assert "1 of its labels stand for no finding" in reading.notes[0]
+
+
+def test_one_mapping_of_words_holds_for_every_finding(tmp_path):
+    table = OWN.assign(effusion=["True", "False", None], Edema=["False", "True", "-"])
+    words = {"findings": {"True": 1, "False": 0}, "Edema": {"False": 0, "True": 1, "-": -1}}
+    settings = own(tmp_path, table, values=VALUES | words)
+    records = adapters.read("own", settings, Findings(names=["Edema", "Pleural Effusion"])).records
+    np.testing.assert_array_equal(records["Pleural Effusion"], [1, 0, np.nan])
+    np.testing.assert_array_equal(records.Edema, [0, 1, -1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_list": {"column": "labels"}}, "label_list.column is labels, which the file does"),
+        ({"thresholds": {"Fracture": 0.5}}, r"thresholds.Fracture: the file has no such column"),
+    ],
+)
+def test_what_findings_need_of_the_file_is_named(tmp_path, changes, message):
+    settings = own(tmp_path).model_dump() | changes
+    with pytest.raises(InputError, match=message):
+        adapters.read("own", Dataset.read(settings))
+
+
+def test_a_study_of_which_the_file_has_no_finding_is_refused(tmp_path):
+    with pytest.raises(InputError, match="none of the findings Hernia; set at least one"):
+        adapters.read("own", own(tmp_path, columns=PLAIN), Findings(names=["Hernia"]))

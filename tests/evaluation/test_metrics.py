@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, curve, metrics_of, with_averages
+from cxrfmkd.evaluation.metrics import curve, metrics_of, with_averages
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.intervals import skipped_share
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 
 # float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
@@ -124,7 +125,7 @@ def test_groups_are_means_over_the_findings_that_have_a_value():
     values = np.random.default_rng(2).random((14, 4))
     values[FINDINGS.index("Edema")] = np.nan
     result = with_averages(values)
-    assert FINDINGS_AND_AVERAGES[14:] == tuple(AVERAGES)
+    assert THESIS.rows[14:] == tuple(AVERAGES)
     assert result.shape == (17, 4)
     for row, members in zip(result[14:], AVERAGES.values(), strict=True):
         selected = [FINDINGS.index(name) for name in members if name != "Edema"]
@@ -138,7 +139,7 @@ def test_a_replicate_averages_the_findings_of_the_sample_or_nothing():
     values[:, FINDINGS.index("Fracture")] = np.nan  # undefined in the sample: no member
     skipped = np.arange(1, 50, 3)
     values[skipped, FINDINGS.index("Edema")] = np.nan  # undefined in some replicates
-    macro = with_averages(values, values[0])[:, FINDINGS_AND_AVERAGES.index("Macro")]
+    macro = with_averages(values, values[0])[:, THESIS.rows.index("Macro")]
     members = [i for i, name in enumerate(FINDINGS) if name != "Fracture"]
     np.testing.assert_allclose(macro, values[:, members].mean(axis=1))
     assert np.isnan(macro[skipped]).all()

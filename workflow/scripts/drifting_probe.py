@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cxrfmkd.datasets.records import findings_of
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.study.settings import Finetuning, Network, Probe
 from cxrfmkd.training.finetuning import ARGUMENTS, as_thesis_probe, finetune_run, initial_network
@@ -11,7 +12,11 @@ def main() -> None:
     args = parse(__doc__, start=(Path, None), **ARGUMENTS)
     spec = args.spec
     network = initial_network(
-        spec["model"], spec["seed"], Network.from_spec(spec["network"]), args.start
+        spec["model"],
+        spec["seed"],
+        Network.from_spec(spec["network"]),
+        args.start,
+        findings_of(args.train),
     )
     settings = as_thesis_probe(
         Probe.from_spec(spec["probe"]), Finetuning.from_spec(spec["finetuning"])

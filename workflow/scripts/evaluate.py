@@ -14,7 +14,7 @@ from cxrfmkd.evaluation.user_metrics import registered
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import read_json, write_table
-from cxrfmkd.study.settings import Evaluation, Labels
+from cxrfmkd.study.settings import Evaluation, Findings, Labels
 from cxrfmkd.vocabulary.attributes import declared
 
 
@@ -46,6 +46,7 @@ def main() -> None:
         excluded_of_each(measured, args.images, args.teacher),
         {path.parent.name: read_json(path)["seed"] for path in args.selected},
         declared(spec.get("attributes", [])),
+        Findings.of_spec(spec),
         registered(spec.get("metrics", [])),
     )
     for name, table in tables.items():

@@ -13,7 +13,7 @@ from cxrfmkd.evaluation.runs import runs_of
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
-from cxrfmkd.study.settings import Evaluation, Labels, Reference
+from cxrfmkd.study.settings import Evaluation, Findings, Labels, Reference
 from cxrfmkd.vocabulary.attributes import declared
 
 
@@ -36,7 +36,8 @@ def main() -> None:
         Evaluation.from_spec(spec["evaluation"]),
         Labels.from_spec(spec["labels"]),
         excluded_images(records, args.images, args.teacher, *args.teachers),
-        attributes=declared(spec.get("attributes", [])),
+        declared(spec.get("attributes", [])),
+        Findings.of_spec(spec),
     )
     for name, table in tables.items():
         write_table(getattr(args, name.removeprefix("reference_")), table)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cxrfmkd.datasets.records import findings_of
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.study.settings import Finetuning, Network
 from cxrfmkd.training.finetuning import ARGUMENTS, finetune_run, initial_network
@@ -11,7 +12,11 @@ def main() -> None:
     args = parse(__doc__, student=(Path, None), **ARGUMENTS)
     spec = args.spec
     network = initial_network(
-        spec["model"], spec["seed"], Network.from_spec(spec["network"]), args.student
+        spec["model"],
+        spec["seed"],
+        Network.from_spec(spec["network"]),
+        args.student,
+        findings_of(args.train),
     )
     finetune_run(args, network, Finetuning.from_spec(spec["finetuning"]))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_json, write_table
+from cxrfmkd.study.settings import Findings
 from cxrfmkd.tables import wide
 from cxrfmkd.tables.checking import check_families
 from cxrfmkd.tables.cohort import cohort
@@ -32,13 +33,14 @@ def main() -> None:
         for split in SPLITS
         for path in args.inputs.get(split, [])
     }
+    findings = Findings.of_spec(args.spec)
     tables = {
         "cohort": cohort(records, disclosed, attributes),
-        "performance_detailed": wide.performance_detailed(metrics, summary),
-        "performance_focused": wide.performance_focused(metrics, summary),
-        "transfer": wide.transfer(summary),
+        "performance_detailed": wide.performance_detailed(metrics, summary, findings),
+        "performance_focused": wide.performance_focused(metrics, summary, findings),
+        "transfer": wide.transfer(summary, findings),
         "students": wide.students(runs, qualities, selected),
-        "subgroups": wide.subgroups(groups),
+        "subgroups": wide.subgroups(groups, findings),
         "bias": wide.bias(scores),
         "costs": costs(runs, args.benchmarks),
     }

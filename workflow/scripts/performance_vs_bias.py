@@ -6,6 +6,7 @@ import pandas as pd
 
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
+from cxrfmkd.study.settings import Findings
 from cxrfmkd.tradeoff.correlation import (
     correlations,
     is_half,
@@ -25,7 +26,8 @@ def main() -> None:
     scores, summaries = read_tables(args.scores), read_tables(args.summaries)
     if args.selected:
         summaries = of_selected(summaries, args.selected)
-    points = model_points(pd.concat([summaries, read_tables(args.halves)]), scores)
+    findings = Findings.of_spec(args.spec)
+    points = model_points(pd.concat([summaries, read_tables(args.halves)]), scores, findings)
     write_table(args.out, points[~points.population.map(is_half).astype(bool)])
     write_table(args.correlation, correlations(points, scores))
 

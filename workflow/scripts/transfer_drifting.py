@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cxrfmkd.datasets.records import findings_of
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.study.settings import Finetuning, Network, Probe
 from cxrfmkd.training.finetuning import (
@@ -17,7 +18,12 @@ def main() -> None:
     spec = args.spec
     compute = Network.from_spec(spec["network"])
     network = transferred_network(
-        spec["model"], spec["seed"], compute, spec["transfer"], args.source
+        spec["model"],
+        spec["seed"],
+        compute,
+        spec["transfer"],
+        args.source,
+        findings=findings_of(args.train),
     )
     settings = as_thesis_probe(
         Probe.from_spec(spec["probe"]), Finetuning.from_spec(spec["finetuning"])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cxrfmkd.datasets.records import findings_of
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.study.settings import Finetuning, Network
 from cxrfmkd.training.finetuning import ARGUMENTS, finetune_run, transferred_network
@@ -17,6 +18,7 @@ def main() -> None:
         spec["transfer"],
         args.source,
         args.student,
+        findings_of(args.train),
     )
     finetune_run(args, network, Finetuning.from_spec(spec["finetuning"]))
 

@@ -98,13 +98,14 @@ def _agreement(
     """
     train, val = tables
     patients, val_patients = (table.patient_id.to_numpy() for table in tables)
+    findings = records.findings_of(train)
 
     def embeddings(head_input: HeadInput) -> Pair:
         return head_input.take(train.image_id), head_input.take(val.image_id)
 
     def probe(pair: Pair) -> Linear:
-        data = LabelledInputs(pair[0], targets[0], patients)
-        val_data = LabelledInputs(pair[1], targets[1], val_patients)
+        data = LabelledInputs(pair[0], targets[0], patients, findings)
+        val_data = LabelledInputs(pair[1], targets[1], val_patients, findings)
         return train_heads(data, val_data, [SEED], Probe())[0].head
 
     reference, truth = of_teacher = embeddings(teacher)

@@ -23,7 +23,7 @@ from cxrfmkd.bias.encoding import linear_scores, mean_area
 from cxrfmkd.bias.grouping import group_images
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
 from cxrfmkd.datasets.groups import groups_of
-from cxrfmkd.datasets.records import targets
+from cxrfmkd.datasets.records import findings_of, targets
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.comparisons import difference_columns
 from cxrfmkd.evaluation.metrics import metrics_and_thresholds
@@ -34,9 +34,9 @@ from cxrfmkd.statistics.erasure import fit_eraser, moments
 from cxrfmkd.statistics.multiple import adjust_by_family
 from cxrfmkd.statistics.sweep import ROC_AREA
 from cxrfmkd.statistics.uncertainty import paired_seed_variance
-from cxrfmkd.study.settings import Erasure, Labels
+from cxrfmkd.study.settings import Erasure, Findings, Labels
 from cxrfmkd.vocabulary.attributes import PRESETS, Attribute, Attributes
-from cxrfmkd.vocabulary.findings import FINDINGS, MACRO
+from cxrfmkd.vocabulary.findings import MACRO
 
 SHUFFLES = 5  # of the groups among patients
 PLAIN = ("auc_roc", "tpr", "fpr")
@@ -166,7 +166,9 @@ def _cells(
 ) -> Cells:
     patients, weights = test.patient_id.to_numpy(), np.ones(len(test))
     groups = _groups(test, attribute)
-    return count_cells(truth, patients, weights, groups, settings.minimum_cell, disclosed)
+    counted = truth, patients, weights, groups
+    findings = Findings(names=list(findings_of(test)))
+    return count_cells(*counted, settings.minimum_cell, disclosed, findings)
 
 
 def _sample(test: pd.DataFrame, truth: np.ndarray, cells: Cells, settings: Erasure) -> Sample:
@@ -176,14 +178,14 @@ def _sample(test: pd.DataFrame, truth: np.ndarray, cells: Cells, settings: Erasu
 
 
 def _thresholds(seed: Inputs, val: pd.DataFrame, settings: Erasure, labels: Labels) -> np.ndarray:
-    """Each finding's threshold from validation images, before anything is erased, (14, 1)."""
+    """Each finding's threshold from validation images, before anything is erased, (f, 1)."""
     truth = targets(val, labels.uncertain, labels.blank).astype(float)
     _, cut = metrics_and_thresholds(truth, seed.head(seed.val), None, settings.target_fpr)
     return cut[:, None]
 
 
 def _measure(sample: Sample, logits: np.ndarray, cut: np.ndarray) -> np.ndarray:
-    """The plain measures of MEASURES in every group, (measures, 1 + replicates, 14, groups)."""
+    """The plain measures of MEASURES in every group, (measures, 1 + replicates, f, groups)."""
     found = sample.measure(logits, cut)
     return np.stack([found.metrics[:, ROC_AREA], found.tpr[:, 0], found.fpr[:, 0]])
 
@@ -193,7 +195,7 @@ def _erasure(
 ) -> pd.DataFrame:
     """Rows of one attribute, of the mean over seeds.
 
-    values: (seeds, before and after, measures, 1 + replicates, 14, groups); by_chance: of shuffled
+    values: (seeds, before and after, measures, 1 + replicates, f, groups); by_chance: of shuffled
     groups, one for each seed and shuffle, without replicates.
     """
     both = _with_gaps(values, cells)
@@ -203,7 +205,7 @@ def _erasure(
     means = both[:, :, :, 0].mean(axis=0)
     chance = _with_gaps(by_chance, cells)[:, :, :, 0]
     table = long(
-        {"measure": MEASURES, "finding": (*FINDINGS, MACRO)},
+        {"measure": MEASURES, "finding": (*cells.findings.names, MACRO)},
         before=means[0],
         after=means[1],
         chance=(chance[:, 1] - chance[:, 0]).mean(axis=0),
@@ -213,7 +215,7 @@ def _erasure(
 
 
 def _with_gaps(values: np.ndarray, cells: Cells) -> np.ndarray:
-    """MEASURES of every finding and their mean, (seeds, 2, 6, 1 + replicates, 15).
+    """MEASURES of every finding and their mean, (seeds, 2, 6, 1 + replicates, f + 1).
 
     values: as for `_erasure`. Blank where a group, or its count of a finding, is hidden; the mean
     is of the findings that are shown.

@@ -85,13 +85,12 @@ def write_folder(folder: Path, run, network, size: int, description: dict) -> fl
     from cxrfmkd.commands import model_card, programs
     from cxrfmkd.networks.exported import describe as build
     from cxrfmkd.networks.exported import write_exported
-    from cxrfmkd.vocabulary.findings import FINDINGS
 
     aspect = run.images().get("aspect", "squash")
     what = "student" if network.head is None else "classifier"
     about: dict = {"what": what, "study": description}
     if what == "classifier":
-        about["id2label"] = {str(i): finding for i, finding in enumerate(FINDINGS)}
+        about["id2label"] = {str(i): finding for i, finding in enumerate(network.findings)}
     onnx = programs.onnx_is_installed()
     with atomic_folder(folder) as partial:
         write_exported(partial, network, size, aspect, about)

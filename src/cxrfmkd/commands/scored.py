@@ -14,11 +14,12 @@ import pandas as pd
 from cxrfmkd.commands.options import add_settings
 from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, checked, with_averages
+from cxrfmkd.evaluation.metrics import checked, with_averages
 from cxrfmkd.runtime.cells import numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.text_tables import typed
 from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.findings import FINDINGS
 
 
@@ -58,7 +59,7 @@ class ScoredImages:
         """What is measured: the findings, after the study's 14 their averages."""
         if not self.complete:
             return self.findings
-        return [*FINDINGS_AND_AVERAGES, *self.findings[len(FINDINGS) :]]
+        return [*THESIS.rows, *self.findings[len(FINDINGS) :]]
 
     def measure(self, args: argparse.Namespace) -> list[np.ndarray]:
         """Metrics of each model on the same replicates, the data themselves first.

@@ -22,7 +22,6 @@ from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, read_table
 from cxrfmkd.tables.gathering import about
-from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import MODELS, join_model
 
 CHECKED = 4  # images on which a put-together classifier must give its run's own logits
@@ -94,7 +93,7 @@ def whole_network(run: Run, teacher: str = "") -> Network:
     for network in _backbones(run, model):
         # A transfer may have trained its head below the projection that the model has elsewhere.
         for keep_projection in dict.fromkeys((MODELS[model].projection, False)):
-            network.with_head(len(head.weight), keep_projection).eval()
+            network.with_head(head.findings or len(head.weight), keep_projection).eval()
             if _takes(network, head) and _gives_the_runs_logits(network, run):
                 return network
     raise InputError(
@@ -146,5 +145,5 @@ def _gives_the_runs_logits(network: Network, run: Run) -> bool:
     pixels = torch.from_numpy(np.array(images.take(predictions.image_id)))
     with torch.no_grad():
         logits = network(pixels).numpy()
-    expected = predictions[list(FINDINGS)].to_numpy()
+    expected = predictions[list(network.findings)].to_numpy()
     return bool(np.allclose(logits, expected, rtol=LOGITS, atol=LOGITS))

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.groups import groups_of
+from cxrfmkd.datasets.records import findings_of
 from cxrfmkd.statistics.suppression import Relation, patients_per_cell, protect
 from cxrfmkd.vocabulary.attributes import PRESETS, Attributes, own
-from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.groups import AGE_BINS
 
 BLANK, LEFT_OUT = "blank", "left out"
@@ -146,9 +146,8 @@ def disclosure(
             cells.count({name: columns[name] for name in names})
     if attributes["age"].binned:
         _add_ages(cells, columns)
-    for finding in FINDINGS:
-        if finding in records:
-            _count_finding(cells, records, columns, grouped, finding, uncertain, blank)
+    for finding in findings_of(records):
+        _count_finding(cells, records, columns, grouped, finding, uncertain, blank)
     secret, rank = np.ones(len(cells.counts), bool), np.zeros(len(cells.counts))
     for cell, i in cells.index.items():
         unknown = BLANK in dict(cell).values()
@@ -206,8 +205,8 @@ def _count_finding(
     for word in ("with", "without"):
         members = [{label: level} for level, meant in meaning.items() if meant == word]
         cells.add(members, {target: word})
-    if finding in ("Pleural Effusion", "No Finding") and uncertain != "ones":
-        # The class counts the same images; of No Finding all but the few that have an effusion too.
+    if "disease" in columns and finding in set(columns["disease"]) and uncertain != "ones":
+        # The class counts the same images, but for the few that are of a class which wins.
         cells.add([{target: "with"}], {"disease": finding})
         for name in columns.keys() & {"sex", "race", "view", "age_bin"}:
             for level in columns[name].unique():

@@ -51,8 +51,13 @@ def columns(findings: Sequence[str] = FINDINGS) -> tuple[str, ...]:
 
 
 def findings_of(records: pd.DataFrame) -> tuple[str, ...]:
-    """The findings that records have: their columns between `view` and `split`, in order."""
+    """The findings that records have: their columns between `view` and `split`, in order.
+
+    Of a table without these two columns, those of the 14 that it has.
+    """
     names = list(records)
+    if "view" not in names or "split" not in names:
+        return tuple(name for name in FINDINGS if name in names)
     return tuple(names[names.index("view") + 1 : names.index("split")])
 
 
@@ -85,9 +90,6 @@ def complete(records: pd.DataFrame, findings: Findings = THESIS) -> pd.DataFrame
     findings: of the study; those that the records lack have no column.
     """
     of_image = disease(records, findings.classes)
-    if findings.is_thesis:  # until every stage takes the findings of its files
-        lacking = [name for name in findings.names if name not in records]
-        records = records.assign(**dict.fromkeys(lacking, np.nan))
     records = records.assign(disease=of_image, age_bin=age_bin(records.age))
     ordered = columns([name for name in findings.names if name in records])
     extras = [column for column in records if column not in ordered]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.records import LABELS, key
+from cxrfmkd.datasets.records import LABELS, findings_of, key
 from cxrfmkd.runtime.cells import numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.text_tables import read_header, read_text_table
 from cxrfmkd.study.settings import Reference
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 MAJORITY = "majority"
 
@@ -23,7 +22,7 @@ MAJORITY = "majority"
 class ExpertLabels(NamedTuple):
     """What experts say of images.
 
-    targets: float64 (n, 14), 1, 0 or NaN (not read, or no verdict), a row for each image asked for.
+    targets: float64 (n, f), 1, 0 or NaN (not read, or no verdict), a row for each image asked for.
     counts: `rows`, `units` (images or studies) and `readers` of the tables, `tested` units that are
     among the images asked for, `verdicts` of these and of all findings, and those `undecided`.
     """
@@ -60,7 +59,9 @@ def read_experts(dataset: str, settings: Reference, records: pd.DataFrame) -> Ex
             f"{setting}.table: none of its {len(verdicts)} {settings.unit} keys, in the column "
             f"{column}, is of a test image. Records name them in the form {_form(of_record)}."
         )
-    heard = votes[votes.unit.isin(tested.index)].groupby("unit")[list(FINDINGS)].count() > 0
+    heard = (
+        votes[votes.unit.isin(tested.index)].groupby("unit")[list(findings_of(records))].count() > 0
+    )
     counts = {
         "rows": len(votes) // max(len(settings.readers), 1),
         "units": len(verdicts),
@@ -86,7 +87,8 @@ def _votes(
         raise InputError(f"{setting}.table is {path}, which does not exist.")
     header = read_header(path, source)
     own = {
-        reader: _columns(header, source, settings, reader) for reader in (settings.readers or [""])
+        reader: _columns(header, source, settings, reader, findings_of(records))
+        for reader in (settings.readers or [""])
     }
     keys = (column, settings.reader) if settings.reader else (column,)
     names = dict.fromkeys(name for columns in own.values() for name in columns.values())
@@ -104,21 +106,24 @@ def _votes(
             finding: _labels(table[columns[finding]], source, settings)
             if finding in columns
             else np.full(len(table), np.nan)
-            for finding in FINDINGS
+            for finding in findings_of(records)
         }
         who = table[settings.reader] if settings.reader else reader or f"table {number + 1}"
         yield pd.DataFrame({"unit": table[column], "reader": who, **labels})
 
 
-def _columns(header: list[str], source: str, settings: Reference, reader: str) -> dict[str, str]:
+def _columns(
+    header: list[str], source: str, settings: Reference, reader: str, findings: Sequence[str]
+) -> dict[str, str]:
     """Finding -> the file's column of it; those that it lacks are left out if nobody named them."""
     names = {
         finding: settings.column.replace("{reader}", reader).replace(
             "{finding}", settings.columns.get(finding, finding)
         )
-        for finding in FINDINGS
+        for finding in findings
     }
-    absent = [names[finding] for finding in settings.columns if names[finding] not in header]
+    named = [finding for finding in settings.columns if finding in names]
+    absent = [names[finding] for finding in named if names[finding] not in header]
     found = {finding: name for finding, name in names.items() if name in header}
     if absent or not found:
         wanted = absent or list(names.values())
@@ -149,7 +154,7 @@ def _labels(cells: pd.Series, source: str, settings: Reference) -> pd.Series:
 
 def _verdicts(votes: pd.DataFrame, consensus: str) -> pd.DataFrame:
     """The truth of every unit: of the majority of votes, NaN without one, or of one reader."""
-    findings = list(FINDINGS)
+    findings = [name for name in votes if name not in ("unit", "reader")]
     if consensus != MAJORITY:
         given = votes[votes.reader == consensus].set_index("unit")[findings]
         return given.reindex(pd.unique(votes.unit))

@@ -2,9 +2,9 @@
 
 Each model is measured on the natural and on the resampled test set, on the same bootstrap
 replicates as every other.
-Memory: about as many arrays of replicates x 14 findings x groups x 11 measures, 8 bytes each, as a
-family has seeds, and three more (0.08 GB each for 2,000 replicates and 32 groups), and a hundredth
-of that for each family that others are compared with.
+Memory: about as many arrays of replicates x findings x groups x 11 measures, 8 bytes each, as a
+family has seeds, and three more (0.08 GB each for 2,000 replicates, 14 findings and 32 groups), and
+a hundredth of that for each family that others are compared with.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from cxrfmkd.evaluation.recalibration import recalibration_table
 from cxrfmkd.evaluation.runs import Run, Validation, by_family, validate
 from cxrfmkd.evaluation.user_metrics import Metric, UserMetrics
 from cxrfmkd.statistics.multiple import adjust_by_family
-from cxrfmkd.study.settings import Evaluation, Labels
+from cxrfmkd.study.settings import Evaluation, Findings, Labels
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
-from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.models import join_model
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ def evaluate(
     excluded: Mapping[str, pd.Series] | None = None,
     selected: Mapping[str, int] | None = None,
     attributes: Attributes = PRESETS,
+    findings: Findings = THESIS,
     metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """All tables of TABLE_COLUMNS, as in docs/evaluation.md.
@@ -74,8 +75,9 @@ def evaluate(
     models were trained on, for thresholds that are carried over from there. excluded: by name of a
     dataset, its images that no model is measured on, as from `excluded_images`; none by default.
     selected: by wildcard of a model trained on the dataset itself, the seed that tables of groups
-    and halves are of; the mean over all seeds by default. attributes: of the study. metrics: users'
-    own, by name, that `metrics`, `summary` and `comparisons` have beside the four.
+    and halves are of; the mean over all seeds by default. attributes, findings: of the study; those
+    findings are measured that the records have. metrics: users' own, by name, that `metrics`,
+    `summary` and `comparisons` have beside the four.
     """
     names = {dataset, *(sources or {})}
     excluded = dict.fromkeys(names, exclusions.nothing()) | dict(excluded or {})
@@ -99,7 +101,7 @@ def evaluate(
         measured = exclusions.measured_images(test, excluded[dataset])
         about = settings.minimum_cell, labels, attributes
         disclosed = _disclosure(test, measured, weights, *about)
-        divided = settings, disclosed, attributes
+        divided = settings, disclosed, attributes, findings
         for population in populations(measured, test_images, weights, *divided):
             measured_rows = _measure(
                 population, families, validated, pairs, selected or {}, metrics or {}
@@ -160,7 +162,8 @@ def _measure(
     for i, family in enumerate(ordered, start=1):
         log.info("%s test set: %s (%d of %d)", population.name, family.name, i, len(families))
         runs = families[family]
-        logits = [read_logits(run.predictions, "test", population.images) for run in runs]
+        images = population.images
+        logits = [read_logits(run.predictions, "test", images, run.shared) for run in runs]
         seeds, cuts = [run.seed for run in runs], validated[family].cuts
         seed = selected.get(join_model(family.model, family.loss))
         trained_here = family.strategy == "own" and len(runs) > 1
@@ -171,7 +174,8 @@ def _measure(
             of_groups = measurement.of_seed(result.seeds, position)
             over_replicates = result.alone
         measures = subgroups.group_measures(over_replicates, population.cells)
-        ranges = gaps.ranges(measures, population.cells.groups)
+        cells = population.cells
+        ranges = gaps.ranges(measures, cells.groups, cells.findings)
         for name, table in _family_tables(seeds, result, of_groups, measures, ranges, population):
             if name == "summary":
                 primary = (table.finding == PRIMARY[0]) & (table.metric == PRIMARY[1])
@@ -186,8 +190,8 @@ def _measure(
         table = recalibration_table(logits, validated[family].fits, population, level)
         yield "recalibration", table.assign(**family._asdict(), n_seeds=len(runs))
         of_seeds = subgroups.group_measures(of_groups.measures, population.cells)
-        seed_ranges = gaps.ranges(of_seeds, population.cells.groups)
-        summary = measurement.summarise(result, ranges, seed_ranges)
+        seed_ranges = gaps.ranges(of_seeds, cells.groups, cells.findings)
+        summary = measurement.summarise(result, ranges, seed_ranges, cells.findings)
         if family in compared_with:
             summaries[family] = summary
         else:
@@ -212,29 +216,29 @@ def _family_tables(
 ) -> NamedTables:
     """A family's own rows of the tables. of_groups: all seeds, or the selected one."""
     settings, cells = population.settings, population.cells
-    level = settings.confidence
+    level, names = settings.confidence, cells.findings.names
     sides = cells.with_finding[:, 0], cells.without_finding[:, 0]
     by_seed = subgroups.group_measures(of_groups.measures, cells)
     prevalence = result.measures.prevalence[0]
     counts = measurement.everyones_counts(result, cells)
     # Curves of findings that few patients have or lack would show single images.
     few = cells.images[:, 0] < calibration.BINS * cells.minimum
-    without_points = np.array(FINDINGS)[cells.hidden_counts[1][:, 0] | few]
+    without_points = np.array(names)[cells.hidden_counts[1][:, 0] | few]
 
     def counted(table: pd.DataFrame) -> pd.DataFrame:
-        finding = pd.Index(FINDINGS).get_indexer(table.finding)
+        finding = pd.Index(names).get_indexer(table.finding)
         return table.assign(**{name: count[finding] for name, count in counts.items()})
 
     yield "metrics", measurement.metrics_table(result, seeds, cells)
     yield "summary", measurement.summary_table(result, cells, level, settings.target_fpr)
     worth = result.worth, result.seeds.worth, result.seeds.cuts
-    yield "thresholds", counted(threshold_table(*worth, sides, level))
+    yield "thresholds", counted(threshold_table(*worth, sides, level, names))
     calibrated = result.calibration, result.seeds.calibration
-    table = calibration.calibration_table(*calibrated, np.minimum(*sides), level)
+    table = calibration.calibration_table(*calibrated, np.minimum(*sides), level, names)
     points = (table.metric == "observed") & table.finding.isin(without_points)
     yield "calibration", counted(table[~points])
-    yield "halves", measurement.halves_table(of_groups)
-    table = curves.curve_table(result.seeds.curves)
+    yield "halves", measurement.halves_table(of_groups, cells.findings)
+    table = curves.curve_table(result.seeds.curves, names)
     yield "curves", table[~table.finding.isin(without_points)]
     yield "subgroups", subgroups.subgroup_table(measures, by_seed, prevalence, cells, settings)
     yield "gaps", gaps.range_table(ranges, measures, by_seed, cells, settings)
@@ -255,19 +259,28 @@ def _comparisons(
     for kind, reference in [(kind, b) for kind, a, b in pairs if a == family]:
         other = summaries[reference]
         table, deviations = comparisons.comparison_table(
-            summary, other, sample.targets, patients, level, population.settings.margin
+            summary,
+            other,
+            sample.targets,
+            patients,
+            level,
+            population.settings.margin,
+            population.cells.findings,
         )
         names = {"model_a": family.name, "model_b": reference.name, "family": kind}
         yield "comparisons", table.assign(**names)
         yield "deviations", pd.DataFrame(deviations)
         if by_user:
             of_users = by_user[family], by_user[reference]
-            table, deviations = user_metrics.comparison_table(*of_users, level)
+            table, deviations = user_metrics.comparison_table(
+                *of_users, level, population.cells.findings
+            )
             yield "comparisons", table.assign(**names)
             yield "deviations", pd.DataFrame(deviations)
         if kind != "loss":
             seeds = summary.ranges_by_seed, other.ranges_by_seed
-            table = gaps.versus_table(summary.ranges, other.ranges, seeds, level)
+            both, findings = (summary.ranges, other.ranges), population.cells.findings
+            table = gaps.versus_table(*both, seeds, level, findings)
             yield "gaps", table.assign(a=family.name, b=reference.name, **family._asdict())
 
 

@@ -7,6 +7,7 @@ error takes that noise off (Kumar, Liang and Ma 2019).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -173,7 +174,11 @@ def calibrate(sample: Sample, probabilities: np.ndarray) -> Calibration:
 
 
 def calibration_table(
-    calibration: Calibration, by_seed: Calibration, patients: np.ndarray, confidence: float
+    calibration: Calibration,
+    by_seed: Calibration,
+    patients: np.ndarray,
+    confidence: float,
+    findings: Sequence[str] = FINDINGS,
 ) -> pd.DataFrame:
     """Measures, then the points of the reliability curve, of the mean over seeds.
 
@@ -191,11 +196,11 @@ def calibration_table(
         spread = values[..., k], by_seed.measures[..., k]
         low[:, k], high[:, k] = distance_bounds(kind, *spread, by_seed, patients, confidence)
     columns = {"estimate": values[0], "low": low, "high": high}
-    measured = long({"finding": FINDINGS, "metric": CALIBRATION_MEASURES}, **columns)
+    measured = long({"finding": findings, "metric": CALIBRATION_MEASURES}, **columns)
     in_bin = np.broadcast_to(patients[:, None], calibration.observed.shape[1:])
     low, high = share_bounds(calibration.observed, by_seed.observed, in_bin, confidence)
     points = long(
-        {"finding": FINDINGS, "bin": list(range(1, BINS + 1))},
+        {"finding": findings, "bin": list(range(1, BINS + 1))},
         metric=np.array("observed"),
         predicted=calibration.predicted[0],
         estimate=calibration.observed[0],

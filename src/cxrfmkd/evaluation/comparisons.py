@@ -7,27 +7,33 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES
 from cxrfmkd.runtime.longform import long
 from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.multiple import adjust_by_family, deviations, max_t_by_family, tost
 from cxrfmkd.statistics.uncertainty import SeedVariance, errors, plain_interval
-from cxrfmkd.vocabulary.findings import MACRO, SEVEN
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
+from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.metrics import METRICS
 
-# Comparing all 14 findings would cost power and add little: the thesis's first seven, and the mean
-# of all.
-COMPARED_FINDINGS = (MACRO, *SEVEN)
 # The primary endpoint, declared before any result: its tests are a family of their own.
 PRIMARY = (MACRO, "auc_roc")
+
+
+def compared_rows(findings: Findings) -> list[str]:
+    """The mean of all findings, and those of the focused table.
+
+    Comparing all 14 would cost power and add little.
+    """
+    return [MACRO, *findings.focused]
 
 
 class FamilySummary(NamedTuple):
     """What a comparison needs of a family.
 
-    metrics: of the mean over seeds, (1 + replicates, 17, 4), the sample itself first. seeds: their
-    variance over seeds. ranges: as from `gaps.ranges`; ranges_by_seed: of each seed's model on the
-    sample itself. influence: of the areas, or None.
+    metrics: of the mean over seeds, (1 + replicates, rows, 4), the sample itself first. seeds:
+    their variance over seeds. ranges: as from `gaps.ranges`; ranges_by_seed: of each seed's model
+    on the sample itself. influence: of the areas, or None.
     """
 
     metrics: np.ndarray
@@ -62,25 +68,28 @@ def comparison_table(
     patients: np.ndarray,
     confidence: float,
     margin: float,
+    findings: Findings = THESIS,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """A minus b for every metric of COMPARED_FINDINGS, with interval and p-values.
+    """A minus b for every metric of `compared_rows`, with interval and p-values.
 
     p_delong: of AUC-ROC alone, from the analytic variance over patients (the seeds taken as they
-    are). targets: shape (n, 14); patients: (n,). margin: within which a difference is none. Beside
+    are). targets: shape (n, f); patients: (n,). margin: within which a difference is none. Beside
     the table, each row's replicates of the difference, as deviations in standard errors, float32
     (rows, replicates).
     """
-    rows = [FINDINGS_AND_AVERAGES.index(name) for name in COMPARED_FINDINGS]
+    compared = compared_rows(findings)
+    rows = [findings.rows.index(name) for name in compared]
     difference = (a.metrics - b.metrics)[:, rows]
     analytic = np.full(difference.shape[1:], np.nan)
     if a.influence is not None and b.influence is not None:
         p = delong.p_value(a.influence - b.influence, targets, patients)
-        analytic[1:, METRICS.index("auc_roc")] = p[rows[1:]]
+        known = ~np.isnan(difference[0, 1:, METRICS.index("auc_roc")])
+        analytic[1:, METRICS.index("auc_roc")] = np.where(known, p[rows[1:]], np.nan)
     seeds = [SeedVariance(of.seeds.variance[rows], of.seeds.freedom) for of in (a, b)]
     columns = difference_columns(difference, confidence, *seeds)
     p_values = errors(difference, *seeds).p_values
     columns["p_noninferior"], columns["p_equivalent"] = tost(difference[0], margin, p_values)
-    axes = {"finding": COMPARED_FINDINGS, "metric": METRICS}
+    axes = {"finding": compared, "metric": METRICS}
     table = long(axes, **columns, p_delong=analytic, margin=np.array(margin))
     return table, deviations(difference[1:]).reshape(-1, len(table)).T
 

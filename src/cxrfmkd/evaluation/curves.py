@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -15,9 +17,9 @@ CURVES = ("roc", "pr")
 
 
 def curves_on_grid(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The curves of every finding, shape (14, 2, 51); NaN with one class only.
+    """The curves of every finding, shape (f, 2, 51); NaN with one class only.
 
-    targets, scores: shape (n, 14); weights: (n,).
+    targets, scores: shape (n, f); weights: (n,).
     """
     columns = zip(targets.T, scores.T, strict=True)
     return np.stack([_on_grid(*column, weights) for column in columns])
@@ -40,10 +42,10 @@ def _on_grid(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np
     return np.stack([roc, precision])
 
 
-def curve_table(values: np.ndarray) -> pd.DataFrame:
-    """Mean and SD over seeds, without findings of one class only. values: (seeds, 14, 2, 51)."""
+def curve_table(values: np.ndarray, findings: Sequence[str] = FINDINGS) -> pd.DataFrame:
+    """Mean and SD over seeds, without findings of one class only. values: (seeds, f, 2, 51)."""
     table = long(
-        {"finding": FINDINGS, "curve": CURVES, "x": GRID.round(2).tolist()},
+        {"finding": findings, "curve": CURVES, "x": GRID.round(2).tolist()},
         y=values.mean(axis=0).round(5),
         sd=deviation(values).round(5),
     )

@@ -23,8 +23,8 @@ from cxrfmkd.statistics.uncertainty import (
     plain_interval,
     seed_variance,
 )
-from cxrfmkd.study.settings import Evaluation
-from cxrfmkd.vocabulary.findings import FINDINGS
+from cxrfmkd.study.settings import Evaluation, Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.metrics import METRICS
 
 RANGE_MEASURES = (*METRICS, "tpr", "fpr")
@@ -36,15 +36,16 @@ ALL_PAIRS_UP_TO = 3
 Ranges = dict[tuple[str, str], np.ndarray]  # by attribute and measure, shape (replicates, f)
 
 
-def ranges(measures: GroupMeasures, groups: PatientGroups) -> Ranges:
+def ranges(measures: GroupMeasures, groups: PatientGroups, findings: Findings = THESIS) -> Ranges:
     """Largest minus smallest value over the groups of each attribute.
 
     NaN where fewer than two groups are shown. "equalised_odds" is the larger of the
     gaps in true- and false-positive rate (Hardt 2016; fairlearn's equalized_odds_difference),
-    "underdiagnosis" the gap in the false-positive rate of No Finding (Seyyed-Kalantari 2021).
+    "underdiagnosis" the gap in the false-positive rate of the finding that means none
+    (Seyyed-Kalantari 2021).
     """
     result: Ranges = {}
-    no_finding = np.array(FINDINGS) == "No Finding"
+    no_finding = np.array([name == findings.none for name in findings.names])
     for attribute in groups.divisions:
         members = groups.of(attribute)
         for name in RANGE_MEASURES:
@@ -83,7 +84,7 @@ def range_table(
     estimate = np.stack([values[0] for values in gaps.values()])
     extremes = [_extremes(measures, *key, groups) for key in gaps]
     table = long(
-        {"attribute,metric": list(gaps), "finding": FINDINGS},
+        {"attribute,metric": list(gaps), "finding": cells.findings.names},
         kind=np.array("range"),
         estimate=estimate,
         low=low,
@@ -94,7 +95,7 @@ def range_table(
         a=np.array([a for a, _ in extremes]),
         b=np.array([b for _, b in extremes]),
     )
-    return _without_other_underdiagnosis(table)
+    return _without_other_underdiagnosis(table, cells.findings)
 
 
 def invert_range(
@@ -128,7 +129,7 @@ def _extremes(
     Blank for gaps that combine measures.
     """
     if name not in measures:
-        return [[None] * len(FINDINGS)] * 2
+        return [[None] * measures["fpr"].shape[1]] * 2
     members = groups.of(attribute)
     values = measures[name][0][:, members]
     names = np.array([groups.names[i] for i in members], object)
@@ -140,9 +141,9 @@ def _extremes(
     return extremes
 
 
-def _without_other_underdiagnosis(table: pd.DataFrame) -> pd.DataFrame:
+def _without_other_underdiagnosis(table: pd.DataFrame, findings: Findings) -> pd.DataFrame:
     """`table` without the underdiagnosis of other findings, which does not exist."""
-    return table[(table.metric != "underdiagnosis") | (table.finding == "No Finding")]
+    return table[(table.metric != "underdiagnosis") | (table.finding == findings.none)]
 
 
 def pair_table(
@@ -169,7 +170,7 @@ def pair_table(
     low, high = plain_interval(difference[0], error, confidence)
     about = [(groups.attributes[i], groups.names[i], groups.names[j]) for i, j in pairs]
     return long(
-        {"metric": PAIR_MEASURES, "finding": FINDINGS, "attribute,a,b": about},
+        {"metric": PAIR_MEASURES, "finding": cells.findings.names, "attribute,a,b": about},
         kind=np.array("difference"),
         estimate=difference[0],
         low=low,
@@ -188,7 +189,11 @@ def _pairs(attribute: str, cells: Cells) -> list[tuple[int, int]]:
 
 
 def versus_table(
-    gaps: Ranges, reference: Ranges, by_seed: tuple[Ranges, Ranges], confidence: float
+    gaps: Ranges,
+    reference: Ranges,
+    by_seed: tuple[Ranges, Ranges],
+    confidence: float,
+    findings: Findings = THESIS,
 ) -> pd.DataFrame:
     """Difference of a model's gaps from a reference model's, on the same replicates.
 
@@ -203,11 +208,11 @@ def versus_table(
     error = errors(difference, *seeds)
     low, high = plain_interval(difference[0], error, confidence)
     table = long(
-        {"attribute,metric": keys, "finding": FINDINGS},
+        {"attribute,metric": keys, "finding": findings.names},
         kind=np.array("versus"),
         estimate=difference[0],
         low=low,
         high=high,
         p=error.p_values(difference[0]),
     )
-    return _without_other_underdiagnosis(table)
+    return _without_other_underdiagnosis(table, findings)

@@ -14,7 +14,7 @@ from cxrfmkd.evaluation.bootstrap import Measurement
 from cxrfmkd.evaluation.comparisons import FamilySummary
 from cxrfmkd.evaluation.gaps import Ranges
 from cxrfmkd.evaluation.intervals import metric_bounds
-from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES, metrics_of, with_averages
+from cxrfmkd.evaluation.metrics import metrics_of, with_averages
 from cxrfmkd.evaluation.populations import Population
 from cxrfmkd.evaluation.subgroups import Cells
 from cxrfmkd.runtime.longform import long
@@ -22,18 +22,18 @@ from cxrfmkd.statistics import delong
 from cxrfmkd.statistics.intervals import deviation
 from cxrfmkd.statistics.ranking import Measures
 from cxrfmkd.statistics.uncertainty import SeedVariance, seed_variance, standard_error
-from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
+from cxrfmkd.study.settings import Findings
 from cxrfmkd.vocabulary.metrics import METRICS
 
 
 class SeedResult(NamedTuple):
     """Numbers of one seed's model on the sample itself; stacked, seeds are the first axis.
 
-    measures: as from `Sample.measure`. low, high: intervals of the metrics, (17, 4). cuts: the
-    thresholds of operating points, (14, rules). over_patients: variance of the metrics, (17, 4).
-    worth: of operating points, (14, rules, measures). calibration: as from `calibrate`, of the
-    sample alone, but for `gaps`. curves: (14, 2, grid). halves: metrics on either half of the
-    patients, (2, 14, 4).
+    measures: as from `Sample.measure`. low, high: intervals of the metrics, (rows, 4). cuts: the
+    thresholds of operating points, (f, rules). over_patients: variance of the metrics, (rows, 4).
+    worth: of operating points, (f, rules, measures). calibration: as from `calibrate`, of the
+    sample alone, but for `gaps`. curves: (f, 2, grid). halves: metrics on either half of the
+    patients, (2, f, 4).
     """
 
     measures: Measures
@@ -52,7 +52,7 @@ class FamilyResult:
     """Numbers of one family.
 
     measures, worth, calibration: of the mean over seeds, the sample itself first, then the
-    replicates over patients; worth of operating points: (1 + replicates, 14, rules, measures).
+    replicates over patients; worth of operating points: (1 + replicates, f, rules, measures).
     seeds: of each seed's model. influence: of the mean areas; None where images have weights, which
     DeLong's variance does not know. alone: as measures, of the selected seed; None without one.
     """
@@ -70,12 +70,15 @@ def measure_family(
 ) -> FamilyResult:
     """Measure a family.
 
-    models: logits of each seed's model, shape (n, 14), in order. cuts: shape (seeds, 14, 2),
-    thresholds from validation images and from those of the source, NaN where there is none.
+    models: logits of each seed's model, shape (n, f), in order. cuts: shape (seeds, f, 2),
+    thresholds from validation images and from those of the source, NaN where there is none. A
+    finding that the models do not tell has NaN for logits, and for everything that is measured.
     selected: position of a seed whose replicates are kept beside their mean over seeds.
     """
     sample, settings = population.sample, population.settings
     alone = None
+    untold = np.isnan(models[0]).all(axis=0)
+    models = [np.where(untold, 0, logits) for logits in models]
     measurements = [
         Measurement(sample, logits, cut, settings.target_fpr)
         for logits, cut in zip(models, cuts, strict=True)
@@ -90,6 +93,7 @@ def measure_family(
     seeds, influences = [], []
     for logits, cut in zip(models, cuts, strict=True):
         measured, calibrated = measurements.pop(0), calibrations.pop(0).result
+        _blank(untold, measured, calibrated)
         measures, cuts_of_all = measured.measures, np.column_stack([cut, measured.thresholds])
         if (sample.weights == 1).all():
             influences.append(delong.influence(sample.targets, logits, sample.patient_codes[0]))
@@ -116,6 +120,17 @@ def measure_family(
     )
 
 
+def _blank(untold: np.ndarray, measured: Measurement, calibrated: calibration.Calibration) -> None:
+    """Undo what was measured of findings that a model does not tell."""
+    if untold.any():
+        measures = measured.measures
+        for array in (measures.metrics, measures.tpr, measures.fpr):
+            array[:, :, untold] = np.nan
+        measured.thresholds[untold] = np.nan
+        for array in (calibrated.measures, calibrated.observed, calibrated.predicted):
+            array[:, untold] = np.nan
+
+
 def _seed_result(
     measures: Measures,
     worth: np.ndarray,
@@ -128,10 +143,16 @@ def _seed_result(
     targets, weights = population.sample.targets, population.sample.weights
     settings, half = population.settings, population.half
     fpr = settings.target_fpr
-    metrics = everyones_metrics(measures)
+    findings = population.cells.findings
+    metrics = everyones_metrics(measures, findings)
     alone = SeedVariance(np.zeros(metrics.shape[1:]), np.inf)
     bounds = metric_bounds(metrics, alone, *patients_of(population.cells), settings.confidence, fpr)
     halves = [metrics_of(targets[i], logits[i], weights[i], fpr) for i in (half == 0, half == 1)]
+    on_grid = curves.curves_on_grid(targets, logits, weights)
+    untold = np.isnan(metrics[0, : len(findings.names)]).all(axis=1)
+    on_grid[untold] = np.nan
+    for of_half in halves:
+        of_half[untold] = np.nan
     return SeedResult(
         Measures(*(array[0].copy() for array in measures)),
         *bounds,
@@ -145,14 +166,14 @@ def _seed_result(
             calibrated.shares,
         ),
         cuts,
-        curves.curves_on_grid(targets, logits, weights),
+        on_grid,
         np.array(halves),
     )
 
 
 def patients_of(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
-    """Patients with and without each finding, (17,); infinite for averages over findings."""
-    averages = np.full(len(AVERAGES), np.inf)
+    """Patients with and without each finding, (rows,); infinite for averages over findings."""
+    averages = np.full(len(cells.findings.means), np.inf)
     counts = cells.with_finding[:, 0], cells.without_finding[:, 0]
     return np.r_[counts[0], averages], np.r_[counts[1], averages]
 
@@ -183,31 +204,34 @@ def _stack(values: tuple) -> tuple | np.ndarray:
     return np.stack(values)
 
 
-def everyones_metrics(measures: Measures) -> np.ndarray:
-    """Metrics of findings and their averages on all patients, (k, 17, 4).
+def everyones_metrics(measures: Measures, findings: Findings) -> np.ndarray:
+    """Metrics of findings and their averages on all patients, (k, rows, 4).
 
     k: the sample and its replicates, or seeds, which have the targets of one sample.
     """
     values = np.moveaxis(measures.metrics[..., 0], -2, -1)
-    return with_averages(values, values[0])
+    return with_averages(values, values[0], findings)
 
 
-def metrics_over_seeds(result: FamilyResult) -> tuple[np.ndarray, SeedVariance]:
-    """Metrics of the mean over seeds, (1 + replicates, 17, 4), and their variance over seeds."""
-    metrics = everyones_metrics(result.measures)
+def metrics_over_seeds(result: FamilyResult, findings: Findings) -> tuple[np.ndarray, SeedVariance]:
+    """Metrics of the mean over seeds, (1 + replicates, rows, 4), and their variance over seeds."""
+    metrics = everyones_metrics(result.measures, findings)
     over_patients = standard_error(metrics[1:]) ** 2
-    by_seed, within = everyones_metrics(result.seeds.measures), result.seeds.over_patients
+    by_seed = everyones_metrics(result.seeds.measures, findings)
+    within = result.seeds.over_patients
     return metrics, seed_variance(by_seed, over_patients, within.mean(axis=0))
 
 
-def summarise(result: FamilyResult, ranges: Ranges, by_seed: Ranges) -> FamilySummary:
+def summarise(
+    result: FamilyResult, ranges: Ranges, by_seed: Ranges, findings: Findings
+) -> FamilySummary:
     """What comparisons need of a family; ranges, by_seed: from `gaps.ranges`."""
-    return FamilySummary(*metrics_over_seeds(result), ranges, by_seed, result.influence)
+    return FamilySummary(*metrics_over_seeds(result, findings), ranges, by_seed, result.influence)
 
 
 def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.DataFrame:
     """Metrics of every seed, of findings and their averages, with intervals over patients."""
-    estimate = everyones_metrics(result.seeds.measures)
+    estimate = everyones_metrics(result.seeds.measures, cells.findings)
     columns = {"estimate": estimate, "low": result.seeds.low, "high": result.seeds.high}
     return _with_counts(result, cells, {"seed": seeds}, columns)
 
@@ -216,27 +240,29 @@ def summary_table(
     result: FamilyResult, cells: Cells, confidence: float, target_fpr: float
 ) -> pd.DataFrame:
     """Mean and SD over seeds, with intervals over patients and seeds."""
-    metrics, seeds = metrics_over_seeds(result)
+    metrics, seeds = metrics_over_seeds(result, cells.findings)
     low, high = metric_bounds(metrics, seeds, *patients_of(cells), confidence, target_fpr)
     columns = {"mean": metrics[0], "low": low, "high": high}
-    columns["sd"] = deviation(everyones_metrics(result.seeds.measures))
+    columns["sd"] = deviation(everyones_metrics(result.seeds.measures, cells.findings))
     return _with_counts(result, cells, {}, columns)
 
 
-def halves_table(seeds: SeedResult) -> pd.DataFrame:
+def halves_table(seeds: SeedResult, findings: Findings) -> pd.DataFrame:
     """Mean over seeds of the averages over findings, in each of HALVES (column `half`)."""
-    means = with_averages(seeds.halves.mean(axis=0))[:, len(FINDINGS) :]
-    return long({"half": HALVES, "finding": list(AVERAGES), "metric": METRICS}, mean=means)
+    means = with_averages(seeds.halves.mean(axis=0), None, findings)[:, len(findings.names) :]
+    return long({"half": HALVES, "finding": list(findings.means), "metric": METRICS}, mean=means)
 
 
 def _with_counts(
     result: FamilyResult, cells: Cells, axes: dict[str, list], columns: dict[str, np.ndarray]
 ) -> pd.DataFrame:
-    """Columns of shape (..., 17, 4) with what they rest on; small counts are blank."""
+    """Columns of shape (..., rows, 4) with what they rest on; small counts are blank."""
     undefined = np.isnan(result.measures.metrics[0, 0, :, 0])
-    blank = np.full(len(AVERAGES), np.nan)
+    findings = cells.findings
+    blank = np.full(len(findings.means), np.nan)
     n_undefined = [
-        sum(undefined[FINDINGS.index(name)] for name in members) for members in AVERAGES.values()
+        sum(undefined[findings.names.index(name)] for name in members)
+        for members in findings.means.values()
     ]
     counts = everyones_counts(result, cells)
     numbers = {
@@ -245,12 +271,12 @@ def _with_counts(
         "prevalence": np.r_[counts["prevalence"], blank],
         "undefined": np.r_[undefined, n_undefined].astype(int),
     }
-    rows = axes | {"finding": FINDINGS_AND_AVERAGES, "metric": METRICS}
+    rows = axes | {"finding": findings.rows, "metric": METRICS}
     return long(rows, **columns, **{name: number[:, None] for name, number in numbers.items()})
 
 
 def everyones_counts(result: FamilyResult, cells: Cells) -> dict[str, np.ndarray]:
-    """Columns n, positives and prevalence of all patients, shape (14,); small ones blank."""
+    """Columns n, positives and prevalence of all patients, shape (f,); small ones blank."""
     hidden = cells.hidden_counts[1][:, 0]
     return {
         "n": cells.images[:, 0],

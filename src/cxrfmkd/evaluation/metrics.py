@@ -14,10 +14,8 @@ from cxrfmkd.evaluation.bootstrap import Measurement, Sample
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.statistics.ranking import rank
 from cxrfmkd.statistics.sweep import POSITIVE, TIED
-from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
-
-# Rows of `with_averages`: the findings, then their averages.
-FINDINGS_AND_AVERAGES = (*FINDINGS, *AVERAGES)
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 
 
 def checked(
@@ -85,19 +83,21 @@ def curve(
     return np.r_[np.inf, ranking.scores[last]], np.r_[0.0, tp], np.r_[0.0, fp]
 
 
-def with_averages(values: np.ndarray, sample: np.ndarray | None = None) -> np.ndarray:
-    """Per-finding values followed by their means over the thesis's groups of findings.
+def with_averages(
+    values: np.ndarray, sample: np.ndarray | None = None, findings: Findings = THESIS
+) -> np.ndarray:
+    """Per-finding values followed by their means over all findings and over groups of them.
 
-    values: shape (..., 14, m) in the order of FINDINGS; returns (..., 17, m), in the order of
-    FINDINGS_AND_AVERAGES. A mean is over the findings for which the value is defined, NaN where
-    none is. sample: shape (14, m), the values of the sample that `values` are replicates of: its
-    defined findings are then averaged, and a replicate in which one of them is undefined has no
-    mean, since a mean of the others would be another number.
+    values: shape (..., f, m) in the order of `findings.names`; returns them and the averages, in
+    the order of `findings.rows`. A mean is over the findings for which the value is defined, NaN
+    where none is. sample: shape (f, m), the values of the sample that `values` are replicates of:
+    its defined findings are then averaged, and a replicate in which one of them is undefined has
+    no mean, since a mean of the others would be another number.
     """
     means = []
     fixed = ~np.isnan(values if sample is None else sample)
-    for members in AVERAGES.values():
-        rows = [FINDINGS.index(name) for name in members]
+    for members in findings.means.values():
+        rows = [findings.names.index(name) for name in members]
         averaged = np.broadcast_to(fixed[..., rows, :], values[..., rows, :].shape)
         total = np.where(averaged, values[..., rows, :], 0).sum(axis=-2)
         count = averaged.sum(axis=-2)

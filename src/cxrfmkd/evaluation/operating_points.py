@@ -8,6 +8,8 @@ on another dataset even from the dataset that it was trained on ("source-validat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -49,7 +51,7 @@ def worth(prevalence: np.ndarray, tpr: np.ndarray, fpr: np.ndarray) -> np.ndarra
 
 
 def worth_of_rules(measures: Measures) -> np.ndarray:
-    """`worth` on all patients by rule, shape (1 + replicates, 14, rules, THRESHOLD_MEASURES)."""
+    """`worth` on all patients by rule, shape (1 + replicates, f, rules, THRESHOLD_MEASURES)."""
     tpr, fpr = (np.moveaxis(rates[..., 0], 1, -1) for rates in (measures.tpr, measures.fpr))
     return worth(measures.prevalence[..., 0, None], tpr, fpr)
 
@@ -60,18 +62,19 @@ def threshold_table(
     cuts: np.ndarray,
     patients: tuple[np.ndarray, np.ndarray],
     confidence: float,
+    findings: Sequence[str] = FINDINGS,
 ) -> pd.DataFrame:
     """Worth of every rule and finding, of the mean over seeds.
 
-    values: shape (1 + replicates, 14, rules, THRESHOLD_MEASURES), the sample itself first; by_seed:
-    (seeds, ...). cuts: shape (seeds, 14, rules), logits; shown as probabilities, their mean and SD
-    over seeds. patients: with and without each finding, (14,). Rules without a threshold are left
+    values: shape (1 + replicates, f, rules, THRESHOLD_MEASURES), the sample itself first; by_seed:
+    (seeds, ...). cuts: shape (seeds, f, rules), logits; shown as probabilities, their mean and SD
+    over seeds. patients: with and without each finding, (f,). Rules without a threshold are left
     out.
     """
     called = probabilities(cuts)
     low, high = _worth_bounds(values, by_seed, patients, confidence)
     table = long(
-        {"finding": FINDINGS, "rule": THRESHOLD_RULES, "metric": THRESHOLD_MEASURES},
+        {"finding": findings, "rule": THRESHOLD_RULES, "metric": THRESHOLD_MEASURES},
         threshold=called.mean(axis=0)[..., None],
         threshold_sd=deviation(called)[..., None],
         estimate=values[0],

@@ -13,7 +13,6 @@ import pandas as pd
 
 from cxrfmkd.evaluation.subgroups import EVERYONE, Cells
 from cxrfmkd.statistics.suppression import COARSE
-from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS
 
 ESTIMATES = ("estimate", "mean", "sd", "low", "high", "difference", "expected", "corrected")
 PERCENT = ("relative", "relative_low", "relative_high")
@@ -29,9 +28,14 @@ def publish(name: str, table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
         return table
     hidden = cells.hidden_counts[1]
     if name in ("curves", "calibration"):
-        table = _without_points(name, table, np.array(FINDINGS)[hidden[:, 0]])
+        table = _without_points(name, table, np.array(cells.findings.names)[hidden[:, 0]])
     table = table.reset_index(drop=True)
-    averaged = [f for f, members in AVERAGES.items() if hidden[_positions(members), 0].any()]
+    names = cells.findings.names
+    averaged = [
+        average
+        for average, members in cells.findings.means.items()
+        if hidden[[names.index(name) for name in members], 0].any()
+    ]
     table = _rounded(table, table.finding.isin(averaged), AVERAGED)
     coarse, blank = _limits(name, table, cells, hidden)
     table = _rounded(table, coarse, COARSE)
@@ -42,10 +46,6 @@ def publish(name: str, table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     if "suppressed" in table:
         table["suppressed"] |= blank
     return table
-
-
-def _positions(findings: tuple[str, ...]) -> list[int]:
-    return [FINDINGS.index(finding) for finding in findings]
 
 
 def _without_points(name: str, table: pd.DataFrame, findings: np.ndarray) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def _limits(
 ) -> tuple[pd.Series, pd.Series]:
     """Which rows are rounded to `COARSE` decimals, and which are left out."""
     names = pd.MultiIndex.from_arrays([cells.groups.attributes, cells.groups.names])
-    finding = pd.Index(FINDINGS).get_indexer(table.finding)
+    finding = pd.Index(cells.findings.names).get_indexer(table.finding)
     if name == "gaps":
         among = _hidden_of_attribute(cells, hidden)
         coarse = [

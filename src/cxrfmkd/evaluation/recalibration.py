@@ -21,7 +21,6 @@ from scipy.special import expit
 from cxrfmkd.evaluation.populations import Population
 from cxrfmkd.evaluation.subgroups import CROSSING
 from cxrfmkd.statistics.uncertainty import Errors, plain_interval, seed_variance
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 METHODS = ("none", "temperature", "platt")
 THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -29,9 +28,9 @@ LARGEST_SCALE = 100.0  # of logits; validation images that are told apart perfec
 
 
 def fit_recalibrations(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Slope and intercept of every method and finding, float64 (methods, 14, 2).
+    """Slope and intercept of every method and finding, float64 (methods, f, 2).
 
-    logits, targets: (n, 14), of validation images; targets are 0, 1 or NaN.
+    logits, targets: (n, f), of validation images; targets are 0, 1 or NaN.
     """
     fits = np.zeros((len(METHODS), targets.shape[1], 2))
     fits[..., 0] = 1.0
@@ -87,13 +86,14 @@ def recalibration_table(
 ) -> pd.DataFrame:
     """Every finding, method and single-attribute group; net benefit of everyone alone.
 
-    models: logits of each seed, (n, 14). fits: (seeds, methods, 14, 2). Numbers are means over
+    models: logits of each seed, (n, f). fits: (seeds, methods, 14, 2). Numbers are means over
     seeds, with intervals over patients and seeds. `treat_all`: the net benefit of acting on
     everyone.
     """
     tables = [
         _table_of_finding(k, models, fits[:, :, k], population, confidence)
-        for k in range(len(FINDINGS))
+        for k in range(fits.shape[2])
+        if not np.isnan(models[0][:, k]).all()  # a finding that the models do not tell
     ]
     return pd.concat(tables, ignore_index=True)
 
@@ -134,7 +134,7 @@ def _table_of_finding(
         columns = weighted_estimates(worth, everyone, 1, weights, patients, level)
         treat_all = prevalence - (1 - prevalence) * odds
         tables.append(_rows(columns, 0, **about, threshold=threshold, treat_all=treat_all))
-    return pd.concat(tables, ignore_index=True).assign(finding=FINDINGS[k])
+    return pd.concat(tables, ignore_index=True).assign(finding=population.cells.findings.names[k])
 
 
 def _rows(columns: dict[str, np.ndarray], position: int, **about: object) -> pd.DataFrame:

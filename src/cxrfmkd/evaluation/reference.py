@@ -18,10 +18,9 @@ from cxrfmkd.datasets.reference import ExpertLabels
 from cxrfmkd.evaluation import measurement, subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.columns import REFERENCE_COLUMNS
-from cxrfmkd.evaluation.comparisons import COMPARED_FINDINGS, FamilySummary
+from cxrfmkd.evaluation.comparisons import FamilySummary, compared_rows
 from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.intervals import rate_bounds
-from cxrfmkd.evaluation.metrics import FINDINGS_AND_AVERAGES
 from cxrfmkd.evaluation.populations import Population, populations
 from cxrfmkd.evaluation.predictions import LabelledImages, labelled_images, read_logits
 from cxrfmkd.evaluation.publication import publish
@@ -33,9 +32,9 @@ from cxrfmkd.statistics.uncertainty import (
     seed_variance,
     standard_error,
 )
-from cxrfmkd.study.settings import Evaluation, Labels
+from cxrfmkd.study.settings import Evaluation, Findings, Labels
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
-from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
 log = logging.getLogger(__name__)
@@ -54,12 +53,13 @@ def evaluate_reference(
     labels: Labels,
     excluded: pd.Series,
     attributes: Attributes = PRESETS,
+    findings: Findings = THESIS,
 ) -> dict[str, pd.DataFrame]:
     """All tables of REFERENCE_COLUMNS, as in docs/evaluation.md.
 
     val, test: records; experts: of every record of `test`. excluded: images that no model is
     measured on, as from `excluded_images`. Replicates draw patients, whatever `settings.unit`.
-    attributes: of the study.
+    attributes, findings: of the study.
     """
     read = ~np.isnan(experts.targets).all(axis=1)
     measured = read & ~test.image_id.isin(excluded.index).to_numpy()
@@ -69,7 +69,7 @@ def evaluate_reference(
     truth = experts.targets[measured]
     truths = {EXPERTS: truth, LABELLER: np.where(np.isnan(truth), np.nan, targets)}
     by_truth = {
-        name: _population(name, test, measured, truth, settings, attributes)
+        name: _population(name, test, measured, truth, settings, attributes, findings)
         for name, truth in truths.items()
     }
     rows: dict[str, list[pd.DataFrame]] = {}
@@ -79,7 +79,7 @@ def evaluate_reference(
     for family, members in by_family(runs).items():
         cuts = validate(members, validation, {}, settings.target_fpr).cuts
         images = by_truth[EXPERTS].images  # the same for either truth
-        logits = [read_logits(run.predictions, "test", images) for run in members]
+        logits = [read_logits(run.predictions, "test", images, run.shared) for run in members]
         for name, population in by_truth.items():
             seeds = [run.seed for run in members]
             tables, summary = _measure(family, seeds, logits, cuts, population)
@@ -89,7 +89,10 @@ def evaluate_reference(
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()}
     tables["reference_agreement"] = agreement(by_truth[EXPERTS], truths[LABELLER])
     tables["reference_ranks"] = rank_agreement(
-        summaries[EXPERTS], summaries[LABELLER], settings.confidence
+        summaries[EXPERTS],
+        summaries[LABELLER],
+        settings.confidence,
+        by_truth[EXPERTS].cells.findings,
     )
     tables["reference_counts"] = pd.DataFrame([counts])
     return {
@@ -105,17 +108,21 @@ def _population(
     targets: np.ndarray,
     settings: Evaluation,
     attributes: Attributes,
+    findings: Findings,
 ) -> Population:
     """The images that were read, with one truth; only the experts' is divided into groups."""
     table = test[measured].reset_index(drop=True)
-    table = table.assign(**dict(zip(FINDINGS, targets.T, strict=True)))
-    table["disease"] = records.disease(table)
+    table = table.assign(**dict(zip(records.findings_of(test), targets.T, strict=True)))
+    table["disease"] = records.disease(table, findings.classes)
     known = [a for a in settings.attributes if table[a].notna().any() and name == EXPERTS]
     settings = settings.model_copy(update={"attributes": known, "unit": "patient"})
-    images = LabelledImages(table.image_id, targets, test.image_id[~measured])
+    images = LabelledImages(
+        table.image_id, targets, test.image_id[~measured], records.findings_of(test)
+    )
     weights = pd.DataFrame({"image_id": table.image_id, "weight": 1.0})
     disclosed = disclosure(table, settings.minimum_cell, "zeros", "ignore", attributes)
-    (population,) = populations(table, images, weights, settings, disclosed, attributes)
+    divided = settings, disclosed, attributes, findings
+    (population,) = populations(table, images, weights, *divided)
     return population
 
 
@@ -147,13 +154,13 @@ def _measure(
         )
         for name, table in tables.items()
     }
-    return published, measurement.summarise(result, {}, {})
+    return published, measurement.summarise(result, {}, {}, cells.findings)
 
 
 def agreement(population: Population, labelled: np.ndarray) -> pd.DataFrame:
     """Sensitivity, specificity and Cohen's kappa of the labels against the experts, by group.
 
-    population: with the experts' truth. labelled: (n, 14), what the labels say of its images; NaN
+    population: with the experts' truth. labelled: (n, f), what the labels say of its images; NaN
     takes no part. Shares of patients have Wilson's interval with as many trials as their error is
     worth, kappa that of its logit between -1 and 1.
     """
@@ -167,12 +174,13 @@ def agreement(population: Population, labelled: np.ndarray) -> pd.DataFrame:
         population.cells.groups,
         settings.minimum_cell,
         population.cells.disclosed,
+        population.cells.findings,
     )
     bootstrap = settings.replicates, "patient", settings.seed
     of_labels = Sample(
         compared, sample.patients, sample.weights, sample.groups, *bootstrap, cells.detail()
     )
-    cut = np.full((len(FINDINGS), 1), 0.5)
+    cut = np.full((labelled.shape[1], 1), 0.5)
     measures = of_labels.measure(np.where(missing, 0.0, labelled), cut)
     share, tpr, fpr = measures.prevalence, measures.tpr[:, 0], measures.fpr[:, 0]
     values = np.stack([tpr, 1 - fpr, kappa(share, tpr, fpr)])
@@ -189,7 +197,7 @@ def agreement(population: Population, labelled: np.ndarray) -> pd.DataFrame:
         low[i], high[i] = bounds
     about = list(zip(cells.groups.attributes, cells.groups.names, strict=True))
     table = long(
-        {"metric": AGREEMENT, "finding": FINDINGS, "attribute,group": about},
+        {"metric": AGREEMENT, "finding": cells.findings.names, "attribute,group": about},
         estimate=np.where(hidden, np.nan, values[:, 0]),
         low=np.where(hidden, np.nan, low),
         high=np.where(hidden, np.nan, high),
@@ -213,9 +221,12 @@ def kappa(share: np.ndarray, tpr: np.ndarray, fpr: np.ndarray) -> np.ndarray:
 
 
 def rank_agreement(
-    experts: list[FamilySummary], labeller: list[FamilySummary], confidence: float
+    experts: list[FamilySummary],
+    labeller: list[FamilySummary],
+    confidence: float,
+    findings: Findings = THESIS,
 ) -> pd.DataFrame:
-    """Kendall's tau of the models under both truths, for every metric of COMPARED_FINDINGS.
+    """Kendall's tau of the models under both truths, for every metric of `compared_rows`.
 
     experts, labeller: of the same models in the same order, on the same replicates. The bootstrap
     of a rank correlation does not cover where models are about as good, so the interval holds every
@@ -226,8 +237,8 @@ def rank_agreement(
     """
     pairs = list(combinations(range(len(experts)), 2))
     lines = []
-    for finding in COMPARED_FINDINGS:
-        row = FINDINGS_AND_AVERAGES.index(finding)
+    for finding in compared_rows(findings):
+        row = findings.rows.index(finding)
         for column, metric in enumerate(METRICS):
             sides = [
                 np.stack([model.metrics[:, row, column] for model in models], axis=1)

@@ -10,16 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from cxrfmkd.evaluation.families import Family
-from cxrfmkd.evaluation.metrics import (
-    FINDINGS_AND_AVERAGES,
-    metrics_and_thresholds,
-    with_averages,
-)
+from cxrfmkd.evaluation.metrics import metrics_and_thresholds
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
+from cxrfmkd.evaluation.recalibration import METHODS as RECALIBRATIONS
 from cxrfmkd.evaluation.recalibration import fit_recalibrations
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.vocabulary.findings import FINDINGS, MACRO
 from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import join_model, run_folder
 
@@ -36,13 +32,18 @@ class Run:
     predictions: Path
     source_predictions: Path | None = None
 
+    @property
+    def shared(self) -> bool:
+        """Whether it tells the source's findings, of which the target may have others."""
+        return self.family.strategy == "direct"
+
 
 class Validation(NamedTuple):
     """What validation images say of a family.
 
     cuts: thresholds of each seed, from the dataset's own and from the source's images, NaN for
-    none, shape (seeds, 14, 2). macro: mean over seeds of the macro AUC-ROC. fits: of each seed's
-    recalibration, (seeds, methods, 14, 2).
+    none, shape (seeds, f, 2). macro: mean over seeds of the macro AUC-ROC. fits: of each seed's
+    recalibration, (seeds, methods, f, 2).
     """
 
     cuts: np.ndarray
@@ -103,15 +104,26 @@ def validate(
     """Thresholds and macro AUC-ROC of the runs of one family. sources: by name of the dataset."""
     cuts, macros, fits = [], [], []
     for run in runs:
-        logits = read_logits(run.predictions, "val", val)
-        metrics, cut = metrics_and_thresholds(val.targets, logits, None, target_fpr)
-        carried = np.full(len(FINDINGS), np.nan)
+        logits = read_logits(run.predictions, "val", val, run.shared)
+        told = ~np.isnan(logits).all(axis=0)
+        scores = logits[:, told]
+        metrics, cut = np.full((len(told), len(METRICS)), np.nan), np.full(len(told), np.nan)
+        metrics[told], cut[told] = metrics_and_thresholds(
+            val.targets[:, told], scores, None, target_fpr
+        )
+        carried = np.full(len(told), np.nan)
         if run.source_predictions is not None:
             source = sources[run.family.source]
             source_logits = read_logits(run.source_predictions, "val", source)
-            carried = thresholds_at_fpr(source.targets, source_logits, None, target_fpr)
+            there = thresholds_at_fpr(source.targets, source_logits, None, target_fpr)
+            by_name = dict(zip(source.findings, there, strict=True))
+            carried = np.array([by_name.get(name, np.nan) for name in val.findings])
         cuts.append(np.stack([cut, carried], axis=1))
-        macro = with_averages(metrics)[FINDINGS_AND_AVERAGES.index(MACRO)]
+        count = (~np.isnan(metrics)).sum(axis=0)
+        total = np.where(np.isnan(metrics), 0, metrics).sum(axis=0)
+        macro = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         macros.append(macro[METRICS.index("auc_roc")])
-        fits.append(fit_recalibrations(logits, val.targets))
+        fit = np.full((len(RECALIBRATIONS), len(told), 2), np.nan)
+        fit[:, told] = fit_recalibrations(scores, val.targets[:, told])
+        fits.append(fit)
     return Validation(np.array(cuts), float(np.mean(macros)), np.array(fits))

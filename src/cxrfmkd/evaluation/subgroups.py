@@ -32,9 +32,9 @@ from cxrfmkd.statistics.ranking import Measures
 from cxrfmkd.statistics.suppression import patients_per_cell
 from cxrfmkd.statistics.sweep import AREA, EVERYTHING, NOTHING, RATES
 from cxrfmkd.statistics.uncertainty import seed_variance
-from cxrfmkd.study.settings import Evaluation
+from cxrfmkd.study.settings import Evaluation, Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
-from cxrfmkd.vocabulary.findings import FINDINGS
 from cxrfmkd.vocabulary.metrics import METRICS
 
 EVERYONE = "all"
@@ -127,11 +127,11 @@ def patient_groups(
 
 @dataclass(frozen=True)
 class Cells:
-    """What the numbers of every finding and group rest on; arrays of shape (14, groups).
+    """What the numbers of every finding and group rest on; arrays of shape (f, groups).
 
     images, positives: counts of images with a weight. patients: of those images; with_finding,
     without_finding: of those images with target 1 or 0. minimum: fewer patients are a small cell.
-    disclosed: which counts other tables hide, or would give away.
+    disclosed: which counts other tables hide, or would give away. findings: whose they are.
     """
 
     groups: PatientGroups
@@ -142,6 +142,7 @@ class Cells:
     without_finding: np.ndarray
     minimum: int
     disclosed: Disclosure
+    findings: Findings = THESIS
 
     def hidden(self, measure: str) -> np.ndarray:
         """Whether a measure is left blank."""
@@ -166,7 +167,7 @@ class Cells:
             word: np.array(
                 [
                     [hides({f"target:{name}": word, **level}) for level in levels]
-                    for name in FINDINGS
+                    for name in self.findings.names
                 ]
             )
             for word in ("with", "without", "left out")
@@ -192,8 +193,9 @@ def count_cells(
     groups: PatientGroups,
     minimum: int,
     disclosed: Disclosure,
+    findings: Findings = THESIS,
 ) -> Cells:
-    """Count. targets: (n, 14); patients, weights: (n,)."""
+    """Count. targets: (n, f), of `findings`; patients, weights: (n,)."""
     n_groups, patient = len(groups.names), pd.factorize(patients)[0]
     n_images = np.zeros((3, targets.shape[1], n_groups), np.int64)
     n_patients = np.zeros_like(n_images)
@@ -207,7 +209,7 @@ def count_cells(
                 n_patients[i, k] += patients_per_cell(cell, patient, n_groups)
     labelled, with_finding, without = n_patients
     counts = n_images[0], n_images[1], labelled, with_finding, without
-    return Cells(groups, *counts, minimum, disclosed)
+    return Cells(groups, *counts, minimum, disclosed, findings)
 
 
 def group_measures(measures: Measures, cells: Cells) -> GroupMeasures:
@@ -278,7 +280,7 @@ def subgroup_table(
                 percent[:, k] = apart[0], *limits
         about = [(groups.attributes[i], groups.names[i]) for i in columns]
         table = long(
-            {"metric": names, "finding": FINDINGS, "attribute,group": about},
+            {"metric": names, "finding": cells.findings.names, "attribute,group": about},
             estimate=estimate[..., columns],
             low=low[..., columns],
             high=high[..., columns],

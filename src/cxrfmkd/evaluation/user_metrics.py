@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.comparisons import difference_columns
+from cxrfmkd.evaluation.comparisons import compared_rows, difference_columns
 from cxrfmkd.evaluation.measurement import patients_of
 from cxrfmkd.evaluation.metrics import with_averages
 from cxrfmkd.evaluation.operating_points import probabilities
@@ -30,8 +30,8 @@ from cxrfmkd.statistics.uncertainty import (
     paired_seed_variance,
     plain_interval,
 )
+from cxrfmkd.study.settings import Findings
 from cxrfmkd.study.settings.findings import THESIS
-from cxrfmkd.vocabulary.findings import MACRO
 
 # Truth (0 or 1), probabilities and weights of the labelled images, each (n,) -> the metric.
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
@@ -46,7 +46,8 @@ class UserMeasurement:
     """Users' metrics of one model, which calls for blocks of replicates fill.
 
     scores: shape (n, f), probabilities. values: of the sample and of every replicate, their first
-    axis, (1 + replicates, f, metrics); NaN where a finding has weight in one class only.
+    axis, (1 + replicates, f, metrics); NaN where a finding has weight in one class only,
+    or is none that the model tells.
     """
 
     def __init__(self, sample: Sample, scores: np.ndarray, metrics: Mapping[str, Metric]) -> None:
@@ -65,9 +66,9 @@ class UserMeasurement:
     def _measure(
         self, targets: np.ndarray, scores: np.ndarray, weights: np.ndarray
     ) -> list[float] | float:
-        used = (weights > 0) & ~np.isnan(targets) & ~np.isnan(scores)
+        used = (weights > 0) & ~np.isnan(targets)
         arrays = [values[used] for values in (targets, scores, weights)]
-        if not used.any() or arrays[0].min() == arrays[0].max():
+        if not used.any() or arrays[0].min() == arrays[0].max() or np.isnan(arrays[1]).any():
             return np.nan
         for array in arrays:
             array.flags.writeable = False  # every metric gets the same
@@ -109,7 +110,9 @@ def measure(
     measurements = [UserMeasurement(sample, probabilities(one), metrics) for one in models]
     sample.for_each_block(*measurements)
     values = np.stack([measurement.values for measurement in measurements])
-    return UserMetrics(list(metrics), with_averages(values, values[0, 0]))
+    return UserMetrics(
+        list(metrics), with_averages(values, values[0, 0], population.cells.findings)
+    )
 
 
 def metrics_table(measured: UserMetrics, seeds: list[int], population: Population) -> pd.DataFrame:
@@ -117,7 +120,7 @@ def metrics_table(measured: UserMetrics, seeds: list[int], population: Populatio
     alone = SeedVariance(np.zeros(measured.values.shape[2:]), np.inf)
     bounds = [_bounds(values, alone, population) for values in measured.values]
     low, high = (np.stack(side) for side in zip(*bounds, strict=True))
-    axes = {"seed": seeds, "finding": THESIS.rows, "metric": measured.names}
+    axes = {"seed": seeds, "finding": population.cells.findings.rows, "metric": measured.names}
     return long(axes, estimate=measured.values[:, 0], low=low, high=high)
 
 
@@ -125,7 +128,7 @@ def summary_table(measured: UserMetrics, population: Population) -> pd.DataFrame
     """Rows of `summary`: mean and SD over seeds, with intervals over patients and seeds."""
     mean = measured.values.mean(axis=0)
     low, high = _bounds(mean, measured.seeds, population)
-    axes = {"finding": THESIS.rows, "metric": measured.names}
+    axes = {"finding": population.cells.findings.rows, "metric": measured.names}
     sd = deviation(measured.values[:, 0])
     return long(axes, mean=mean[0], sd=sd, low=low, high=high)
 
@@ -140,11 +143,11 @@ def _bounds(
 
 
 def comparison_table(
-    a: UserMetrics, b: UserMetrics, confidence: float
+    a: UserMetrics, b: UserMetrics, confidence: float, findings: Findings = THESIS
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """As `comparisons.comparison_table`, but for margins, which are of the four's scale."""
-    compared = [MACRO, *THESIS.focused]
-    rows = [THESIS.rows.index(name) for name in compared]
+    compared = compared_rows(findings)
+    rows = [findings.rows.index(name) for name in compared]
     difference = (a.values.mean(axis=0) - b.values.mean(axis=0))[:, rows]
     seeds = [SeedVariance(of.seeds.variance[rows], of.seeds.freedom) for of in (a, b)]
     axes = {"finding": compared, "metric": a.names}

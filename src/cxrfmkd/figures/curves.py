@@ -9,21 +9,24 @@ from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import Models, PanelFigure, model_handles, plane
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.selecting import in_main_population, main_population, models_in, native, where
-from cxrfmkd.vocabulary.findings import SEVEN
 from cxrfmkd.vocabulary.titles import dataset_title
 
 KEYS = ["dataset", "model", "loss", "population", "finding"]
 AXES = {"roc": ("false-positive rate", "sensitivity"), "pr": ("sensitivity", "precision")}
 
 
-def select_curves(curves: pd.DataFrame, thresholds: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Curves of the seven most relevant findings, in the main population, and the operating points.
+def select_curves(
+    curves: pd.DataFrame, thresholds: pd.DataFrame, dataset: str, findings: Findings = THESIS
+) -> pd.DataFrame:
+    """Curves of the most relevant findings, in the main population, and the operating points.
 
     Rows of an operating point have the curve `roc point` or `pr point`.
     """
     table = native(curves, dataset)
-    shown = {"population": main_population(table), "finding": SEVEN}
+    shown = {"population": main_population(table), "finding": findings.focused}
     points = where(native(thresholds, dataset), rule="validation", **shown)
     points = points.pivot_table(index=KEYS, columns="metric", values="estimate")
     points = points.reindex(columns=["sensitivity", "specificity", "ppv"]).reset_index()
@@ -48,13 +51,13 @@ def _curve_panel(panel: Axes, rows: pd.DataFrame, curve: str, models: Models) ->
     panel.set_xticklabels(["0", "0.5", "1"])
 
 
-def draw_curves(table: pd.DataFrame, dataset: str) -> Figure:
+def draw_curves(table: pd.DataFrame, dataset: str, findings: Findings = THESIS) -> Figure:
     """A column a finding; ROC above, precision and recall below."""
     models = models_in(table)
-    findings = [finding for finding in SEVEN if finding in set(table.finding)]
-    figure = PanelFigure(2 * len(findings), len(findings), (1.2, 1.2), sharey=True)
+    shown = [finding for finding in findings.focused if finding in set(table.finding)]
+    figure = PanelFigure(2 * len(shown), len(shown), (1.2, 1.2), sharey=True)
     for row, (curve, (x_name, y_name)) in zip(figure.panels, AXES.items(), strict=True):
-        for panel, finding in zip(row, findings, strict=True):
+        for panel, finding in zip(row, shown, strict=True):
             plane(panel)
             _curve_panel(panel, where(table, finding=finding), curve, models)
             if curve == "roc":
@@ -70,23 +73,25 @@ def draw_curves(table: pd.DataFrame, dataset: str) -> Figure:
     )
 
 
-def select_calibration(calibration: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Points of the reliability curves of the seven most relevant findings.
+def select_calibration(
+    calibration: pd.DataFrame, dataset: str, findings: Findings = THESIS
+) -> pd.DataFrame:
+    """Points of the reliability curves of the most relevant findings.
 
     On the natural test set where there is one.
     """
-    table = where(native(calibration, dataset), metric="observed", finding=SEVEN)
+    table = where(native(calibration, dataset), metric="observed", finding=findings.focused)
     natural = where(table, population="natural")
     table = natural if len(natural) else in_main_population(table)
     return table[[*KEYS, "bin", "predicted", "estimate", "low", "high"]].reset_index(drop=True)
 
 
-def draw_calibration(table: pd.DataFrame, dataset: str) -> Figure:
+def draw_calibration(table: pd.DataFrame, dataset: str, findings: Findings = THESIS) -> Figure:
     """A panel a finding: observed share against mean prediction in ten bins of equal size."""
     models = models_in(table)
-    findings = [finding for finding in SEVEN if finding in set(table.finding)]
-    figure = PanelFigure(len(findings), 4, (1.6, 1.6))
-    for panel, finding in zip(figure.used, findings, strict=True):
+    shown = [finding for finding in findings.focused if finding in set(table.finding)]
+    figure = PanelFigure(len(shown), 4, (1.6, 1.6))
+    for panel, finding in zip(figure.used, shown, strict=True):
         rows = where(table, finding=finding).sort_values("bin")
         top = float(np.nanmax(rows[["predicted", "estimate"]].to_numpy(float), initial=0.02)) * 1.05
         panel.plot([0, top], [0, top], color=style.AXIS, linewidth=0.8, zorder=1)

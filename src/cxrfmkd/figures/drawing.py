@@ -33,6 +33,7 @@ from cxrfmkd.figures import (
 from cxrfmkd.figures.panels import blank
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write
+from cxrfmkd.study.settings import Findings
 from cxrfmkd.tables.gathering import gather, read_documents
 from cxrfmkd.vocabulary.attributes import Attributes, declared
 
@@ -53,6 +54,11 @@ class Sources:
         """The study's attributes."""
         return declared(self.spec.get("attributes", []))
 
+    @property
+    def findings(self) -> Findings:
+        """Those of the study."""
+        return Findings.of_spec(self.spec)
+
     def __getitem__(self, name: str) -> pd.DataFrame:
         return self.tables[name]
 
@@ -67,22 +73,31 @@ def _figure(
     return draw(data, subject, *options) if len(data) else blank(subject), data
 
 
-def _of_dataset(select: Callable, draw: Callable, *tables: str, **options) -> Callable:
-    """A figure of one dataset whose numbers are what `select` returns."""
+def _of_dataset(
+    select: Callable, draw: Callable, *tables: str, by_finding: bool = False, **choices
+) -> Callable:
+    """A figure of one dataset whose numbers are what `select` returns.
+
+    by_finding: it shows single findings, so that it must know which there are, in which order.
+    """
 
     def figure(sources: Sources) -> FigureResult:
+        options = choices | ({"findings": sources.findings} if by_finding else {})
         data = select(*(sources[name] for name in tables), sources.subject, **options)
         return _figure(data, partial(draw, **options), sources.subject)
 
     return figure
 
 
-def _of_study(select: Callable, draw: Callable, subject: str, *tables: str) -> Callable:
+def _of_study(
+    select: Callable, draw: Callable, subject: str, *tables: str, by_finding: bool = False
+) -> Callable:
     """A figure of all datasets together."""
 
     def figure(sources: Sources) -> FigureResult:
-        data = select(*(sources[name] for name in tables))
-        return _figure(data, lambda rows, _: draw(rows), subject)
+        options = {"findings": sources.findings} if by_finding else {}
+        data = select(*(sources[name] for name in tables), **options)
+        return _figure(data, lambda rows, _: draw(rows, **options), subject)
 
     return figure
 
@@ -100,7 +115,7 @@ def _resampling(sources: Sources) -> FigureResult:
     spec, attributes = sources.spec, sources.attributes
     by = attributes[spec.get("by", "race")]
     disclosed = disclosure(test, spec["minimum_cell"], spec["uncertain"], attributes=attributes)
-    data = resampling.select_resampling(test, weights, disclosed, by)
+    data = resampling.select_resampling(test, weights, disclosed, by, sources.findings)
     return _figure(data, resampling.draw_resampling, sources.subject, spec["method"], by)
 
 
@@ -111,8 +126,9 @@ def _distillation(sources: Sources) -> FigureResult:
 
 
 def _subgroups(sources: Sources, column: str) -> FigureResult:
-    data = subgroups.select_subgroups(sources["subgroups"], sources.subject)
-    return _figure(data, subgroups.draw_subgroups, sources.subject, column)
+    findings = sources.findings
+    data = subgroups.select_subgroups(sources["subgroups"], sources.subject, findings)
+    return _figure(data, subgroups.draw_subgroups, sources.subject, column, findings)
 
 
 def _embedding(sources: Sources, space: str) -> FigureResult:
@@ -132,7 +148,11 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
     "performance": _of_dataset(performance.select_macro, performance.draw_macro, "summary"),
     **{
         kind: _of_dataset(
-            performance.select_findings, performance.draw_findings, "summary", metric=metric
+            performance.select_findings,
+            performance.draw_findings,
+            "summary",
+            by_finding=True,
+            metric=metric,
         )
         for kind, metric in {
             "auc-roc": "auc_roc",
@@ -140,16 +160,22 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
             "youden": "youden_j_at_fpr20",
         }.items()
     },
-    "focused": _of_dataset(focused.select_focused, focused.draw_focused, "summary"),
+    "focused": _of_dataset(
+        focused.select_focused, focused.draw_focused, "summary", by_finding=True
+    ),
     "differences": _of_dataset(
         differences.select_differences, differences.draw_differences, "comparisons"
     ),
-    "curves": _of_dataset(curves.select_curves, curves.draw_curves, "curves", "thresholds"),
-    "calibration": _of_dataset(curves.select_calibration, curves.draw_calibration, "calibration"),
+    "curves": _of_dataset(
+        curves.select_curves, curves.draw_curves, "curves", "thresholds", by_finding=True
+    ),
+    "calibration": _of_dataset(
+        curves.select_calibration, curves.draw_calibration, "calibration", by_finding=True
+    ),
     "transfer": _of_dataset(transfer.select_transfer, transfer.draw_transfer, "summary"),
     "subgroups": partial(_subgroups, column="estimate"),
     "relative": partial(_subgroups, column="relative"),
-    "gaps": _of_dataset(subgroups.select_gaps, subgroups.draw_gaps, "gaps"),
+    "gaps": _of_dataset(subgroups.select_gaps, subgroups.draw_gaps, "gaps", by_finding=True),
     "ks": _of_dataset(ks.select_ks, ks.draw_ks, "ks"),
     "score": _of_dataset(score.select_score, score.draw_score, "score", "null"),
     "encoding": _of_dataset(encoding.select_encoding, encoding.draw_encoding, "encoding"),
@@ -165,9 +191,15 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
         "the models",
         "performance_vs_bias",
         "correlation",
+        by_finding=True,
     ),
     "size": _of_study(
-        size.select_size, size.draw_size, "the backbones", "performance_vs_bias", "sizes"
+        size.select_size,
+        size.draw_size,
+        "the backbones",
+        "performance_vs_bias",
+        "sizes",
+        by_finding=True,
     ),
     "against-thesis": _of_study(
         against_thesis.select_against_thesis,
@@ -181,7 +213,8 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
 def draw_figure(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) -> FigureResult:
     """The figure `<subject>/<kind>` of `cxrfmkd.study.outputs`, and its numbers.
 
-    spec: `minimum_cell`, `uncertain`, and `method` of resampling; files: those of the catalogue, by
+    spec: `minimum_cell`, `uncertain`, `method` of resampling and, where they are not the 14, the
+    `findings`; files: those of the catalogue, by
     name.
     """
     subject, _, kind = name.rpartition("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from matplotlib.figure import Figure
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, handle, model_handles
 from cxrfmkd.figures.performance import SUMMARY_COLUMNS
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.selecting import (
     in_main_population,
     losses_of,
@@ -20,19 +23,30 @@ from cxrfmkd.tables.selecting import (
     native,
     where,
 )
-from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, FOCUSED, OTHERS
+from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, OTHERS
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES, METRICS
 from cxrfmkd.vocabulary.titles import dataset_title
 
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 CROWD = 20  # models above which the thesis drew fainter bands (method, section 6.4)
-AVERAGES = {AVERAGE_OF_SEVEN: "Average of\nthese 7", OTHERS: "Average of\nthe other 7"}
+THESIS_AVERAGES = {AVERAGE_OF_SEVEN: "Average of\nthese 7", OTHERS: "Average of\nthe other 7"}
+LETTERS = 14  # in a line below an axis
 
 
-def select_focused(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The seven most relevant findings and the two averages, in the main population."""
+def select_focused(
+    summary: pd.DataFrame, dataset: str, findings: Findings = THESIS
+) -> pd.DataFrame:
+    """The findings of the focused table and the averages, in the main population."""
     table = in_main_population(native(summary, dataset))
-    return where(table, finding=FOCUSED)[SUMMARY_COLUMNS].reset_index(drop=True)
+    return where(table, finding=findings.focused_rows)[SUMMARY_COLUMNS].reset_index(drop=True)
+
+
+def _label(name: str, findings: Findings) -> str:
+    """What stands below the axis of a finding or an average."""
+    if findings.is_thesis and name in THESIS_AVERAGES:
+        return THESIS_AVERAGES[name]
+    lines = textwrap.wrap(style.short_finding(name), LETTERS)
+    return "\n".join(lines)
 
 
 def axis_bounds(table: pd.DataFrame) -> pd.DataFrame:
@@ -64,24 +78,24 @@ def _draw_axis(panel: Axes, x: int, low: float, high: float, width: float) -> No
         )
 
 
-def draw_focused(table: pd.DataFrame, dataset: str) -> Figure:
+def draw_focused(table: pd.DataFrame, dataset: str, findings: Findings = THESIS) -> Figure:
     """A panel a metric; a line per model through its mean on every axis, its SD as a band."""
     models = models_in(table)
     losses = losses_of(models)
     dashes = dict(zip(losses, DASHES, strict=False)) if len(losses) <= len(DASHES) else {}
-    findings = [name for name in FOCUSED if name in set(table.finding)]
+    shown = [name for name in findings.focused_rows if name in set(table.finding)]
     metrics = [metric for metric in METRICS if metric in set(table.metric)]
     figure = PanelFigure(len(metrics), 1, (7.3, 1.4))
-    x = np.arange(len(findings))
+    x = np.arange(len(shown))
     for panel, metric in zip(figure.used, metrics, strict=True):
         rows = where(table, metric=metric)
-        bounds = axis_bounds(rows).loc[findings]
+        bounds = axis_bounds(rows).loc[shown]
         low, length = bounds.low.to_numpy(), (bounds.high - bounds.low).to_numpy()
-        for i, name in enumerate(findings):
-            width = 1.1 if name in AVERAGES else 0.6
+        for i, name in enumerate(shown):
+            width = 0.6 if name in findings.names else 1.1
             _draw_axis(panel, i, bounds.low[name], bounds.high[name], width)
         for model, loss in models:
-            numbers = where(rows, model=model, loss=loss).set_index("finding").reindex(findings)
+            numbers = where(rows, model=model, loss=loss).set_index("finding").reindex(shown)
             height = (numbers["mean"].to_numpy() - low) / length
             sd = numbers.sd.fillna(0).to_numpy() / length
             look: style.Look = {"color": style.COLOURS[model]}
@@ -94,7 +108,7 @@ def draw_focused(table: pd.DataFrame, dataset: str) -> Figure:
         panel.set(xlim=(-0.5, len(x) - 0.5), ylim=(0, 1), yticks=[], xticks=[])
         panel.grid(False)
         panel.spines["bottom"].set_visible(False)
-    labels = [AVERAGES.get(name, name.replace(" ", "\n", 1)) for name in findings]
+    labels = [_label(name, findings) for name in shown]
     panel.set_xticks(x, labels)
     panel.tick_params(axis="x", length=0, pad=11, labelcolor=style.INK)
     handles = [

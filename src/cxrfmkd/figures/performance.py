@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import ModelFigure, subtitle
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.selecting import (
     in_main_population,
     main_population,
@@ -15,7 +17,7 @@ from cxrfmkd.tables.selecting import (
     native,
     where,
 )
-from cxrfmkd.vocabulary.findings import BY_RELEVANCE, MACRO
+from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES, METRICS
 from cxrfmkd.vocabulary.titles import dataset_title
 
@@ -30,10 +32,12 @@ def select_macro(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     return where(native(summary, dataset), finding=MACRO)[SUMMARY_COLUMNS].reset_index(drop=True)
 
 
-def select_findings(summary: pd.DataFrame, dataset: str, metric: str) -> pd.DataFrame:
+def select_findings(
+    summary: pd.DataFrame, dataset: str, metric: str, findings: Findings = THESIS
+) -> pd.DataFrame:
     """One metric for every finding and their average, in the main population."""
     table = in_main_population(native(summary, dataset))
-    table = where(table, metric=metric, finding=[*BY_RELEVANCE, MACRO])
+    table = where(table, metric=metric, finding=[*findings.names, MACRO])
     return table[SUMMARY_COLUMNS].reset_index(drop=True)
 
 
@@ -51,17 +55,19 @@ def draw_macro(table: pd.DataFrame, dataset: str) -> Figure:
     both = population != "natural" and "natural" in set(table.population)
     return figure.finish(
         f"Performance on {dataset_title(dataset)}",
-        f"Mean of the 14 findings on the {population} test set; bars: interval over patients and "
+        f"Mean of all findings on the {population} test set; bars: interval over patients and "
         f"seeds; hollow: linear probe{'; grey tick: natural test set' if both else ''}",
     )
 
 
-def draw_findings(table: pd.DataFrame, dataset: str, metric: str) -> Figure:
+def draw_findings(
+    table: pd.DataFrame, dataset: str, metric: str, findings: Findings = THESIS
+) -> Figure:
     """One panel a finding with its prevalence, by relevance, and the average last."""
     measured = set(table.finding[table["mean"].notna()])
-    findings = [finding for finding in BY_RELEVANCE if finding in measured] + [MACRO]
-    figure = ModelFigure(models_in(table), len(findings), 5, 1.22, 0.118)
-    for panel, finding in zip(figure.used, findings, strict=True):
+    shown = [finding for finding in findings.by_relevance if finding in measured] + [MACRO]
+    figure = ModelFigure(models_in(table), len(shown), 5, 1.22, 0.118)
+    for panel, finding in zip(figure.used, shown, strict=True):
         rows = where(table, finding=finding)
         figure.intervals(panel, rows, size=3.6, width=1.0)
         panel.set_title(style.short_finding(finding), fontsize=7.5, pad=12)

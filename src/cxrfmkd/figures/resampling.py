@@ -15,12 +15,13 @@ from cxrfmkd.datasets.disclosure import Disclosure
 from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, handle, label_rows, note
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.attributes import PRESETS, Attribute
-from cxrfmkd.vocabulary.groups import AGE_BINS, GROUPS
+from cxrfmkd.vocabulary.groups import AGE_BINS
 from cxrfmkd.vocabulary.titles import dataset_title
 
-DISEASES = GROUPS["disease"]
 ROOM = 4  # letters that a title has room for beside the longest class
 COLOURS = (*style.GROUP_COLOURS, style.RUST, style.SKY, style.AXIS)
 NUMBERS = ["patients", "images", "before", "after"]
@@ -34,7 +35,11 @@ METHODS = {
 
 
 def select_resampling(
-    records: pd.DataFrame, weights: pd.DataFrame, disclosed: Disclosure, by: Attribute = RACE
+    records: pd.DataFrame,
+    weights: pd.DataFrame,
+    disclosed: Disclosure,
+    by: Attribute = RACE,
+    findings: Findings = THESIS,
 ) -> pd.DataFrame:
     """Shares of images before and after balancing, by race, by disease and by age within race.
 
@@ -45,10 +50,11 @@ def select_resampling(
     images = records.merge(weights, on="image_id", validate="one_to_one")
     images[by.name] = groups_of(images, by)
     images["age"] = pd.to_numeric(images.age_bin).map(dict(enumerate(AGE_BINS)))
+    diseases = findings.groups_of_disease
     parts = [_shares(images, by.name, by.groups).assign(within="All")]
     for group in ("All", *by.groups):
         members = images if group == "All" else images[images[by.name] == group]
-        parts.append(_shares(members, "disease", DISEASES).assign(within=group))
+        parts.append(_shares(members, "disease", diseases).assign(within=group))
         if group == "All" or by.name == "race":
             parts.append(_shares(members, "age", AGE_BINS).assign(within=group))
     table = pd.concat(parts, ignore_index=True)
@@ -123,7 +129,10 @@ def draw_resampling(table: pd.DataFrame, dataset: str, method: str, by: Attribut
     gap = "\n" if len(name) > ROOM else " "
     _draw_dumbbells(above[0], where(table, attribute=by.name), by.groups)
     above[0].set_title("Share of the images")
-    for panel, disease in zip(above[1:], DISEASES, strict=True):
+    diseases = list(dict.fromkeys(where(table, attribute="disease").level))
+    for panel in above[1 + len(diseases) :]:
+        panel.set_axis_off()
+    for panel, disease in zip(above[1:], diseases, strict=False):  # of more, the first three
         rows = where(table, attribute="disease", level=disease).set_index(by.name)
         _draw_dumbbells(panel, rows.loc[list(by.groups)], [""] * len(by.groups))
         panel.set_title(f"{disease},{gap}within {name}")

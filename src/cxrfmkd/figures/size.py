@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, handle, log_ticks, model_handles, plane
-from cxrfmkd.tables.selecting import in_main_population, models_in, where
-from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
+from cxrfmkd.tables.selecting import averaged, in_main_population, models_in, where
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import join_model, network_of
 from cxrfmkd.vocabulary.titles import backbone_title, dataset_title
@@ -24,13 +25,15 @@ ESTIMATES = [f"{measure}{end}" for measure in MEASURES for end in ("", "_low", "
 COLUMNS = ["dataset", "model", "loss", "backbone", *SIZES, *ESTIMATES]
 
 
-def select_size(points: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
+def select_size(
+    points: pd.DataFrame, sizes: pd.DataFrame, findings: Findings = THESIS
+) -> pd.DataFrame:
     """Every model on a backbone that was measured, with mean AUC-ROC, bias score and size.
 
     parameters are in millions.
     """
     table = where(
-        in_main_population(points), finding=AVERAGE_OF_SEVEN, metric="auc_roc", measure="score"
+        in_main_population(points), finding=findings.headline, metric="auc_roc", measure="score"
     )
     pairs = zip(table.model, table.loss, strict=True)
     table = table.assign(backbone=[network_of(join_model(*pair)) for pair in pairs])
@@ -49,7 +52,7 @@ def _draw_points(panel: Axes, table: pd.DataFrame, size: str, measure: str, mark
         panel.scatter(x, y, 20, marker=shape, c=face, edgecolors=colour, lw=1.0, zorder=3)
 
 
-def draw_size(table: pd.DataFrame) -> Figure:
+def draw_size(table: pd.DataFrame, findings: Findings = THESIS) -> Figure:
     """A row a dataset and measure, a column a kind of size, a shape a backbone."""
     backbones = list(dict.fromkeys(table.sort_values("parameters").backbone))
     shapes = "osD^vP<>ph"
@@ -72,6 +75,6 @@ def draw_size(table: pd.DataFrame) -> Figure:
     figure.add_legend([*model_handles(models_in(table), linestyle="none"), *handles])
     return figure.finish(
         "What a smaller student costs",
-        "Mean of the seven most relevant findings and bias score by the size of the student’s "
+        f"Mean of {averaged(findings)} and bias score by the size of the student’s "
         "network; bars: 95 % intervals",
     )

@@ -55,7 +55,7 @@ ON_DARK, ON_PALE = "#fefefe", "#15181c"
 
 WEIGHTED_LOSSES = [f"mse-cosine-0.{tenths}" for tenths in range(5, 10)]
 MARKERS = dict(zip(["", *LOSS_TITLES, *WEIGHTED_LOSSES], "oosD^vP<>phX", strict=True))
-SHORT_FINDINGS = {MACRO: "Mean of the 14", "Enlarged Cardiomediastinum": "Enlarged Cardiomed."}
+SHORT_FINDINGS = {MACRO: "Mean of all", "Enlarged Cardiomediastinum": "Enlarged Cardiomed."}
 SHORT_GROUPS = {"Pleural Effusion": "Effusion"}
 
 

@@ -21,6 +21,8 @@ from cxrfmkd.figures.panels import (
     row_title,
 )
 from cxrfmkd.study.outputs import representatives
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.selecting import (
     aligned,
     in_main_population,
@@ -30,11 +32,10 @@ from cxrfmkd.tables.selecting import (
     single_attributes,
     where,
 )
-from cxrfmkd.vocabulary.findings import BY_RELEVANCE
 from cxrfmkd.vocabulary.models import join_model, split_model
 from cxrfmkd.vocabulary.titles import attribute_title, dataset_title
 
-FINDINGS = BY_RELEVANCE[:4]  # the thesis's defaults (method, section 6.5)
+SHOWN, SHOWN_GAPS = 4, 2  # findings: the thesis's defaults (method, section 6.5)
 METRIC = "auc_roc"
 EVERYONE = "all"
 COLUMNS = (
@@ -55,19 +56,31 @@ TITLES = {
 }
 
 
-def select_subgroups(subgroups: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """AUC-ROC of single attributes' groups for the four default findings; one model of each kind.
+def select_subgroups(
+    subgroups: pd.DataFrame, dataset: str, findings: Findings = THESIS
+) -> pd.DataFrame:
+    """AUC-ROC of single attributes' groups for the first four findings; one model of each kind.
 
     Of distilled models the first loss is taken; every model stands in the table `subgroups.csv`.
     """
-    table = where(native(subgroups, dataset), metric=METRIC, finding=FINDINGS)
+    table = where(
+        native(subgroups, dataset), metric=METRIC, finding=_first(findings, subgroups, SHOWN)
+    )
     table = in_main_population(single_attributes(table))
     names = representatives([join_model(*pair) for pair in models_in(table)])
     models = pd.DataFrame(map(split_model, names), columns=["model", "loss"])
     return table[COLUMNS].merge(models)
 
 
-def draw_subgroups(table: pd.DataFrame, dataset: str, column: str) -> Figure:
+def _first(findings: Findings, table: pd.DataFrame, count: int) -> list[str]:
+    """The most relevant of the findings that a table has."""
+    present = set(table.finding)
+    return [finding for finding in findings.by_relevance if finding in present][:count]
+
+
+def draw_subgroups(
+    table: pd.DataFrame, dataset: str, column: str, findings: Findings = THESIS
+) -> Figure:
     """A column of panels a finding, a row a group, one dot a model.
 
     column: `estimate` or `relative`. Groups without any number are named and left out.
@@ -78,10 +91,10 @@ def draw_subgroups(table: pd.DataFrame, dataset: str, column: str) -> Figure:
     hidden = [group for attribute, group in numbers.index[numbers == 0] if attribute != EVERYONE]
     if not groups:
         return blank(dataset)
-    findings = [finding for finding in FINDINGS if finding in set(table.finding)]
+    shown = _first(findings, table, SHOWN)
     height = (0.075 * len(models) + 0.1) * len(groups)
-    figure = PanelFigure(len(findings), len(findings), (1.75, height), sharey=True)
-    for panel, finding in zip(figure.used, findings, strict=True):
+    figure = PanelFigure(len(shown), len(shown), (1.75, height), sharey=True)
+    for panel, finding in zip(figure.used, shown, strict=True):
         rows = where(table, finding=finding)
         for y, (attribute, group) in enumerate(groups):
             of_group = aligned(where(rows, attribute=attribute, group=group), models)
@@ -120,20 +133,21 @@ def _draw_group(panel: Axes, row: int, numbers: np.ndarray, models: Models) -> N
     draw_intervals(panel, row + spread, numbers, **model_look(models), size=3.2, width=0.9)
 
 
-def select_gaps(gaps: pd.DataFrame, dataset: str) -> pd.DataFrame:
+def select_gaps(gaps: pd.DataFrame, dataset: str, findings: Findings = THESIS) -> pd.DataFrame:
     """Largest difference between groups of an attribute, for the two most relevant findings."""
     table = single_attributes(native(gaps, dataset))
-    table = in_main_population(where(table, kind="range", metric=METRIC, finding=FINDINGS[:2]))
+    table = in_main_population(where(table, kind="range", metric=METRIC))
+    table = where(table, finding=_first(findings, table, SHOWN_GAPS))
     return table[GAP_COLUMNS].reset_index(drop=True)
 
 
-def draw_gaps(table: pd.DataFrame, dataset: str) -> Figure:
+def draw_gaps(table: pd.DataFrame, dataset: str, findings: Findings = THESIS) -> Figure:
     """A row of panels a finding, a panel an attribute, a row a model."""
     attributes = list(dict.fromkeys(table.attribute))
-    findings = [finding for finding in FINDINGS if finding in set(table.finding)]
-    count = len(findings) * len(attributes)
+    shown = _first(findings, table, SHOWN_GAPS)
+    count = len(shown) * len(attributes)
     figure = ModelFigure(models_in(table), count, len(attributes), 1.5)
-    for row, finding in zip(figure.panels, findings, strict=True):
+    for row, finding in zip(figure.panels, shown, strict=True):
         for panel, attribute in zip(row, attributes, strict=True):
             numbers = where(table, finding=finding, attribute=attribute)
             figure.ticks(panel, numbers, "expected")

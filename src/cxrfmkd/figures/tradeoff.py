@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import PanelFigure, handle, model_handles, plane, subtitle
-from cxrfmkd.tables.selecting import in_main_population, losses_of, models_in, where
-from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
+from cxrfmkd.tables.selecting import averaged, in_main_population, losses_of, models_in, where
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES, METRICS
 from cxrfmkd.vocabulary.titles import dataset_title
 
@@ -20,9 +21,11 @@ POINTS = ("model loss bias bias_low bias_high performance performance_low perfor
 LINES = "slope intercept spearman within low high p models families".split()
 
 
-def select_tradeoff(points: pd.DataFrame, correlation: pd.DataFrame) -> pd.DataFrame:
+def select_tradeoff(
+    points: pd.DataFrame, correlation: pd.DataFrame, findings: Findings = THESIS
+) -> pd.DataFrame:
     """Every point with the line and the rank correlation of its panel, in the main population."""
-    table = in_main_population(where(points, finding=AVERAGE_OF_SEVEN))
+    table = in_main_population(where(points, finding=findings.headline))
     return table[[*KEYS, *POINTS]].merge(correlation[[*KEYS, *LINES]], how="left", on=KEYS)
 
 
@@ -48,7 +51,7 @@ def _draw_line(panel: Axes, points: pd.DataFrame) -> None:
             subtitle(panel, f"ρ = {line.within:.2f}{interval}".replace("-", "−"), 3)
 
 
-def draw_tradeoff(table: pd.DataFrame) -> Figure:
+def draw_tradeoff(table: pd.DataFrame, findings: Findings = THESIS) -> Figure:
     """A row a dataset and measure of bias, a column a metric."""
     models = models_in(table)
     settings = list(dict.fromkeys(zip(table.dataset, table.measure, strict=True)))
@@ -74,7 +77,7 @@ def draw_tradeoff(table: pd.DataFrame) -> Figure:
     populations = " or ".join(dict.fromkeys(table.population))
     return figure.finish(
         "Performance against bias",
-        f"Mean of the seven most relevant findings, {populations} test set; bars: 95 % intervals; "
+        f"Mean of {averaged(findings)}, {populations} test set; bars: 95 % intervals; "
         "dashed: least squares, as in the thesis; ρ: rank correlation within probes and fine-tunes "
         "and between families of models, its interval by exchanging families",
     )

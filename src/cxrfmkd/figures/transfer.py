@@ -48,6 +48,6 @@ def draw_transfer(table: pd.DataFrame, pair: str) -> Figure:
     ticks = "; grey tick: the same model trained on the target" if "own" in strategies else ""
     return figure.finish(
         f"From {source} to {target}",
-        f"Mean of the 14 findings on the {main_population(table)} test set of {target}; bars: "
+        f"Mean of all findings on the {main_population(table)} test set of {target}; bars: "
         f"interval over patients and seeds{ticks}",
     )

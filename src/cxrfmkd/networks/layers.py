@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from cxrfmkd.networks.weights import (
-    check_findings,
     check_header,
+    findings_of_head,
     reading_weights,
     rule_of,
     selected_weights,
@@ -23,15 +23,18 @@ from cxrfmkd.networks.weights import (
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.seals import sha256
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 @dataclass(frozen=True)
 class Linear:
-    """y = x @ weight.T + bias. weight: (outputs, inputs) float32; bias: (outputs,) float32."""
+    """y = x @ weight.T + bias. weight: (outputs, inputs) float32; bias: (outputs,) float32.
+
+    findings: of a head, what each output is of; empty where that is not known.
+    """
 
     weight: np.ndarray
     bias: np.ndarray
+    findings: tuple[str, ...] = ()
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """inputs: (n, inputs) -> (n, outputs) float32."""
@@ -44,7 +47,7 @@ class Linear:
         """The layer `head` or `projection` of weights, or of those that a `selected.json` names.
 
         expected: what its header must say where it says it, such as {"model": …, "seed": …}. Raises
-        InputError for another one, for numbers that are not finite, and for other findings.
+        InputError for another one, and for numbers that are not finite.
         """
         from safetensors import safe_open
 
@@ -58,15 +61,29 @@ class Linear:
                 )
             header = file.metadata() or {}
             check_header(path, header, expected or {})
-            if layer == "head":
-                check_findings(path, header)
             weight, bias = (file.get_tensor(name).astype(np.float32) for name in names)
             if bad := sum(int((~np.isfinite(numbers)).sum()) for numbers in (weight, bias)):
                 raise InputError(
                     f"{path}: {bad} numbers of its {layer} are not finite. Delete it, and "
                     f"Snakemake runs {rule_of(path)} again."
                 )
-            return cls(weight, bias)
+            findings = findings_of_head(path, header, len(weight)) if layer == "head" else ()
+            return cls(weight, bias, findings)
+
+    def of(self, findings: Sequence[str], source: str | Path) -> Linear:
+        """The head's outputs for those of `findings` that it knows, in their order.
+
+        source: whose head it is, for the InputError where it knows none of them.
+        """
+        shared = tuple(name for name in findings if name in self.findings)
+        if not shared:
+            raise InputError(
+                f"{source}: this head tells {some(self.findings)}, of which the images' dataset "
+                f"has none; it has {some(findings)}. Leave the pair out of transfer.pairs, or "
+                "direct out of transfer.strategies."
+            )
+        rows = [self.findings.index(name) for name in shared]
+        return Linear(self.weight[rows], self.bias[rows], shared)
 
     def save(self, path: str | Path, about: dict[str, str] | None = None) -> None:
         """Write it as the layer `head` of a safetensors file, whose header says `about`."""
@@ -74,7 +91,8 @@ class Linear:
 
         layers = {"head.weight": self.weight, "head.bias": self.bias}
         layers = {name: np.ascontiguousarray(value, np.float32) for name, value in layers.items()}
-        header = {"findings": json.dumps(FINDINGS)} | (about or {})
+        header = {"findings": json.dumps(self.findings)} if self.findings else {}
+        header |= about or {}
         write_weights(path, save(layers, header))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -34,8 +34,9 @@ from cxrfmkd.networks.projections import (
 )
 from cxrfmkd.networks.timm_networks import fixed_side
 from cxrfmkd.networks.weights import (
-    check_findings,
     check_header,
+    findings_of_head,
+    findings_of_outputs,
     reading_weights,
     rule_of,
     selected_weights,
@@ -43,7 +44,6 @@ from cxrfmkd.networks.weights import (
 )
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.vocabulary.backbones import FIXED_SIZES
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 # Mean over the three channels of ImageNet's mean and standard deviation.
 GREY_MEAN, GREY_SD = 0.449, 0.226
@@ -79,6 +79,7 @@ class Network(nn.Module):
         self._side = FIXED_SIZES.get(backbone) or fixed_side(self.backbone)
         self.projection = nn.Linear(self.width, projection) if projection else None
         self.head = nn.Linear(projection or self.width, outputs) if outputs else None
+        self.findings = findings_of_outputs(outputs)  # of the head's outputs
         self._backbone_in_eval = False
         # Of a student of several teachers, in training: name -> facts, of which `dimension` says
         # how many of the projection's outputs are that teacher's. `save` takes them apart.
@@ -125,8 +126,15 @@ class Network(nn.Module):
         with torch.autocast(inputs.device.type, enabled=False):
             return layer(inputs)
 
-    def with_head(self, outputs: int, keep_projection: bool = True) -> Network:
-        """Put a new random head on its projection or, dropping that, on its features."""
+    def with_head(self, findings: Sequence[str] | int, keep_projection: bool = True) -> Network:
+        """Put a new random head on its projection or, dropping that, on its features.
+
+        findings: of the head's outputs, or their number.
+        """
+        self.findings = (
+            findings_of_outputs(findings) if isinstance(findings, int) else tuple(findings)
+        )
+        outputs = findings if isinstance(findings, int) else len(findings)
         if not keep_projection:
             self.projection = None
         inputs = self.width if self.projection is None else self.projection.out_features
@@ -189,8 +197,8 @@ class Network(nn.Module):
         header = {"architecture": self.architecture, "input": self.input}
         for name, layer in [("projection", self.projection), ("outputs", self.head)]:
             header[name] = str(layer.out_features if layer else 0)
-        if self.head is not None and self.head.out_features == len(FINDINGS):
-            header["findings"] = json.dumps(FINDINGS)
+        if self.findings:
+            header["findings"] = json.dumps(self.findings)
         state = {k: value.detach().cpu().contiguous() for k, value in self.state_dict().items()}
         if self.teachers:
             state, of_teachers = split_projection(state, self.teachers)
@@ -218,7 +226,6 @@ def load(
             "known."
         )
     check_header(path, header, expected or {})
-    check_findings(path, header)
     name = chosen_teacher(path, header, teacher)
     with reading_weights(path):
         state = projection_alone(load_file(path), name)
@@ -227,6 +234,8 @@ def load(
         with empty(header["architecture"]):
             network = Network(header["architecture"], *layers, header["input"])
         network.load_state_dict(state, assign=True)
+    if network.head is not None:
+        network.findings = findings_of_head(path, header, network.head.out_features)
     if broken := [k for k, value in network.state_dict().items() if not value.isfinite().all()]:
         raise InputError(
             f"{path}: {len(broken)} of its tensors are not finite ({some(broken, 3)}). Delete it, "
@@ -274,14 +283,19 @@ def teachers_of(path: str | Path) -> dict[str, dict]:
 
 
 def create(
-    backbone: str, weights: str, projection: int | None, outputs: int | None, input: str
+    backbone: str,
+    weights: str,
+    projection: int | None,
+    findings: Sequence[str] | int | None,
+    input: str,
 ) -> Network:
     """A new network. weights: `none` for random ones, else see `initial_weights`.
 
-    Its linear layers start from random weights.
+    findings: of a classifier's head. Its linear layers start from random weights.
     """
     if weights == "none":
-        return Network(backbone, projection, outputs, input)
+        network = Network(backbone, projection, None, input)
+        return network.with_head(findings) if findings else network
     state = initial_weights(backbone, weights)
     with empty(backbone):
         network = Network(backbone, None, None, input)
@@ -298,7 +312,7 @@ def create(
         setattr(network.backbone.get_submodule(layer), buffer, torch.tensor(0))
     if projection:
         network.projection = nn.Linear(network.width, projection)
-    return network.with_head(outputs) if outputs else network
+    return network.with_head(findings) if findings else network
 
 
 def frozen_backbone(backbone: str, weights: str, input: str) -> Network:

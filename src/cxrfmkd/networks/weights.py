@@ -68,13 +68,26 @@ def check_header(path: Path, header: Mapping[str, str], expected: Mapping[str, o
             )
 
 
-def check_findings(path: Path, header: Mapping[str, str]) -> None:
-    """Raise InputError where a head's outputs are other findings, or in another order."""
-    if (told := header.get("findings")) and json.loads(told) != list(FINDINGS):
+def findings_of_outputs(outputs: int | None) -> tuple[str, ...]:
+    """What as many outputs of a head are of, where nothing says it: the 14, or not known."""
+    return FINDINGS if outputs == len(FINDINGS) else ()
+
+
+def findings_of_head(path: Path, header: Mapping[str, str], outputs: int) -> tuple[str, ...]:
+    """The finding of each of a head's outputs, as its header says; of the 14 it need not say so.
+
+    Empty where nothing is known. Raises InputError where the header names more or fewer.
+    """
+    if not (told := header.get("findings")):
+        return findings_of_outputs(outputs)
+    findings = tuple(json.loads(told))
+    if len(findings) != outputs:
         raise InputError(
-            f"{path}: the rows of this head are {some(json.loads(told), 3)}, those of the study "
-            f"{some(FINDINGS, 3)}, in this order. Train the model with this version."
+            f"{path}: its header names {len(findings)} findings ({some(findings, 3)}), but its "
+            f"head has {outputs} outputs. The file was altered: delete it, and Snakemake runs "
+            f"{rule_of(path)} again."
         )
+    return findings
 
 
 def rule_of(path: Path) -> str:

@@ -13,7 +13,6 @@ from cxrfmkd.networks.cross_entropy import masked_cross_entropy
 from cxrfmkd.networks.layers import Linear
 from cxrfmkd.probing.heads import LabelledInputs, TrainedHead
 from cxrfmkd.probing.logistic import Solution, solve
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 class StandardisedInputs:
@@ -36,6 +35,7 @@ class StandardisedInputs:
         self.scale = torch.where(varies, 1 / deviation, 0)
         self.train = torch.cat([self._scaled(block, dtype) for block in blocks])
         self.val = self._scaled(torch.as_tensor(val.inputs).to(device), dtype)
+        self.findings = train.findings[: train.targets.shape[1]]
         self.train_targets = torch.as_tensor(train.targets).to(device, dtype)
         self.val_targets = torch.as_tensor(val.targets).to(device, dtype)
 
@@ -46,7 +46,8 @@ class StandardisedInputs:
         """A head on standardised inputs as one on raw inputs, which predicts the same."""
         folded = weight.double() * self.scale
         shifted = bias.double() - folded @ self.mean
-        return Linear(folded.float().cpu().numpy(), shifted.float().cpu().numpy())
+        layers = folded.float().cpu().numpy(), shifted.float().cpu().numpy()
+        return Linear(*layers, self.findings)
 
 
 def converged_heads(
@@ -57,7 +58,7 @@ def converged_heads(
     counts: (n, seeds), how often each training row counts. Ties of penalties: the strongest.
     """
     penalties = sorted(l2, reverse=True)
-    findings = np.array(FINDINGS[: data.train_targets.shape[1]])
+    findings = np.array(data.findings)
     grid = (len(seeds), len(penalties), len(findings))
     solution, train_losses = _solve_grid(data, counts, penalties)
     logits = data.val @ solution.weight.T + solution.bias

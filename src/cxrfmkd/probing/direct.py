@@ -24,6 +24,8 @@ def transfer(
 ) -> None:
     """Write a run folder per seed with the source's head and its logits on the target's records.
 
+    Of the head, those outputs are kept whose findings the target has, matched by name.
+
     spec: `model`, `seeds` and what identifies the transfer; features: the target's, by the source's
     backbone; projection: weights of the student whose projection the head is trained on, or none;
     heads: the source's weights (or its `selected.json`); each of these once, or once per run.
@@ -31,6 +33,7 @@ def transfer(
     """
     check_runs(runs, spec["seeds"])
     tables = {name: records.present(table, *features) for name, table in tables.items()}
+    findings = records.findings_of(tables["val"])
     arrays = one_per_run("feature arrays", features, runs)
     projections = one_per_run("projections", projection or [None], runs)
     sources = one_per_run("heads", heads, runs)
@@ -44,7 +47,7 @@ def transfer(
         expected |= {"dataset": spec["source"]} if "source" in spec else {}
         write_run(
             folder,
-            Linear.load(source, expected=expected),
+            Linear.load(source, expected=expected).of(findings, source),
             head_input,
             tables,
             pd.DataFrame(columns=["epoch", "train_loss", "val_loss"]),

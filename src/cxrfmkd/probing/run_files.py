@@ -15,11 +15,10 @@ from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_json, write_table
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def predictions(head: Linear, head_input: HeadInput, **splits: pd.DataFrame) -> pd.DataFrame:
-    """Logits of every record: image_id, split (the keyword), then the 14 findings as float32."""
+    """Logits of every record: image_id, split (the keyword), the head's findings as float32."""
     if head.weight.shape[1] != head_input.width:
         raise InputError(
             f"{head_input.features.name}: the head takes {head.weight.shape[1]} numbers of an "
@@ -28,7 +27,7 @@ def predictions(head: Linear, head_input: HeadInput, **splits: pd.DataFrame) -> 
         )
     tables = []
     for split, table in splits.items():
-        logits = pd.DataFrame(head(head_input.take(table.image_id)), columns=list(FINDINGS))
+        logits = pd.DataFrame(head(head_input.take(table.image_id)), columns=list(head.findings))
         logits.insert(0, "image_id", table.image_id.to_numpy())
         logits.insert(1, "split", split)
         tables.append(logits)

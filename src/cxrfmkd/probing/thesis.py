@@ -16,7 +16,6 @@ from cxrfmkd.probing.heads import LabelledInputs, TrainedHead
 from cxrfmkd.probing.logistic import class_priors
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Probe
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 
 def thesis_heads(
@@ -44,7 +43,7 @@ def thesis_heads(
         [weight.requires_grad_(), bias.requires_grad_()], lr=settings.learning_rate
     )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    notes = {"constant": [FINDINGS[k] for k in torch.nonzero(constant).flatten().tolist()]}
+    notes = {"constant": [train.findings[k] for k in torch.nonzero(constant).flatten().tolist()]}
     best: dict[int, TrainedHead] = {}
     history: dict[int, list[dict]] = {seed: [] for seed in seeds}
     for epoch in range(settings.epochs):
@@ -69,7 +68,8 @@ def thesis_heads(
             line = {"epoch": epoch, "train_loss": float(train_loss) / n, "val_loss": val_loss}
             history[seed].append(line)
             if val_loss < (best[seed].best["val_loss"] if seed in best else np.inf):
-                head = Linear(*(tensor.float().cpu().numpy().copy() for tensor in (w, b)))
+                layers = (tensor.float().cpu().numpy().copy() for tensor in (w, b))
+                head = Linear(*layers, findings=train.findings[:findings])
                 line = {"epoch": epoch, "val_loss": val_loss}
                 best[seed] = TrainedHead(seed, head, pd.DataFrame(), line, notes)
     if diverged := [seed for seed in seeds if seed not in best]:

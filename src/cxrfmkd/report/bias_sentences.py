@@ -21,9 +21,12 @@ from cxrfmkd.report.prose import (
     p_value,
 )
 from cxrfmkd.statistics.multiple import adjusted
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.selecting import (
     HEADLINE_METRIC,
     SIGNIFICANCE,
+    averaged,
     distilled,
     in_main_population,
     native,
@@ -31,7 +34,6 @@ from cxrfmkd.tables.selecting import (
     single_attributes,
     where,
 )
-from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, BY_RELEVANCE
 from cxrfmkd.vocabulary.titles import dataset_title, model_title
 
 
@@ -68,13 +70,18 @@ def planted(scores: pd.DataFrame, dataset: str, traces: dict[str, float]) -> Hea
     )
 
 
-def subgroups(gaps: pd.DataFrame, summary: pd.DataFrame, dataset: str) -> Headline | None:
+def subgroups(
+    gaps: pd.DataFrame, summary: pd.DataFrame, dataset: str, findings: Findings = THESIS
+) -> Headline | None:
     """The widest gap between groups of patients, for the best model and the first finding."""
     models = ranked_models(summary, dataset)
     if models.empty or gaps.empty:
         return None
-    best, finding = models.iloc[0], BY_RELEVANCE[0]
-    table = where(native(gaps, dataset), kind="range", metric=HEADLINE_METRIC, finding=finding)
+    best = models.iloc[0]
+    table = where(native(gaps, dataset), kind="range", metric=HEADLINE_METRIC)
+    present = set(table.finding)
+    finding = next((name for name in findings.by_relevance if name in present), None)
+    table = where(table, finding=finding)
     table = single_attributes(where(table, **best[["model", "loss", "population"]]))
     table = table[table.estimate.notna()]
     if table.empty:
@@ -159,12 +166,14 @@ def less_bias(summary: pd.DataFrame, differences: pd.DataFrame, dataset: str) ->
     )
 
 
-def tradeoff(correlation: pd.DataFrame, dataset: str) -> Headline | None:
+def tradeoff(
+    correlation: pd.DataFrame, dataset: str, findings: Findings = THESIS
+) -> Headline | None:
     """The rank correlation of mean D and AUC-ROC, and whether its interval excludes zero."""
     if correlation.empty:
         return None
     table = where(correlation, dataset=dataset, metric=HEADLINE_METRIC, measure=["D", "score"])
-    table = in_main_population(where(table, finding=AVERAGE_OF_SEVEN))
+    table = in_main_population(where(table, finding=findings.headline))
     table = table[table.within.notna()].sort_values("measure")
     if table.empty:
         return None
@@ -186,6 +195,6 @@ def tradeoff(correlation: pd.DataFrame, dataset: str) -> Headline | None:
     return Headline(
         "Performance vs. bias",
         f"Over {count(row.models, 'model')} of {count(row.families, 'family', 'families')} on "
-        f"{dataset_title(dataset)}, ranked within probes and fine-tunes, mean AUC-ROC of the seven "
-        f"most relevant findings has a rank correlation of {listing(found)}: {meaning}.",
+        f"{dataset_title(dataset)}, ranked within probes and fine-tunes, mean AUC-ROC of "
+        f"{averaged(findings)} has a rank correlation of {listing(found)}: {meaning}.",
     )

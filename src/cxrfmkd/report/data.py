@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.runtime.files import read_json
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.gathering import about, gather, read_documents
 from cxrfmkd.vocabulary.figures import KINDS
 
@@ -100,6 +102,19 @@ class ReportData:
                 sum(split["images"] for split in summary["counts"].values()),
                 sum(split["patients"] for split in summary["counts"].values()),
             )
+            for summary in self.documents("records")
+        }
+
+    @cached_property
+    def findings(self) -> Findings:
+        """The study's findings."""
+        return Findings.read(self.settings["findings"]) if "findings" in self.settings else THESIS
+
+    @cached_property
+    def findings_of(self) -> dict[str, list[str]]:
+        """The findings that each dataset has."""
+        return {
+            summary["dataset"]: list(summary["counts"]["test"]["findings"])
             for summary in self.documents("records")
         }
 

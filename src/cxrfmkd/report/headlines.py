@@ -24,9 +24,9 @@ def headlines(data: ReportData) -> list[Headline]:
     for pair in settings["transfer"]["pairs"]:
         candidates.append(performance.transfer(summary, *pair))
     for name in data.trained:
-        candidates.append(bias.subgroups(data.table("gaps"), summary, name))
+        candidates.append(bias.subgroups(data.table("gaps"), summary, name, data.findings))
         candidates.append(bias.bias(scores, name, settings["evaluation"]["adjustment"]))
         candidates.append(bias.less_bias(summary, data.table("bias_differences"), name))
-        candidates.append(bias.tradeoff(data.table("correlation"), name))
+        candidates.append(bias.tradeoff(data.table("correlation"), name, data.findings))
     candidates.append(performance.thesis(data.table("against_thesis")))
     return [headline for headline in candidates if headline]

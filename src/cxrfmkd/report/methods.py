@@ -89,11 +89,12 @@ def paragraph(data: ReportData) -> str:
             "epoch and the seed were selected on validation images."
         )
     sentences.append(
-        "Classifiers of 14 findings were linear probes "
+        f"Classifiers of {prose.count(len(data.findings.names), 'finding')} were linear probes "
         f"({probe['protocol'].replace('-', ' ')}) and full fine-tunes, "
         f"{prose.count(len(s['classification']['seeds']), 'seed')} each; uncertain labels counted "
         f"as {s['labels']['uncertain']}."
     )
+    sentences += _absent_findings(data)
     # The bias analysis adjusts by the method of the cited work, whatever the evaluation's is.
     method, work = evaluation["adjustment"], cite("benjamini2001")
     adjusted = (
@@ -140,3 +141,24 @@ def _analysed(data: ReportData) -> list[str]:
 
 def _initial(weights: str) -> str:
     return "from random weights" if weights == "none" else f"from {weights} weights"
+
+
+def _absent_findings(data: ReportData) -> list[str]:
+    """What datasets know nothing of, and what direct transfer is then measured on."""
+    has = data.findings_of
+    sentences = [
+        f"{prose.dataset_names([name])} says nothing of {prose.listing(absent)}: these take no "
+        "part there, in no loss, metric or average."
+        for name, known in has.items()
+        if (absent := [finding for finding in data.findings.names if finding not in known])
+    ]
+    pairs = data.settings["transfer"]["pairs"] if has else []
+    for source, target in pairs:
+        shared = [finding for finding in has[target] if finding in has[source]]
+        if len(shared) < len(has[target]):
+            sentences.append(
+                f"Direct transfer from {prose.dataset_names([source])} to "
+                f"{prose.dataset_names([target])}, and its averages, are of the "
+                f"{prose.count(len(shared), 'finding')} that both have ({prose.listing(shared)})."
+            )
+    return sentences

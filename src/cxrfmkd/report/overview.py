@@ -44,7 +44,7 @@ def key_results(data: ReportData) -> Markup | None:
     columns = {head: [row[head] for row in rows] for head in rows[0]}
     if len(data.trained) == 1:
         columns.pop("dataset")
-    caption = "What distillation gains and what it loses: mean AUC-ROC of the 14 findings"
+    caption = "What distillation gains and what it loses: mean AUC-ROC of all findings"
     formats = dict.fromkeys(("AUC-ROC", *REFERENCES.values()), str)
     return table(columns, caption, formats, name="key-results", sort=False)
 

@@ -10,7 +10,7 @@ from cxrfmkd.report.markup import Format, decimals, table
 from cxrfmkd.report.prose import count, estimate
 from cxrfmkd.report.tables import estimates, with_interval
 from cxrfmkd.tables.selecting import HEADLINE_METRIC, single_attributes, where
-from cxrfmkd.vocabulary.findings import BY_RELEVANCE, MACRO
+from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.titles import dataset_title
 
 GROUPED = ("sex", "race", "view")  # ages have eight groups
@@ -44,7 +44,7 @@ def agreement(data: ReportData, name: str) -> Markup:
     """Agreement of the dataset's labels with the experts: a row per finding."""
     frame = where(data.table("reference_agreement"), dataset=name, attribute="all")
     rows = {(row.finding, row.metric): row for row in frame.itertuples()}
-    read = [f for f in BY_RELEVANCE if (f, "kappa") in rows]
+    read = [f for f in data.findings.by_relevance if (f, "kappa") in rows]
     columns: dict[str, list] = {"finding": read}
     for metric, title in MEASURES.items():
         cells = [rows[finding, metric] for finding in read]
@@ -65,7 +65,7 @@ def by_group(data: ReportData, name: str) -> Markup:
     if frame.empty:
         return Markup("")
     cells = {(row.finding, row.group): row for row in frame.itertuples()}
-    read = [finding for finding in BY_RELEVANCE if finding in set(frame.finding)]
+    read = [finding for finding in data.findings.by_relevance if finding in set(frame.finding)]
     groups = frame.drop_duplicates(["attribute", "group"]).sort_values("attribute", kind="stable")
     columns: dict[str, list] = {"finding": read}
     for group in groups.group:

@@ -29,7 +29,7 @@ from cxrfmkd.tables.selecting import (
     where,
 )
 from cxrfmkd.vocabulary.attributes import PRESETS
-from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, FINDINGS, MACRO
+from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.titles import (
@@ -145,7 +145,7 @@ def gates(data: ReportData) -> Markup:
 def cohort(data: ReportData) -> Markup:
     """Everyone in the study by attribute: a column per dataset and split."""
     frame = data.table("cohort")
-    frame = frame[~frame.attribute.isin(FINDINGS) | (frame.level == "positive")]
+    frame = frame[~frame.attribute.isin(data.findings.names) | (frame.level == "positive")]
     groups = list(dict.fromkeys(zip(frame.attribute, frame.level, strict=True)))
     order = list(ATTRIBUTE_TITLES)
     order += [name for name in data.settings["attributes"] if name not in order]
@@ -299,7 +299,7 @@ def correlation(data: ReportData) -> Markup:
 
     Over all models as they are, and within kinds of training between families, the one to test.
     """
-    frame = where(data.table("correlation"), finding=AVERAGE_OF_SEVEN)
+    frame = where(data.table("correlation"), finding=data.findings.headline)
     frame = in_main_population(frame[frame.within.notna()])
     measures = {"score": "bias score", "D": "mean distance D"}
     numbers = zip(frame.within, frame.low, frame.high, strict=True)

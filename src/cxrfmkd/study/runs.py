@@ -294,8 +294,9 @@ class Runs:
 
     @property
     def like_thesis(self) -> bool:
-        """Whether the study has datasets of the thesis, so that its numbers can be compared."""
-        return bool({"chexpert", "mimic"} & set(self.evaluated))
+        """Whether the study has datasets and findings of the thesis: its numbers then compare."""
+        its_own = bool({"chexpert", "mimic"} & set(self.evaluated))
+        return its_own and self.settings.findings.is_thesis
 
     @cached_property
     def _settings(self) -> dict:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from cxrfmkd.datasets.disclosure import Disclosure
 from cxrfmkd.vocabulary.attributes import PRESETS, Attributes, declarations
-from cxrfmkd.vocabulary.findings import FINDINGS
 
 TOTALS = {"images": "images", "patients": "patients", "studies": "studies", "age": "mean_age"}
 ATTRIBUTES = ("sex", "race", "view", "age_bin", "disease")
@@ -34,28 +33,29 @@ def cohort(
             | {split: counts[key] for split, counts in splits.items()}
             for name, key in TOTALS.items()
         ]
+        hidden = {split: disclosed[summary["dataset"], split] for split in splits}
         names = [one.name for one in declarations(attributes)]
-        for attribute in dict.fromkeys((*ATTRIBUTES, *names, *FINDINGS)):
+        findings = dict.fromkeys(name for counts in splits.values() for name in counts["findings"])
+        for attribute in dict.fromkeys((*ATTRIBUTES, *names, *findings)):
+            key = f"label:{attribute}" if attribute in findings else attribute
             images = {split: _levels(counts, attribute) for split, counts in splits.items()}
-            levels = _by_level(
-                attribute, images, {s: disclosed[summary["dataset"], s] for s in splits}
-            )
+            levels = _by_level(key, images, hidden)
             rows += [about | {"attribute": attribute} | row for row in levels]
     columns = ["dataset", "attribute", "level", "train", "val", "test", "suppressed"]
     return pd.DataFrame(rows).reindex(columns=columns).fillna({"suppressed": ""})
 
 
 def _levels(counts: dict, attribute: str) -> dict[str, int]:
-    return counts["findings"][attribute] if attribute in FINDINGS else counts.get(attribute, {})
+    of_finding = counts["findings"].get(attribute)
+    return counts.get(attribute, {}) if of_finding is None else of_finding
 
 
 def _by_level(
-    attribute: str, images: Mapping[str, dict[str, int]], disclosed: Mapping[str, Disclosure]
+    key: str, images: Mapping[str, dict[str, int]], disclosed: Mapping[str, Disclosure]
 ) -> list[dict]:
-    """A row per level of one attribute; images: by split, then by level."""
+    """A row per level of one attribute, `key` to `Disclosure`; images: by split, then level."""
     levels = list(dict.fromkeys(level for counts in images.values() for level in counts))
     shown = pd.DataFrame(images).reindex(levels).fillna(0).astype(float)
-    key = f"label:{attribute}" if attribute in FINDINGS else attribute
     hidden = pd.DataFrame(
         {split: [disclosed[split].hides({key: level}) for level in levels] for split in images},
         levels,

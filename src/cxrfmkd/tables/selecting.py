@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.backbones import probed_teacher, split_student
-from cxrfmkd.vocabulary.findings import AVERAGES, BY_RELEVANCE, MACRO
+from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.losses import LOSS_TITLES, split_control
 from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import MODELS, STRATEGIES, split_model
@@ -23,7 +25,6 @@ ORDERS = {
     "loss": ["", *LOSS_TITLES],
     "population": ["resampled", "natural"],
     "metric": list(METRICS),
-    "finding": [*BY_RELEVANCE, *AVERAGES],
 }
 FAMILY_NAME = re.compile(r"(?P<strategy>[^/]+)/(?P<model>[^@]+)@(?P<source>.+)")
 
@@ -36,11 +37,12 @@ def where(table: pd.DataFrame, **values: object) -> pd.DataFrame:
     return table
 
 
-def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def in_order(table: pd.DataFrame, by: Sequence[str], findings: Findings = THESIS) -> pd.DataFrame:
     """`table` sorted by the columns `by`, each in the study's order, unlisted values last."""
+    orders = ORDERS | {"finding": [*findings.by_relevance, *findings.means]}
 
     def rank(column: pd.Series) -> pd.Series:
-        order = ORDERS.get(str(column.name), [])
+        order = orders.get(str(column.name), [])
         values = [*order, *sorted(set(column.astype(str)) - set(order))]
         return column.astype(str).map({value: i for i, value in enumerate(values)})
 
@@ -50,6 +52,13 @@ def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def of_each_teacher(quality: dict) -> list[dict]:
     """The parts of a `quality.json` that tell of one teacher each; the first is the whole."""
     return [quality, *quality.get("teachers", {}).values()]
+
+
+def averaged(findings: Findings) -> str:
+    """In words, the findings whose mean performance is held against bias."""
+    if findings.is_thesis:
+        return "the seven most relevant findings"
+    return "all findings" if findings.headline == MACRO else f"the group {findings.headline}"
 
 
 def main_population(table: pd.DataFrame) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.selecting import in_order, of_each_teacher, single_attributes, where
-from cxrfmkd.vocabulary.findings import AVERAGES, BY_RELEVANCE, FOCUSED, MACRO
+from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.models import RUN_FAMILY, STRATEGIES
 
 ROW = [*RUN_FAMILY, "population", "metric", "finding"]
@@ -28,44 +30,51 @@ BIAS = (
 ).split()
 
 
-def over_seeds(metrics: pd.DataFrame, findings: Sequence[str]) -> pd.DataFrame:
+def over_seeds(
+    metrics: pd.DataFrame, rows: Sequence[str], findings: Findings = THESIS
+) -> pd.DataFrame:
     """One row per run family, metric and finding: each seed, average, SD, 100 SD / average.
 
-    The SD (ddof 1) of a single seed is blank; percent_sd is 0 where the average is 0, as in the
-    thesis.
+    rows: of the column `finding`. The SD (ddof 1) of a single seed is blank; percent_sd is 0 where
+    the average is 0, as in the thesis.
     """
-    selected = metrics[metrics.finding.isin(findings)]
+    selected = metrics[metrics.finding.isin(rows)]
     seeds = selected.set_index([*ROW, "seed"]).estimate.unstack("seed")
     average, sd = seeds.mean(axis=1), seeds.std(axis=1, ddof=1)
     percent = (100 * sd / average.where(average != 0)).mask(average == 0, 0.0)
     table = seeds.add_prefix("seed").assign(average=average, sd=sd, percent_sd=percent)
-    return in_order(table.reset_index(), ROW)
+    return in_order(table.reset_index(), ROW, findings)
 
 
 def _performance(
-    metrics: pd.DataFrame, summary: pd.DataFrame, findings: Sequence[str]
+    metrics: pd.DataFrame, summary: pd.DataFrame, rows: Sequence[str], findings: Findings
 ) -> pd.DataFrame:
     """`over_seeds` with the interval over patients and seeds, and the counts that it rests on."""
     counted = summary[[*ROW, "low", "high", "n", "positives"]]
-    return over_seeds(metrics, findings).merge(counted, how="left", on=ROW)
+    return over_seeds(metrics, rows, findings).merge(counted, how="left", on=ROW)
 
 
-def performance_detailed(metrics: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """The thesis's detailed table: the 14 findings in its order of relevance, and their mean."""
-    return _performance(metrics, summary, [*BY_RELEVANCE, MACRO])
+def performance_detailed(
+    metrics: pd.DataFrame, summary: pd.DataFrame, findings: Findings = THESIS
+) -> pd.DataFrame:
+    """The thesis's detailed table: all findings in its order of relevance, and their mean."""
+    return _performance(metrics, summary, [*findings.by_relevance, MACRO], findings)
 
 
-def performance_focused(metrics: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+def performance_focused(
+    metrics: pd.DataFrame, summary: pd.DataFrame, findings: Findings = THESIS
+) -> pd.DataFrame:
     """The thesis's focused table: seven findings, their average, and the average of the others."""
-    return _performance(metrics, summary, FOCUSED)
+    return _performance(metrics, summary, findings.focused_rows, findings)
 
 
-def transfer(summary: pd.DataFrame) -> pd.DataFrame:
+def transfer(summary: pd.DataFrame, findings: Findings = THESIS) -> pd.DataFrame:
     """A row per source, target, model and average: mean, SD and interval of each strategy.
 
-    `own` is the same model trained on the target itself.
+    `own` is the same model trained on the target itself. Of `direct`, a mean is of the findings
+    that the source has too.
     """
-    table = where(summary, finding=[*AVERAGES]).rename(columns={"dataset": "target"})
+    table = where(summary, finding=[*findings.means]).rename(columns={"dataset": "target"})
     keys = ["source", "target", "model", "loss", "population", "metric", "finding"]
     result = where(table, strategy=STRATEGIES)[keys].drop_duplicates()
     for strategy in (*STRATEGIES, "own"):
@@ -74,7 +83,7 @@ def transfer(summary: pd.DataFrame) -> pd.DataFrame:
         columns = {"mean": name, "sd": f"{name}_sd", "low": f"{name}_low", "high": f"{name}_high"}
         rows = where(table, strategy=strategy)[[*on, *columns]].rename(columns=columns)
         result = result.merge(rows, how="left", on=on)
-    return in_order(result, keys)
+    return in_order(result, keys, findings)
 
 
 def students(
@@ -115,7 +124,7 @@ def students(
     return in_order(table, ["dataset", "loss"])
 
 
-def subgroups(table: pd.DataFrame) -> pd.DataFrame:
+def subgroups(table: pd.DataFrame, findings: Findings = THESIS) -> pd.DataFrame:
     """A row per run family, metric, finding and group, with its difference from the groups' mean.
 
     Single attributes and the focused table's findings; `results/evaluation` has crossed groups and
@@ -123,8 +132,8 @@ def subgroups(table: pd.DataFrame) -> pd.DataFrame:
     """
     keys = [*ROW, "attribute"]
     columns = "group estimate low high relative relative_low relative_high n positives suppressed"
-    table = single_attributes(where(table, finding=[*FOCUSED, MACRO]))
-    return in_order(table[[*keys, *columns.split()]], keys)
+    table = single_attributes(where(table, finding=[*findings.focused_rows, MACRO]))
+    return in_order(table[[*keys, *columns.split()]], keys, findings)
 
 
 def bias(scores: pd.DataFrame) -> pd.DataFrame:

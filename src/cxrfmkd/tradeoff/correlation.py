@@ -17,14 +17,15 @@ from scipy.stats import spearmanr
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, read_table
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tradeoff.association import NONE, Association, association
-from cxrfmkd.vocabulary.findings import AVERAGE_OF_SEVEN, MACRO
+from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import MODELS, join_model, network_of, split_model
 
 MODEL = ["dataset", "model", "loss"]
 KEYS = ["dataset", "population", "finding", "metric"]
-FINDINGS = (AVERAGE_OF_SEVEN, MACRO)
 # Columns of `scores.csv` for each measure of bias: value, low, high.
 BIAS_COLUMNS = {
     "score": ("score", "score_low", "score_high"),
@@ -74,14 +75,17 @@ def selected_model(path: Path) -> tuple[str, str, str]:
     return (path.parts[-4], *split_model(path.parts[-2]))
 
 
-def model_points(summaries: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+def model_points(
+    summaries: pd.DataFrame, scores: pd.DataFrame, findings: Findings = THESIS
+) -> pd.DataFrame:
     """A row for each model, population, average of findings, metric and measure of bias.
 
     summaries: evaluation's `summary.csv` and `halves.csv`, of which the models trained on the
     dataset itself are taken; scores: `scores.csv`. The measures of bias are the score and D over
     all modes. Empty where the groups are too small for any score. Columns: docs/bias.md.
     """
-    rows = summaries[(summaries.strategy == "own") & summaries.finding.isin(FINDINGS)]
+    averages = summaries.finding.isin([findings.headline, MACRO])
+    rows = summaries[(summaries.strategy == "own") & averages]
     rows = rows[rows.metric.isin(METRICS)]
     names = {"mean": "performance", "low": "performance_low", "high": "performance_high"}
     performance = rows.rename(columns=names)[[*KEYS, *MODEL[1:], *names.values()]]

@@ -7,7 +7,7 @@ statistics drifted. Source: thesis method, sections 1.2, 1.3 and 5.
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,19 +47,27 @@ ARGUMENTS = jobs.ARGUMENTS | {"test": read_records, "predictions": Path, "embedd
 
 @dataclass(frozen=True)
 class FinetuningResult(RunResult):
-    """predictions: image_id, split, 14 logits; embeddings: what the head got, by image_id."""
+    """predictions: image_id, split, a logit for each finding.
+
+    embeddings: what the head got, by image_id.
+    """
 
     predictions: pd.DataFrame
     embeddings: KeyedArray
 
 
 def initial_network(
-    model: str, seed: int, compute: Compute, student: str | Path | None = None
+    model: str,
+    seed: int,
+    compute: Compute,
+    student: str | Path | None = None,
+    findings: Sequence[str] = FINDINGS,
 ) -> Network:
     """The network of `model` before its training on a dataset, with a new head.
 
     model: a name of `vocabulary.models.MODELS`, with or without its loss. student: weights or
-    `selected.json`, for models that have one; the others start from initial weights.
+    `selected.json`, for models that have one; the others start from initial weights. findings: of
+    the head.
     """
     zoo_model = _model_with_backbone(model)
     if zoo_model.student != (student is not None):
@@ -70,9 +78,9 @@ def initial_network(
     torch.manual_seed(seed)
     if student is not None:
         return load_student(student, expected=_of_student(model, compute)).with_head(
-            len(FINDINGS), zoo_model.projection
+            findings, zoo_model.projection
         )
-    return create(network_of(model), compute.weights, None, len(FINDINGS), compute.input)
+    return create(network_of(model), compute.weights, None, findings, compute.input)
 
 
 def transferred_network(
@@ -82,6 +90,7 @@ def transferred_network(
     transfer: Mapping[str, str],
     source: str | Path,
     student: str | Path | None = None,
+    findings: Sequence[str] = FINDINGS,
 ) -> Network:
     """The network of `model` before its training on a transfer's target, with a new head.
 
@@ -89,7 +98,7 @@ def transferred_network(
     weights or `selected.json` of the source's run. student: the backbone of a probed source, where
     its run holds the head alone; without one it had initial weights. A probed source whose run
     holds the whole network was trained with batch norm in training mode, so where only its head is
-    trained, its statistics drift on.
+    trained, its statistics drift on. findings: of the head, those of the target.
     """
     zoo_model = _model_with_backbone(model)
     source_has_network = holds_network(source)
@@ -102,7 +111,7 @@ def transferred_network(
         network = load_student(student, expected=_of_student(model, compute))
     else:
         network = frozen_backbone(network_of(model), compute.weights, compute.input)
-    network.with_head(len(FINDINGS), zoo_model.projection and transfer["projection"] == "keep")
+    network.with_head(findings, zoo_model.projection and transfer["projection"] == "keep")
     if not zoo_model.finetuned and transfer["probed_source"] == "head-only":
         network.freeze("drifting" if source_has_network else "frozen")
     return network
@@ -125,8 +134,8 @@ def finetune(
 ) -> FinetuningResult:
     """Train the trainable weights of `network` on the findings; predict validation and test images.
 
-    network: from `initial_network` or `transferred_network`. images: packed images, uint8
-    (n, h, w). records: those of `train`, `val` and `test`.
+    network: from `initial_network` or `transferred_network`, for the records' findings. images:
+    packed, uint8 (n, h, w). records: those of `train`, `val` and `test`.
     """
     device = pick_device()
     loaders = {"test": BatchLoader(images, records["test"].image_id, None, device)}
@@ -175,7 +184,7 @@ def _predict(
     outputs = [predict(network, embed_and_classify, loaders[s], batch_size) for s in splits]
     embedded, logits = (np.concatenate(arrays) for arrays in zip(*outputs, strict=True))
     index = pd.concat([records[s][["image_id"]].assign(split=s) for s in splits], ignore_index=True)
-    predictions = pd.concat([index, pd.DataFrame(logits, columns=list(FINDINGS))], axis=1)
+    predictions = pd.concat([index, pd.DataFrame(logits, columns=list(network.findings))], axis=1)
     meta = {"what": "embeddings before the head", "dimension": embedded.shape[1]}
     return predictions, KeyedArray(embedded, index, meta, "embeddings")
 

@@ -99,6 +99,11 @@ class Findings(Settings):
         return next(iter(self.averages), MACRO)
 
     @property
+    def focused_rows(self) -> tuple[str, ...]:
+        """Rows of the focused table: its findings, then the averages of groups, or of all."""
+        return (*self.focused, *(self.averages or [MACRO]))
+
+    @property
     def groups_of_disease(self) -> tuple[str, ...]:
         """The exclusive classes in their order of precedence, `Other` last."""
         return (*self.classes, OTHER)
