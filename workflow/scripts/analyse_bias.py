@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from cxrfmkd.bias.analysis import analyse, select_embeddings
+from cxrfmkd.bias.grouping import with_classes
 from cxrfmkd.datasets.exclusions import excluded_images, measured_images
 from cxrfmkd.datasets.records import read_records
 from cxrfmkd.datasets.resampled import read_weights
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
-from cxrfmkd.study.settings import Bias
+from cxrfmkd.study.settings import Bias, Findings
 from cxrfmkd.vocabulary.attributes import declared
 
 TABLES = "ks score effects null encoding replicates variance balance points".split()
@@ -40,7 +41,9 @@ def main() -> None:
         seeds=seeds,
         minimum_cell=args.spec["evaluation"]["minimum_cell"],
         uncertain=args.spec["uncertain"],
-        attributes=declared(args.spec.get("attributes", [])),
+        attributes=with_classes(
+            declared(args.spec.get("attributes", [])), Findings.of_spec(args.spec)
+        ),
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

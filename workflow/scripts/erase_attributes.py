@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from cxrfmkd.bias.erasure import Splits, erasure_tables
+from cxrfmkd.bias.grouping import with_classes
 from cxrfmkd.bias.head_inputs import read_heads, read_inputs
 from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
-from cxrfmkd.study.settings import Erasure, Labels
+from cxrfmkd.study.settings import Erasure, Findings, Labels
 from cxrfmkd.vocabulary.attributes import declared
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     splits = Splits(train, val, test, elsewhere)
     heads = read_heads(args.heads, spec["seeds"], spec["dataset"])
     inputs = read_inputs(heads, args.features, args.projection, splits, arrays)
-    attributes = declared(spec.get("attributes", []))
+    attributes = with_classes(declared(spec.get("attributes", [])), Findings.of_spec(spec))
     settings, labels = Erasure.from_spec(spec["erasure"]), Labels.from_spec(spec["labels"])
     for name, table in erasure_tables(inputs, splits, settings, labels, attributes).items():
         about = {"dataset": spec["dataset"], "model": spec["model"]}

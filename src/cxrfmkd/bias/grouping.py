@@ -7,14 +7,17 @@ are a second family of tests beside the thesis's, and each attribute of the stud
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.runtime.errors import InputError
+from cxrfmkd.study.settings import Findings
 from cxrfmkd.vocabulary.attributes import DISEASE, OTHERS, PRESETS, Attributes, own
+from cxrfmkd.vocabulary.findings import OTHER
 
 THESIS = (DISEASE, "race", "sex")
 EXTRA = ("age", "view")
@@ -36,6 +39,17 @@ def divisions(attributes: Attributes) -> list[tuple[str, str]]:
     """What codes are of: each attribute, then each group that is compared with all others of it."""
     pooled = [(name, a) for name, one in attributes.items() for a, b in one.pairs if b == OTHERS]
     return [*((name, "") for name in attributes), *pooled]
+
+
+def with_classes(attributes: Attributes, findings: Findings) -> Attributes:
+    """`attributes` with the study's exclusive classes as the disease.
+
+    Every two classes are compared; one alone is compared with all other images.
+    """
+    pairs = tuple(combinations(findings.classes, 2))
+    pairs = pairs or tuple((name, OTHER) for name in findings.classes)
+    disease = replace(attributes[DISEASE], groups=findings.groups_of_disease, pairs=pairs)
+    return {**attributes, DISEASE: disease}
 
 
 @dataclass(frozen=True)

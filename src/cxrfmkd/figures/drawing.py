@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cxrfmkd.bias.grouping import with_classes
 from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.figures import (
     against_thesis,
@@ -52,7 +53,7 @@ class Sources:
     @property
     def attributes(self) -> Attributes:
         """The study's attributes."""
-        return declared(self.spec.get("attributes", []))
+        return with_classes(declared(self.spec.get("attributes", [])), self.findings)
 
     @property
     def findings(self) -> Findings:

@@ -271,6 +271,7 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         "dataset": w.dataset,
         "models": study.analysed(w.dataset),
         **_declared(study, w.dataset),
+        **_findings(study),
         "margin": study.settings.bias.margin,
         "adjustment": study.settings.evaluation.adjustment,
     },
