@@ -76,7 +76,7 @@ def read(tmp_path, monkeypatch) -> Iterator[Callable[[str], pd.DataFrame]]:
 
 def found(row: pd.Series) -> dict[str, float]:
     """The findings that are known of an image."""
-    return row[list(FINDINGS)].dropna().astype(float).to_dict()
+    return row.reindex(list(FINDINGS)).dropna().astype(float).to_dict()
 
 
 def present(row: pd.Series) -> set[str]:
