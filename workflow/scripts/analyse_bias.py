@@ -15,8 +15,7 @@ from cxrfmkd.vocabulary.attributes import declared
 
 TABLES = "ks score effects null encoding replicates variance balance points".split()
 ARGUMENTS = {"embeddings": [KeyedArray.open], "projection": [Path], "selected": (Path, None)}
-ARGUMENTS |= dict.fromkeys(("images", "teacher"), KeyedArray.open)
-ARGUMENTS |= {"teachers": [KeyedArray.open]}
+ARGUMENTS |= dict.fromkeys(("images", "teacher"), KeyedArray.open) | {"teachers": [KeyedArray.open]}
 ARGUMENTS |= dict.fromkeys(("val", "test", *TABLES), Path) | {"resampled": read_weights}
 
 

@@ -34,20 +34,14 @@ def main() -> None:
     val = {path.parts[-3]: read_records(path) for path in args.source_val}  # <dataset>/records/
     val = {name: val[name] for name in sources}
     measured = val | {spec["dataset"]: pd.concat([args.val, args.test])}
+    records = args.val, args.test, args.resampled
+    settings = Evaluation.from_spec(spec["evaluation"]), Labels.from_spec(spec["labels"])
+    excluded = excluded_of_each(measured, args.images, args.teacher)
+    selected = {path.parent.name: read_json(path)["seed"] for path in args.selected}
+    own = declared(spec.get("attributes", [])), Findings.of_spec(spec)
+    metrics = registered(spec.get("metrics", []))
     tables = evaluate(
-        spec["dataset"],
-        runs,
-        args.val,
-        args.test,
-        args.resampled,
-        Evaluation.from_spec(spec["evaluation"]),
-        Labels.from_spec(spec["labels"]),
-        val,
-        excluded_of_each(measured, args.images, args.teacher),
-        {path.parent.name: read_json(path)["seed"] for path in args.selected},
-        declared(spec.get("attributes", [])),
-        Findings.of_spec(spec),
-        registered(spec.get("metrics", [])),
+        spec["dataset"], runs, *records, *settings, val, excluded, selected, *own, metrics
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

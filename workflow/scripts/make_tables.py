@@ -24,12 +24,10 @@ def main() -> None:
     metrics, summary, groups, scores = map(read_results, results)
     if "families" in args.spec:
         check_families(summary, args.spec["families"])
-    policy = args.spec["minimum_cell"], args.spec["uncertain"]
-    attributes = declared(args.spec.get("attributes", []))
+    attributes, blank = declared(args.spec.get("attributes", [])), "zeros"
+    policy = args.spec["minimum_cell"], args.spec["uncertain"], blank, attributes
     disclosed = {
-        (str(about(path)["dataset"]), split): disclosure(
-            read_result(path), *policy, attributes=attributes
-        )
+        (str(about(path)["dataset"]), split): disclosure(read_result(path), *policy)
         for split in SPLITS
         for path in args.inputs.get(split, [])
     }
