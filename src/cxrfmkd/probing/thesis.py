@@ -68,8 +68,8 @@ def thesis_heads(
             line = {"epoch": epoch, "train_loss": float(train_loss) / n, "val_loss": val_loss}
             history[seed].append(line)
             if val_loss < (best[seed].best["val_loss"] if seed in best else np.inf):
-                layers = (tensor.float().cpu().numpy().copy() for tensor in (w, b))
-                head = Linear(*layers, findings=train.findings[:findings])
+                layers = [tensor.float().cpu().numpy().copy() for tensor in (w, b)]
+                head = Linear(layers[0], layers[1], train.findings[:findings])
                 line = {"epoch": epoch, "val_loss": val_loss}
                 best[seed] = TrainedHead(seed, head, pd.DataFrame(), line, notes)
     if diverged := [seed for seed in seeds if seed not in best]:
