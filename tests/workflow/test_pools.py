@@ -91,8 +91,8 @@ def test_three_sites_are_pooled_and_each_left_out_in_turn(tmp_path):
     table = pd.read_csv(results / "evaluation/west/summary.csv")
     assert set(table.source) == {"without-west"}
     area = table[(table.metric == "auc_roc") & (table.finding == "Pleural Effusion")]
-    teacher = area[area.model == "cxr-fm-lp"].estimate
-    assert teacher.min() > 0.9  # planted: three standard deviations apart at every site
+    # Planted: three standard deviations apart at every site, which is an area of 0.98.
+    assert area[area.model == "cxr-fm-lp"]["mean"].min() > 0.8
 
     exclusions = pd.read_csv(results / "evaluation/all/exclusions.csv").set_index("split")
     assert exclusions.images.to_dict() == {"val": 3 * 16, "test": 3 * 24}
