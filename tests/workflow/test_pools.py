@@ -32,8 +32,7 @@ STUDY: dict = SMALL | {
     "transfer": {
         "pairs": [],
         "leave_one_out": list(SITES),
-        "models": ["cxr-fm-lp", "cxr-fmkd-lp"],
-        "losses": ["mse"],
+        "models": ["cxr-fm-lp"],
         "strategies": ["direct"],
     },
 }
