@@ -51,7 +51,7 @@ def test_bad_input_in_an_argument_is_its_own_message(monkeypatch, capsys, tmp_pa
     with pytest.raises(SystemExit, match="2"):
         run(main)
     message = capsys.readouterr().err
-    assert message.startswith(f"error: {tmp_path}: data.npy is missing")
+    assert message.startswith(f"error: {tmp_path}: index.parquet is missing")
     assert "usage" not in message
     with pytest.raises(InputError):
         main()

@@ -55,7 +55,7 @@ def test_umask_decides_the_mode_of_every_kind_of_file(tmp_path, set_umask, umask
     with atomic_folder(tmp_path / "folder") as partial:
         (partial / "a.txt").write_text("a")
     modes = {p.name: p.stat().st_mode & 0o777 for p in tmp_path.rglob("*") if p.is_file()}
-    assert len(modes) == 20, modes
+    assert len(modes) == 21, modes
     assert modes == dict.fromkeys(modes, mode)
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o777 & ~umask
 
