@@ -11,6 +11,7 @@ from made_records import made
 
 from cxrfmkd.datasets.records import (
     age_bin,
+    check_findings,
     columns,
     disease,
     key,
@@ -177,3 +178,13 @@ def test_present_drops_what_is_listed_as_excluded_and_nothing_else():
     assert left.image_id.tolist() == ids[1:5]
     with pytest.raises(InputError, match=r"made: 2 of 6 records .*rows 5, 6"):
         present(records, array(ids[:4]))
+
+
+def test_splits_with_other_findings_are_told_apart():
+    train = pd.DataFrame(columns=["view", "Edema", "Fracture", "split"])
+    check_findings({"train": train, "val": train})
+    with pytest.raises(InputError, match=r"of val have other findings than .*: they lack Fracture"):
+        check_findings({"train": train, "val": train.drop(columns="Fracture")})
+    turned = train[["view", "Fracture", "Edema", "split"]]
+    with pytest.raises(InputError, match=r"of test have .*: they have Fracture, Edema"):
+        check_findings({"train": train, "test": turned})

@@ -175,7 +175,7 @@ def of_records() -> Iterator[Fault]:
             removed(f"{RECORDS}/summary.json"),
         ),
         "probe",
-        "columns of a records file are missing: Edema",
+        "records of val have other findings than those of train: they lack Edema",
     )
     yield refused(
         "records",

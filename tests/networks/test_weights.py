@@ -166,3 +166,14 @@ def test_weights_are_fetched_ahead_for_every_network_of_the_study(tmp_path, monk
     for architecture in spec["architectures"]:
         assert initial_weights(architecture, "imagenet")
     assert served == spec["architectures"]
+
+
+def test_head_gives_the_outputs_of_the_findings_that_are_asked_for_in_the_study_s_order():
+    head = Linear(np.eye(3, dtype=np.float32), np.arange(3.0), ("Edema", "Fracture", "Pneumonia"))
+    one = head.of(["Edema", "Cardiomegaly", "Pneumonia"], "here")
+    assert one.findings == ("Edema", "Pneumonia")
+    assert one.bias.tolist() == [0, 2]
+    with pytest.raises(InputError, match="here: this head tells .* has none"):
+        head.of(["Cardiomegaly"], "here")
+    with pytest.raises(InputError, match=r"here: the rows of this head are .* in another order"):
+        head.of(["Pneumonia", "Edema"], "here")

@@ -61,6 +61,19 @@ def findings_of(records: pd.DataFrame) -> tuple[str, ...]:
     return tuple(names[names.index("view") + 1 : names.index("split")])
 
 
+def check_findings(tables: Mapping[str, pd.DataFrame]) -> None:
+    """Raise InputError unless the records of all splits have the same findings, in one order."""
+    (first, expected), *others = ((name, findings_of(table)) for name, table in tables.items())
+    for name, findings in others:
+        if findings != expected:
+            missing = [finding for finding in expected if finding not in findings]
+            problem = f"they lack {some(missing)}" if missing else f"they have {some(findings)}"
+            raise InputError(
+                f"The records of {name} have other findings than those of {first}: {problem}. "
+                "Make the records again."
+            )
+
+
 def disease(records: pd.DataFrame, classes: Sequence[str] = THESIS.classes) -> pd.Series:
     """The exclusive classes of resampling and bias analysis, shape (n,), text.
 

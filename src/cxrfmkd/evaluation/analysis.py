@@ -19,6 +19,7 @@ import pandas as pd
 
 from cxrfmkd.datasets import exclusions
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
+from cxrfmkd.datasets.records import check_findings
 from cxrfmkd.evaluation import (
     calibration,
     comparisons,
@@ -79,6 +80,7 @@ def evaluate(
     findings are measured that the records have. metrics: users' own, by name, that `metrics`,
     `summary` and `comparisons` have beside the four.
     """
+    check_findings({"val": val, "test": test})
     names = {dataset, *(sources or {})}
     excluded = dict.fromkeys(names, exclusions.nothing()) | dict(excluded or {})
     counts = exclusions.count_exclusions({"val": val, "test": test}, excluded[dataset])

@@ -73,7 +73,8 @@ class Linear:
     def of(self, findings: Sequence[str], source: str | Path) -> Linear:
         """The head's outputs for those of `findings` that it knows, in their order.
 
-        source: whose head it is, for the InputError where it knows none of them.
+        source: whose head it is, for the InputError where it knows none of them, or in another
+        order: all heads and records of a study have its findings in one order.
         """
         shared = tuple(name for name in findings if name in self.findings)
         if not shared:
@@ -81,6 +82,12 @@ class Linear:
                 f"{source}: this head tells {some(self.findings)}, of which the images' dataset "
                 f"has none; it has {some(findings)}. Leave the pair out of transfer.pairs, or "
                 "direct out of transfer.strategies."
+            )
+        if shared != tuple(name for name in self.findings if name in shared):
+            raise InputError(
+                f"{source}: the rows of this head are {some(self.findings)}, in another order than "
+                f"the findings of the records, {some(findings)}. It was altered, or is of another "
+                "study. Delete it, and Snakemake makes it again."
             )
         rows = [self.findings.index(name) for name in shared]
         return Linear(self.weight[rows], self.bias[rows], shared)

@@ -49,6 +49,7 @@ def train_runs(
     settings, labels = Probe.from_spec(spec["probe"]), Labels.from_spec(spec["labels"])
     seeds = spec["seeds"]
     check_runs(runs, seeds)
+    records.check_findings(tables)
     tables = {name: records.present(table, *features) for name, table in tables.items()}
     arrays = one_per_run("feature arrays", features, runs)
     layers = one_per_run("projections", projection or [None], runs)

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cxrfmkd.datasets.records import present, read_records, targets
+from cxrfmkd.datasets.records import check_findings, present, read_records, targets
 from cxrfmkd.networks.batches import BatchLoader
 from cxrfmkd.networks.devices import pick_device
 from cxrfmkd.networks.inference import predict
@@ -158,6 +158,7 @@ def finetune_run(args: Namespace, network: Network, settings: Finetuning) -> Non
     """
     spec = args.spec
     records = {split: present(getattr(args, split), args.images) for split in SPLITS}
+    check_findings(records)
     with open_job(args) as job:
         labels = Labels.from_spec(spec["labels"])
         result = finetune(network, args.images, records, labels=labels, settings=settings, job=job)
