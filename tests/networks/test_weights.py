@@ -173,7 +173,7 @@ def test_head_gives_the_outputs_of_the_findings_that_are_asked_for_in_the_study_
     one = head.of(["Edema", "Cardiomegaly", "Pneumonia"], "here")
     assert one.findings == ("Edema", "Pneumonia")
     assert one.bias.tolist() == [0, 2]
-    with pytest.raises(InputError, match="here: this head tells .* has none"):
+    with pytest.raises(InputError, match=r"here: this head tells .* has none"):
         head.of(["Cardiomegaly"], "here")
     with pytest.raises(InputError, match=r"here: the rows of this head are .* in another order"):
         head.of(["Pneumonia", "Edema"], "here")
