@@ -80,7 +80,7 @@ environment: .venv/complete
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 2; }
 	@echo "Installing the environment into .venv: about 7 GB, three minutes or more"
 	@$(PYTHON) -m venv .venv
-	@set -o pipefail; $(BIN)/python -m pip install --progress-bar off --no-compile --require-hashes --requirement requirements.lock | $(PIP_PROGRESS)
+	@set -o pipefail; $(BIN)/python -m pip install --progress-bar off --no-compile --no-deps --require-hashes --requirement requirements.lock | $(PIP_PROGRESS)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -92,7 +92,7 @@ docs: .venv-docs/complete
 
 .venv-docs/complete: requirements-docs.lock
 	@$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/python -m pip install --quiet --no-compile --require-hashes --requirement $<
+	.venv-docs/bin/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement $<
 	touch $@
 
 browser: .venv/browser
