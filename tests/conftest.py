@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from cxrfmkd.runtime import plugins
 
 settings.register_profile("study", deadline=None, derandomize=True)
 settings.load_profile("study")
@@ -31,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _is_of_module(item: pytest.Item, name: str) -> bool:
     definitions = item._fixtureinfo.name2fixturedefs.get(name, ())
     return any(definition.scope == "module" for definition in definitions)
+
+
+@pytest.fixture
+def no_pieces_left() -> Iterator[None]:
+    """What a test registers of its own is known to no other test."""
+    yield
+    for known in (*plugins.REGISTERED.values(), *plugins.DECLARED.values()):
+        known.clear()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ def write(path, header: str, rows: list[dict]) -> None:
 
 
 @pytest.fixture
-def read(tmp_path, monkeypatch) -> Iterator[Callable[[str], pd.DataFrame]]:
+def read(tmp_path, monkeypatch, no_pieces_left) -> Callable[[str], pd.DataFrame]:
     """Reads the records of a recipe whose folder is `tmp_path`."""
     monkeypatch.chdir(ROOT)
 
@@ -69,9 +69,7 @@ def read(tmp_path, monkeypatch) -> Iterator[Callable[[str], pd.DataFrame]]:
         made = Dataset.from_section(settings | {"tables": tables, "images": images})
         return sample(name, made, findings).records.set_index("image_id")
 
-    yield records
-    for known in (*plugins.REGISTERED.values(), *plugins.DECLARED.values()):
-        known.clear()
+    return records
 
 
 def found(row: pd.Series) -> dict[str, float]:

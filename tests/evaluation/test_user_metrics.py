@@ -27,20 +27,13 @@ from cxrfmkd.vocabulary.metrics import MEASURES
 # float64: a sum of n terms up to 1 is off by n x 1.1e-16 at most, and n is below 2,000 here.
 ROUNDING = 1e-12
 SETTINGS = Evaluation(replicates=30, attributes=["sex"], minimum_cell=1)
+pytestmark = pytest.mark.usefixtures("no_pieces_left")
 OWN = """from cxrfmkd.plugins import metric
 
 @metric("{name}")
 def own(truth, scores, weights):
     return {formula}
 """
-
-
-@pytest.fixture(autouse=True)
-def _forgotten():
-    """What a test registers is known to no other."""
-    yield
-    for known in (*plugins.REGISTERED.values(), *plugins.DECLARED.values()):
-        known.clear()
 
 
 def area(truth, scores, weights):

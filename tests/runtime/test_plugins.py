@@ -17,6 +17,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.declarations import declare
 from cxrfmkd.training.losses import Objective
 
+pytestmark = pytest.mark.usefixtures("no_pieces_left")
 LOSS = '''from cxrfmkd.plugins import loss
 
 @loss("{name}")
@@ -24,14 +25,6 @@ def own(student, teacher):
     """{text}"""
     return {formula}
 '''
-
-
-@pytest.fixture(autouse=True)
-def _forgotten():
-    """What a test registers is known to no other."""
-    yield
-    for known in (*plugins.REGISTERED.values(), *plugins.DECLARED.values()):
-        known.clear()
 
 
 def write(folder, text, name="mine.py"):
