@@ -35,7 +35,6 @@ from cxrfmkd.study.forecast import (
     ImageCounts,
     Work,
     is_teacher,
-    pooled,
     published,
     teacher_network,
     works,
@@ -238,7 +237,7 @@ def count_images(
             images[name] = ImageCounts(*(counts[split]["images"] for split in ImageCounts._fields))
         elif counted := count_raw(study, name):
             images[name] = counted
-        elif number := published(study, name) or pooled(map(images.get, study.pool(name))):
+        elif number := published(study, name, images):
             images[name] = number
     if unknown := [name for name in study.datasets if name not in images]:
         raise InputError(

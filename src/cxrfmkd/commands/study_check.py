@@ -27,7 +27,7 @@ from cxrfmkd.teacher.keys import key_rule, match_keys
 from cxrfmkd.teacher.sources import STORED_SOURCES, open_source
 from cxrfmkd.vocabulary.attributes import declarations
 from cxrfmkd.vocabulary.backbones import TIMM
-from cxrfmkd.vocabulary.teachers import TEACHER
+from cxrfmkd.vocabulary.teachers import TEACHER, teacher_setting
 
 PROFILE = Path("profiles/slurm/config.yaml")
 MATCHED = 200  # images that a teacher's vector is looked for
@@ -149,7 +149,7 @@ def _head(raw: Raw, key: str) -> str:
 def _teacher(study: Study, name: str, sampled: Sampled, teacher: str = TEACHER) -> str:
     """Whether the source opens, and has vectors of a sample of the images."""
     settings, common = study.teacher_source(name, teacher), study.teacher_settings(teacher)
-    section = TEACHER if teacher == TEACHER else f"teachers.{teacher}"
+    section = teacher_setting(teacher)
     where = ", ".join(settings.path) or settings.source
     if settings.source == "vertex":
         return "an endpoint; it is not asked here"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from cxrfmkd.runtime.errors import InputError, did_you_mean
+from cxrfmkd.study.settings import Configuration
 from cxrfmkd.study.settings.attributes import AttributeSection, pair_problems
 from cxrfmkd.vocabulary.attributes import (
     DISEASE,
@@ -15,6 +16,7 @@ from cxrfmkd.vocabulary.attributes import (
     Attribute,
     Attributes,
 )
+from cxrfmkd.vocabulary.groups import AGE_GROUP_EDGES
 
 NAME = re.compile("[a-z][a-z0-9_]*")
 # Columns of records and of tables by group, and what stands in the place of an attribute there.
@@ -24,28 +26,27 @@ TAKEN = (
 ).split()
 
 
-def with_defaults(config: dict) -> dict:
-    """`config`, whose evaluation and bias analysis have declared attributes where none are named.
+def with_defaults(settings: Configuration) -> Configuration:
+    """`settings`, whose evaluation and bias analysis have declared attributes where none are named.
 
     The bias analysis has those that are protected.
     """
-    sections = config.get("attributes")
-    if not isinstance(sections, dict) or not all(isinstance(name, str) for name in sections):
-        return config
+    sections = settings.attributes
     names = list(dict.fromkeys([*PRESET_NAMES, *sections]))
-
-    def is_protected(name: str) -> bool:
-        preset = PRESETS[name].protected if name in PRESETS else True
-        section = sections.get(name)
-        return section.get("protected", preset) is True if isinstance(section, dict) else preset
-
-    defaults = {"evaluation": names, "bias": [name for name in names if is_protected(name)]}
+    protected = [name for name in names if _is_protected(name, sections.get(name))]
     filled = {
-        stage: {"attributes": default} | config.get(stage, {})
-        for stage, default in defaults.items()
-        if isinstance(config.get(stage, {}), dict)
+        stage: section.model_copy(update={"attributes": default})
+        for stage, default in (("evaluation", names), ("bias", protected))
+        if "attributes" not in (section := getattr(settings, stage)).model_fields_set
     }
-    return config | filled
+    return settings.model_copy(update=filled)
+
+
+def _is_protected(name: str, section: AttributeSection | None) -> bool:
+    """Whether an attribute is protected: as it is declared, a preset else as it is known."""
+    if section is None or (name in PRESETS and "protected" not in section.model_fields_set):
+        return PRESETS[name].protected
+    return section.protected
 
 
 def resolve(sections: Mapping[str, AttributeSection], findings: Sequence[str]) -> Attributes:
@@ -64,10 +65,7 @@ def _attribute(name: str, section: AttributeSection) -> Attribute:
     pairs = tuple(combinations(groups, 2))
     if section.comparisons != "all":
         pairs = tuple((a, b) for a, b in section.comparisons)
-    edges = section.edges or (AGE_EDGES if name == "age" else ())
-    protected = section.protected
-    if preset and "protected" not in section.model_fields_set:
-        protected = preset.protected
+    edges = section.edges or (AGE_GROUP_EDGES if name == "age" else ())
     return Attribute(
         name,
         section.column or name,
@@ -75,13 +73,9 @@ def _attribute(name: str, section: AttributeSection) -> Attribute:
         pairs,
         tuple(edges),
         tuple(section.missing),
-        protected,
+        _is_protected(name, section),
         declared=True,
     )
-
-
-# Of the preset age, whose three groups are of two edges among those of its bins.
-AGE_EDGES = (50.0, 70.0)
 
 
 def _problems(sections: Mapping[str, AttributeSection], taken: list[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from cxrfmkd.study import attributes
 from cxrfmkd.study.paths import begins_to_be_expanded, whole_path
 from cxrfmkd.study.runs import Runs
 from cxrfmkd.vocabulary.models import MODELS, split_model
-from cxrfmkd.vocabulary.teachers import TEACHER
+from cxrfmkd.vocabulary.teachers import TEACHER, teacher_setting
 
 
 def check(runs: Runs) -> None:
@@ -132,10 +132,9 @@ def unstandardised_teachers(runs: Runs) -> Iterator[str]:
 def unknown_teachers(runs: Runs) -> Iterator[str]:
     """An embedding space is a known one, or declared, and as long as its teacher's `dimension`."""
     for name, teacher in product(runs.datasets, runs.teachers):
-        section = TEACHER if teacher == TEACHER else f"teachers.{teacher}"
         try:
             declared = runs.teacher_settings(teacher)
-            runs.source_of(name, teacher).check_dimension(declared, section)
+            runs.source_of(name, teacher).check_dimension(declared, teacher_setting(teacher))
         except InputError as error:
             yield f"datasets.{name}: {error}"
 
@@ -151,10 +150,9 @@ def mixed_pools(runs: Runs) -> Iterator[str]:
                 f"({listed}), which no one student can reproduce. Use one variant for all."
             )
         elif runs.source_of(name, teacher) not in sources.values():
-            section = TEACHER if teacher == TEACHER else f"teachers.{teacher}"
             yield (
-                f"datasets.{name}.{section}: a pool's embeddings are those of its members. "
-                "Remove it."
+                f"datasets.{name}.{teacher_setting(teacher)}: a pool's embeddings are those of its "
+                "members. Remove it."
             )
 
 
@@ -249,9 +247,8 @@ def unusable_paths(runs: Runs) -> Iterator[str]:
         paths += [(f"datasets.{name}.images", dataset.images)]
         if dataset.reference:
             paths += [(f"datasets.{name}.reference.table", p) for p in dataset.reference.table]
-        sources = {TEACHER: dataset.teacher}
-        sources |= {f"teachers.{key}": source for key, source in dataset.teachers.items()}
-        for section, source in sources.items():
+        for teacher, source in ({TEACHER: dataset.teacher} | dataset.teachers).items():
+            section = teacher_setting(teacher)
             paths += [(f"datasets.{name}.{section}.path", path) for path in source.path]
             paths += [(f"datasets.{name}.{section}.qformer", source.qformer)]
     for setting, path in paths:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -71,21 +71,19 @@ class Work:
         return (self.trained + share * self.seen) / rates[self.network] / 3600
 
 
-def published(study: Study, name: str) -> ImageCounts | None:
-    """Images of a dataset that is all of its adapter's published tables; None for any other."""
+def published(study: Study, name: str, images: Mapping[str, ImageCounts]) -> ImageCounts | None:
+    """Images of a dataset that is all of its adapter's published tables; None for any other.
+
+    Of a pool the sum of its members', as far as `images` has those of all.
+    """
+    if members := study.pool(name):
+        known = [images[member] for member in members if member in images]
+        whole = len(known) == len(members)
+        return ImageCounts(*map(sum, zip(*known, strict=True))) if whole else None
     dataset = study.settings.datasets[name]
     if dataset.limit is not None or dataset.keep or name in study.settings.synthetic:
         return None
     return PUBLISHED.get(dataset.adapter)
-
-
-def pooled(members: Iterable[ImageCounts | None]) -> ImageCounts | None:
-    """Images of a pool; None where those of a member are unknown, or there is no member."""
-    counts = list(members)
-    known = [one for one in counts if one is not None]
-    if not known or len(known) < len(counts):
-        return None
-    return ImageCounts(*map(sum, zip(*known, strict=True)))
 
 
 def works(study: Study, images: Mapping[str, ImageCounts]) -> list[Work]:

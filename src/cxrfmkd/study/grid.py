@@ -16,7 +16,7 @@ from cxrfmkd.study.runs import Runs
 from cxrfmkd.study.settings import Dataset, TeacherSource
 from cxrfmkd.vocabulary.attributes import drawn_by
 from cxrfmkd.vocabulary.models import MODELS, network_of, split_model
-from cxrfmkd.vocabulary.teachers import TEACHER
+from cxrfmkd.vocabulary.teachers import TEACHER, teacher_setting
 
 
 class Study(Runs):
@@ -185,8 +185,7 @@ class Study(Runs):
     def _inputs(self, name: str) -> list[tuple[str, str]]:
         """(setting, path) of every file and folder that a dataset is read from."""
         dataset = self.dataset(name)
-        sources = {TEACHER: self.teacher_source(name)}
-        sources |= {f"teachers.{t}": self.teacher_source(name, t) for t in self.further_teachers}
+        sources = {teacher_setting(t): self.teacher_source(name, t) for t in self.teachers}
         return [
             *((f"tables.{key}", path) for key, path in dataset["tables"].items()),
             ("images", dataset["images"]),

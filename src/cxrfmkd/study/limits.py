@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from cxrfmkd.study.forecast import ImageCounts, is_teacher, pooled, published, student_work, works
+from cxrfmkd.study.forecast import ImageCounts, is_teacher, published, student_work, works
 from cxrfmkd.study.grid import Study
 
 # Times the forecast, which knows neither a busy disk nor a slower card of the same name.
@@ -28,7 +28,7 @@ def known_images(study: Study, results: Path) -> dict[str, ImageCounts]:
         if summary.is_file():
             counts = json.loads(summary.read_text())["counts"]
             images[name] = ImageCounts(*(counts[split]["images"] for split in ImageCounts._fields))
-        elif number := published(study, name) or pooled(map(images.get, study.pool(name))):
+        elif number := published(study, name, images):
             images[name] = number
     return images
 

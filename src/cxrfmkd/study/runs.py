@@ -97,7 +97,7 @@ class Runs:
     def __init__(self, config: dict) -> None:
         config = bounded(config)
         self.plugins = declare(config)
-        self.settings = Configuration.read(with_defaults(with_pools(config)))
+        self.settings = with_defaults(Configuration.read(with_pools(config)))
 
     @cached_property
     def attributes(self) -> Attributes:
@@ -163,10 +163,7 @@ class Runs:
 
     def teacher_section(self, name: str) -> dict:
         """What one job needs to know of a teacher, whatever the dataset."""
-        if name == TEACHER:
-            return self.section(name)
-        values = self._settings["teachers"][name]
-        return {k: v for k, v in values.items() if k not in WITHOUT_EFFECT[TEACHER]}
+        return self.teacher_settings(name).model_dump(exclude=set(WITHOUT_EFFECT[TEACHER]))
 
     @cached_property
     def student_names(self) -> list[str]:

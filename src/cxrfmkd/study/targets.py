@@ -19,12 +19,7 @@ from cxrfmkd.vocabulary.models import MODELS, split_model
 from cxrfmkd.vocabulary.teachers import ENCODERS, TEACHER, teacher_folder
 
 FILES = ("data.npy", "index.parquet", "meta.json")  # of a keyed array
-VIEWS = (
-    "images",
-    "teacher",
-    "teachers",
-    "features",
-)  # folders of arrays of which a pool has no copy
+VIEWS = ("images", "teacher", "teachers", "features")  # folders of what a pool has no copy of
 SELECTED, WEIGHTS = "selected.json", "weights.safetensors"
 
 
@@ -81,12 +76,12 @@ def extracted_here(source: str) -> bool:
 
 def further_teachers(study: Study, dataset: str) -> list[str]:
     """The embeddings of every teacher beside the first."""
-    return [f"{dataset}/{teacher_folder(name)}/meta.json" for name in study.further_teachers]
+    return teachers(study, dataset)[1:]
 
 
 def teachers(study: Study, dataset: str) -> list[str]:
     """The embeddings of every teacher."""
-    return [f"{dataset}/{TEACHER}/meta.json", *further_teachers(study, dataset)]
+    return [f"{dataset}/{teacher_folder(name)}/meta.json" for name in study.teachers]
 
 
 # --- pools
@@ -109,8 +104,9 @@ def member_arrays(study: Study, dataset: str, array: str) -> list[str]:
 
 def member_exclusions(study: Study, dataset: str, array: str) -> list[str]:
     """What images and embeddings of a pool's members lack; features lack what images do."""
-    listed = "" if array.startswith("features") else "excluded.csv"
-    return [f"{name}/{array}/{listed}" for name in study.pool(dataset) if listed]
+    if array.startswith("features"):
+        return []
+    return [f"{name}/{array}/excluded.csv" for name in study.pool(dataset)]
 
 
 def array_files(study: Study, meta: str) -> list[str]:

@@ -44,9 +44,6 @@ SEVEN = BY_RELEVANCE[:7]
 MACRO, AVERAGE_OF_SEVEN, OTHERS = "Macro", "Average Classes 1 to 7", "Others"
 AVERAGES = {MACRO: FINDINGS, AVERAGE_OF_SEVEN: SEVEN, OTHERS: BY_RELEVANCE[7:]}
 
-# Rows of the thesis's focused table.
-FOCUSED = (*SEVEN, AVERAGE_OF_SEVEN, OTHERS)
-
 # The finding that says that there is none, and the exclusive classes of images: an effusion wins,
 # then no finding; all others are the last. Source: chexpert.sample and mimic.sample notebooks.
 NONE, OTHER = "No Finding", "Other"

@@ -11,9 +11,12 @@ VIEWS = ("AP", "PA")
 AGE_EDGES = (20, 30, 40, 50, 60, 70, 80)
 AGE_BINS = ("to 20", "21-30", "31-40", "41-50", "51-60", "61-70", "71-80", "over 80")
 
-# The three age groups of the bias analysis, and the group of each age bin.
-AGE_GROUPS = ("up to 50", "51-70", "over 70")
-AGE_GROUP_OF_BIN = {i: AGE_GROUPS[(i > 3) + (i > 5)] for i in range(len(AGE_BINS))}
+# The three age groups of the bias analysis, upper ends of the first two, and the group of each bin.
+AGE_GROUPS, AGE_GROUP_EDGES = ("up to 50", "51-70", "over 70"), (50.0, 70.0)
+AGE_GROUP_OF_BIN = {
+    i: AGE_GROUPS[sum(edge in AGE_EDGES[:i] for edge in AGE_GROUP_EDGES)]
+    for i in range(len(AGE_BINS))
+}
 
 # Groups of each attribute in the order in which the bias analysis compares them, and figures show.
 GROUPS = {

@@ -29,6 +29,11 @@ def teacher_folder(name: str) -> str:
     return TEACHER if name == TEACHER else f"teachers/{name}"
 
 
+def teacher_setting(name: str) -> str:
+    """Where the configuration declares a teacher, and a dataset its source of embeddings."""
+    return TEACHER if name == TEACHER else f"teachers.{name}"
+
+
 # How a record names its vector.
 KeyRule = Literal["image-id", "path", "basename", "chexpert-flat", "mimic-dicom"]
 

@@ -14,7 +14,7 @@ from cxrfmkd.vocabulary.findings import AVERAGES, CLASSES, FINDINGS, MACRO, NONE
 
 # Columns of records and predictions, and words that tables put in the place of a finding.
 RESERVED = {
-    *"image_id patient_id study_id path sex age race view split disease age_bin age_group".split(),
+    *"image_id patient_id study_id path sex age race view split disease age_bin".split(),
     *(MACRO, OTHER, "all", "findings", "labels", "reader", "unit"),
 }
 
