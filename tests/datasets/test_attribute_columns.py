@@ -8,10 +8,11 @@ import pytest
 from raw_layouts import chexpert, chexpert_tables, mimic, mimic_tables
 
 from cxrfmkd.datasets import adapters
+from cxrfmkd.datasets.counting import counts
 from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.datasets.groups import fine_groups_of, fine_order, groups_of
 from cxrfmkd.datasets.records import read_records, write_records
-from cxrfmkd.datasets.sampling import counts, sample
+from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.attributes import resolve
 from cxrfmkd.study.settings import AttributeSection, Dataset
@@ -165,6 +166,13 @@ def test_presets_may_be_declared_anew_and_files_of_records_say_so(tmp_path):
     write_records(folder / "all.csv", records, {"race": ["White", "Pardo"]})
     (folder / "summary.json").write_text('{"attributes": {"race": ["White", "Pardo"]}}')
     assert set(read_records(folder / "all.csv").race) == {"White", "Pardo"}
+
+
+def test_ages_that_stand_for_none_are_blank_and_a_word_among_them_is_no_error(tmp_path):
+    attributes = declare(age={"edges": [35], "missing": ["Unknown", "-1", "300"]})
+    frame = table(age=["300.0", "30", "40"])
+    assert read(tmp_path, frame, attributes).records.age.tolist()[1:] == [30, 40]
+    assert read(tmp_path, frame, attributes).records.age.isna().tolist() == [True, False, False]
 
 
 def test_groups_of_presets_are_those_of_the_records():

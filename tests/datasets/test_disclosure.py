@@ -11,6 +11,7 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.runs import Run
 from cxrfmkd.figures.resampling import select_resampling
 from cxrfmkd.statistics.suppression import Relation, determined, protect, small
-from cxrfmkd.study.settings import Bias, Evaluation
+from cxrfmkd.study.attributes import resolve
+from cxrfmkd.study.settings import AttributeSection, Bias, Evaluation
 from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.cohort import cohort
 from cxrfmkd.vocabulary.findings import AVERAGES, FINDINGS, MACRO
@@ -294,6 +296,23 @@ def test_no_hidden_number_of_positives_follows_from_averages_or_thresholds(study
         assert secret[["positives", "prevalence"]].isna().all(axis=None)
         calibration = tables.tables["calibration"].query("finding in @hidden")
         assert not calibration.metric.isin(["observed", "brier_skill"]).any()
+
+
+def test_a_class_within_a_group_of_ones_own_is_hidden_as_its_finding_is():
+    """Both count the same images, so what one table hides the other must not show."""
+    section = AttributeSection.read({"values": ["Private", "Medicare", "Medicaid"]})
+    attributes = resolve({"insurance": section}, THESIS.names)
+    hidden = 0
+    for seed in range(5):
+        test = hospital(60, seed)
+        payers = np.random.default_rng(seed).choice(section.values, 60, p=[0.6, 0.3, 0.1])
+        test["insurance"] = payers[pd.factorize(test.patient_id)[0]]
+        cells = disclosure(test, MINIMUM, attributes=attributes)
+        for name, payer in product(CLASSES, section.values):
+            of_class = cells.hides({"disease": name, "insurance": payer})
+            assert of_class == cells.hides({f"target:{name}": "with", "insurance": payer})
+            hidden += of_class
+    assert hidden
 
 
 def test_protected_cells_have_more_than_one_solution_in_random_tables():

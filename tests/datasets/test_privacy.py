@@ -15,11 +15,10 @@ from raw_layouts import touch
 from cxrfmkd.datasets.decoding import nameless
 from cxrfmkd.datasets.images import pack
 from cxrfmkd.datasets.sampling import sample
-from cxrfmkd.runtime.cells import PUBLIC, shared
+from cxrfmkd.runtime.cells import PUBLIC, masked, shared
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Dataset, Images, Teacher
 from cxrfmkd.teacher.embedding import embed
-from cxrfmkd.teacher.keys import masked
 
 NAME, NUMBER = "Zzyzxson", "8675309"
 PATIENTS = 40

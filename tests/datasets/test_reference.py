@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from made_records import made
 
-from cxrfmkd.datasets.reference import _form, read_experts
+from cxrfmkd.datasets.reference import read_experts
+from cxrfmkd.runtime.cells import masked
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Reference
 from cxrfmkd.vocabulary.findings import FINDINGS
@@ -149,6 +150,6 @@ def test_settings_that_contradict_each_other_are_refused(values, message):
 
 def test_a_message_shows_no_digit_and_no_hexadecimal_of_a_key():
     name = "p10/p10000032/s50414267/02aa804e-bde0afdd-112c0b34"
-    assert _form(pd.Series([name])) == "p##/p########/s########/########-########-########"
+    assert masked(name) == "p##/p########/s########/########-########-########"
     chexpert = "CheXpert-v1.0/train/patient00001/study1/view1_frontal"
-    assert _form(pd.Series([chexpert])) == "CheXpert-v#.#/train/patient#####/study#/view#_frontal"
+    assert masked(chexpert) == "CheXpert-v#.#/train/patient#####/study#/view#_frontal"

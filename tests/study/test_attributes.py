@@ -124,4 +124,4 @@ def test_a_spec_says_what_was_declared_and_nothing_without_a_declaration():
     assert set(plain) == {"name", "dataset"}
     plan = study({"insurance": INSURANCE, "bmi": {"edges": [25]}})
     spec = json.loads(json.dumps(SPECS["sample_records"](plan, wildcards)))
-    assert declared(spec["attributes"]) == plan.attributes
+    assert declared(spec) == plan.attributes

@@ -9,8 +9,7 @@ rule analyse_bias:
         candidates=candidates(targets.students, "dataset", "model"),
         selected="<results>/{dataset}/models/{model}/selected.json",
         images="<results>/{dataset}/images/meta.json",
-        teacher="<results>/{dataset}/teacher/meta.json",
-        teachers=need(targets.further_teachers, "dataset"),
+        teacher=need(targets.teachers, "dataset"),
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         resampled="<results>/{dataset}/records/test_resampled.csv",
@@ -43,13 +42,12 @@ rule analyse_bias:
         runtime=240,
     params:
         spec=spec("analyse_bias"),
-        teachers=option("teachers"),
         projection=option("projection"),
     message:
         "Analysing the bias of {wildcards.model} on {wildcards.dataset}"
     shell:
         'exec python "$SCRIPTS/analyse_bias.py" --spec {params.spec:q} --embeddings {input.embeddings:q}'
-        " {params.projection:q} --selected {input.selected:q} --images {input.images:q} --teacher {input.teacher:q} {params.teachers:q}"
+        " {params.projection:q} --selected {input.selected:q} --images {input.images:q} --teacher {input.teacher:q}"
         " --val {input.val:q} --test {input.test:q} --resampled {input.resampled:q} --ks {output.ks:q} --score {output.score:q}"
         " --effects {output.effects:q} --null {output.null:q} --encoding {output.encoding:q}"
         " --replicates {output.replicates:q} --balance {output.balance:q}"
@@ -66,8 +64,7 @@ rule erase_attributes:
         target_features=need(targets.features_elsewhere, "dataset", "model"),
         target_test=need(targets.test_elsewhere, "dataset", "model"),
         images="<results>/{dataset}/images/meta.json",
-        teacher="<results>/{dataset}/teacher/meta.json",
-        teachers=need(targets.further_teachers, "dataset"),
+        teacher=need(targets.teachers, "dataset"),
         train="<results>/{dataset}/records/train.csv",
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
@@ -96,7 +93,6 @@ rule erase_attributes:
         runtime=120,
     params:
         spec=spec("erase_attributes"),
-        teachers=option("teachers"),
         projection=option("projection"),
         target_features=option("target_features"),
         target_test=option("target_test"),
@@ -105,7 +101,7 @@ rule erase_attributes:
     shell:
         'exec python "$SCRIPTS/erase_attributes.py" --spec {params.spec:q} --features {input.features:q}'
         " {params.projection:q} --heads {input.heads:q} {params.target_features:q} {params.target_test:q}"
-        " --images {input.images:q} --teacher {input.teacher:q} {params.teachers:q} --train {input.train:q} --val {input.val:q}"
+        " --images {input.images:q} --teacher {input.teacher:q} --train {input.train:q} --val {input.val:q}"
         " --test {input.test:q} --erasure {output.erasure:q} --attributes {output.attributes:q} &>> {log:q}"
 
 

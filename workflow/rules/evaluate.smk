@@ -8,8 +8,7 @@ rule evaluate:
         test="<results>/{dataset}/records/test.csv",
         resampled="<results>/{dataset}/records/test_resampled.csv",
         images="<results>/{dataset}/images/meta.json",
-        teacher="<results>/{dataset}/teacher/meta.json",
-        teachers=need(targets.further_teachers, "dataset"),
+        teacher=need(targets.teachers, "dataset"),
         selected=need(targets.selected_seeds, "dataset"),
         source_predictions=need(targets.source_predictions, "dataset"),
         source_val=need(targets.source_val_records, "dataset"),
@@ -54,7 +53,7 @@ rule evaluate:
     shell:
         'exec python "$SCRIPTS/evaluate.py" --spec {params.spec:q} --predictions {input.predictions:q} --val {input.val:q}'
         " --test {input.test:q} --resampled {input.resampled:q} --images {input.images:q} {input.source_images:q}"
-        " --teacher {input.teacher:q} {input.teachers:q} {input.source_teacher:q} {params.source_predictions:q} {params.source_val:q} {params.selected:q}"
+        " --teacher {input.teacher:q} {input.source_teacher:q} {params.source_predictions:q} {params.source_val:q} {params.selected:q}"
         " --metrics {output.metrics:q} --summary {output.summary:q} --comparisons {output.comparisons:q}"
         " --thresholds {output.thresholds:q} --calibration {output.calibration:q}"
         " --recalibration {output.recalibration:q}"
@@ -69,8 +68,7 @@ rule evaluate_reference:
         val="<results>/{dataset}/records/val.csv",
         test="<results>/{dataset}/records/test.csv",
         images="<results>/{dataset}/images/meta.json",
-        teacher="<results>/{dataset}/teacher/meta.json",
-        teachers=need(targets.further_teachers, "dataset"),
+        teacher=need(targets.teachers, "dataset"),
         arrays=beside("<results>/{dataset}/images/meta.json", need(targets.teachers, "dataset")),
     output:
         metrics="<results>/evaluation/{dataset}/reference_metrics.csv",
@@ -91,12 +89,11 @@ rule evaluate_reference:
         runtime=60,
     params:
         spec=spec("evaluate_reference"),
-        teachers=option("teachers"),
     message:
         "Holding models and labels of {wildcards.dataset} to what experts say"
     shell:
         'exec python "$SCRIPTS/evaluate_reference.py" --spec {params.spec:q} --predictions {input.predictions:q}'
-        " --val {input.val:q} --test {input.test:q} --images {input.images:q} --teacher {input.teacher:q} {params.teachers:q}"
+        " --val {input.val:q} --test {input.test:q} --images {input.images:q} --teacher {input.teacher:q}"
         " --metrics {output.metrics:q} --summary {output.summary:q} --subgroups {output.subgroups:q}"
         " --agreement {output.agreement:q} --ranks {output.ranks:q} --counts {output.counts:q} &>> {log:q}"
 

@@ -12,14 +12,20 @@ from pathlib import Path
 from cxrfmkd.datasets import gates
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import read_json, write_json
+from cxrfmkd.vocabulary.attributes import PRESETS
 
 
 def main() -> None:
     args = parse(__doc__, summary=Path, out=Path)
     dataset, asked, balanced = (args.spec[name] for name in ("dataset", "asked", "balanced"))
     by = args.spec.get("by", "race")
-    counts = read_json(args.summary)["counts"]["test"]
-    found = [gates.attributes(dataset, counts, asked), gates.balance(dataset, counts, balanced, by)]
+    summary = read_json(args.summary)
+    counts, declared = summary["counts"]["test"], summary.get("attributes", {})
+    groups = declared.get(by) or PRESETS[by].groups
+    found = [
+        gates.attributes(dataset, counts, asked),
+        gates.balance(dataset, counts, balanced, by, groups),
+    ]
     gates.enforce(found, f"datasets.{dataset}")
     write_json(args.out, [asdict(gate) for gate in found])
 

@@ -3,22 +3,17 @@
 from pathlib import Path
 
 from cxrfmkd.bias.differences import bias_differences
-from cxrfmkd.bias.grouping import with_classes
+from cxrfmkd.bias.grouping import attributes_of_spec
 from cxrfmkd.bias.summary import TABLES, combine
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.files import write_table
-from cxrfmkd.study.settings import Findings
-from cxrfmkd.vocabulary.attributes import declared
 
 
 def main() -> None:
     tables = {name: [Path] for name in (*TABLES, "replicates")}
     args = parse(__doc__, **tables, out=Path, differences=Path)
-    attributes = with_classes(
-        declared(args.spec.get("attributes", [])), Findings.of_spec(args.spec)
-    )
     paths = {name: getattr(args, name) for name in TABLES}
-    write_table(args.out, combine(paths, args.spec["models"], attributes))
+    write_table(args.out, combine(paths, args.spec["models"], attributes_of_spec(args.spec)))
     margin, method = args.spec["margin"], args.spec["adjustment"]
     differences = bias_differences(args.replicates, args.spec["models"], margin, method)
     write_table(args.differences, differences)

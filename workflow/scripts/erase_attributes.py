@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from cxrfmkd.bias.erasure import Splits, erasure_tables
-from cxrfmkd.bias.grouping import with_classes
+from cxrfmkd.bias.grouping import attributes_of_spec
 from cxrfmkd.bias.head_inputs import read_heads, read_inputs
 from cxrfmkd.datasets.records import present, read_records
 from cxrfmkd.runtime.arguments import parse, run
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.files import write_table
-from cxrfmkd.study.settings import Erasure, Findings, Labels
-from cxrfmkd.vocabulary.attributes import declared
+from cxrfmkd.study.settings import Erasure, Labels
 
 
 def main() -> None:
@@ -18,8 +17,8 @@ def main() -> None:
         __doc__,
         features=[KeyedArray.open],
         target_features=[KeyedArray.open],
-        **dict.fromkeys(("images", "teacher"), KeyedArray.open),
-        teachers=[KeyedArray.open],
+        images=KeyedArray.open,
+        teacher=[KeyedArray.open],
         projection=[Path],
         heads=[Path],
         **dict.fromkeys(("train", "val", "test"), read_records),
@@ -35,12 +34,12 @@ def main() -> None:
         name: present(table, *arrays[name])
         for name, table in zip(spec["targets"], args.target_test, strict=True)
     }
-    shared = [*args.features, args.images, args.teacher, *args.teachers]
+    shared = [*args.features, args.images, *args.teacher]
     train, val, test = (present(table, *shared) for table in (args.train, args.val, args.test))
     splits = Splits(train, val, test, elsewhere)
     heads = read_heads(args.heads, spec["seeds"], spec["dataset"])
     inputs = read_inputs(heads, args.features, args.projection, splits, arrays)
-    attributes = with_classes(declared(spec.get("attributes", [])), Findings.of_spec(spec))
+    attributes = attributes_of_spec(spec)
     settings, labels = Erasure.from_spec(spec["erasure"]), Labels.from_spec(spec["labels"])
     for name, table in erasure_tables(inputs, splits, settings, labels, attributes).items():
         about = {"dataset": spec["dataset"], "model": spec["model"]}

@@ -38,10 +38,17 @@ def main() -> None:
     settings = Evaluation.from_spec(spec["evaluation"]), Labels.from_spec(spec["labels"])
     excluded = excluded_of_each(measured, args.images, args.teacher)
     selected = {path.parent.name: read_json(path)["seed"] for path in args.selected}
-    own = declared(spec.get("attributes", [])), Findings.of_spec(spec)
-    metrics = registered(spec.get("metrics", []))
     tables = evaluate(
-        spec["dataset"], runs, *records, *settings, val, excluded, selected, *own, metrics
+        spec["dataset"],
+        runs,
+        *records,
+        *settings,
+        sources=val,
+        excluded=excluded,
+        selected=selected,
+        attributes=declared(spec),
+        findings=Findings.of_spec(spec),
+        metrics=registered(spec.get("metrics", [])),
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

@@ -21,8 +21,8 @@ def main() -> None:
     args = parse(
         __doc__,
         **dict.fromkeys(("val", "test"), read_records),
-        **dict.fromkeys(("images", "teacher"), KeyedArray.open),
-        teachers=[KeyedArray.open],
+        images=KeyedArray.open,
+        teacher=[KeyedArray.open],
         predictions=[Path],
         **dict.fromkeys((name.removeprefix("reference_") for name in REFERENCE_COLUMNS), Path),
     )
@@ -35,8 +35,8 @@ def main() -> None:
         read_experts(spec["dataset"], Reference.from_spec(spec["reference"]), args.test),
         Evaluation.from_spec(spec["evaluation"]),
         Labels.from_spec(spec["labels"]),
-        excluded_images(records, args.images, args.teacher, *args.teachers),
-        declared(spec.get("attributes", [])),
+        excluded_images(records, args.images, *args.teacher),
+        declared(spec),
         Findings.of_spec(spec),
     )
     for name, table in tables.items():

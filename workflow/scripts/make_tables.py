@@ -24,14 +24,15 @@ def main() -> None:
     metrics, summary, groups, scores = map(read_results, results)
     if "families" in args.spec:
         check_families(summary, args.spec["families"])
-    attributes, blank = declared(args.spec.get("attributes", [])), "zeros"
-    policy = args.spec["minimum_cell"], args.spec["uncertain"], blank, attributes
+    attributes, findings = declared(args.spec), Findings.of_spec(args.spec)
+    policy = args.spec["minimum_cell"], args.spec["uncertain"]
     disclosed = {
-        (str(about(path)["dataset"]), split): disclosure(read_result(path), *policy)
+        (str(about(path)["dataset"]), split): disclosure(
+            read_result(path), *policy, attributes=attributes
+        )
         for split in SPLITS
         for path in args.inputs.get(split, [])
     }
-    findings = Findings.of_spec(args.spec)
     tables = {
         "cohort": cohort(records, disclosed, attributes),
         "performance_detailed": wide.performance_detailed(metrics, summary, findings),

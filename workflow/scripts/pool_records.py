@@ -11,10 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.datasets.pooled_records import pool_records
-from cxrfmkd.datasets.record_files import hashes
-from cxrfmkd.datasets.records import read_records, write_records
+from cxrfmkd.datasets.records import read_records, write_splits
 from cxrfmkd.runtime.arguments import parse, run
-from cxrfmkd.runtime.files import write_json, write_table
+from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import Findings
 from cxrfmkd.vocabulary.attributes import declared
 from cxrfmkd.vocabulary.datasets import SPLITS
@@ -30,14 +29,10 @@ def main() -> None:
         {name: read_records(*paths) for name, paths in files.items()},
         spec["people"],
         Findings.of_spec(spec),
-        declared(spec.get("attributes", [])),
+        declared(spec),
     )
-    for split in SPLITS:
-        records = made.records[made.records.split == split]
-        write_records(getattr(args, split), records, made.summary.get("attributes", {}))
     write_table(args.excluded, pd.DataFrame({"image_id": [], "reason": [], "where": []}))
-    tables = [getattr(args, split) for split in SPLITS]
-    write_json(args.summary, made.summary | {"files": hashes(tables)})
+    write_splits(vars(args), made.records, made.summary)
 
 
 if __name__ == "__main__":

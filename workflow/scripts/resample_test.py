@@ -20,7 +20,7 @@ def main() -> None:
         settings,
         args.spec["dataset"],
         args.spec["minimum_cell"],
-        declared(args.spec.get("attributes", [])),
+        declared(args.spec),
     )
     write_table(args.balance, balance)
     write_table(args.out, weights)

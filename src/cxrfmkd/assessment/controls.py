@@ -74,12 +74,11 @@ def assess(
         "spec": spec,
         "versions": provenance.versions(),
         "images": {"train": len(train), "val": len(val)},
-        **agreement(teacher, layer_of("", first=True)),
+        **agreement(teacher, layer_of()),
     }
     names = spec.get("teachers", [])
     others = {
-        name: agreement(array, layer_of(name, first=False))
-        for name, array in zip(names, further, strict=True)
+        name: agreement(array, layer_of(name)) for name, array in zip(names, further, strict=True)
     }
     return quality | ({"teachers": others} if others else {})
 

@@ -113,10 +113,7 @@ def _measures(quality: dict) -> dict[str, float | None]:
     """Every rule's measure of a loss's students, over their teachers; None where absent."""
     parts = [quality, *quality.get("teachers", {}).values()]
     measures = {name: [part["student"].get(name) for part in parts] for name in LOSS_RULES}
-    return {
-        name: None if None in values else fmean(values) if len(parts) > 1 else values[0]
-        for name, values in measures.items()
-    }
+    return {name: None if None in values else fmean(values) for name, values in measures.items()}
 
 
 def _relative(path: Path, out: str | Path) -> str:

@@ -6,7 +6,7 @@ are a second family of tests beside the thesis's, and each attribute of the stud
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -16,7 +16,7 @@ import pandas as pd
 from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Findings
-from cxrfmkd.vocabulary.attributes import DISEASE, OTHERS, PRESETS, Attributes, own
+from cxrfmkd.vocabulary.attributes import DISEASE, OTHERS, PRESETS, Attributes, declared, own
 from cxrfmkd.vocabulary.findings import OTHER
 
 THESIS = (DISEASE, "race", "sex")
@@ -50,6 +50,11 @@ def with_classes(attributes: Attributes, findings: Findings) -> Attributes:
     pairs = pairs or tuple((name, OTHER) for name in findings.classes)
     disease = replace(attributes[DISEASE], groups=findings.groups_of_disease, pairs=pairs)
     return {**attributes, DISEASE: disease}
+
+
+def attributes_of_spec(spec: Mapping) -> Attributes:
+    """Attributes of a job's spec, with the study's exclusive classes as the disease."""
+    return with_classes(declared(spec), Findings.of_spec(spec))
 
 
 @dataclass(frozen=True)

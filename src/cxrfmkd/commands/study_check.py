@@ -20,6 +20,7 @@ from cxrfmkd.datasets.raw import Raw
 from cxrfmkd.datasets.sampling import sample
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.text_tables import read_text_table
+from cxrfmkd.study.forecast import teacher_network
 from cxrfmkd.study.grid import Study
 from cxrfmkd.study.settings import Dataset
 from cxrfmkd.study.specs import SPECS
@@ -69,7 +70,7 @@ def findings(study: Study) -> Iterator[Finding]:
         for one in sampled:
             images += len(one.records)
             for teacher in study.teachers:
-                about = f"{name}, {teacher if teacher == TEACHER else f'teacher {teacher}'}"
+                about = f"{name}, {teacher_network(teacher)}"
                 yield _attempt(about, partial(_teacher, study, name, one, teacher))
     yield from weights_findings(study)
     yield from resource_findings(study, images)
@@ -92,10 +93,8 @@ def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterato
     sampled: gets the records, if there are any.
     """
     settings = Dataset.from_spec(study.dataset(name))
-    raw, adapter = (
-        Raw(name, settings, study.settings.findings, study.attributes_on(name)),
-        adapters.ADAPTERS[settings.adapter],
-    )
+    findings, attributes = study.settings.findings, study.attributes_on(name)
+    raw, adapter = Raw(name, settings, findings, attributes), adapters.ADAPTERS[settings.adapter]
     found = [_attempt(f"{name}, images", lambda: _folder(name, Path(settings.images)))]
 
     def require() -> str:
@@ -111,7 +110,7 @@ def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterato
         return
 
     def read() -> str:
-        made = sample(name, settings, study.settings.findings, study.attributes_on(name))
+        made = sample(name, settings, findings, attributes)
         sampled.append(Sampled(made.records, Path(settings.images)))
         sides = made.records.split.value_counts()
         notes = [note for note in made.summary["notes"] if "do not exist" in note]
@@ -119,7 +118,7 @@ def dataset_findings(study: Study, name: str, sampled: list[Sampled]) -> Iterato
         of_test = made.summary["counts"]["test"]
         blanks = [
             f"{one.name} blank for {of_test[one.name].get('blank', 0):,} of the test images"
-            for one in declarations(study.attributes_on(name))
+            for one in declarations(attributes)
             if one.name in of_test
         ]
         return "; ".join([f"{counts} images", *blanks, *notes])

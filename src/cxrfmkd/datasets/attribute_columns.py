@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cxrfmkd.datasets.groups import read_attribute
+from cxrfmkd.datasets.groups import numeric_in, read_attribute
 from cxrfmkd.datasets.raw import Raw
 from cxrfmkd.datasets.records import key
-from cxrfmkd.runtime.errors import InputError, did_you_mean, some
+from cxrfmkd.runtime.cells import masked
+from cxrfmkd.runtime.errors import InputError, did_you_mean
 from cxrfmkd.vocabulary.attributes import PRESETS, Attribute, Attributes, declarations
 
 TABLE = "attributes"  # a user's own, for every adapter
@@ -38,13 +39,13 @@ def with_attributes(
     """
     notes: list[str] = []
     for attribute in declarations(attributes):
+        if attribute.name == "age":  # the adapter has read it
+            unknown = numeric_in(records.age, attribute.missing)
+            records = records.assign(age=records.age.mask(unknown))
+            continue
         texts, source = _column(records, raw, attribute, notes)
         setting = f"datasets.{raw.name}.values.{attribute.name}"
         words = raw.settings.values.get(attribute.name, {})
-        if attribute.binned or attribute.name == "age":
-            unknown = records.age.isin(pd.to_numeric(pd.Series(attribute.missing, dtype="object")))
-            records = records.assign(age=records.age.mask(unknown))
-            continue
         values = read_attribute(texts, attribute, words, source, setting)
         records = records.assign(**{attribute.name: values})
         if attribute.column != attribute.name and attribute.column not in PRESETS:
@@ -62,7 +63,7 @@ def _column(
     tables = [*JOINED.get(adapter, {}), TABLE]
     for table in (table for table in tables if raw.has(table)):
         header = raw.header(table)
-        if column in header and (adapter != "table" or table == TABLE):
+        if column in header:
             texts, several = _joined(records, raw, table, column, header)
             if several:
                 notes.append(
@@ -105,11 +106,6 @@ def _joined(
     if table == TABLE and len(rows) and not wanted.isin(rows.key).any():
         raise InputError(
             f"{raw.source(table)}: none of its {theirs} is that of an image of the dataset. Write "
-            f"them as in its records, such as {some(_forms(wanted))}."
+            f"them as in its records, such as {masked(str(wanted.iloc[0]))}."
         )
     return wanted.map(by_key), len(several)
-
-
-def _forms(keys: pd.Series) -> list[str]:
-    """The form of the first key: a message must name no patient."""
-    return keys.head(1).str.replace(r"\d", "#", regex=True).tolist()

@@ -10,7 +10,25 @@ from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.study.settings import Findings
 from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.attributes import PRESETS, Attribute, Attributes, declarations
+from cxrfmkd.vocabulary.datasets import SPLITS
 from cxrfmkd.vocabulary.groups import AGE_BINS
+
+
+def describe(records: pd.DataFrame, findings: Findings, attributes: Attributes) -> dict[str, Any]:
+    """The last part of a summary: counts of each split, and what there is of the study's own.
+
+    `absent`, the findings that the records lack, and `attributes`, the groups of the declared
+    ones, are there where there are any.
+    """
+    of_splits = {split: records[records.split == split] for split in SPLITS}
+    about: dict[str, Any] = {
+        "counts": {name: counts(part, findings, attributes) for name, part in of_splits.items()}
+    }
+    if absent := [name for name in findings.names if name not in records]:
+        about["absent"] = absent
+    if declared := declarations(attributes):
+        about["attributes"] = {one.name: list(one.groups) for one in declared}
+    return about
 
 
 def counts(
@@ -21,13 +39,14 @@ def counts(
     Under `patients_by`, the patients with an image of each level, since small cells are counted in
     patients.
     """
+    within = findings.within(records)
     return {
         "images": len(records),
         "patients": int(records.patient_id.nunique()),
         "studies": len(records[["patient_id", "study_id"]].drop_duplicates()),
         "mean_age": round(float(records.age.mean()), 2) if records.age.notna().any() else None,
-        **_by_level(records, findings.within(records), attributes),
-        "patients_by": _by_level(records, findings.within(records), attributes, of_patients=True),
+        **_by_level(records, within, attributes),
+        "patients_by": _by_level(records, within, attributes, of_patients=True),
     }
 
 

@@ -7,7 +7,7 @@ finding. A count that one table hides must not follow from the others, so all of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -133,8 +133,7 @@ def disclosure(
 
     records: of the split; minimum: the fewest patients of a shown cell; uncertain, blank: as in
     `records.targets`; attributes: of the study. Images of which an attribute or a label is blank
-    are no secret by themselves,
-    and the first to be hidden beside a small cell.
+    are no secret by themselves, and the first to be hidden beside a small cell.
     """
     cells = _Cells(records.patient_id.to_numpy())
     columns = _attributes(records, attributes)
@@ -184,7 +183,7 @@ def _count_finding(
     cells: _Cells,
     records: pd.DataFrame,
     columns: Mapping[str, pd.Series],
-    grouped: Iterable[tuple[str, ...]],
+    grouped: Sequence[tuple[str, ...]],
     finding: str,
     uncertain: str,
     blank: str,
@@ -208,7 +207,7 @@ def _count_finding(
     if "disease" in columns and finding in set(columns["disease"]) and uncertain != "ones":
         # The class counts the same images, but for the few that are of a class which wins.
         cells.add([{target: "with"}], {"disease": finding})
-        for name in columns.keys() & {"sex", "race", "view", "age_bin"}:
+        for name in (group[0] for group in grouped if len(group) == 1 and group[0] in columns):
             for level in columns[name].unique():
                 alike = {target: "with", name: level}
                 cells.add([alike], {"disease": finding, name: level})

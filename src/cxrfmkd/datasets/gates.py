@@ -233,11 +233,17 @@ def attributes(dataset: str, counts: dict, asked: dict[str, list[str]]) -> Gate:
     return _gate("attributes that are asked for", len(absent), message + remedy, found)
 
 
-def balance(dataset: str, counts: dict, balanced: bool, by: str = "race") -> Gate:
+def balance(
+    dataset: str,
+    counts: dict,
+    balanced: bool,
+    by: str = "race",
+    groups: Sequence[str] = RACES,
+) -> Gate:
     """What a resampled test set needs: the race of every test image, the age of some.
 
     counts: of the test images, from `counting.counts`. balanced: whether it is resampled;
-    by: the attribute that has equal shares, if not race.
+    by, groups: the attribute that has equal shares, if not race, and its groups.
     """
     name = f"{by} and age to balance the test set by"
     if not balanced:
@@ -251,9 +257,8 @@ def balance(dataset: str, counts: dict, balanced: bool, by: str = "race") -> Gat
     remedy = f". Set datasets.{dataset}.resampling: none"
     if blank and not problems:
         problems = [f"{blank} of {counts['images']} test images have no {by}"]
-        groups = ", ".join(name for name in counts[by] if name != "blank")
-        groups = ", ".join(RACES) if by == "race" else groups
-        remedy += f", or keep images of known {by}: datasets.{dataset}.keep: {{{by}: [{groups}]}}"
+        known = f"{{{by}: [{', '.join(groups)}]}}"
+        remedy += f", or keep images of known {by}: datasets.{dataset}.keep: {known}"
     return _gate(name, len(problems), "; ".join(problems) + remedy, "both are known")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.runtime.cells import numbers, reject
+from cxrfmkd.runtime.cells import in_our_words, numbers, reject
 from cxrfmkd.vocabulary.attributes import Attribute
 from cxrfmkd.vocabulary.groups import AGE_BINS, AGE_GROUP_OF_BIN
 
@@ -18,10 +18,10 @@ def groups_of(records: pd.DataFrame, attribute: Attribute) -> pd.Series:
     Ages of the preset come from `age_bin`, and are the three groups of the bias analysis. A dataset
     without the column knows the group of none.
     """
-    if attribute.name not in records and not attribute.binned:
-        return pd.Series(pd.NA, records.index, dtype="object")
     if attribute.binned:
         return pd.to_numeric(records.age_bin).map(AGE_GROUP_OF_BIN)
+    if attribute.name not in records:
+        return pd.Series(pd.NA, records.index, dtype="object")
     values = records[attribute.name]
     if attribute.edges:
         return _cut(pd.to_numeric(values), attribute)
@@ -62,7 +62,7 @@ def read_attribute(
     ours = in_our_words(texts, words)
     values = ours.mask(ours.isin([*attribute.missing, ""]))
     if attribute.edges:
-        numeric = numbers(values.mask(_numeric_in(values, attribute.missing)), source)
+        numeric = numbers(values.mask(numeric_in(values, attribute.missing)), source)
         return numeric.map("{:.15g}".format, na_action="ignore").astype("str")
     reject(
         values.notna() & ~values.isin(attribute.groups),
@@ -75,14 +75,7 @@ def read_attribute(
     return values.astype("str").where(values.notna())
 
 
-def in_our_words(texts: pd.Series, words: Mapping) -> pd.Series:
-    """`texts` with each that is a key of `words` replaced by its value, None by a blank."""
-    mapping = {str(theirs): None if ours is None else str(ours) for theirs, ours in words.items()}
-    ours = texts.where(~texts.isin(list(mapping)), texts.map(mapping))
-    return ours.astype("str").where(ours.notna())
-
-
-def _numeric_in(values: pd.Series, missing: tuple[str, ...]) -> pd.Series:
+def numeric_in(values: pd.Series, missing: tuple[str, ...]) -> pd.Series:
     """Whether a value is a number that is missing in another spelling, such as -1.0 for -1."""
     codes = pd.to_numeric(pd.Series(missing, dtype="object"), errors="coerce").dropna()
     return pd.to_numeric(values, errors="coerce").isin(codes)

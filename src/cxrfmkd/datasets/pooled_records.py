@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from cxrfmkd.datasets import gates
-from cxrfmkd.datasets.counting import counts
+from cxrfmkd.datasets.counting import describe
+from cxrfmkd.datasets.raw import Flow
 from cxrfmkd.datasets.records import KEYS, complete, findings_of, member_key
 from cxrfmkd.study.settings import Findings
 from cxrfmkd.study.settings.findings import THESIS
-from cxrfmkd.vocabulary.attributes import PRESETS, Attributes, declarations
-from cxrfmkd.vocabulary.datasets import POOL, SITE, SPLITS
+from cxrfmkd.vocabulary.attributes import PRESETS, Attributes
+from cxrfmkd.vocabulary.datasets import POOL, SITE
 
 
 @dataclass(frozen=True)
@@ -53,24 +54,16 @@ def pool_records(
     records = complete(pd.concat(parts, ignore_index=True), findings)
     checked = gates.check(records, {}, None, findings, attributes)
     gates.enforce(checked, f"datasets.{pool}")
-    step = {"step": f"images of {', '.join(members)}", "kept": len(records), "excluded": 0}
-    step |= {"patients": int(records.patient_id.nunique()), "reason": ""}
     summary: dict[str, Any] = {
         "dataset": pool,
         "adapter": POOL,
         "pool": list(members),
-        "flow": [step],
+        "flow": Flow(records, f"images of {', '.join(members)}").steps,
         "split": "as the members are divided",
         "joined": None,
         "gates": [asdict(gate) for gate in checked],
         "notes": notes,
         "tables": {},
-        "counts": {
-            side: counts(records[records.split == side], findings, attributes) for side in SPLITS
-        },
+        **describe(records, findings, attributes),
     }
-    if absent := [name for name in findings.names if name not in records]:
-        summary["absent"] = absent
-    if declared := declarations(attributes):
-        summary["attributes"] = {one.name: list(one.groups) for one in declared}
     return Pooled(records, summary)

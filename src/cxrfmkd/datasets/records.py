@@ -13,11 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.record_files import declared_groups, reject_outside, verify_file, verify_rows
+from cxrfmkd.datasets.record_files import (
+    declared_groups,
+    hashes,
+    reject_outside,
+    verify_file,
+    verify_rows,
+)
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.runtime.cells import name_places, numbers, reject, shared
 from cxrfmkd.runtime.errors import InputError, some
-from cxrfmkd.runtime.files import read_table, write_table
+from cxrfmkd.runtime.files import read_table, write_json, write_table
 from cxrfmkd.study.settings import Findings
 from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.datasets import SPLITS
@@ -166,6 +172,20 @@ def write_records(
     """Write records as CSV, checked first; groups: of declared attributes."""
     check(records, str(path), groups)
     write_table(path, records)
+
+
+def write_splits(files: Mapping[str, Path], records: pd.DataFrame, summary: dict) -> None:
+    """Write the records of each split, and their summary with the hashes of these files.
+
+    files: by split, and that of `summary`.
+    """
+    for split in SPLITS:
+        rows = records[records.split == split]
+        write_records(files[split], rows, summary.get("attributes", {}))
+        patients = rows.patient_id.nunique()
+        log.info("%s: %d images of %d patients", split, len(rows), patients)
+    tables = [files[split] for split in SPLITS]
+    write_json(files["summary"], summary | {"files": hashes(tables)})
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.records import LABELS, findings_of, key
-from cxrfmkd.runtime.cells import numbers, reject
+from cxrfmkd.runtime.cells import in_our_words, masked, numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.text_tables import read_header, read_text_table
 from cxrfmkd.study.settings import Reference
@@ -57,7 +56,8 @@ def read_experts(dataset: str, settings: Reference, records: pd.DataFrame) -> Ex
     if not len(tested):
         raise InputError(
             f"{setting}.table: none of its {len(verdicts)} {settings.unit} keys, in the column "
-            f"{column}, is of a test image. Records name them in the form {_form(of_record)}."
+            f"{column}, is of a test image. Records name them in the form "
+            f"{masked(of_record.iloc[0])}."
         )
     heard = (
         votes[votes.unit.isin(tested.index)].groupby("unit")[list(findings_of(records))].count() > 0
@@ -133,11 +133,7 @@ def _columns(
 
 def _labels(cells: pd.Series, source: str, settings: Reference) -> pd.Series:
     """A text column as votes: 1, 0, or NaN for none."""
-    meaning = {
-        str(theirs): None if ours is None else str(ours) for theirs, ours in settings.values.items()
-    }
-    mapped = cells.where(~cells.isin(list(meaning)), cells.map(meaning))
-    values = numbers(mapped.rename(cells.name), source)
+    values = numbers(in_our_words(cells, settings.values), source)
     remedy = "Map these values in `values`, to null for blank."
     strange = values.notna() & ~values.isin(LABELS)
     reject(
@@ -172,7 +168,7 @@ def _name(units: pd.Series, settings: Reference, records: pd.DataFrame, source: 
         return units.where(units.isin(records.image_id), key(units))
     patients = records.drop_duplicates(["patient_id", "study_id"]).set_index("study_id").patient_id
     several = units.isin(patients.index[patients.index.duplicated()])
-    form = _form(_unit_of(records, "study"))
+    form = masked(_unit_of(records, "study").iloc[0])
     remedy = f"Write the patient too, in the form {form}."
     reject(several, source, "rows name a study that several patients have", remedy=remedy)
     whole = units.map(patients[~patients.index.duplicated(keep=False)]) + "/" + units
@@ -182,9 +178,3 @@ def _name(units: pd.Series, settings: Reference, records: pd.DataFrame, source: 
 def _unit_of(records: pd.DataFrame, unit: str) -> pd.Series:
     """The image or study of every record."""
     return records.image_id if unit == "image" else records.patient_id + "/" + records.study_id
-
-
-def _form(names: pd.Series) -> str:
-    """The form of a key: a message must not name a patient."""
-    hexadecimal = r"[0-9a-f]*\d[0-9a-f]*"  # as MIMIC's image ids are
-    return re.sub(hexadecimal, lambda digits: "#" * len(digits[0]), str(names.iloc[0]))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets import adapters, gates, splits
-from cxrfmkd.datasets.counting import counts
+from cxrfmkd.datasets.counting import describe
 from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.datasets.raw import Flow, Raw
 from cxrfmkd.datasets.record_files import reject_outside
@@ -21,7 +21,6 @@ from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset, Findings
 from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.attributes import PRESETS, Attributes, declarations
-from cxrfmkd.vocabulary.datasets import SPLITS
 
 # Image files that are looked for before the study begins.
 PROBES = 200
@@ -85,14 +84,8 @@ def sample(
         "gates": [asdict(gate) for gate in checked],
         "notes": [*reading.notes, *missing_images(name, root, records)],
         "tables": raw.facts(),
-        "counts": {
-            side: counts(records[records.split == side], findings, attributes) for side in SPLITS
-        },
+        **describe(records, findings, attributes),
     }
-    if absent := [name for name in findings.names if name not in records]:
-        summary["absent"] = absent
-    if declared := declarations(attributes):
-        summary["attributes"] = {one.name: list(one.groups) for one in declared}
     return Sample(records.reset_index(drop=True), flow.excluded(), summary)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cxrfmkd.bias.grouping import with_classes
+from cxrfmkd.bias.grouping import attributes_of_spec
 from cxrfmkd.datasets.disclosure import disclosure
 from cxrfmkd.figures import (
     against_thesis,
@@ -36,7 +36,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import atomic_write
 from cxrfmkd.study.settings import Findings
 from cxrfmkd.tables.gathering import gather, read_documents
-from cxrfmkd.vocabulary.attributes import Attributes, declared
+from cxrfmkd.vocabulary.attributes import Attributes
 
 IDS = {"image_id", "patient_id", "study_id", "path"}
 
@@ -53,7 +53,7 @@ class Sources:
     @property
     def attributes(self) -> Attributes:
         """The study's attributes."""
-        return with_classes(declared(self.spec.get("attributes", [])), self.findings)
+        return attributes_of_spec(self.spec)
 
     @property
     def findings(self) -> Findings:

@@ -17,9 +17,9 @@ from cxrfmkd.runtime.errors import InputError
 LAYERS = "projections."
 
 
-def layer_of(teacher: str, first: bool) -> str:
-    """Name of a teacher's projection among the weights."""
-    return "projection" if first else f"{LAYERS}{teacher}"
+def layer_of(teacher: str = "") -> str:
+    """Name of a teacher's projection among the weights; empty: of the first."""
+    return f"{LAYERS}{teacher}" if teacher else "projection"
 
 
 def split_projection(
@@ -34,7 +34,7 @@ def split_projection(
     for kind in ("weight", "bias"):
         parts = state[f"projection.{kind}"].split(widths)
         for number, (name, part) in enumerate(zip(teachers, parts, strict=True)):
-            weights[f"{layer_of(name, number == 0)}.{kind}"] = part.clone()
+            weights[f"{layer_of(name if number else '')}.{kind}"] = part.clone()
     header = {"projection": str(widths[0]), "teachers": json.dumps(teachers, ensure_ascii=False)}
     return weights, header
 
@@ -73,5 +73,5 @@ def projection_alone(state: Mapping[str, Tensor], teacher: str) -> dict[str, Ten
     weights = {k: v for k, v in state.items() if not k.startswith(LAYERS)}
     if teacher:
         kinds = ("weight", "bias")
-        weights |= {f"projection.{kind}": state[f"{LAYERS}{teacher}.{kind}"] for kind in kinds}
+        weights |= {f"projection.{kind}": state[f"{layer_of(teacher)}.{kind}"] for kind in kinds}
     return weights

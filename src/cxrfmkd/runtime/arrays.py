@@ -80,8 +80,6 @@ class KeyedArray:
             raise InputError(f"{folder / 'meta.json'}: not a description of a keyed array.")
         _check_place(folder, meta)
         members = meta.get("members")
-        if not members:
-            _require(folder, FILES[:1])
         data = _open_members(folder, members) if members else _open_data(folder, meta)
         index = read_table(_verified(folder, "index.parquet", meta))
         return cls(data, index, meta, str(folder))
@@ -170,6 +168,7 @@ def _open_members(folder: Path, members: list[dict]) -> Stacked:
 
 def _open_data(folder: Path, meta: dict) -> np.ndarray:
     """The memory map of `data.npy`, of the shape, type and content that `meta` says."""
+    _require(folder, FILES[:1])
     path = folder / "data.npy"
     rule = written_by(folder / "meta.json")
     try:

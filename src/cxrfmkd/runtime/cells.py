@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,11 @@ from cxrfmkd.runtime.errors import InputError, some
 # A message shows a value that so many rows share, or that has so few characters: it is a code.
 PUBLIC, SHORT = 10, 3
 UNITS = ("line", "row")  # names of an index that says where in its file each row stands
+# Words of published layouts, which say how a key is built and nothing of whose it is.
+PUBLIC_WORDS = (
+    "chexpert v patient study view frontal lateral files images train valid val validate test p s"
+)
+KNOWN = re.compile(rf"({'|'.join(PUBLIC_WORDS.split())})?\d*", re.IGNORECASE)
 
 
 def to_numbers(column: pd.Series) -> pd.Series:
@@ -30,6 +35,13 @@ def numbers(column: pd.Series, source: str) -> pd.Series:
     return parsed
 
 
+def in_our_words(texts: pd.Series, words: Mapping) -> pd.Series:
+    """`texts` with each that is a key of `words` replaced by its value, None by a blank."""
+    mapping = {str(theirs): None if ours is None else str(ours) for theirs, ours in words.items()}
+    ours = texts.where(~texts.isin(list(mapping)), texts.map(mapping))
+    return ours.astype("str").where(ours.notna())
+
+
 def shared(values: pd.Series | np.ndarray) -> str:
     """The values that may stand in a message, frequent or short; empty if there are none.
 
@@ -40,6 +52,20 @@ def shared(values: pd.Series | np.ndarray) -> str:
     counts = counts[counts.index.astype("str") != ""]
     short = counts.index.astype("str").str.len() <= SHORT
     return some(counts.index[(counts >= PUBLIC).to_numpy() | short])
+
+
+def masked(key: str) -> str:
+    """A key's structure for messages, which must not name a patient.
+
+    Digits and unknown words are #; the words of published layouts and the signs between words stay.
+    """
+
+    def mask(match: re.Match[str]) -> str:
+        known = KNOWN.fullmatch(match[0])
+        start = len(known[1] or "") if known else 0
+        return match[0][:start] + "#" * len(match[0][start:])
+
+    return re.sub(r"[^\W_]+", mask, key)
 
 
 def column_names(header: Iterable[object]) -> str:

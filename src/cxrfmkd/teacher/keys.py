@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from cxrfmkd.datasets.decoding import IMAGE_SUFFIXES
+from cxrfmkd.runtime.cells import masked
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import TeacherSource
 from cxrfmkd.vocabulary.teachers import FILE_SUFFIXES
@@ -18,25 +19,6 @@ from cxrfmkd.vocabulary.teachers import FILE_SUFFIXES
 SUFFIXES = {*IMAGE_SUFFIXES, *chain(*FILE_SUFFIXES.values())}
 CHEXPERT = re.compile(r"(?:.*/)?(patient\d+)/(study\d+)/(view\d+_[a-z]+)")
 DICOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
-
-
-# Words of published layouts, which say how a key is built and nothing of whose it is.
-PUBLIC_WORDS = "patient study view frontal lateral files images train valid val validate test p s"
-KNOWN = re.compile(rf"({'|'.join(PUBLIC_WORDS.split())})?\d*", re.IGNORECASE)
-
-
-def masked(key: str) -> str:
-    """A key's structure for messages, which must not name a patient.
-
-    Digits and unknown words are #; the words of published layouts and the signs between words stay.
-    """
-
-    def mask(match: re.Match[str]) -> str:
-        known = KNOWN.fullmatch(match[0])
-        start = len(known[1] or "") if known else 0
-        return match[0][:start] + "#" * len(match[0][start:])
-
-    return re.sub(r"[^\W_]+", mask, key)
 
 
 def without_suffix(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from types import MappingProxyType
 
 from cxrfmkd.vocabulary.groups import ATTRIBUTES, GROUPS
 
@@ -63,10 +64,10 @@ PRESETS: Attributes = {name: _preset(name) for name in GROUPS}
 PRESET_NAMES = ATTRIBUTES  # those that a study may leave out
 
 
-def declared(values: Iterable[Mapping] = ()) -> dict[str, Attribute]:
+def declared(spec: Mapping = MappingProxyType({})) -> dict[str, Attribute]:
     """All attributes by name: presets, and those that a spec describes, which go before them."""
     result = dict(PRESETS)
-    for value in values:
+    for value in spec.get("attributes", ()):
         result[value["name"]] = Attribute(
             value["name"],
             value["column"],

@@ -17,7 +17,7 @@ import pandas as pd
 from cxrfmkd.datasets.adapters import biomedia, chexpert, mimic, nih, table
 from cxrfmkd.datasets.attribute_columns import TABLE, with_attributes
 from cxrfmkd.datasets.raw import Flow, Raw, Reading
-from cxrfmkd.datasets.records import KEYS, columns
+from cxrfmkd.datasets.records import BEFORE, KEYS, TEXTS
 from cxrfmkd.runtime import plugins
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import Dataset, Findings
@@ -70,17 +70,15 @@ def _of_frame(frame: pd.DataFrame, adapter: str, findings: Findings) -> Reading:
 
     Findings of which it has no column, or a blank one, are absent.
     """
-    needed = [column for column in columns(()) if column not in ("split", "disease", "age_bin")]
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"adapter {adapter}: it gives {type(frame).__name__}, not a DataFrame.")
-    if missing := [column for column in needed if column not in frame]:
+    if missing := [column for column in BEFORE if column not in frame]:
         raise InputError(
             f"adapter {adapter}: its frame lacks {some(missing)}. A column of which nothing is "
             "known is one of missing values."
         )
-    texts = (*KEYS, "sex", "race", "view")
     known = [name for name in findings.names if name in frame]
-    types = dict.fromkeys(texts, "str") | dict.fromkeys(("age", *known), "float64")
+    types = dict.fromkeys((*KEYS, *TEXTS), "str") | dict.fromkeys(("age", *known), "float64")
     frame = frame.astype(types)
     frame = frame.drop(columns=[name for name in known if frame[name].isna().all()])
     return Reading(frame, Flow(frame, f"rows of adapter {adapter}"))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from cxrfmkd.datasets.raw import Flow, Raw, Reading
 from cxrfmkd.datasets.records import key
-from cxrfmkd.runtime.cells import column_names, reject
+from cxrfmkd.runtime.cells import column_names, in_our_words, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.study.settings import LabelList
 from cxrfmkd.vocabulary.attributes import declarations
@@ -158,9 +158,7 @@ def _mapped(raw: Raw, column: pd.Series, name: str) -> pd.Series:
     values = raw.settings.values.get(name)
     if values is None:
         values = raw.settings.values.get(EVERY_FINDING, {}) if name in raw.study.names else {}
-    mapping = {str(theirs): None if ours is None else str(ours) for theirs, ours in values.items()}
-    ours = column.where(~column.isin(list(mapping)), column.map(mapping))
-    ours = ours.astype("str").where(ours.notna())
+    ours = in_our_words(column, values)
     if allowed := ALLOWED.get(name):
         setting = f"datasets.{raw.name}.values.{name}"
         reject(
