@@ -119,6 +119,17 @@ def test_gaps_of_selected_seeds_are_compared_as_those_of_one_seed(study):
     pd.testing.assert_frame_equal(chosen, alone)
 
 
+def test_a_finding_that_a_transferred_model_does_not_tell_has_no_threshold(study, tmp_path):
+    run = study.runs[0]
+    path = tmp_path / "shared.parquet"
+    read_table(run.predictions).drop(columns="Edema").to_parquet(path)
+    direct = Run(Family("there", "direct", *run.family[2:]), run.seed, path)
+    tables = study.evaluate(runs=[direct])
+    assert set(tables["thresholds"].finding) == {*FINDINGS} - {"Edema"}
+    edema = tables["metrics"][tables["metrics"].finding == "Edema"]
+    assert edema.estimate.isna().all()
+
+
 def test_metrics_are_those_of_scikit_learn_on_duplicated_rows(study, tables):
     table = tables["metrics"]
     model = ("cxr-fmkd-direct-lp", "mse")

@@ -98,6 +98,11 @@ def test_a_declared_attribute_is_analysed_without_another_setting():
     assert chosen.settings.bias.attributes == ["sex"]
 
 
+def test_a_test_set_is_not_balanced_by_age_twice():
+    with pytest.raises(InputError, match=r"resampling\.by is age, by which .* in any case"):
+        study({"insurance": INSURANCE}, resampling={"by": "age"})
+
+
 def test_groups_and_comparisons_are_those_that_were_declared():
     bmi = {"edges": [18.5, 25, 30], "comparisons": [["18.5 to 25", "over 30"]]}
     attributes = study(

@@ -17,6 +17,8 @@ from cxrfmkd.runtime.files import read_json, write_table
 from cxrfmkd.study.settings import Evaluation, Findings, Labels
 from cxrfmkd.vocabulary.attributes import declared
 
+PATHS = ("predictions", "source_predictions", "source_val", "selected")
+
 
 def main() -> None:
     args = parse(
@@ -24,9 +26,7 @@ def main() -> None:
         resampled=read_weights,
         **dict.fromkeys(("val", "test"), read_records),
         **{name: [KeyedArray.open] for name in ("images", "teacher")},
-        **{
-            name: [Path] for name in ("predictions", "source_predictions", "source_val", "selected")
-        },
+        **{name: [Path] for name in PATHS},
         **dict.fromkeys(TABLE_COLUMNS, Path),
     )
     spec, files = args.spec, (args.predictions, args.source_predictions)
@@ -38,17 +38,10 @@ def main() -> None:
     settings = Evaluation.from_spec(spec["evaluation"]), Labels.from_spec(spec["labels"])
     excluded = excluded_of_each(measured, args.images, args.teacher)
     selected = {path.parent.name: read_json(path)["seed"] for path in args.selected}
+    about, metrics = (spec["dataset"], runs), registered(spec.get("metrics", []))
+    of_study = declared(spec), Findings.of_spec(spec)
     tables = evaluate(
-        spec["dataset"],
-        runs,
-        *records,
-        *settings,
-        sources=val,
-        excluded=excluded,
-        selected=selected,
-        attributes=declared(spec),
-        findings=Findings.of_spec(spec),
-        metrics=registered(spec.get("metrics", [])),
+        *about, *records, *settings, val, excluded, selected, *of_study, metrics=metrics
     )
     for name, table in tables.items():
         write_table(getattr(args, name), table)

@@ -25,11 +25,10 @@ def main() -> None:
     if "families" in args.spec:
         check_families(summary, args.spec["families"])
     attributes, findings = declared(args.spec), Findings.of_spec(args.spec)
-    policy = args.spec["minimum_cell"], args.spec["uncertain"]
+    policy = {"minimum": args.spec["minimum_cell"], "uncertain": args.spec["uncertain"]}
+    policy["attributes"] = attributes
     disclosed = {
-        (str(about(path)["dataset"]), split): disclosure(
-            read_result(path), *policy, attributes=attributes
-        )
+        (str(about(path)["dataset"]), split): disclosure(read_result(path), **policy)
         for split in SPLITS
         for path in args.inputs.get(split, [])
     }

@@ -20,9 +20,8 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias.encoding import linear_scores, mean_area
-from cxrfmkd.bias.grouping import group_images
+from cxrfmkd.bias.grouping import codes_of
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
-from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.datasets.records import findings_of, targets
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.comparisons import difference_columns
@@ -91,12 +90,12 @@ def erasure_tables(
     disclosed = disclosure(
         splits.test, settings.minimum_cell, labels.uncertain, labels.blank, attributes
     )
-    train = group_images(splits.train, attributes)
     cells, samples, groups = {}, {}, {}
     for name in settings.attributes:
         cells[name] = _cells(splits.test, truth, attributes[name], settings, disclosed)
         samples[name] = _sample(splits.test, truth, cells[name], settings)
-        groups[name] = [train.of(name), *_shuffled(train.of(name), splits.train, settings.seed)]
+        codes = codes_of(splits.train, attributes[name])
+        groups[name] = [codes, *_shuffled(codes, splits.train, settings.seed)]
     former: np.ndarray | None = None
     for seed in inputs:
         if seed.train is not former:
@@ -142,15 +141,9 @@ def _shuffled(codes: np.ndarray, records: pd.DataFrame, seed: int) -> list[np.nd
     return [of_patient[rng.permutation(len(labels))][patients] for _ in range(SHUFFLES)]
 
 
-def _codes(records: pd.DataFrame, attribute: Attribute) -> np.ndarray:
-    """The group of every record by one attribute, int16 (n,)."""
-    groups = groups_of(records, attribute)
-    return pd.Index(attribute.groups).get_indexer(pd.Index(groups)).astype(np.int16)
-
-
 def _groups(records: pd.DataFrame, attribute: Attribute) -> PatientGroups:
     """Everyone, and the groups of one attribute as the bias analysis has them."""
-    codes = _codes(records, attribute)
+    codes = codes_of(records, attribute).astype(np.int16)
     both = np.stack([np.zeros(len(codes), np.int16), np.where(codes >= 0, codes + 1, -1)], axis=1)
     names = attribute.groups
     of_groups = [EVERYONE, *[attribute.name] * len(names)]
@@ -255,7 +248,7 @@ def _areas(
     tests |= {name: (seed.elsewhere[name], splits.elsewhere[name]) for name in seed.elsewhere}
     scores = linear_scores(seed.train, member, [values for values, _ in tests.values()])
     for (name, (_, records)), of_test in zip(tests.items(), scores, strict=True):
-        groups = _codes(records, attribute)
+        groups = codes_of(records, attribute)
         # A group that training images cannot tell has no score.
         unknown = (groups[:, None] < 0) | np.isnan(of_test)
         truth = np.where(unknown, np.nan, groups[:, None] == np.array(probed))

@@ -6,7 +6,7 @@ are a second family of tests beside the thesis's, and each attribute of the stud
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -16,7 +16,15 @@ import pandas as pd
 from cxrfmkd.datasets.groups import groups_of
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.study.settings import Findings
-from cxrfmkd.vocabulary.attributes import DISEASE, OTHERS, PRESETS, Attributes, declared, own
+from cxrfmkd.vocabulary.attributes import (
+    DISEASE,
+    OTHERS,
+    PRESETS,
+    Attribute,
+    Attributes,
+    declared,
+    own,
+)
 from cxrfmkd.vocabulary.findings import OTHER
 
 THESIS = (DISEASE, "race", "sex")
@@ -52,7 +60,7 @@ def with_classes(attributes: Attributes, findings: Findings) -> Attributes:
     return {**attributes, DISEASE: disease}
 
 
-def attributes_of_spec(spec: Mapping) -> Attributes:
+def attributes_of_spec(spec: dict) -> Attributes:
     """Attributes of a job's spec, with the study's exclusive classes as the disease."""
     return with_classes(declared(spec), Findings.of_spec(spec))
 
@@ -81,12 +89,15 @@ class Grouping:
         return pair_codes(comparisons, self.attributes)
 
 
+def codes_of(records: pd.DataFrame, attribute: Attribute) -> np.ndarray:
+    """Position of each record's group among the attribute's, int8 (n,); -1 where it has none."""
+    names = pd.Index(groups_of(records, attribute))
+    return pd.Index(attribute.groups).get_indexer(names).astype(np.int8)
+
+
 def group_images(records: pd.DataFrame, attributes: Attributes = PRESETS) -> Grouping:
     """The groups of every record; the reference's eight age bins make three age bands."""
-    codes = {
-        name: pd.Index(one.groups).get_indexer(pd.Index(groups_of(records, one)))
-        for name, one in attributes.items()
-    }
+    codes = {name: codes_of(records, one) for name, one in attributes.items()}
     rows = []
     for name, group in divisions(attributes):
         of_attribute = codes[name]

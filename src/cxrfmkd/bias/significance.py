@@ -157,7 +157,8 @@ def null_values(
             codes = design.row_grouping.of(one.name)[design.main]
             if one.name in names and null.of_patients(codes, patients):
                 exchanged.append(one.name)
-        distributions |= _nulls_of(design, family, exchanged, scores, ratios, distances)
+        if exchanged:
+            distributions |= _nulls_of(design, family, exchanged, scores, ratios, distances)
     return distributions
 
 

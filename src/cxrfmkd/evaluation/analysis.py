@@ -175,10 +175,12 @@ def _measure(
         if position is not None and result.alone is not None:
             of_groups = measurement.of_seed(result.seeds, position)
             over_replicates = result.alone
-        measures = subgroups.group_measures(over_replicates, population.cells)
         cells = population.cells
+        measures = subgroups.group_measures(over_replicates, cells)
+        by_seed = subgroups.group_measures(of_groups.measures, cells)
         ranges = gaps.ranges(measures, cells.groups, cells.findings)
-        for name, table in _family_tables(seeds, result, of_groups, measures, ranges, population):
+        tables = _family_tables(seeds, result, of_groups, measures, by_seed, ranges, population)
+        for name, table in tables:
             if name == "summary":
                 primary = (table.finding == PRIMARY[0]) & (table.metric == PRIMARY[1])
                 table["validation"] = np.where(primary, validated[family].macro, np.nan)
@@ -191,8 +193,7 @@ def _measure(
         level = population.settings.confidence
         table = recalibration_table(logits, validated[family].fits, population, level)
         yield "recalibration", table.assign(**family._asdict(), n_seeds=len(runs))
-        of_seeds = subgroups.group_measures(of_groups.measures, population.cells)
-        seed_ranges = gaps.ranges(of_seeds, cells.groups, cells.findings)
+        seed_ranges = gaps.ranges(by_seed, cells.groups, cells.findings)
         summary = measurement.summarise(result, ranges, seed_ranges, cells.findings)
         if family in compared_with:
             summaries[family] = summary
@@ -213,14 +214,14 @@ def _family_tables(
     result: measurement.FamilyResult,
     of_groups: measurement.SeedResult,
     measures: subgroups.GroupMeasures,
+    by_seed: subgroups.GroupMeasures,
     ranges: gaps.Ranges,
     population: Population,
 ) -> NamedTables:
-    """A family's own rows of the tables. of_groups: all seeds, or the selected one."""
+    """A family's own rows of the tables. of_groups, by_seed: all seeds, or the selected one."""
     settings, cells = population.settings, population.cells
     level, names = settings.confidence, cells.findings.names
     sides = cells.with_finding[:, 0], cells.without_finding[:, 0]
-    by_seed = subgroups.group_measures(of_groups.measures, cells)
     prevalence = result.measures.prevalence[0]
     counts = measurement.everyones_counts(result, cells)
     # Curves of findings that few patients have or lack would show single images.

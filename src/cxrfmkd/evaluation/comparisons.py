@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +62,21 @@ def difference_columns(
     }
 
 
+def paired(
+    metrics: Sequence[np.ndarray], seeds: Sequence[SeedVariance], findings: Findings
+) -> tuple[list[str], np.ndarray, list[SeedVariance]]:
+    """The compared rows, the difference of two models in them, and both variances over seeds.
+
+    metrics: of the mean over seeds, (1 + replicates, findings and averages, metrics), of each
+    model; seeds: their variance over seeds. The difference: (1 + replicates, rows, metrics).
+    """
+    compared = compared_rows(findings)
+    rows = [findings.rows.index(name) for name in compared]
+    a, b = metrics
+    of_rows = [SeedVariance(of.variance[rows], of.freedom) for of in seeds]
+    return compared, (a - b)[:, rows], of_rows
+
+
 def comparison_table(
     a: FamilySummary,
     b: FamilySummary,
@@ -77,15 +93,13 @@ def comparison_table(
     the table, each row's replicates of the difference, as deviations in standard errors, float32
     (rows, replicates).
     """
-    compared = compared_rows(findings)
-    rows = [findings.rows.index(name) for name in compared]
-    difference = (a.metrics - b.metrics)[:, rows]
+    compared, difference, seeds = paired((a.metrics, b.metrics), (a.seeds, b.seeds), findings)
     analytic = np.full(difference.shape[1:], np.nan)
     if a.influence is not None and b.influence is not None:
         p = delong.p_value(a.influence - b.influence, targets, patients)
+        findings_of = [findings.names.index(name) for name in compared[1:]]
         known = ~np.isnan(difference[0, 1:, METRICS.index("auc_roc")])
-        analytic[1:, METRICS.index("auc_roc")] = np.where(known, p[rows[1:]], np.nan)
-    seeds = [SeedVariance(of.seeds.variance[rows], of.seeds.freedom) for of in (a, b)]
+        analytic[1:, METRICS.index("auc_roc")] = np.where(known, p[findings_of], np.nan)
     columns = difference_columns(difference, confidence, *seeds)
     p_values = errors(difference, *seeds).p_values
     columns["p_noninferior"], columns["p_equivalent"] = tost(difference[0], margin, p_values)

@@ -93,8 +93,9 @@ def measure_family(
     seeds, influences = [], []
     for logits, cut in zip(models, cuts, strict=True):
         measured, calibrated = measurements.pop(0), calibrations.pop(0).result
-        _blank(untold, measured, calibrated)
-        measures, cuts_of_all = measured.measures, np.column_stack([cut, measured.thresholds])
+        measures, thresholds = measured.measures, np.where(untold, np.nan, measured.thresholds)
+        _blank(untold, measures, calibrated)
+        cuts_of_all = np.column_stack([cut, thresholds])
         if (sample.weights == 1).all():
             influences.append(delong.influence(sample.targets, logits, sample.patient_codes[0]))
         worth = operating_points.worth_of_rules(measures)
@@ -120,13 +121,11 @@ def measure_family(
     )
 
 
-def _blank(untold: np.ndarray, measured: Measurement, calibrated: calibration.Calibration) -> None:
+def _blank(untold: np.ndarray, measures: Measures, calibrated: calibration.Calibration) -> None:
     """Undo what was measured of findings that a model does not tell."""
     if untold.any():
-        measures = measured.measures
         for array in (measures.metrics, measures.tpr, measures.fpr):
             array[:, :, untold] = np.nan
-        measured.thresholds[untold] = np.nan
         for array in (calibrated.measures, calibrated.observed, calibrated.predicted):
             array[:, untold] = np.nan
 

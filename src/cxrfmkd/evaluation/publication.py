@@ -27,14 +27,14 @@ def publish(name: str, table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     if "finding" not in table:
         return table
     hidden = cells.hidden_counts[1]
-    if name in ("curves", "calibration"):
-        table = _without_points(name, table, np.array(cells.findings.names)[hidden[:, 0]])
-    table = table.reset_index(drop=True)
     names = cells.findings.names
+    if name in ("curves", "calibration"):
+        table = _without_points(name, table, np.array(names)[hidden[:, 0]])
+    table = table.reset_index(drop=True)
     averaged = [
         average
         for average, members in cells.findings.means.items()
-        if hidden[[names.index(name) for name in members], 0].any()
+        if hidden[[names.index(member) for member in members], 0].any()
     ]
     table = _rounded(table, table.finding.isin(averaged), AVERAGED)
     coarse, blank = _limits(name, table, cells, hidden)

@@ -86,7 +86,7 @@ def recalibration_table(
 ) -> pd.DataFrame:
     """Every finding, method and single-attribute group; net benefit of everyone alone.
 
-    models: logits of each seed, (n, f). fits: (seeds, methods, 14, 2). Numbers are means over
+    models: logits of each seed, (n, f). fits: (seeds, methods, f, 2). Numbers are means over
     seeds, with intervals over patients and seeds. `treat_all`: the net benefit of acting on
     everyone.
     """

@@ -10,12 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from cxrfmkd.evaluation.families import Family
-from cxrfmkd.evaluation.metrics import metrics_and_thresholds
+from cxrfmkd.evaluation.metrics import metrics_and_thresholds, with_averages
 from cxrfmkd.evaluation.operating_points import thresholds_at_fpr
 from cxrfmkd.evaluation.predictions import LabelledImages, read_logits
 from cxrfmkd.evaluation.recalibration import METHODS as RECALIBRATIONS
 from cxrfmkd.evaluation.recalibration import fit_recalibrations
 from cxrfmkd.runtime.errors import InputError, some
+from cxrfmkd.study.settings import Findings
+from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.metrics import METRICS
 from cxrfmkd.vocabulary.models import join_model, run_folder
 
@@ -103,6 +105,7 @@ def validate(
 ) -> Validation:
     """Thresholds and macro AUC-ROC of the runs of one family. sources: by name of the dataset."""
     cuts, macros, fits = [], [], []
+    findings = Findings(names=list(val.findings))
     for run in runs:
         logits = read_logits(run.predictions, "val", val, run.shared)
         told = ~np.isnan(logits).all(axis=0)
@@ -119,9 +122,7 @@ def validate(
             by_name = dict(zip(source.findings, there, strict=True))
             carried = np.array([by_name.get(name, np.nan) for name in val.findings])
         cuts.append(np.stack([cut, carried], axis=1))
-        count = (~np.isnan(metrics)).sum(axis=0)
-        total = np.where(np.isnan(metrics), 0, metrics).sum(axis=0)
-        macro = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+        macro = with_averages(metrics, None, findings)[findings.rows.index(MACRO)]
         macros.append(macro[METRICS.index("auc_roc")])
         fit = np.full((len(RECALIBRATIONS), len(told), 2), np.nan)
         fit[:, told] = fit_recalibrations(scores, val.targets[:, told])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.comparisons import compared_rows, difference_columns
+from cxrfmkd.evaluation.comparisons import difference_columns, paired
 from cxrfmkd.evaluation.measurement import patients_of
 from cxrfmkd.evaluation.metrics import with_averages
 from cxrfmkd.evaluation.operating_points import probabilities
@@ -96,7 +97,12 @@ class UserMetrics:
     names: Sequence[str]
     values: np.ndarray
 
-    @property
+    @cached_property
+    def metrics(self) -> np.ndarray:
+        """Of the mean over seeds, (1 + replicates, findings and averages, metrics)."""
+        return self.values.mean(axis=0)
+
+    @cached_property
     def seeds(self) -> SeedVariance:
         """The variance over seeds of their mean."""
         return paired_seed_variance(self.values)
@@ -126,7 +132,7 @@ def metrics_table(measured: UserMetrics, seeds: list[int], population: Populatio
 
 def summary_table(measured: UserMetrics, population: Population) -> pd.DataFrame:
     """Rows of `summary`: mean and SD over seeds, with intervals over patients and seeds."""
-    mean = measured.values.mean(axis=0)
+    mean = measured.metrics
     low, high = _bounds(mean, measured.seeds, population)
     axes = {"finding": population.cells.findings.rows, "metric": measured.names}
     sd = deviation(measured.values[:, 0])
@@ -146,10 +152,7 @@ def comparison_table(
     a: UserMetrics, b: UserMetrics, confidence: float, findings: Findings = THESIS
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """As `comparisons.comparison_table`, but for margins, which are of the four's scale."""
-    compared = compared_rows(findings)
-    rows = [findings.rows.index(name) for name in compared]
-    difference = (a.values.mean(axis=0) - b.values.mean(axis=0))[:, rows]
-    seeds = [SeedVariance(of.seeds.variance[rows], of.seeds.freedom) for of in (a, b)]
+    compared, difference, seeds = paired((a.metrics, b.metrics), (a.seeds, b.seeds), findings)
     axes = {"finding": compared, "metric": a.names}
     table = long(axes, **difference_columns(difference, confidence, *seeds))
     return table, deviations(difference[1:]).reshape(-1, len(table)).T

@@ -214,9 +214,8 @@ FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
 def draw_figure(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) -> FigureResult:
     """The figure `<subject>/<kind>` of `cxrfmkd.study.outputs`, and its numbers.
 
-    spec: `minimum_cell`, `uncertain`, `method` of resampling and, where they are not the 14, the
-    `findings`; files: those of the catalogue, by
-    name.
+    spec: `minimum_cell`, `uncertain`, `method` of resampling, what it is `by`, and the `findings`
+    and `attributes`, where these are not as published; files: those of the catalogue, by name.
     """
     subject, _, kind = name.rpartition("/")
     if kind not in FIGURES:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from cxrfmkd.figures import style
@@ -31,9 +31,7 @@ COLOURS = {
     "race": style.GROUP_COLOURS,
     "age": style.DEPTHS[2:],
 }
-DEPTH, PALEST = LinearSegmentedColormap.from_list("depth", style.DEPTHS), 0.4
-# Of groups without an order; where there are more, the first are drawn.
-UNORDERED = (*style.GROUP_COLOURS, style.RUST, style.SKY, style.AXIS)
+PALEST = 0.4
 
 
 def group_colours(attributes: Attributes = PRESETS) -> dict[str, dict[str, str]]:
@@ -43,8 +41,9 @@ def group_colours(attributes: Attributes = PRESETS) -> dict[str, dict[str, str]]
         for name, colours in COLOURS.items()
     }
     for one in declarations(attributes):
-        ramp = [to_hex(DEPTH(x)) for x in np.linspace(PALEST, 1, len(one.groups))]
-        result[one.name] = dict(zip(one.groups, ramp if one.edges else UNORDERED, strict=False))
+        ramp = [to_hex(style.DEPTH(x)) for x in np.linspace(PALEST, 1, len(one.groups))]
+        colours = ramp if one.edges else style.UNORDERED
+        result[one.name] = dict(zip(one.groups, colours, strict=False))
     return result
 
 

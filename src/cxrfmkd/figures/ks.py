@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from cxrfmkd.bias.grouping import EXTRA, THESIS
 from cxrfmkd.figures import style
 from cxrfmkd.figures.panels import Models, PanelFigure, label_models
 from cxrfmkd.tables.selecting import aligned, models_in, where
 from cxrfmkd.vocabulary.attributes import PRESETS
 from cxrfmkd.vocabulary.titles import attribute_title, dataset_title
 
-DEPTH = LinearSegmentedColormap.from_list("depth", style.DEPTHS)
 BANDS = {"FALSE": "", "TRUE": "*", "TRUE+": "**"}  # bands of p-values, and their stars
 CELL, TALL = 0.3, 0.16  # inches of one cell
 # Attributes whose comparisons stand in one line: the thesis's, and age and view; others by name.
-FAMILIES = {"disease": "thesis", "race": "thesis", "sex": "thesis", "age": "extra", "view": "extra"}
+FAMILIES = dict.fromkeys(THESIS, "thesis") | dict.fromkeys(EXTRA, "extra")
 MOST_IN_LINE = 6
 KEYS = ["dataset", "model", "loss", "mode", "attribute", "a", "b"]
 NUMBERS = ["n_a", "n_b", "d", "p_adjusted"]
@@ -60,7 +60,7 @@ def _draw_map(
     distances = np.column_stack([column.d.to_numpy(float) for column in columns])
     edges = [np.arange(size + 1) - 0.5 for size in (len(modes), len(models))]
     look: style.Look = {"edgecolors": style.PAPER, "linewidth": 0.8}
-    panel.pcolormesh(*edges, np.ma.masked_invalid(distances), cmap=DEPTH, norm=scale, **look)
+    panel.pcolormesh(*edges, np.ma.masked_invalid(distances), cmap=style.DEPTH, norm=scale, **look)
     for x, column in enumerate(columns):
         for y, (distance, band) in enumerate(zip(column.d, column.band, strict=True)):
             dark = scale(distance) > 0.62
@@ -100,7 +100,7 @@ def draw_ks(table: pd.DataFrame, dataset: str) -> Figure:
         label_models(panels[0], models, top=0.5)
     figure.panels[-1, 0].set_xlabel("PCA mode", color=style.MUTED, loc="left")
     key = figure.colorbar(
-        ScalarMappable(scale, DEPTH),
+        ScalarMappable(scale, style.DEPTH),
         ax=list(figure.panels[:, 0]),
         location="bottom",
         shrink=1.0,

@@ -23,7 +23,6 @@ from cxrfmkd.vocabulary.groups import AGE_BINS
 from cxrfmkd.vocabulary.titles import dataset_title
 
 ROOM = 4  # letters that a title has room for beside the longest class
-COLOURS = (*style.GROUP_COLOURS, style.RUST, style.SKY, style.AXIS)
 NUMBERS = ["patients", "images", "before", "after"]
 RACE = PRESETS["race"]
 PERCENT = PercentFormatter(1, decimals=0, symbol=" %")
@@ -90,7 +89,7 @@ def _highest(rows: pd.DataFrame) -> float:
 
 def _draw_dumbbells(panel: Axes, rows: pd.DataFrame, labels: Sequence[str]) -> None:
     """From a grey tick before to a dot after, one row a group."""
-    for y, (row, colour) in enumerate(zip(rows.itertuples(), cycle(COLOURS), strict=False)):
+    for y, (row, colour) in enumerate(zip(rows.itertuples(), cycle(style.UNORDERED), strict=False)):
         if np.isnan(row.before):
             note(panel, y, "suppressed")
             continue
@@ -138,7 +137,7 @@ def draw_resampling(table: pd.DataFrame, dataset: str, method: str, by: Attribut
         panel.set_title(f"{disease},{gap}within {name}")
     ages = where(table, attribute="age")
     drawn = [group for group in (*by.groups, "All") if (ages[by.name] == group).any()]
-    colours = dict(zip(by.groups, cycle(COLOURS), strict=False)) | {"All": style.INK}
+    colours = dict(zip(by.groups, cycle(style.UNORDERED), strict=False)) | {"All": style.INK}
     for panel, group in zip(below, drawn, strict=False):
         rows = ages[ages[by.name] == group]
         _draw_ages(panel, rows, colours[group], _highest(ages))

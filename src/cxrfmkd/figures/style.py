@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib.style
 from matplotlib import rcParams
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.font_manager import fontManager
 
 from cxrfmkd.vocabulary.findings import MACRO
@@ -48,9 +49,11 @@ COLOURS = {
     "cxr-fmkd-direct-fft": BLUE,
 }
 GROUP_COLOURS = (BLUE, ORANGE, GREEN)  # groups of patients, in a fixed order
+UNORDERED = (*GROUP_COLOURS, RUST, SKY, AXIS)  # where there are more of them, without an order
 # Pale to deep blue: lightness alone carries the order, so that it survives grey print and any
 # colour vision. Numbers on it are nearly white or black, since the report inverts PAPER and INK.
 DEPTHS = ("#f3f6fa", "#c3d8ee", "#7fb0dd", "#2f78c4", "#083a80")
+DEPTH = LinearSegmentedColormap.from_list("depth", DEPTHS)
 ON_DARK, ON_PALE = "#fefefe", "#15181c"
 
 WEIGHTED_LOSSES = [f"mse-cosine-0.{tenths}" for tenths in range(5, 10)]

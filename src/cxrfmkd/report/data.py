@@ -11,7 +11,6 @@ import pandas as pd
 
 from cxrfmkd.runtime.files import read_json
 from cxrfmkd.study.settings import Findings
-from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.gathering import about, gather, read_documents
 from cxrfmkd.vocabulary.figures import KINDS
 
@@ -108,7 +107,7 @@ class ReportData:
     @cached_property
     def findings(self) -> Findings:
         """The study's findings."""
-        return Findings.read(self.settings["findings"]) if "findings" in self.settings else THESIS
+        return Findings.of_spec(self.settings)
 
     @cached_property
     def findings_of(self) -> dict[str, list[str]]:

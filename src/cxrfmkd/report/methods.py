@@ -110,7 +110,7 @@ def paragraph(data: ReportData) -> str:
     if data.balanced:
         sentences.append(
             f"The test sets of {prose.dataset_names(data.balanced)} were also weighted to equal "
-            f"shares of {_balanced_by(s)}, prevalence and ages{cite('glocker2023')}."
+            f"shares of {balanced_by(s)}, prevalence and ages{cite('glocker2023')}."
         )
     if len(data.table("scores")):
         bias = s["bias"]
@@ -127,7 +127,7 @@ def paragraph(data: ReportData) -> str:
     return " ".join(sentences)
 
 
-def _balanced_by(settings: dict) -> str:
+def balanced_by(settings: dict) -> str:
     """Whose groups have equal shares of the resampled test set."""
     by = settings["resampling"]["by"]
     return "races" if by == "race" else f"groups by {by.replace('_', ' ')}"

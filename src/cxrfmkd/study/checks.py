@@ -79,6 +79,8 @@ def unknown_attributes(runs: Runs) -> Iterator[str]:
     for setting, names in asked.items():
         for problem in attributes.unknown(names, known):
             yield f"{setting}: {problem}"
+    if s.resampling.by == "age":
+        yield "resampling.by is age, by which the test set is balanced in any case. Name another."
 
 
 def unbalanced_attributes(runs: Runs) -> Iterator[str]:
