@@ -43,6 +43,8 @@ def snakemake(folder, command="touch {output}"):
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,  # a terminal's Ctrl-C reaches the jobs too
+        # Where the tests run in the background Ctrl-C would be ignored, and inherited so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
