@@ -98,7 +98,7 @@ def test_without_a_compiler_the_message_says_what_to_do(monkeypatch):
 
 def test_the_checks_pass_on_this_machine(tmp_path):
     torch.manual_seed(0)
-    done = list(fast_paths.checks(tmp_path, "tiny", CPU, 48, 8, compile=False))
+    done = list(fast_paths.checks(tmp_path, "tiny", CPU, 48, 8))
     assert [check for check in done if not check.ok] == []
     assert len({check.name for check in done}) == len(done) == 9
 
@@ -130,7 +130,7 @@ def test_a_fast_path_that_computes_something_else_is_found(tmp_path, monkeypatch
     if fault == "step":
         monkeypatch.setattr(fast_paths.State, "__init__", frozen(fast_paths.State.__init__))
     torch.manual_seed(0)
-    done = list(fast_paths.checks(tmp_path, "tiny", CPU, 48, 8, compile=False))
+    done = list(fast_paths.checks(tmp_path, "tiny", CPU, 48, 8))
     assert fails <= {check.name for check in done if not check.ok}
 
 

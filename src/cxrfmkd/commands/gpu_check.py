@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import torch
 
     from cxrfmkd.networks.batches import Feeding
+    from cxrfmkd.study.settings import Network as Compute
+    from cxrfmkd.training.fast_paths import Check
 
 # What a study trains by default; the student's first.
 NETWORKS = [STUDENT, *sorted({model.backbone for model in MODELS.values()} - {STUDENT, "teacher"})]
@@ -84,13 +86,32 @@ def main(args: argparse.Namespace) -> None:
     args.size, args.batch_size = args.size or size, args.batch_size or batch
     args.seconds = args.seconds or seconds
     args.compile = device.type == "cuda" if args.compile is None else args.compile
+    args.out = args.out or (RATES if device.type == "cuda" else None)
     print(f"{device_name(device)}: images of {args.size} px in batches of {args.batch_size}\n")
     with tempfile.TemporaryDirectory() as folder:
         rows = check(args, device, Path(folder))
         rates = measure_networks(args, device)
         facts = measure_loops(args, device, Path(folder))
-    ours = rates[args.networks[0]]
-    print(f"Ours is {ours / facts['thesis_loop_images_per_second']:.1f} times the thesis's loop.")
+        speedup = rates[args.networks[0]] / facts["thesis_loop_images_per_second"]
+        print(f"Ours is {speedup:.1f} times the thesis's loop.")
+        write(args, device, rows, rates, facts)
+        if args.compile:
+            check_compiled(args, device, Path(folder), rows, facts)
+            write(args, device, rows, rates, facts)
+    if failed := [row["name"] for row in rows if not row["ok"]]:
+        print(
+            f"Beyond their bound: {'; '.join(map(str, failed))}. Results of this machine may "
+            "differ; set network.precision: fp32 and network.compile: false to do without."
+        )
+        raise SystemExit(1)
+
+
+def write(
+    args: argparse.Namespace, device: torch.device, rows: list[dict], rates: dict, facts: dict
+) -> None:
+    """Write what is known to `args.out`, if it names a file."""
+    from cxrfmkd.networks.devices import device_name
+
     content = {
         "device": device_name(device),
         "measured": provenance.now(),
@@ -101,30 +122,42 @@ def main(args: argparse.Namespace) -> None:
         "facts": facts | provenance.versions(("torch", "torchvision")) | {"cxrfmkd": __version__},
     }
     Rates.read(content)
-    if out := args.out or (RATES if device.type == "cuda" else None):
-        write_json(out, content)
-        print(f"\nWritten to {out}.")
-    if failed := [row["name"] for row in rows if not row["ok"]]:
-        print(
-            f"Beyond their bound: {'; '.join(map(str, failed))}. Results of this machine may "
-            "differ; set network.precision: fp32 and network.compile: false to do without."
-        )
-        raise SystemExit(1)
+    if args.out:
+        write_json(args.out, content)
+        print(f"\nWritten to {args.out}.")
 
 
 def check(args: argparse.Namespace, device: torch.device, folder: Path) -> list[dict]:
-    """The fast paths of the first network, printed as they come."""
+    """The fast paths of the first network but compilation, printed as they come."""
     from cxrfmkd.training.fast_paths import checks
 
-    rows = []
     print(f"{'fast path, beside plain fp32':44} {'difference':>10} {'bound':>9}")
-    for one in checks(folder, args.networks[0], device, args.size, args.batch_size, args.compile):
-        word = "ok" if one.ok else "TOO FAR"
-        print(f"{one.name:44} {one.difference:10.2g} {one.bound:9.2g}  {word}", flush=True)
-        # JSON has no NaN.
-        difference = one.difference if one.difference == one.difference else -1.0
-        rows.append({"name": one.name, "difference": difference, "bound": one.bound, "ok": one.ok})
-    return rows
+    found = checks(folder, args.networks[0], device, args.size, args.batch_size)
+    return [row_of(one) for one in found]
+
+
+def row_of(one: Check) -> dict:
+    """A check's row of the file, which is printed."""
+    word = "ok" if one.ok else "TOO FAR"
+    print(f"{one.name:44} {one.difference:10.2g} {one.bound:9.2g}  {word}", flush=True)
+    # JSON has no NaN.
+    difference = one.difference if one.difference == one.difference else -1.0
+    return {"name": one.name, "difference": difference, "bound": one.bound, "ok": one.ok}
+
+
+def check_compiled(
+    args: argparse.Namespace, device: torch.device, folder: Path, rows: list[dict], facts: dict
+) -> None:
+    """Check and measure the first network compiled; adds to `rows` and `facts`."""
+    from cxrfmkd.study.settings import Network as Compute
+    from cxrfmkd.training.fast_paths import compiled_check
+
+    print("Compiling takes minutes; Ctrl-C leaves it out.", flush=True)
+    start = time.perf_counter()
+    one = compiled_check(folder, args.networks[0], device, args.size, args.batch_size)
+    facts["compile_seconds"] = round(time.perf_counter() - start, 1)
+    rows.append(row_of(one))
+    facts |= measure_fed(args, device, folder, "compiled", "resident", Compute(compile=True))
 
 
 def measure_networks(args: argparse.Namespace, device: torch.device) -> dict[str, float]:
@@ -141,35 +174,41 @@ def measure_networks(args: argparse.Namespace, device: torch.device) -> dict[str
 
 
 def measure_loops(args: argparse.Namespace, device: torch.device, folder: Path) -> dict:
-    """The first network fed from files in our ways and in the thesis's; facts for the file."""
-    from cxrfmkd.networks.batches import BatchLoader
+    """The first network read ahead from files and in the thesis's way; facts for the file."""
     from cxrfmkd.networks.network import Network
     from cxrfmkd.study.settings import Network as Compute
     from cxrfmkd.training import speed, thesis_loop
 
+    facts = measure_fed(args, device, folder, "read ahead", "read-ahead", Compute())
     n, name = BATCHES * args.batch_size, args.networks[0]
     images, vectors = speed.stored_images(folder, n, args.size)
-    ways: list[tuple[str, Feeding, Compute]] = [
-        ("read ahead from the file", "read-ahead", Compute()),
-        ("compiled", "resident", Compute(compile=True)),
-    ]
-    facts: dict[str, str | float] = {}
-    for way, feeding, compute in ways[: 1 + args.compile]:
-        loader = BatchLoader(images, images.index.image_id, vectors, device, feeding)
-        network = Network(name, speed.DIMENSION)
-        steps = speed.student_steps(network, loader, args.batch_size, compute)
-        start = time.perf_counter()
-        measured = measure(f"{name}, {way}", steps, device, args.seconds)
-        word = way.split(" from")[0].replace(" ", "_")
-        facts |= {f"{word}_{key}": value for key, value in measured.items()}
-        if compute.compile:
-            facts["compile_seconds"] = round(time.perf_counter() - start - args.seconds, 1)
     thesis_loop.write_one_by_one(folder, np.asarray(images.data), vectors)
     workers = min(WORKERS, len(os.sched_getaffinity(0)))
     model = thesis_loop.ThesisStudent(Network(name, speed.DIMENSION))
     steps = speed.thesis_steps(model, folder, n, args.batch_size, device, workers)
     measured = measure(f"{name}, the thesis's loop", steps, device, args.seconds)
     return facts | {f"thesis_loop_{key}": value for key, value in measured.items()}
+
+
+def measure_fed(
+    args: argparse.Namespace,
+    device: torch.device,
+    folder: Path,
+    way: str,
+    feeding: Feeding,
+    compute: Compute,
+) -> dict[str, float]:
+    """The first network fed from a file in one way, whose name the facts begin with."""
+    from cxrfmkd.networks.batches import BatchLoader
+    from cxrfmkd.networks.network import Network
+    from cxrfmkd.training import speed
+
+    images, vectors = speed.stored_images(folder, BATCHES * args.batch_size, args.size)
+    loader = BatchLoader(images, images.index.image_id, vectors, device, feeding)
+    network = Network(args.networks[0], speed.DIMENSION)
+    steps = speed.student_steps(network, loader, args.batch_size, compute)
+    measured = measure(f"{args.networks[0]}, {way}", steps, device, args.seconds)
+    return {f"{way.replace(' ', '_')}_{key}": value for key, value in measured.items()}
 
 
 def measure(
@@ -196,10 +235,11 @@ def measure(
 
 @contextmanager
 def busy_share(device: torch.device, shares: list[float]) -> Iterator[None]:
-    """Shares of time in which the GPU computed, five a second, added when the block ends.
+    """Shares of time in which the GPU computed, one a second, added when the block ends.
 
-    nvidia-smi is asked for them. There are none without a GPU, without that program, and where the
-    driver does not tell, as on a part of a shared card.
+    nvidia-smi is asked for them, no more often, so as not to disturb what is measured. There are
+    none without a GPU, without that program, and where the driver does not tell, as on a part of a
+    shared card.
     """
     if device.type != "cuda":
         yield
@@ -207,7 +247,7 @@ def busy_share(device: torch.device, shares: list[float]) -> Iterator[None]:
     import torch
 
     uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-    query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "200"]
+    query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-l", "1"]
     command = ["nvidia-smi", "-i", uuid, *query]
     try:
         smi = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

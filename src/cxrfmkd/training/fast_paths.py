@@ -55,18 +55,36 @@ class Check:
 
 
 def checks(
-    folder: Path, architecture: str, device: torch.device, size: int, batch: int, compile: bool
+    folder: Path, architecture: str, device: torch.device, size: int, batch: int
 ) -> Iterator[Check]:
-    """Every fast path, as soon as it is measured; compile: that of compiled programs too."""
-    images, vectors = stored_images(folder, 3 * batch + 1, size)
-    loader = BatchLoader(images, images.index.image_id, vectors, device, feeding="mapped")
+    """Every fast path but compilation, as soon as it is measured."""
+    loader = _loader(folder, device, size, batch)
     yield from _feeding(loader, batch)
     yield _augmentation(next(loader.batches(batch))[0])
     torch.manual_seed(0)
     yield from _layers(Network(architecture, DIMENSION, input="raw").to(device), loader, batch)
     network = Network(architecture, DIMENSION).to(device)
     yield from _precisions(network, loader, batch)
-    yield from _trainings(network, loader, batch, compile)
+    ways = {"fp32, fused Adam": PLAIN, "bf16": Compute(precision="bf16")}
+    yield from _trainings(network, loader, batch, ways)
+
+
+def compiled_check(
+    folder: Path, architecture: str, device: torch.device, size: int, batch: int
+) -> Check:
+    """The training that torch compiles, which takes minutes before its first step."""
+    torch.manual_seed(0)
+    network = Network(architecture, DIMENSION).to(device)
+    loader = _loader(folder, device, size, batch)
+    _settled(network, next(loader.batches(batch))[0])
+    ways = {"bf16, compiled": Compute(precision="bf16", compile=True)}
+    (check,) = _trainings(network, loader, batch, ways)
+    return check
+
+
+def _loader(folder: Path, device: torch.device, size: int, batch: int) -> BatchLoader:
+    images, vectors = stored_images(folder, 3 * batch + 1, size)
+    return BatchLoader(images, images.index.image_id, vectors, device, feeding="mapped")
 
 
 def _feeding(loader: BatchLoader, batch: int) -> Iterator[Check]:
@@ -123,12 +141,11 @@ def _precisions(network: Network, loader: BatchLoader, batch: int) -> Iterator[C
     yield Check("bf16: embeddings", _difference(rounded, plain), BF16)
 
 
-def _trainings(network: Network, loader: BatchLoader, batch: int, compile: bool) -> Iterator[Check]:
+def _trainings(
+    network: Network, loader: BatchLoader, batch: int, ways: dict[str, Compute]
+) -> Iterator[Check]:
     """The mean loss of a short training from the same weights, in each of the ways."""
     plain = _plain_loss(copy.deepcopy(network), loader, batch)
-    ways = {"fp32, fused Adam": PLAIN, "bf16": Compute(precision="bf16")}
-    if compile:
-        ways["bf16, compiled"] = Compute(precision="bf16", compile=True)
     for name, compute in ways.items():
         loss = _loss(copy.deepcopy(network), loader, batch, compute)
         yield Check(f"{name}: loss of {STEPS} steps", abs(loss / plain - 1), LOSS)

@@ -34,6 +34,7 @@ COARSE = 14  # made images are smooth: so many random points along a side
 
 # Batches before the clock starts: cuDNN tries its algorithms, a program is compiled.
 WARM_UP = 3
+EPOCH = 8  # batches in an epoch of images in memory
 
 
 def made_images(n: int, size: int, dimension: int = DIMENSION) -> tuple[KeyedArray, np.ndarray]:
@@ -135,6 +136,7 @@ def network_steps(
     architecture: str, device: torch.device, size: int, batch_size: int
 ) -> Generator[int]:
     """Steps of one network with the default settings on images in memory."""
-    images, vectors = made_images(2 * batch_size, size)
+    # Each new order of the images makes a GPU wait, so an epoch has more than a step or two.
+    images, vectors = made_images(EPOCH * batch_size, size)
     loader = BatchLoader(images, images.index.image_id, vectors, device, feeding="resident")
     return student_steps(Network(architecture, DIMENSION), loader, batch_size, Compute())
