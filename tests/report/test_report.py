@@ -469,6 +469,64 @@ def test_charts_hold_what_their_figures_hold_and_numbers_are_in_the_page(small, 
     assert re.search(r"highest \S+.*, 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", alt)
 
 
+def test_curves_answer_a_pointer_along_the_line_and_at_the_operating_point():
+    keys = {"dataset": "a", "model": "cxr-fm-lp", "loss": "", "population": "natural"}
+    keys |= {"finding": "Edema"}
+    grid = np.linspace(0, 1, 51)
+    line = [keys | {"curve": "roc", "x": x, "y": x**0.5} for x in grid]
+    point = keys | {"curve": "roc point", "x": 0.25, "y": 0.5}
+    _, rows = charts.chart("curves", pd.DataFrame([*line, point]))
+    assert list(rows.role.value_counts().reindex(["line", "hovered", "operating point"])) == [
+        40,
+        11,
+        1,
+    ]
+    assert rows.text.iloc[-1] == "sensitivity 0.500 at false-positive rate 0.250"
+    assert set(rows.text[rows.role == "line"]) == {""}
+    assert set(rows.panel) == {"Edema: ROC"}
+
+
+def test_each_finding_of_the_focused_comparison_has_a_scale_of_its_own():
+    keys = {"dataset": "a", "source": "a", "strategy": "own", "loss": "", "population": "natural"}
+    keys |= {"metric": "auc_roc", "sd": 0.0, "n_seeds": 1, "low": np.nan, "high": np.nan}
+    means = {("cxr-fm-lp", "Edema"): 0.9, ("resnet50-fft", "Edema"): 0.5}
+    means |= {("cxr-fm-lp", "No Finding"): 0.61, ("resnet50-fft", "No Finding"): 0.6}
+    table = pd.DataFrame(
+        [keys | {"model": m, "finding": f, "mean": mean} for (m, f), mean in means.items()]
+    )
+    _, rows = charts.chart("focused", table)
+    height = rows.set_index(["family", "group_name"]).y.unstack()
+    ends = 0.05 / 1.1, 1.05 / 1.1  # an axis is 5 % longer than its values at both ends
+    np.testing.assert_allclose(height.loc["ResNet50-FFT"], ends[0])
+    np.testing.assert_allclose(height.loc["CXR-FM-LP"], ends[1])
+
+
+def test_what_students_kept_is_drawn_without_models_and_within_the_panel():
+    rows = [("student", "mse", 0.8), ("control", "untrained", -35.0), ("teacher", "", 0.9)]
+    table = pd.DataFrame(rows, columns=["kind", "name", "value"])
+    table = table.assign(dataset="a", teacher="T", measure="r2_overall")
+    spec, rows = charts.chart("distillation", table)
+    assert list(rows.group_name) == ["MSE", "Undistilled network, random map"]
+    assert list(rows.x) == [0.8, -0.3]
+    assert list(rows.text) == ["0.800", "−35.000"]
+    assert set(rows.expected) == {0.9}
+    assert "picked == ''" not in json.dumps(spec)
+    assert charts.result("distillation", rows).endswith("random map, −35.000.")
+
+
+def test_losses_by_epoch_have_a_line_for_each_seed_and_split():
+    table = pd.DataFrame({"epoch": [0, 1], "train_loss": [2.0, 1.0], "val_loss": [3.0, 2.5]})
+    table = pd.concat([table.assign(dataset="a", loss="mse", seed=seed) for seed in (41, 42)])
+    spec, rows = charts.chart("training", table)
+    assert sorted(set(rows.group_name)) == [
+        f"{split}, seed {seed}" for split in ("training", "validation") for seed in (41, 42)
+    ]
+    assert rows.x.min() == 1
+    assert '"type": "log"' in json.dumps(spec)
+    zero, _ = charts.chart("training", table.assign(train_loss=0.0))
+    assert '"type": "log"' not in json.dumps(zero)
+
+
 def test_the_chart_of_differences_has_a_panel_for_each_control():
     row = {"dataset": "chexpert", "population": "natural", "finding": "Macro", "loss": "mse"}
     row |= {"metric": "auc_roc", "strategy": "own", "model": "cxr-fmkd-lp", "source": "chexpert"}

@@ -12,13 +12,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.figures import distillation as distilled
+from cxrfmkd.figures import focused as focus
 from cxrfmkd.figures import style
 from cxrfmkd.report.prose import estimate, model_name, number
-from cxrfmkd.tables.selecting import in_order, models_in
+from cxrfmkd.tables.selecting import in_order, loss_order, models_in
 from cxrfmkd.vocabulary.losses import CONTROLS
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import MODELS
-from cxrfmkd.vocabulary.titles import STRATEGY_TITLES, attribute_title
+from cxrfmkd.vocabulary.titles import CONTROL_TITLES, STRATEGY_TITLES, attribute_title
 
 KINDS_COMPARED = {
     "teacher": "the teacher’s probe",
@@ -26,6 +28,7 @@ KINDS_COMPARED = {
     "loss": "the best loss",
     **{control: f"its control, {title}" for control, title in CONTROLS.items()},
 }
+HOVERED = 5  # of the points of a curve, each so-manieth answers a pointer
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
@@ -165,4 +168,78 @@ def tradeoff(table: pd.DataFrame) -> pd.DataFrame:
         x_text=[estimate(*v, 2) for v in zip(table.x, table.x_low, table.x_high, strict=True)],
         y_text=[estimate(*v, 3) for v in zip(table.y, table.y_low, table.y_high, strict=True)],
         value=table.y,
+    )
+
+
+def distillation(table: pd.DataFrame) -> pd.DataFrame:
+    """A dot a loss or control, a panel a measure; expected: that of the teacher itself."""
+    itself = table[table.kind == "teacher"].set_index(["teacher", "measure"])["value"]
+    losses = sorted(set(table.name[table.kind == "student"]), key=loss_order)
+    order = [("student", loss) for loss in losses] + [("control", name) for name in CONTROL_TITLES]
+    pairs = pd.MultiIndex.from_frame(table[["kind", "name"]])
+    table = table.assign(rank=pd.Index(order).get_indexer(pairs)).query("rank >= 0")
+    table = table.sort_values("rank", kind="stable")
+    student = table.kind == "student"
+    names = table.name.map(style.short_loss).where(student, table.name.map(CONTROL_TITLES))
+    panel = table.measure.map(distilled.MEASURES)
+    if table.teacher.nunique() > 1:
+        panel += ", " + table.teacher
+    keys = pd.MultiIndex.from_frame(table[["teacher", "measure"]])
+    return table.assign(
+        name="",
+        role=table.kind,
+        group_name=names,
+        panel=panel,
+        text=[number(value, 3) for value in table.value],
+        x=table.value.clip(lower=distilled.FLOOR),
+        expected=itself.reindex(keys).to_numpy(),
+    )
+
+
+def training(table: pd.DataFrame) -> pd.DataFrame:
+    """Two lines a seed, training's and validation's loss by epoch; a panel a loss."""
+    losses = {"val_loss": "validation", "train_loss": "training"}
+    keys = [name for name in table if name not in losses]
+    long = table.melt(keys, list(losses), "role", "value").assign(name="", x=lambda t: t.epoch + 1)
+    long["role"] = long.role.map(losses)
+    long = long.sort_values("loss", key=lambda loss: loss.map(loss_order), kind="stable")
+    return long.assign(
+        panel=long.loss.map(style.short_loss),
+        group_name=long.role + ", seed " + long.seed.astype(str),
+        text=[number(value, 4) for value in long.value],
+    )
+
+
+def focused(table: pd.DataFrame) -> pd.DataFrame:
+    """A line a model over findings, `y` on a scale of its own; a panel a metric."""
+    table = in_order(_named(table), ["metric"]).rename(columns={"mean": "value"})
+    bounds = [
+        focus.axis_bounds(rows.rename(columns={"value": "mean"})).reindex(rows.finding)
+        for _, rows in table.groupby("metric", sort=False)
+    ]
+    low, high = (np.concatenate([part[end] for part in bounds]) for end in ("low", "high"))
+    return table.assign(
+        panel=table.metric.map(METRIC_TITLES),
+        group_name=table.finding,
+        y=(table.value - low) / (high - low),
+        text=_texts(table),
+    )
+
+
+def curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Points along curves and the operating points; panels are findings and two curves."""
+    table = _named(table).rename(columns={"y": "value"})
+    curve = table.curve.str.removesuffix(" point")
+    point = table.curve != curve
+    along, up = ("sensitivity", "precision"), ("false-positive rate", "sensitivity")
+    words = {"roc": up, "pr": along}
+    nth = table.groupby(["name", "finding", "curve"], sort=False).cumcount()
+    text = [
+        f"{words[c][1]} {number(y, 3)} at {words[c][0]} {number(x, 3)}"
+        for c, x, y in zip(curve, table.x, table.value, strict=True)
+    ]
+    return table.assign(
+        panel=table.finding + curve.map({"roc": ": ROC", "pr": ": precision and recall"}),
+        role=np.select([point, nth % HOVERED == 0], ["operating point", "hovered"], "line"),
+        text=np.where(point | (nth % HOVERED == 0), text, ""),
     )

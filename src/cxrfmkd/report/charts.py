@@ -20,6 +20,7 @@ from cxrfmkd.vocabulary.models import MODELS
 
 ROWS = "rows"  # the name of a chart's data, which the page has apart from the specification
 PICKED = "picked == '' || datum.name == picked"  # the model that a reader clicked on, in all charts
+NUMBERS = 60  # pixels beside a panel whose vertical axis has numbers, not names
 Spec = dict[str, Any]
 
 
@@ -42,16 +43,19 @@ def _base(table: pd.DataFrame) -> tuple[alt.Chart, dict[str, Any]]:
 
 
 def _tooltip(table: pd.DataFrame, **fields: str) -> list[alt.Tooltip]:
-    titles = {"name": "model", "panel": "", "text": "value", "n": "n"} | fields
+    titles = {"name": "model", "panel": " ", "text": "value", "n": "n"} | fields
     return [
-        alt.Tooltip(f"{field}:N", title=title or " ")
+        alt.Tooltip(f"{field}:N", title=title)
         for field, title in titles.items()
-        if field in table
+        if field in table and title
     ]
 
 
-def _finish(chart: Any, panels: list[str], least: int) -> Spec:
-    """Panels in a grid whose columns the page sets by its width; least: pixels of a panel."""
+def _finish(chart: Any, panels: list[str], least: int, labels: int = 0) -> Spec:
+    """Panels in a grid whose columns the page sets by its width.
+
+    least: pixels of a panel. labels: pixels beside each, of names by default.
+    """
     picked = alt.param(name="picked", value="")
     if len(panels) > 1:
         header = alt.Header(title=None, labelFontWeight="bold", labelAnchor="start", labelLimit=320)
@@ -60,7 +64,7 @@ def _finish(chart: Any, panels: list[str], least: int) -> Spec:
     spec = chart.add_params(picked).to_dict() if len(panels) <= 1 else chart.to_dict()
     if len(panels) > 1:
         spec["params"] = [*spec.get("params", []), {"name": "picked", "value": ""}]
-    spec["usermeta"] = {"least": least, "panels": len(panels)}
+    spec["usermeta"] = {"least": least, "panels": len(panels), "labels": labels}
     return spec
 
 
@@ -143,10 +147,7 @@ def scatter(table: pd.DataFrame, x: str, y: str) -> Spec:
         **look,
     )
     layered = alt.layer(horizontal, vertical, point).properties(height=240)
-    spec = _finish(layered, _panels(table), 300)
-    if len(_panels(table)) > 1:
-        spec.setdefault("resolve", {}).setdefault("scale", {})["y"] = "independent"
-    return spec
+    return _apart(_finish(layered, _panels(table), 300))
 
 
 def lines(table: pd.DataFrame, x: str, y: str) -> Spec:
@@ -159,7 +160,101 @@ def lines(table: pd.DataFrame, x: str, y: str) -> Spec:
         tooltip=_tooltip(table, x=x),
         **look,
     )
-    return _finish(line.properties(height=200), _panels(table), 240)
+    return _finish(line.properties(height=200), _panels(table), 240, NUMBERS)
+
+
+def dots(table: pd.DataFrame) -> Spec:
+    """A row a loss or control, in each panel a number; a tick where the teacher itself is."""
+    chart = alt.Chart(alt.NamedData(name=ROWS))
+    order = list(dict.fromkeys(table.group_name))
+    y = alt.Y("group_name:N", sort=order, title=None, axis=alt.Axis(ticks=False))
+    kinds = alt.Scale(domain=["student", "control"], range=[style.BLUE, style.AXIS])
+    point = chart.mark_point(size=55, filled=True, opacity=1).encode(
+        x=alt.X("x:Q", title=None),
+        y=y,
+        color=alt.Color("role:N", scale=kinds, legend=None),
+        tooltip=_tooltip(table, group_name="student or control", name="", n=""),
+    )
+    teacher = chart.mark_tick(thickness=2, size=15, color=style.INK).encode(x="expected:Q", y=y)
+    layered = alt.layer(teacher, point).properties(height=alt.Step(17))
+    return _finish(layered, _panels(table), 260)
+
+
+def epochs(table: pd.DataFrame) -> Spec:
+    """A line a seed and split over epochs; validation in colour, training dashed and grey."""
+    chart = alt.Chart(alt.NamedData(name=ROWS))
+    kinds = ["validation", "training"]
+    colour = alt.Scale(domain=kinds, range=[style.BLUE, style.AXIS])
+    dash = alt.Scale(domain=kinds, range=[[1, 0], [4, 2]])
+    positive = bool((table.value > 0).all())
+    scale = alt.Scale(type="log", nice=False) if positive else alt.Scale(zero=False)
+    line = chart.mark_line(point=alt.OverlayMarkDef(size=14), strokeWidth=1.2).encode(
+        x=alt.X("x:Q", title="epoch", axis=alt.Axis(tickMinStep=1)),
+        y=alt.Y(
+            "value:Q",
+            title="loss",
+            scale=scale,
+        ),
+        color=alt.Color("role:N", scale=colour, legend=None),
+        strokeDash=alt.StrokeDash("role:N", scale=dash, legend=None),
+        detail="group_name:N",
+        tooltip=_tooltip(table, group_name="run", x="epoch", text="loss", name=""),
+    )
+    # Each panel has an axis of its own.
+    return _apart(_finish(line.properties(height=170), _panels(table), 240, 3 * NUMBERS))
+
+
+def parallel(table: pd.DataFrame) -> Spec:
+    """A line a model across findings, each on a scale of its own."""
+    chart, look = _base(table)
+    axis = alt.Axis(labelAngle=-40, labelOverlap=False)
+    order = list(dict.fromkeys(table.group_name))
+    place = {
+        "x": alt.X("group_name:O", sort=order, title=None, axis=axis),
+        "y": alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, 1])),
+    }
+    line = chart.mark_line(strokeWidth=1.3).encode(detail="name:N", **place, **look)
+    point = chart.mark_point(size=26, strokeWidth=1.3).encode(
+        fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+        tooltip=_tooltip(table, group_name="finding"),
+        **place,
+        **look,
+    )
+    layered = alt.layer(line, point).properties(height=190)
+    return _finish(layered, _panels(table), 380, NUMBERS)
+
+
+def curves(table: pd.DataFrame) -> Spec:
+    """A curve a model, with a dot at its operating point."""
+    chart, look = _base(table)
+    unit = alt.Scale(domain=[0, 1], nice=False)
+    place = {
+        "x": alt.X("x:Q", title=None, scale=unit),
+        "y": alt.Y("value:Q", title=None, scale=unit),
+    }
+    line = chart.mark_line(strokeWidth=1.1).transform_filter("datum.role != 'operating point'")
+    hovered = chart.mark_point(size=60, filled=True).transform_filter("datum.role == 'hovered'")
+    point = chart.mark_point(size=40, strokeWidth=1.6).transform_filter(
+        "datum.role == 'operating point'"
+    )
+    layers = [
+        line.encode(detail="name:N", order="x:Q", **place, **look),
+        hovered.encode(opacity=alt.value(0), tooltip=_tooltip(table), **place),
+        point.encode(
+            fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+            tooltip=_tooltip(table, role=" "),
+            **place,
+            **look,
+        ),
+    ]
+    return _finish(alt.layer(*layers).properties(height=210), _panels(table), 240, NUMBERS)
+
+
+def _apart(spec: Spec) -> Spec:
+    """Panels whose vertical scales are their own."""
+    if "facet" in spec:
+        spec.setdefault("resolve", {}).setdefault("scale", {})["y"] = "independent"
+    return spec
 
 
 def cells(table: pd.DataFrame) -> Spec:
@@ -207,13 +302,17 @@ CHARTS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Callable[..., Sp
         chart_rows.calibration,
         partial(lines, x="mean prediction", y="observed share"),
     ),
+    "distillation": (chart_rows.distillation, dots),
+    "training": (chart_rows.training, epochs),
+    "focused": (chart_rows.focused, parallel),
+    "curves": (chart_rows.curves, curves),
     "performance-vs-bias": (chart_rows.tradeoff, partial(scatter, x="bias", y="AUC-ROC")),
 }
 # Charts whose every mark is of all images that are measured.
 OF_ALL_IMAGES = ("differences", "gaps", "score", "bias-differences", "performance-vs-bias")
 FIELDS = (
     "name family probe panel text n value low high expected group_name x y x_low x_high y_low "
-    "y_high x_text y_text mode p_text note"
+    "y_high x_text y_text mode p_text note role"
 ).split()
 
 
@@ -247,7 +346,8 @@ def result(kind: str, rows: pd.DataFrame) -> str:
     rows = rows[rows["value"].notna()]
     first = rows[rows.panel == rows.panel.iloc[0]]
     label = "y_text" if "y_text" in first else "text"
-    named = first.assign(who=first.name + (" " + first.group_name if "group_name" in first else ""))
+    who = first.name + (" " + first.group_name if "group_name" in first else "")
+    named = first.assign(who=who.str.strip())
     high, low = named.loc[named.value.idxmax()], named.loc[named.value.idxmin()]
     more = rows.panel.nunique() - 1
     return (

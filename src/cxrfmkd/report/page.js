@@ -242,7 +242,7 @@ async function draw(key) {
   const spec = themed(charts[key].spec);
   const { least, panels } = spec.usermeta;
   const narrow = width < 560;
-  const labels = narrow ? 185 : 205;
+  const labels = spec.usermeta.labels || (narrow ? 185 : 205);
   const columns = Math.max(1, Math.min(panels, Math.floor((width - labels) / (narrow ? 400 : least * 0.82))));
   const size = Math.max(110, Math.floor((width - labels - 26 * columns) / columns));
   (spec.spec ?? spec).width = Math.min(size, panels === 1 ? 560 : 420);

@@ -78,6 +78,11 @@ class Figure:
         return self.kind in FOLDED
 
     @property
+    def of_models(self) -> bool:
+        """Whether its chart's marks stand for models."""
+        return self.chart is not None and bool(self.chart[1]["name"].ne("").any())
+
+    @property
     def alt(self) -> str:
         """What it shows, for those who do not see it: its result where that can be computed."""
         result = charts.result(self.kind, self.chart[1]) if self.chart else self.about
