@@ -1,5 +1,6 @@
 # make demo             a whole small study on synthetic data, from raw files to the report
-# make test             every test
+# make test             the tests, but for those of whole studies and other long work
+# make test-slow        those
 # make test-slurm       the profile on a real SLURM, brought up on this machine (Debian, root: it installs the packages)
 # make image            the software as an Apptainer image, for --sdm apptainer
 # make test-faults      what happens when something breaks: docs/reliability.md
@@ -28,7 +29,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 NIH_STUDY = --configfile config/nih.yaml --config 'folders={"nih": "$(abspath $(NIH))", "resources": "resources/nih"}'
 
-.PHONY: test-faults demo nih unlock test test-slurm lint gpu-check validity bench environment teachers browser image docs
+.PHONY: test-faults demo nih unlock test test-slow test-slurm lint gpu-check validity bench environment teachers browser image docs
 
 demo: environment
 	@$(SNAKEMAKE) $(SMALL) --configfile config/demo.yaml
@@ -44,7 +45,10 @@ unlock: environment
 	@$(BIN)/snakemake --unlock --quiet all
 
 test: environment
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadgroup -m "not slow"
+
+test-slow: environment
+	$(BIN)/pytest -n auto --dist loadgroup -m slow
 
 test-slurm: environment
 	PYTHONPATH=tests $(BIN)/python tests/slurm/packages.py

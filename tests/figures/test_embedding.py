@@ -137,3 +137,16 @@ def test_a_point_without_a_record_is_an_error_that_counts_them():
     points = made.points().assign(model="cxr-fm-lp", loss="")
     with pytest.raises(InputError, match="3 of 240 images of projection"):
         embedding.select_points(points, records_of(points, 1).iloc[3:], "pca", 10)
+
+
+def test_the_row_level_picture_has_a_dot_for_each_image_and_keeps_small_groups():
+    points = made.points().assign(model="cxr-fm-lp", loss="")
+    table = embedding.select_points(points, records_of(points, 40), "pca", 0)
+    figure = embedding.draw_points(table, "chexpert", "pca")
+    panels = [panel for panel in figure.axes if panel.collections]
+    assert len(panels) == 4  # race too, which the published picture leaves out here
+    for panel in panels:
+        dots = np.vstack([dots.get_offsets() for dots in panel.collections])
+        expected = points[["mode_1", "mode_2"]].to_numpy()
+        np.testing.assert_allclose(np.sort(dots, axis=0), np.sort(expected, axis=0))
+    assert "not to be shared" in " ".join(text.get_text() for text in figure.texts)

@@ -49,8 +49,10 @@ def test_a_pilot_ends_in_a_report(tmp_path, attributes):
         changes |= {
             section: STUDY[section] | {"attributes": []} for section in ("evaluation", "bias")
         }
-    run_study(tmp_path, STUDY | changes)
+    rows = ["results/pilot/figures/pca.png"] if attributes else []  # nothing else asks for it
+    run_study(tmp_path, STUDY | changes, "--", "all", *rows)
     results = tmp_path / "results"
+    assert (results / "pilot/figures").exists() == attributes
     page = (results / "report/index.html").read_text(encoding="utf-8")
     assert "A pilot" in page
     assert "NaN" not in page.split("<script")[0]

@@ -135,6 +135,34 @@ rule combine_bias:
         " --out {output.scores:q} --differences {output.differences:q} &>> {log:q}"
 
 
+# Nothing asks for it: a dot an image, for those who may see the dataset.
+rule draw_points:
+    input:
+        unpack(lambda w: named_results(FIGURES[f"{w.dataset}/{w.space}"])),
+    output:
+        "<results>/{dataset}/figures/{space}.png",
+    log:
+        "<logs>/draw_points/{dataset}/{space}.log",
+    wildcard_constraints:
+        dataset=one_of(study.compared),
+        space="pca|pca-3-4|tsne",
+    group:
+        together("figures")
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=20,
+    params:
+        spec=spec("draw_points"),
+        inputs=by_name,
+    message:
+        "Drawing the images of {wildcards.dataset} in {wildcards.space}"
+    shell:
+        'exec python "$SCRIPTS/draw_points.py" --spec {params.spec:q} {params.inputs:q} --out {output:q} &>> {log:q}'
+
+
 rule performance_vs_bias:
     input:
         summaries=results(targets.performances(study)),

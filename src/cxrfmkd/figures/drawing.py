@@ -141,6 +141,15 @@ def _embedding(sources: Sources, space: str) -> FigureResult:
     return figure, embedding.summarise_points(points, space, attributes)
 
 
+def points_figure(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) -> Figure:
+    """The row-level picture `<dataset>/<space>`, a dot an image; files: as of `draw_figure`."""
+    dataset, _, space = name.rpartition("/")
+    sources = Sources(dataset, spec, files, gather(files))
+    tables, attributes = (sources["projection"], sources["test"]), sources.attributes
+    points = embedding.select_points(*tables, space, 0, attributes)
+    return _figure(points, embedding.draw_points, dataset, space, attributes)[0]
+
+
 FIGURES: dict[str, Callable[[Sources], FigureResult]] = {
     "flow": _flow,
     "resampling": _resampling,
@@ -242,5 +251,10 @@ def save_figure(figure: Figure, svg: str | Path, png: str | Path) -> None:
         figure.savefig(partial_file, format="svg", metadata={"Date": None, "Creator": None})
         text = partial_file.read_text(encoding="utf-8").replace(style.FONT_NAMES, style.FONTS)
         partial_file.write_text(text, encoding="utf-8")
+    save_png(figure, png)
+
+
+def save_png(figure: Figure, png: str | Path) -> None:
+    """Write the pixels, whole or not at all."""
     with atomic_write(png, sealed=True) as partial_file:
         figure.savefig(partial_file, format="png", metadata={"Software": None})

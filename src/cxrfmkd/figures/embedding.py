@@ -7,7 +7,7 @@ patients; the images' own places stay in the dataset's folder (`projection.parqu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -71,7 +71,7 @@ def select_points(
     records: `image_id` and `patient_id`. Groups of too few patients among these images, and those
     that would tell them, lose their name, and with it their colour (`suppression`). Row-level: what
     leaves the dataset's folder are the densities that are drawn and the numbers of
-    `summarise_points`.
+    `summarise_points`. With a minimum of 0 every group keeps its name.
     """
     x, y, *_ = SPACES[space]
     if x not in projection or y not in projection:
@@ -225,8 +225,51 @@ def draw_embedding(
     minimum_cell: int = 10,
     attributes: Attributes = PRESETS,
 ) -> Figure:
-    """A row a model, a column an attribute of which at least two groups are known."""
-    *axes, x_name, y_name, what = SPACES[space]
+    """Densities: a row a model, a column an attribute of which at least two groups are known."""
+    axes = SPACES[space][:2]
+
+    def draw(panel: Axes, images: pd.DataFrame, attribute: str, colours: dict[str, str]) -> None:
+        _draw_densities(panel, images, attribute, colours, axes, minimum_cell)
+
+    return _grid(
+        table,
+        dataset,
+        space,
+        attributes,
+        draw,
+        "Lines hold half and 80 % of each group of the main sample; along the edges: its "
+        f"distribution; smoothed over {minimum_cell} patients at least",
+    )
+
+
+def draw_points(
+    table: pd.DataFrame, dataset: str, space: str, attributes: Attributes = PRESETS
+) -> Figure:
+    """Row-level: a dot an image, in the same panels; for the dataset's folder alone."""
+    x, y, *_ = SPACES[space]
+
+    def draw(panel: Axes, images: pd.DataFrame, attribute: str, colours: dict[str, str]) -> None:
+        known = images[images[attribute].isin(list(colours))]
+        colour = known[attribute].map(colours).astype(object)
+        panel.scatter(known[x], known[y], s=3, c=colour, linewidths=0, alpha=0.6)
+        panel.set(xticks=[], yticks=[])
+        panel.grid(False)
+        panel.spines["bottom"].set_visible(False)
+
+    about = "A dot an image of the main sample: row-level data, not to be shared"
+    return _grid(table, dataset, space, attributes, draw, about)
+
+
+def _grid(
+    table: pd.DataFrame,
+    dataset: str,
+    space: str,
+    attributes: Attributes,
+    draw: Callable[[Axes, pd.DataFrame, str, dict[str, str]], None],
+    about: str,
+) -> Figure:
+    """A panel for each model and attribute, filled by `draw(panel, images, attribute, colours)`."""
+    *_, x_name, y_name, what = SPACES[space]
     models = models_in(table)
     colours = group_colours(attributes)
     shown = [name for name in colours if name in table and table[name].nunique() > 1]
@@ -241,16 +284,11 @@ def draw_embedding(
     left = 0.07 + text_width("\n".join(titles.values()).split("\n"))
     for row, (model, loss) in zip(figure.panels, models, strict=True):
         for panel, attribute in zip(row, shown, strict=True):
-            images = where(table, model=model, loss=loss)
-            _draw_densities(panel, images, attribute, colours[attribute], axes, minimum_cell)
+            draw(panel, where(table, model=model, loss=loss), attribute, colours[attribute])
         write_left(row[0], titles[model, loss], 0.5, left, "axes fraction")
     for panel, attribute in zip(figure.panels[0], shown, strict=True):
         _add_group_legend(panel, attribute, colours[attribute], table)
     look = {"color": style.MUTED, "loc": "left", "size": 7}
     figure.panels[-1, 0].set_xlabel(f"→ {x_name}   ↑ {y_name}", **look)
     warning = "; for looking, distances and densities mean little" if space == "tsne" else ""
-    return figure.finish(
-        f"Embeddings of {dataset_title(dataset)} in {what}",
-        "Lines hold half and 80 % of each group of the main sample; along the edges: its "
-        f"distribution; smoothed over {minimum_cell} patients at least{warning}",
-    )
+    return figure.finish(f"Embeddings of {dataset_title(dataset)} in {what}", about + warning)

@@ -152,6 +152,10 @@ def _figure(study: Study, w: Any) -> dict:
     )
 
 
+def _points(study: Study, w: Any) -> dict:
+    return {"figure": f"{w.dataset}/{w.space}", "assets": assets()} | _declared(study)
+
+
 def _report(study: Study) -> dict:
     return {
         "settings": study.described(),
@@ -288,5 +292,6 @@ SPECS: dict[str, Callable[[Study, Any], dict]] = {
         | {"families": _families(study)}
     ),
     "draw": _figure,
+    "draw_points": _points,
     "write_report": lambda study, w: _report(study),
 }
