@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import warm_python
 import yaml
 from locations import ROOT
 from PIL import Image
@@ -67,7 +68,7 @@ def run_study(folder: Path, settings: dict, *arguments: str) -> None:
         (folder / name).symlink_to(ROOT / name)
     (folder / "study.yaml").write_text(yaml.safe_dump(settings))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{warm_python.folder()}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     command = [sys.executable, "-m", "snakemake", "--cores", "2"]
     command += ["--configfile", "study.yaml", "--show-failed-logs"]
     # Small networks on small images: jobs of one thread are quicker.

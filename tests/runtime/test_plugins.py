@@ -88,6 +88,36 @@ def test_a_file_that_cannot_be_used_is_one_clear_message(tmp_path, text, message
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        ("metric", "truth, scores", "own(truth, scores) is given truth, scores, weights."),
+        ("metric", "truth, scores, weights, more", "is given truth, scores, weights."),
+        ("metric", "truth, scores, *, weights", "is given truth, scores, weights."),
+        ("metric", "truth, scores, weights, top=0.2", ""),
+        ("loss", "student", "own(student) is given student, teacher."),
+        ("loss", "*both", ""),
+        ("backbone", "size", "own(size) is given nothing."),
+        ("backbone", "", ""),
+        ("encoder", "", "own() is given settings."),
+        ("adapter", "tables, raw", "is given raw."),
+    ],
+)
+def test_a_function_of_other_arguments_is_refused_before_anything_runs(
+    tmp_path, kind, arguments, message
+):
+    text = (
+        f"from cxrfmkd.plugins import {kind}\n\n@{kind}('own')\ndef own({arguments}):\n    pass\n"
+    )
+    path = write(tmp_path, text)
+    if not message:
+        assert plugins.pieces(path).keys() == {(kind, "own")}
+        return
+    with pytest.raises(InputError, match=rf"mine.py, line 4, @{kind}\('own'\)") as caught:
+        plugins.pieces(path)
+    assert message in str(caught.value)
+
+
 def test_two_files_cannot_share_a_name_and_an_absent_file_is_named(tmp_path):
     files = [str(write(tmp_path, own_loss(), name)) for name in ("one.py", "two.py")]
     with pytest.raises(InputError, match=r"two.py and .*one.py both register loss 'p4'"):

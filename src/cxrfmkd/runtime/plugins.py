@@ -29,6 +29,14 @@ FORMS = {
     "loss": r"(?!.*-on-)[a-z][a-z0-9]*(-[a-z0-9]+)*",
     "metric": r"[a-z][a-z0-9]*(_[a-z0-9]+)*",
 }
+# Kind -> what a function of it is given.
+GIVEN = {
+    "adapter": ("raw",),
+    "backbone": (),
+    "encoder": ("settings",),
+    "loss": ("student", "teacher"),
+    "metric": ("truth", "scores", "weights"),
+}
 # Kind -> the module through which jobs use its pieces.
 CONSUMERS = {
     "adapter": "cxrfmkd.datasets.adapters",
@@ -168,7 +176,7 @@ def pieces(path: Path) -> dict[tuple[str, str], str]:
 
     The hash of a piece is of the file without the others. Raises InputError where there is no such
     file, it is no Python, it registers nothing, or a name is not written as a text in the decorator
-    or is not of the form that its kind has.
+    or is not of the form that its kind has, or a function takes other arguments than it is given.
     """
     if not path.is_file():
         raise InputError(f"plugins: {path} does not exist.")
@@ -198,12 +206,28 @@ def _pieces(path: Path, source: bytes) -> dict[tuple[str, str], str]:
 
 def registrations(tree: ast.Module, path: Path) -> dict[tuple[str, str], ast.stmt]:
     """(kind, name) of every decorator of a piece in a source -> what it stands above, in order."""
-    return {
+    found = {
         (kind, _name(call, kind, path)): node
         for node in tree.body
         for call in getattr(node, "decorator_list", ())
         if isinstance(call, ast.Call) and (kind := _last_name(call.func)) in FORMS
     }
+    for (kind, name), node in found.items():
+        if isinstance(node, ast.FunctionDef) and not _takes(node.args, len(GIVEN[kind])):
+            given = f"given {', '.join(GIVEN[kind])}" if GIVEN[kind] else "given nothing"
+            raise InputError(
+                f"plugins: {path}, line {node.lineno}, @{kind}({name!r}): {node.name}"
+                f"({ast.unparse(node.args)}) is {given}. Let it take that (docs/extending.md)."
+            )
+    return found
+
+
+def _takes(arguments: ast.arguments, n: int) -> bool:
+    """Whether a function with these arguments can be called with `n` values alone."""
+    most = len(arguments.posonlyargs) + len(arguments.args)
+    by_name_alone = any(default is None for default in arguments.kw_defaults)
+    enough = n <= most or arguments.vararg is not None
+    return most - len(arguments.defaults) <= n and enough and not by_name_alone
 
 
 def _last_name(function: ast.expr) -> str:
