@@ -40,11 +40,15 @@ COLOURS = {
     "resultTypes": ["violations"],
     "runOnly": {"type": "rule", "values": ["color-contrast"]},
 }
-# How many marks of each chart are pale.
-PALE = """() => [...document.querySelectorAll(".chart[data-drawn]")].map((chart) => ({
-  id: chart.id,
-  pale: chart.querySelectorAll(".role-mark [opacity='0.12']").length,
-}))"""
+# Charts whose marks stand for models.
+OF_MODELS = "figure:has-text('a click shows its model') .chart[data-drawn]"
+# How many marks of each of them are pale.
+PALE = """() => [...document.querySelectorAll(".chart[data-drawn]")]
+  .filter((chart) => chart.closest("figure").innerText.includes("a click shows its model"))
+  .map((chart) => ({
+    id: chart.id,
+    pale: chart.querySelectorAll(".role-mark [opacity='0.12']").length,
+  }))"""
 INK_AND_PAPER = """[
   getComputedStyle(document.body).color,
   getComputedStyle(document.querySelector("main")).backgroundColor,
@@ -135,15 +139,39 @@ def test_a_checker_of_accessibility_finds_nothing_serious_in_light_or_dark(visit
     assert serious(opened, COLOURS) == []
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_pointer_reads_a_mark_and_a_click_shows_its_model_everywhere(visit, width):
-    opened = visit(width)
-    chart = opened.locator(".chart[data-drawn]").first
-    mark = chart.locator(".mark-symbol path").first
+def read_mark(opened, mark) -> dict[str, str]:
+    """What a pointer at a mark reads."""
     mark.hover(force=True)
     tooltip = opened.locator("#vg-tooltip-element.visible")
     tooltip.wait_for()
-    shown = dict(line.split("\t", 1) for line in tooltip.inner_text().splitlines() if "\t" in line)
+    return dict(line.split("\t", 1) for line in tooltip.inner_text().splitlines() if "\t" in line)
+
+
+@pytest.mark.parametrize(
+    ("figure", "mark", "words"),
+    [
+        ("What the students kept", ".mark-symbol path", {"student or control": "MSE"}),
+        ("Training of the students", ".mark-symbol path", {"run": "validation, seed"}),
+        ("ROC and precision-recall", ".mark-symbol path", {"value": "sensitivity"}),
+        ("Focused comparison", ".mark-symbol path", {"model": "CXR", "finding": "Pleural"}),
+    ],
+    ids=["distillation", "training", "curves", "focused"],
+)
+def test_a_pointer_reads_marks_of_every_kind(visit, figure, mark, words):
+    opened = visit(1440)
+    opened.evaluate(OPEN_FOLDS)
+    place = opened.locator("figure", has_text=figure).first.locator(".chart[data-drawn]")
+    place.wait_for()
+    shown = read_mark(opened, place.locator(mark).first)
+    assert {name: shown[name][: len(word)] for name, word in words.items()} == words
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_pointer_reads_a_mark_and_a_click_shows_its_model_everywhere(visit, width):
+    opened = visit(width)
+    chart = opened.locator(OF_MODELS).first
+    mark = chart.locator(".mark-symbol path").first
+    shown = read_mark(opened, mark)
     assert "CXR" in shown["model"] or "Net" in shown["model"]
     assert " to " in shown["value"]
     assert int(shown["n"].replace(",", "")) > 0

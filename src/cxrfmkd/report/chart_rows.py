@@ -213,7 +213,7 @@ def training(table: pd.DataFrame) -> pd.DataFrame:
 def focused(table: pd.DataFrame) -> pd.DataFrame:
     """A line a model over findings, `y` on a scale of its own; a panel a metric."""
     table = _named(table[table.metric.isin(list(METRIC_TITLES))])  # without a study's own metrics
-    table = in_order(table, ["metric"]).rename(columns={"mean": "value"})
+    table = in_order(table, ["metric", "finding"]).rename(columns={"mean": "value"})
     bounds = [
         focus.axis_bounds(rows.rename(columns={"value": "mean"})).reindex(rows.finding)
         for _, rows in table.groupby("metric", sort=False)
