@@ -109,10 +109,10 @@ TABLE = [
     ("tables/against_thesis", code, "compare_with_thesis"),
     ("tables/wide", code, "make_tables"),
     ("tables/cohort", code, "make_tables"),
-    ("tables/selecting", code, "compare_with_thesis draw make_tables write_report"),
-    ("tables/gathering", code, "draw make_tables write_report"),
-    ("figures/ks", code, "draw"),
-    ("figures/style", code, "draw write_report"),
+    ("tables/selecting", code, "compare_with_thesis draw draw_points make_tables write_report"),
+    ("tables/gathering", code, "draw draw_points make_tables write_report"),
+    ("figures/ks", code, "draw draw_points"),
+    ("figures/style", code, "draw draw_points write_report"),
     ("report/headlines", code, "write_report"),
 ]
 
