@@ -33,6 +33,7 @@ from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import sections
 from cxrfmkd.tables.selecting import ranked_models
+from cxrfmkd.vocabulary import titles
 from cxrfmkd.vocabulary.models import MODELS
 
 SCRIPT = ROOT / "workflow/scripts/write_report.py"
@@ -674,3 +675,17 @@ def test_a_row_bootstrap_is_called_what_it_is(small):
 def test_a_study_with_nothing_but_numbers_that_are_missing_has_no_headlines(small):
     summary = small.table("summary").assign(mean=float("nan"))
     assert performance.performance(summary, "chexpert", 0.95) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "words"),
+    [
+        ("sex", "Sex", "sex"),
+        ("age", "Age", "age"),
+        ("bmi", "BMI", "BMI"),
+        ("body_weight", "Body weight", "body weight"),
+    ],
+)
+def test_an_attribute_is_written_as_people_do(name, title, words):
+    assert titles.attribute_title(name) == title
+    assert titles.attribute_words(name) == words

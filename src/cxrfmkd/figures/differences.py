@@ -19,7 +19,7 @@ from cxrfmkd.vocabulary.attributes import PRESETS
 from cxrfmkd.vocabulary.findings import MACRO
 from cxrfmkd.vocabulary.losses import CONTROLS
 from cxrfmkd.vocabulary.metrics import AREAS, METRIC_TITLES
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.titles import attribute_words, dataset_title
 
 # What a model is compared with, by the kind of comparison (`cxrfmkd.evaluation.families`).
 REFERENCES = {
@@ -105,7 +105,7 @@ def draw_bias_differences(table: pd.DataFrame, dataset: str) -> Figure:
             rows = where(table, kind=kind, measure=measure, attribute=attribute)
             margin = where(table, measure=measure).margin.iloc[0]  # there is one without rows too
             name = "Probe AUC" if measure == "AUC" else measure.capitalize()
-            name += "" if attribute.startswith("combined") else f" {attribute.replace('_', ' ')}"
+            name += "" if attribute.startswith("combined") else f" {attribute_words(attribute)}"
             _draw_panel(figure, panel, rows, margin, f"{name} minus\n{REFERENCES[kind]}")
     return figure.finish(
         f"Which models are less biased on {dataset_title(dataset)}",

@@ -20,7 +20,7 @@ from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.tables.selecting import where
 from cxrfmkd.vocabulary.attributes import PRESETS, Attribute
 from cxrfmkd.vocabulary.groups import AGE_BINS
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.titles import attribute_words, dataset_title
 
 ROOM = 4  # letters that a title has room for beside the longest class
 NUMBERS = ["patients", "images", "before", "after"]
@@ -123,7 +123,7 @@ def draw_resampling(table: pd.DataFrame, dataset: str, method: str, by: Attribut
 
     by: as in `select_resampling`.
     """
-    figure, name = PanelFigure(8, 4, (1.5, 0.85)), by.name.replace("_", " ")
+    figure, name = PanelFigure(8, 4, (1.5, 0.85)), attribute_words(by.name)
     above, below = figure.panels
     gap = "\n" if len(name) > ROOM else " "
     _draw_dumbbells(above[0], where(table, attribute=by.name), by.groups)

@@ -34,7 +34,7 @@ from cxrfmkd.tables.selecting import (
     single_attributes,
     where,
 )
-from cxrfmkd.vocabulary.titles import dataset_title, model_title
+from cxrfmkd.vocabulary.titles import attribute_words, dataset_title, model_title
 
 
 def planted(scores: pd.DataFrame, dataset: str, traces: dict[str, float]) -> Headline | None:
@@ -91,7 +91,7 @@ def subgroups(
     return Headline(
         "Subgroups",
         f"With {name}, the best on validation, on {dataset_title(dataset)}, "
-        f"AUC-ROC for {finding} differs most by {row.attribute}: by "
+        f"AUC-ROC for {finding} differs most by {attribute_words(row.attribute)}: by "
         f"{estimate(row.estimate, row.low, row.high)} between {row.a} and {row.b}. If all groups "
         f"were served alike, {number(row.expected)} would be expected (adjusted "
         f"{p_value(row.p_adjusted)}).",
@@ -106,7 +106,8 @@ def bias(scores: pd.DataFrame, dataset: str, adjustment: str) -> Headline | None
     table = scores[(scores.dataset == dataset) & scores.score.notna()] if len(scores) else scores
     if table.empty:
         return None
-    pairs, groups = model_pairs(table), table.scored.iloc[0].replace(", ", " and ")
+    pairs = model_pairs(table)
+    groups = " and ".join(map(attribute_words, table.scored.iloc[0].split(", ")))
     distances = table.dropna(subset="d_combined")
     text = ""
     if len(distances):

@@ -20,7 +20,12 @@ from cxrfmkd.tables.selecting import in_order, loss_order, models_in
 from cxrfmkd.vocabulary.losses import CONTROLS
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import MODELS
-from cxrfmkd.vocabulary.titles import CONTROL_TITLES, STRATEGY_TITLES, attribute_title
+from cxrfmkd.vocabulary.titles import (
+    CONTROL_TITLES,
+    STRATEGY_TITLES,
+    attribute_title,
+    attribute_words,
+)
 
 KINDS_COMPARED = {
     "teacher": "the teacher’s probe",
@@ -109,7 +114,8 @@ def subgroups(table: pd.DataFrame, column: str) -> pd.DataFrame:
 def bias_differences(table: pd.DataFrame) -> pd.DataFrame:
     """A panel a measure of bias and kind of reference."""
     table = _named(table).rename(columns={"difference": "value"})
-    measure = table.measure.where(table.measure != "AUC", "probe AUC " + table.attribute)
+    names = table.attribute.map(attribute_words)
+    measure = table.measure.where(table.measure != "AUC", "probe AUC " + names)
     panel = measure.map(lambda text: text[:1].upper() + text[1:])
     panel += ", from " + table.kind.map(KINDS_COMPARED)
     return table.assign(panel=panel, text=_texts(table, sign=True), p_text=_p_values(table))
@@ -118,7 +124,7 @@ def bias_differences(table: pd.DataFrame) -> pd.DataFrame:
 def gaps(table: pd.DataFrame) -> pd.DataFrame:
     """A panel an attribute and finding."""
     table = _named(table).rename(columns={"estimate": "value"})
-    panel = table.finding + ", by " + table.attribute
+    panel = table.finding + ", by " + table.attribute.map(attribute_words)
     text = [f"{t}, {a} over {b}" for t, a, b in zip(_texts(table), table.a, table.b, strict=True)]
     return table.assign(panel=panel, text=text)
 
@@ -137,7 +143,9 @@ def score(table: pd.DataFrame) -> pd.DataFrame:
 def encoding(table: pd.DataFrame) -> pd.DataFrame:
     """The area of each group's probe."""
     table = _named(table[table.given == ""]).rename(columns={"auc": "value"})
-    return table.assign(panel=table.attribute + ": " + table.group, text=_texts(table, 2))
+    return table.assign(
+        panel=table.attribute.map(attribute_title) + ": " + table.group, text=_texts(table, 2)
+    )
 
 
 def ks(table: pd.DataFrame) -> pd.DataFrame:

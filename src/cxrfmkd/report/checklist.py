@@ -17,6 +17,7 @@ from cxrfmkd.report.prose import count, dataset_names, listing, loss_names, read
 from cxrfmkd.vocabulary.losses import split_control
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.titles import attribute_words
 
 COLUMNS = "guideline item asks status where answer".split()
 
@@ -121,7 +122,7 @@ def _software(data: ReportData) -> str:
 
 
 def _fairness(data: ReportData) -> str:
-    groups = data.settings["evaluation"]["attributes"]
+    groups = list(map(attribute_words, data.settings["evaluation"]["attributes"]))
     return f"performance, gaps, calibration and embeddings by {listing(groups)}" if groups else ""
 
 

@@ -10,7 +10,7 @@ from cxrfmkd.report.prose import listing, model_name, model_pairs, number
 from cxrfmkd.report.tables import model_columns, with_interval
 from cxrfmkd.tables.selecting import SIGNIFICANCE, in_order, where
 from cxrfmkd.vocabulary.findings import MACRO
-from cxrfmkd.vocabulary.titles import dataset_title
+from cxrfmkd.vocabulary.titles import attribute_words, dataset_title
 
 SHOWN = {"auc_roc": "AUC-ROC", "tpr": "sensitivity", "gap_tpr": "gap in sensitivity"}
 
@@ -49,7 +49,8 @@ def use(data: ReportData, name: str) -> str:
     gaps = gaps[gaps.difference.notna()]
     pairs = model_pairs(gaps)
     sentences = []
-    for attribute, rows in gaps.groupby("erased", sort=False):
+    for erased, rows in gaps.groupby("erased", sort=False):
+        attribute = attribute_words(str(erased))
         moved = rows[(rows.p_adjusted < SIGNIFICANCE) & (rows.difference < 0)]
         if moved.empty:
             said = f"no gap in sensitivity by {attribute} becomes smaller beyond noise"

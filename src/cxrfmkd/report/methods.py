@@ -7,6 +7,7 @@ from pathlib import Path
 from cxrfmkd.report import prose
 from cxrfmkd.report.data import ReportData
 from cxrfmkd.vocabulary.backbones import STUDENT
+from cxrfmkd.vocabulary.titles import attribute_words
 
 WORKS = Path(__file__).parent / "references.bib"
 BIBTEX = {
@@ -130,7 +131,7 @@ def paragraph(data: ReportData) -> str:
 def balanced_by(settings: dict) -> str:
     """Whose groups have equal shares of the resampled test set."""
     by = settings["resampling"]["by"]
-    return "races" if by == "race" else f"groups by {by.replace('_', ' ')}"
+    return "races" if by == "race" else f"groups by {attribute_words(by)}"
 
 
 def _analysed(data: ReportData) -> list[str]:

@@ -11,7 +11,15 @@ from markupsafe import Markup
 from cxrfmkd.report.data import ReportData
 from cxrfmkd.report.markup import Format, decimals, model_cell, table
 from cxrfmkd.report.performance_sentences import HEADLINED
-from cxrfmkd.report.prose import count, dataset_names, estimate, listing, model_name, p_value
+from cxrfmkd.report.prose import (
+    count,
+    dataset_names,
+    estimate,
+    listing,
+    model_name,
+    p_value,
+    subject_title,
+)
 from cxrfmkd.report.tables import MADE_WITH
 from cxrfmkd.tables.selecting import (
     comparisons_by_model,
@@ -171,7 +179,7 @@ def _hashes(data: ReportData) -> list[tuple[str, str]]:
 def warnings(data: ReportData) -> list[str]:
     """What a reader should know before a number is quoted; empty where all is well."""
     found = [
-        f"{row.name_} ({row.dataset}): {row.found}."
+        f"{row.name_} ({subject_title(row.dataset)}): {row.found}."
         for row in data.gates.rename(columns={"name": "name_"}).itertuples()
         if row.status == "noted"
     ]

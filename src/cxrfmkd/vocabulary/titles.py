@@ -39,10 +39,16 @@ def dataset_title(name: str) -> str:
 
 def attribute_title(name: str) -> str:
     """As people write an attribute: `body_weight` -> `Body weight`, `bmi` -> `BMI`."""
+    words = attribute_words(name)
+    return words[:1].upper() + words[1:]
+
+
+def attribute_words(name: str) -> str:
+    """The same within a sentence: `body weight`, `BMI`."""
     if name in PRESETS or " " in name:
-        return name.capitalize()
+        return name
     words = name.replace("_", " ")
-    return words.upper() if len(words) <= ABBREVIATION else words.capitalize()
+    return words.upper() if len(words) <= ABBREVIATION else words
 
 
 def backbone_title(name: str) -> str:
