@@ -453,6 +453,19 @@ def test_key_results_are_gains_over_no_distillation_and_losses_against_the_teach
     assert html.index('id="key-results"') < html.index('class="headlines"')
 
 
+def test_a_reference_that_the_study_lacks_has_no_column(small, monkeypatch):
+    whole = ReportData.table
+
+    def without_baseline(self, name):
+        table = whole(self, name)
+        return table[~table.family.str.startswith("baseline")] if name == "comparisons" else table
+
+    monkeypatch.setattr(ReportData, "table", without_baseline)
+    found = overview.key_results(small)
+    assert "minus the teacher’s probe" in found
+    assert "minus the undistilled network" not in found
+
+
 def test_charts_hold_what_their_figures_hold_and_numbers_are_in_the_page(small, html):
     drawn, numbers = (json.loads(contents(html, name)) for name in ("charts", "numbers"))
     figures = {f.number: f for part in numbered_figures(small).values() for f in part}

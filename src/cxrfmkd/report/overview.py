@@ -37,6 +37,7 @@ GLOSSARY: dict[str, dict[str, str]] = tomllib.loads(
     (Path(__file__).parent / "glossary.toml").read_text(encoding="utf-8")
 )
 REFERENCES = {"baseline": "minus the undistilled network", "teacher": "minus the teacher’s probe"}
+NONE = "–"
 FEW_SEEDS = 5
 HASH = 12  # digits of a SHA-256 that are shown
 MOST_ROWS = 6  # with more, only the loss that is best on validation
@@ -52,6 +53,9 @@ def key_results(data: ReportData) -> Markup | None:
     columns = {head: [row[head] for row in rows] for head in rows[0]}
     if len(data.trained) == 1:
         columns.pop("dataset")
+    for title in REFERENCES.values():
+        if set(columns[title]) == {NONE}:  # the study has no such model
+            columns.pop(title)
     caption = "What distillation gains and what it loses: mean AUC-ROC of all findings"
     formats = dict.fromkeys(("AUC-ROC", *REFERENCES.values()), str)
     return table(columns, caption, formats, name="key-results", sort=False)
@@ -79,7 +83,7 @@ def _of_dataset(data: ReportData, name: str) -> list[dict]:
         }
         for kind, title in REFERENCES.items():
             found = where(tests, kind=kind, model=pair[0], loss=pair[1])
-            row[title] = "–" if found.empty else _difference(found.iloc[0])
+            row[title] = NONE if found.empty else _difference(found.iloc[0])
         rows.append(row)
     return rows
 
