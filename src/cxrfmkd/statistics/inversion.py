@@ -59,7 +59,8 @@ def invert(
         moves = np.ascontiguousarray(noise[:, cell][:, there])
         moves = moves[~np.isnan(moves).any(axis=1)]
         if len(moves) > 1:
-            _invert(out[cell], kind, centre[there], moves, 1 - confidence, share[there])
+            null = np.sort(_null(kind, moves, share[there]))
+            _invert(out[cell], kind, centre[there], moves, null, 1 - confidence, share[there])
     return Inversion(*out.T)
 
 
@@ -102,14 +103,32 @@ def _share(kind, centre, scale, noise, weights, observed, above):
 
 
 @njit(nogil=True, cache=True)
-def _invert(out, kind, centre, noise, alpha, weights):
-    """Fill one cell's low, high, expected, square and p."""
-    origin, still = np.zeros_like(centre), np.zeros_like(centre)
-    observed = _quantity(kind, centre, 1.0, still, weights)
-    null = np.empty(len(noise))
+def _null(kind, noise, weights):
+    """The quantity of noise alone, in each replicate."""
+    origin, null = np.zeros(noise.shape[1]), np.empty(len(noise))
     for r in range(len(noise)):
         null[r] = _quantity(kind, origin, 1.0, noise[r], weights)
-    null.sort()
+    return null
+
+
+@njit(nogil=True, cache=True)
+def _at_most(ranked, value):
+    """How many of `ranked`, which rise, are at most `value`; numba's searchsorted compiles long."""
+    low, high = 0, len(ranked)
+    while low < high:
+        middle = (low + high) // 2
+        if ranked[middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(nogil=True, cache=True)
+def _invert(out, kind, centre, noise, null, alpha, weights):
+    """Fill one cell's low, high, expected, square and p; null: `_null`, rising."""
+    still = np.zeros_like(centre)
+    observed = _quantity(kind, centre, 1.0, still, weights)
     if null[-1] <= 0.0:
         return
     p = (1 + (null >= observed - 1e-12).sum()) / (1 + len(null))
@@ -118,14 +137,14 @@ def _invert(out, kind, centre, noise, alpha, weights):
     if p < alpha:
         for _ in range(STEPS):
             middle = (low + high) / 2
-            below = alpha / 2 * np.searchsorted(null, middle, side="right") / len(null)
+            below = alpha / 2 * _at_most(null, middle) / len(null)
             reached = _largest_share(kind, shapes, middle, noise, weights, observed, True)
             low, high = (low, middle) if reached >= alpha - below else (middle, high)
         low = high
     least, most = observed, observed + 2 * null[-1]
     for _ in range(STEPS):
         middle = (least + most) / 2
-        below = alpha / 2 * np.searchsorted(null, middle, side="right") / len(null)
+        below = alpha / 2 * _at_most(null, middle) / len(null)
         upper = shapes[:1] if kind in (RANGE, LARGER_RANGE) else shapes
         reached = _largest_share(kind, upper, middle, noise, weights, observed, False)
         least, most = (middle, most) if reached >= below else (least, middle)
@@ -151,16 +170,18 @@ def _shapes(kind, centre, noise, weights, observed):
     stand clear of noise, and all parts alike.
     """
     shapes = np.zeros((3, len(centre)))
+    shapes[0, 0] = 1.0
     if observed > 0:
-        shapes[0] = centre / observed
-    else:
-        shapes[0, 0] = 1.0
+        for i in range(len(centre)):
+            shapes[0, i] = centre[i] / observed
     if kind in (RANGE, LARGER_RANGE):
         first, last = 0, len(centre)
         if kind == LARGER_RANGE:
             half = last // 2
             one, other = centre[:half], centre[half:]
-            first, last = (0, half) if np.ptp(one) >= np.ptp(other) else (half, last)
+            still = np.zeros(half)
+            wider = _range(one, 1.0, still) >= _range(other, 1.0, still)
+            first, last = (0, half) if wider else (half, last)
         shapes[1, first + centre[first:last].argmax()] = 1.0
         shapes[2, first + centre[first:last].argmin()] = -1.0
         return shapes

@@ -145,6 +145,14 @@ def _begin(sums, negatives, state, last, target):
             last[group, _LIMIT + lane] = np.floor(limit) if last.itemsize == 4 else limit
 
 
+@njit(nogil=True, cache=True)
+def _copy(target, source):
+    """Fill one (groups, LANES) from another; numba is slow to compile a slice's assignment."""
+    for group in range(len(source)):
+        for lane in range(LANES):
+            target[group, lane] = source[group, lane]
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def _sweep(drawn, counts, ranking, groups, detail, sums, negatives, state, last, noted, note_ranks):
     """Visit a ranking from its first to its last image.
@@ -159,7 +167,8 @@ def _sweep(drawn, counts, ranking, groups, detail, sums, negatives, state, last,
     i = next_note = 0
     while True:
         if i >= next_note:
-            noted[i // SPACING, 0], noted[i // SPACING, 1] = so_far, hits
+            _copy(noted[i // SPACING, 0], so_far)
+            _copy(noted[i // SPACING, 1], hits)
             note_ranks[i // SPACING] = i
             next_note = (i // SPACING + 1) * SPACING
         if i == len(rows):
@@ -168,7 +177,9 @@ def _sweep(drawn, counts, ranking, groups, detail, sums, negatives, state, last,
         i += 1
         if flag & TIED:
             i = _gain_ties(i - 1, drawn, counts, ranking, groups, sums, touched, weights)
-            for group in np.flatnonzero(touched[0]):
+            for group in range(len(detail)):
+                if not touched[0, group]:
+                    continue
                 rows_gained, gained = sums.rows_gained[group], sums.hits_gained[group]
                 _add(so_far, group, rows_gained)
                 if touched[1, group]:
@@ -248,6 +259,19 @@ def _last_corner(rank, members, drawn, counts, lane):
     return 0, gone_up, gone_right
 
 
+@njit(nogil=True, cache=True)
+def _before(ranks, rank):
+    """How many of `ranks`, which rise, are below `rank`; numba's searchsorted compiles long."""
+    low, high = 0, len(ranks)
+    while low < high:
+        middle = (low + high) // 2
+        if ranks[middle] < rank:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def _nearest_vertex(last, positives, negatives, members, drawn, counts, lane, target):
     """The ROC vertex whose false-positive rate is nearest to `target`. Ties: the first.
@@ -259,7 +283,7 @@ def _nearest_vertex(last, positives, negatives, members, drawn, counts, lane, ta
     vertex, and how many members are at and above it.
     """
     rows, flags, ranks = members
-    noted = np.searchsorted(ranks, np.int64(last[_END + lane]))
+    noted = _before(ranks, np.int64(last[_END + lane]))
     begin, gone_up, gone_right = _last_corner(noted, members, drawn, counts, lane)
     tp = fp = 0.0
     if begin:
@@ -297,7 +321,8 @@ def _nearest_vertex(last, positives, negatives, members, drawn, counts, lane, ta
 def _recall(rank, drawn, counts, ranking, groups, sums, noted, note_ranks):
     """Set the sums to what they were before `rank`, from those noted before it."""
     near = rank // SPACING
-    sums.rows[:], sums.hits[:] = noted[near, 0], noted[near, 1]
+    _copy(sums.rows, noted[near, 0])
+    _copy(sums.hits, noted[near, 1])
     return _go_on(note_ranks[near], rank, drawn, counts, ranking, groups, sums)
 
 
@@ -349,11 +374,43 @@ def _members(rankings, finding, group):
     """Rows and flags of a group, and their ranks in the ranking of everyone."""
     start, stop = rankings.member_starts[finding, group : group + 2]
     ranks = rankings.members[start:stop]
-    return (
-        rankings.rows[rankings.starts[finding] :][ranks],
-        rankings.member_flags[start:stop],
-        ranks,
-    )
+    rows = np.empty(len(ranks), rankings.rows.dtype)
+    for i in range(len(ranks)):
+        rows[i] = rankings.rows[rankings.starts[finding] + ranks[i]]
+    return rows, rankings.member_flags[start:stop], ranks
+
+
+@njit(nogil=True, cache=True)
+def _longest(starts):
+    """The most ranks of any ranking."""
+    longest = 0
+    for finding in range(len(starts) - 1):
+        longest = max(longest, starts[finding + 1] - starts[finding])
+    return longest
+
+
+@njit(nogil=True, cache=True)
+def _positive(ranking):
+    """The rows of a ranking with target 1."""
+    rows, flags = ranking
+    hits, found = np.empty_like(rows), 0
+    for i in range(len(rows)):
+        if flags[i] & POSITIVE:
+            hits[found] = rows[i]
+            found += 1
+    return hits[:found]
+
+
+@njit(nogil=True, cache=True)
+def _rising(values):
+    """The positions of a few values in rising order."""
+    order = np.arange(len(values))
+    for i in range(1, len(values)):
+        k = i
+        while k and values[order[k - 1]] > values[order[k]]:
+            order[k - 1], order[k] = order[k], order[k - 1]
+            k -= 1
+    return order
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -373,8 +430,7 @@ def sweep(out, vertices, drawn, rankings, groups, cut_ranks, target, detail):
     weights = np.empty(LANES, kind)
     negatives, state = np.empty((n_groups, LANES)), np.empty((n_groups, 5 * LANES))
     last = np.empty((n_groups, 4 * LANES), kind)
-    longest = np.diff(rankings.starts).max()
-    noted = np.empty((longest // SPACING + 1, 2, n_groups, LANES), kind)
+    noted = np.empty((_longest(rankings.starts) // SPACING + 1, 2, n_groups, LANES), kind)
     note_ranks = np.zeros(len(noted), np.int64)
     for finding in range(len(detail)):
         counts, level = drawn.counts[min(finding, len(drawn.counts) - 1)], detail[finding]
@@ -382,7 +438,7 @@ def sweep(out, vertices, drawn, rankings, groups, cut_ranks, target, detail):
         ranking = rankings.rows[start:stop], rankings.flags[start:stop]
         if finding == 0 or len(drawn.counts) > 1 or not rankings.same_images[finding]:
             _totals(drawn, counts, ranking[0], groups, sums.total, weights)
-        hits = ranking[0][ranking[1] & POSITIVE > 0]
+        hits = _positive(ranking)
         _totals(drawn, counts, hits, groups, sums.positives, weights)
         _begin(sums, negatives, state, last, target)
         plan = drawn, counts, ranking, groups, level
@@ -411,7 +467,7 @@ def sweep(out, vertices, drawn, rankings, groups, cut_ranks, target, detail):
                     tpr, fpr = out.tpr[lane, k, finding], out.fpr[lane, k, finding]
                     _rates(tpr, fpr, level, sums, negatives, lane)
         rank = -1
-        for lane in np.argsort(vertices[:, finding]):
+        for lane in _rising(vertices[:, finding]):
             wanted = vertices[lane, finding]
             if wanted < 0:
                 continue
