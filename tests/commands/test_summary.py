@@ -39,6 +39,25 @@ def test_a_finished_study_ends_in_three_numbers_and_its_report(tmp_path, capsys)
     assert report == f"The report: {tmp_path}/report/index.html"
 
 
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_numbers_are_of_the_first_dataset_that_anything_was_trained_on(
+    tmp_path, capsys, trained
+):
+    """As of the NIH's study, whose target comes before its source in the alphabet."""
+    (tmp_path / "tables").mkdir()
+    target = ("a", "direct", "cxr-fm-lp", "", "natural", "auc_roc", "Macro", 0.6, 0.5, 0.7)
+    source = ("b", "own", "cxr-fm-lp", "", "natural", "auc_roc", "Macro", 0.9, 0.8, 0.95)
+    rows = [target, source] if trained else [target]
+    table = tmp_path / "tables/performance_detailed.csv"
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(table, index=False)
+    main(["summary", str(tmp_path)])
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 * trained
+    if trained:
+        assert "natural test set of b" in said[0]
+        assert "0.900 (0.800 to 0.950)" in said[1]
+
+
 def test_a_study_that_is_not_finished_is_told_so(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["summary", str(tmp_path)])

@@ -42,13 +42,17 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f"{path}: there is no such table. Run the study to its end first.")
     table = read_table(path, keep_default_na=False, na_values=[""])
     table = table.fillna({"loss": ""})
-    dataset = table.dataset.iloc[0]
     rows = in_main_population(where(table, finding=MACRO, metric=HEADLINE_METRIC))
-    print(f"Macro AUC-ROC of linear probes on the {rows.population.iloc[0]} test set of {dataset}:")
-    for name, models in KEY_MODELS.items():
-        candidates = where(native(rows, dataset), model=models)
-        if len(candidates):
-            print("  " + line(name, candidates.loc[candidates.average.idxmax()]))
+    probes = where(
+        rows, strategy="own", model=[m for models in KEY_MODELS.values() for m in models]
+    )
+    if len(probes):
+        dataset, population = probes[["dataset", "population"]].iloc[0]
+        print(f"Macro AUC-ROC of linear probes on the {population} test set of {dataset}:")
+        for name, models in KEY_MODELS.items():
+            candidates = where(native(probes, dataset), model=models)
+            if len(candidates):
+                print("  " + line(name, candidates.loc[candidates.average.idxmax()]))
     report = args.results / "report" / "index.html"
     if report.is_file():
         print(f"The report: {report.resolve()}")
