@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from cxrfmkd.statistics.searching import count_below
+
 RANGE, LARGER_RANGE, ABSOLUTE, ROOT_MEAN_SQUARE = range(4)
 STEPS = 14  # halvings of an interval for a bound: to a few ten-thousandths of the quantity
 
@@ -112,19 +114,6 @@ def _null(kind, noise, weights):
 
 
 @njit(nogil=True, cache=True)
-def _at_most(ranked, value):
-    """How many of `ranked`, which rise, are at most `value`; numba's searchsorted compiles long."""
-    low, high = 0, len(ranked)
-    while low < high:
-        middle = (low + high) // 2
-        if ranked[middle] <= value:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@njit(nogil=True, cache=True)
 def _invert(out, kind, centre, noise, null, alpha, weights):
     """Fill one cell's low, high, expected, square and p; null: `_null`, rising."""
     still = np.zeros_like(centre)
@@ -137,14 +126,14 @@ def _invert(out, kind, centre, noise, null, alpha, weights):
     if p < alpha:
         for _ in range(STEPS):
             middle = (low + high) / 2
-            below = alpha / 2 * _at_most(null, middle) / len(null)
+            below = alpha / 2 * count_below(null, middle, True) / len(null)
             reached = _largest_share(kind, shapes, middle, noise, weights, observed, True)
             low, high = (low, middle) if reached >= alpha - below else (middle, high)
         low = high
     least, most = observed, observed + 2 * null[-1]
     for _ in range(STEPS):
         middle = (least + most) / 2
-        below = alpha / 2 * _at_most(null, middle) / len(null)
+        below = alpha / 2 * count_below(null, middle, True) / len(null)
         upper = shapes[:1] if kind in (RANGE, LARGER_RANGE) else shapes
         reached = _largest_share(kind, upper, middle, noise, weights, observed, False)
         least, most = (middle, most) if reached >= below else (least, middle)

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from cxrfmkd.statistics.searching import count_below
+
 # Replicates that are measured together: with fewer, compilers unroll the loops over them instead
 # of using vector instructions; with more, the running sums leave the processor's nearest cache.
 LANES = 64
@@ -259,19 +261,6 @@ def _last_corner(rank, members, drawn, counts, lane):
     return 0, gone_up, gone_right
 
 
-@njit(nogil=True, cache=True)
-def _before(ranks, rank):
-    """How many of `ranks`, which rise, are below `rank`; numba's searchsorted compiles long."""
-    low, high = 0, len(ranks)
-    while low < high:
-        middle = (low + high) // 2
-        if ranks[middle] < rank:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
 @njit(nogil=True, cache=True, error_model="numpy")
 def _nearest_vertex(last, positives, negatives, members, drawn, counts, lane, target):
     """The ROC vertex whose false-positive rate is nearest to `target`. Ties: the first.
@@ -283,7 +272,7 @@ def _nearest_vertex(last, positives, negatives, members, drawn, counts, lane, ta
     vertex, and how many members are at and above it.
     """
     rows, flags, ranks = members
-    noted = _before(ranks, np.int64(last[_END + lane]))
+    noted = count_below(ranks, np.int64(last[_END + lane]), False)
     begin, gone_up, gone_right = _last_corner(noted, members, drawn, counts, lane)
     tp = fp = 0.0
     if begin:
