@@ -16,10 +16,7 @@ from multiprocessing.synchronize import Barrier
 
 import torch
 
-from cxrfmkd.networks.batches import BatchLoader
 from cxrfmkd.networks.devices import device_name, pick_device
-from cxrfmkd.networks.network import Network
-from cxrfmkd.study.settings import Network as Compute
 from cxrfmkd.training import speed
 
 SECONDS = 8.0
@@ -79,10 +76,7 @@ def train(kind: str, size: int, batch: int, barrier: Barrier, queue: SimpleQueue
     device = torch.device(kind)
     if kind == "cpu":
         torch.set_num_threads(1)
-    images, vectors = speed.made_images(8 * batch, size)
-    loader = BatchLoader(images, images.index.image_id, vectors, device, "resident")
-    network = Network("densenet169", speed.DIMENSION)
-    steps = speed.student_steps(network, loader, batch, Compute())
+    steps = speed.network_steps("densenet169", device, size, batch)
     for _ in range(speed.WARM_UP):
         next(steps)
     speed.wait(device)

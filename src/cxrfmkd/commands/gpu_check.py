@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     import torch
 
     from cxrfmkd.networks.batches import Feeding
+    from cxrfmkd.runtime.arrays import KeyedArray
     from cxrfmkd.study.settings import Network as Compute
     from cxrfmkd.training.fast_paths import Check
+
+    Stored = tuple[KeyedArray, np.ndarray]  # images in a file, and a vector for each
 
 # What a study trains by default; the student's first.
 NETWORKS = [STUDENT, *sorted({model.backbone for model in MODELS.values()} - {STUDENT, "teacher"})]
@@ -75,6 +78,7 @@ def main(args: argparse.Namespace) -> None:
     """Print checks and rates, write the file; status 1 where a check failed."""
     from cxrfmkd.networks.architectures import ARCHITECTURES
     from cxrfmkd.networks.devices import device_name, pick_device
+    from cxrfmkd.training.speed import stored_images
 
     if unknown := [name for name in args.networks if name not in ARCHITECTURES]:
         raise InputError(
@@ -88,15 +92,16 @@ def main(args: argparse.Namespace) -> None:
     args.compile = device.type == "cuda" if args.compile is None else args.compile
     args.out = args.out or (RATES if device.type == "cuda" else None)
     print(f"{device_name(device)}: images of {args.size} px in batches of {args.batch_size}\n")
-    with tempfile.TemporaryDirectory() as folder:
-        rows = check(args, device, Path(folder))
+    with tempfile.TemporaryDirectory() as checked, tempfile.TemporaryDirectory() as folder:
+        rows = check(args, device, Path(checked))
         rates = measure_networks(args, device)
-        facts = measure_loops(args, device, Path(folder))
+        stored = stored_images(Path(folder), BATCHES * args.batch_size, args.size)
+        facts = measure_loops(args, device, Path(folder), stored)
         speedup = rates[args.networks[0]] / facts["thesis_loop_images_per_second"]
         print(f"Ours is {speedup:.1f} times the thesis's loop.")
         write(args, device, rows, rates, facts)
         if args.compile:
-            check_compiled(args, device, Path(folder), rows, facts)
+            check_compiled(args, device, Path(checked), stored, rows, facts)
             write(args, device, rows, rates, facts)
     if failed := [row["name"] for row in rows if not row["ok"]]:
         print(
@@ -146,7 +151,12 @@ def row_of(one: Check) -> dict:
 
 
 def check_compiled(
-    args: argparse.Namespace, device: torch.device, folder: Path, rows: list[dict], facts: dict
+    args: argparse.Namespace,
+    device: torch.device,
+    folder: Path,
+    stored: Stored,
+    rows: list[dict],
+    facts: dict,
 ) -> None:
     """Check and measure the first network compiled; adds to `rows` and `facts`."""
     from cxrfmkd.study.settings import Network as Compute
@@ -157,7 +167,7 @@ def check_compiled(
     one = compiled_check(folder, args.networks[0], device, args.size, args.batch_size)
     facts["compile_seconds"] = round(time.perf_counter() - start, 1)
     rows.append(row_of(one))
-    facts |= measure_fed(args, device, folder, "compiled", "resident", Compute(compile=True))
+    facts |= measure_fed(args, device, stored, "compiled", "resident", Compute(compile=True))
 
 
 def measure_networks(args: argparse.Namespace, device: torch.device) -> dict[str, float]:
@@ -173,19 +183,20 @@ def measure_networks(args: argparse.Namespace, device: torch.device) -> dict[str
     return rates
 
 
-def measure_loops(args: argparse.Namespace, device: torch.device, folder: Path) -> dict:
+def measure_loops(
+    args: argparse.Namespace, device: torch.device, folder: Path, stored: Stored
+) -> dict:
     """The first network read ahead from files and in the thesis's way; facts for the file."""
     from cxrfmkd.networks.network import Network
     from cxrfmkd.study.settings import Network as Compute
     from cxrfmkd.training import speed, thesis_loop
 
-    facts = measure_fed(args, device, folder, "read ahead", "read-ahead", Compute())
-    n, name = BATCHES * args.batch_size, args.networks[0]
-    images, vectors = speed.stored_images(folder, n, args.size)
+    facts = measure_fed(args, device, stored, "read ahead", "read-ahead", Compute())
+    name, (images, vectors) = args.networks[0], stored
     thesis_loop.write_one_by_one(folder, np.asarray(images.data), vectors)
     workers = min(WORKERS, len(os.sched_getaffinity(0)))
     model = thesis_loop.ThesisStudent(Network(name, speed.DIMENSION))
-    steps = speed.thesis_steps(model, folder, n, args.batch_size, device, workers)
+    steps = speed.thesis_steps(model, folder, len(vectors), args.batch_size, device, workers)
     measured = measure(f"{name}, the thesis's loop", steps, device, args.seconds)
     return facts | {f"thesis_loop_{key}": value for key, value in measured.items()}
 
@@ -193,7 +204,7 @@ def measure_loops(args: argparse.Namespace, device: torch.device, folder: Path) 
 def measure_fed(
     args: argparse.Namespace,
     device: torch.device,
-    folder: Path,
+    stored: Stored,
     way: str,
     feeding: Feeding,
     compute: Compute,
@@ -203,7 +214,7 @@ def measure_fed(
     from cxrfmkd.networks.network import Network
     from cxrfmkd.training import speed
 
-    images, vectors = speed.stored_images(folder, BATCHES * args.batch_size, args.size)
+    images, vectors = stored
     loader = BatchLoader(images, images.index.image_id, vectors, device, feeding)
     network = Network(args.networks[0], speed.DIMENSION)
     steps = speed.student_steps(network, loader, args.batch_size, compute)
