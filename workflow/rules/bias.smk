@@ -145,7 +145,7 @@ rule draw_points:
         "<logs>/draw_points/{dataset}/{space}.log",
     wildcard_constraints:
         dataset=one_of(study.compared),
-        space="pca|pca-3-4|tsne",
+        space=one_of(sorted({Path(name).name for name in FIGURES} & {"pca", "pca-3-4", "tsne"})),
     group:
         together("figures")
     conda:

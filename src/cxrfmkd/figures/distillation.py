@@ -51,6 +51,15 @@ def select_distillation(qualities: Sequence[dict], dataset: str) -> pd.DataFrame
     return table.groupby(keys, sort=False).value.mean().reset_index()
 
 
+def row_labels(table: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """(kind, name) of the rows of the figure, students above controls -> how people write it."""
+    losses = sorted(set(table.name[table.kind == "student"]), key=loss_order)
+    controls = set(table.name[table.kind == "control"])
+    return {("student", loss): style.short_loss(loss) for loss in losses} | {
+        ("control", name): title for name, title in CONTROL_TITLES.items() if name in controls
+    }
+
+
 def _draw_measure(panel: Axes, measure: str, values: pd.Series, students: int) -> None:
     """values: of students and below them controls; NaN where the measure has none."""
     shown, y = values.clip(lower=FLOOR), np.arange(len(values))
@@ -73,28 +82,26 @@ def draw_distillation(table: pd.DataFrame, dataset: str) -> Figure:
     The teacher itself is a line.
     """
     teachers = list(dict.fromkeys(table.teacher))
-    losses = sorted(set(table.name[table.kind == "student"]), key=loss_order)
-    controls = [name for name in CONTROL_TITLES if name in set(table.name[table.kind == "control"])]
-    labels = [*map(style.short_loss, losses), *(CONTROL_TITLES[name] for name in controls)]
+    labels = row_labels(table)
+    students = sum(kind == "student" for kind, _ in labels)
     measures = [measure for measure in MEASURES if measure in set(table.measure)]
     size = (0.93, max(1.0, 0.165 * (len(labels) + 0.6)))
     columns = len(measures)
     figure = PanelFigure(columns * len(teachers), columns, size, sharey=True)
-    rows = [("student", loss) for loss in losses] + [("control", name) for name in controls]
     for panels, teacher in zip(figure.panels, teachers, strict=True):
         of_teacher = table[table.teacher == teacher]
         values = of_teacher.pivot(index=["kind", "name"], columns="measure", values="value")
         for panel, measure in zip(panels, measures, strict=True):
             shown = values.reindex(columns=measures)[measure]
-            _draw_measure(panel, measure, shown.reindex(rows), len(losses))
+            _draw_measure(panel, measure, shown.reindex(list(labels)), students)
             if np.isfinite(itself := shown.get(("teacher", ""), np.nan)):
                 look: style.Look = {"color": style.INK, "linewidth": 0.9, "linestyle": style.DASHED}
                 panel.axvline(itself, zorder=1, **look)
-        label_rows(panels[0], labels)
+        label_rows(panels[0], list(labels.values()))
         if len(teachers) > 1:
             panels[0].set_ylabel(teacher, fontsize=8, weight="bold")
     about = "Students of each loss, mean over seeds, on validation images (blue)"
-    about += " and controls (grey)" if controls else ""
+    about += " and controls (grey)" if students < len(labels) else ""
     about += "; dashed: a probe on the teacher itself" if (table.kind == "teacher").any() else ""
     kept_of = " and ".join(teachers) if len(teachers) > 1 else "the teacher"
     title = f"What the students of {dataset_title(dataset)} kept of {kept_of}"

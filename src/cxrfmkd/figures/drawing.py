@@ -132,10 +132,14 @@ def _subgroups(sources: Sources, column: str) -> FigureResult:
     return _figure(data, subgroups.draw_subgroups, sources.subject, column, findings)
 
 
-def _embedding(sources: Sources, space: str) -> FigureResult:
+def _points(sources: Sources, space: str, fewest: int) -> pd.DataFrame:
     tables = sources["projection"], sources["test"]
+    return embedding.select_points(*tables, space, fewest, sources.attributes)
+
+
+def _embedding(sources: Sources, space: str) -> FigureResult:
     fewest, attributes = sources.spec["minimum_cell"], sources.attributes
-    points = embedding.select_points(*tables, space, fewest, attributes)
+    points = _points(sources, space, fewest)
     options = space, fewest, attributes
     figure, _ = _figure(points, embedding.draw_embedding, sources.subject, *options)
     return figure, embedding.summarise_points(points, space, attributes)
@@ -145,9 +149,8 @@ def points_figure(name: str, spec: dict, files: Mapping[str, Sequence[Path]]) ->
     """The row-level picture `<dataset>/<space>`, a dot an image; files: as of `draw_figure`."""
     dataset, _, space = name.rpartition("/")
     sources = Sources(dataset, spec, files, gather(files))
-    tables, attributes = (sources["projection"], sources["test"]), sources.attributes
-    points = embedding.select_points(*tables, space, 0, attributes)
-    return _figure(points, embedding.draw_points, dataset, space, attributes)[0]
+    points = _points(sources, space, 0)
+    return _figure(points, embedding.draw_points, dataset, space, sources.attributes)[0]
 
 
 FIGURES: dict[str, Callable[[Sources], FigureResult]] = {

@@ -197,9 +197,7 @@ def _draw_densities(
             curve = low + 0.9 * EDGE_SHARE * 2 * span * along / tallest
             line = (curve, grid) if axis else (grid, curve)
             panel.plot(*line, color=colour, linewidth=0.9)
-    panel.set(xlim=(low, span), ylim=(low, span), xticks=[], yticks=[])
-    panel.grid(False)
-    panel.spines["bottom"].set_visible(False)
+    panel.set(xlim=(low, span), ylim=(low, span))
 
 
 def _add_group_legend(
@@ -252,9 +250,6 @@ def draw_points(
         known = images[images[attribute].isin(list(colours))]
         colour = known[attribute].map(colours).astype(object)
         panel.scatter(known[x], known[y], s=3, c=colour, linewidths=0, alpha=0.6)
-        panel.set(xticks=[], yticks=[])
-        panel.grid(False)
-        panel.spines["bottom"].set_visible(False)
 
     about = "A dot an image of the main sample: row-level data, not to be shared"
     return _grid(table, dataset, space, attributes, draw, about)
@@ -285,6 +280,9 @@ def _grid(
     for row, (model, loss) in zip(figure.panels, models, strict=True):
         for panel, attribute in zip(row, shown, strict=True):
             draw(panel, where(table, model=model, loss=loss), attribute, colours[attribute])
+            panel.set(xticks=[], yticks=[])
+            panel.grid(False)
+            panel.spines["bottom"].set_visible(False)
         write_left(row[0], titles[model, loss], 0.5, left, "axes fraction")
     for panel, attribute in zip(figure.panels[0], shown, strict=True):
         _add_group_legend(panel, attribute, colours[attribute], table)

@@ -15,13 +15,13 @@ import pandas as pd
 from cxrfmkd.figures import distillation as distilled
 from cxrfmkd.figures import focused as focus
 from cxrfmkd.figures import style
+from cxrfmkd.figures.curves import AXES
 from cxrfmkd.report.prose import estimate, model_name, number
 from cxrfmkd.tables.selecting import in_order, loss_order, models_in
 from cxrfmkd.vocabulary.losses import CONTROLS
 from cxrfmkd.vocabulary.metrics import METRIC_TITLES
 from cxrfmkd.vocabulary.models import MODELS
 from cxrfmkd.vocabulary.titles import (
-    CONTROL_TITLES,
     STRATEGY_TITLES,
     attribute_title,
     attribute_words,
@@ -182,13 +182,11 @@ def tradeoff(table: pd.DataFrame) -> pd.DataFrame:
 def distillation(table: pd.DataFrame) -> pd.DataFrame:
     """A dot a loss or control, a panel a measure; expected: that of the teacher itself."""
     itself = table[table.kind == "teacher"].set_index(["teacher", "measure"])["value"]
-    losses = sorted(set(table.name[table.kind == "student"]), key=loss_order)
-    order = [("student", loss) for loss in losses] + [("control", name) for name in CONTROL_TITLES]
+    labels = distilled.row_labels(table)
     pairs = pd.MultiIndex.from_frame(table[["kind", "name"]])
-    table = table.assign(rank=pd.Index(order).get_indexer(pairs)).query("rank >= 0")
+    table = table.assign(rank=pd.Index(list(labels)).get_indexer(pairs)).query("rank >= 0")
     table = table.sort_values("rank", kind="stable")
-    student = table.kind == "student"
-    names = table.name.map(style.short_loss).where(student, table.name.map(CONTROL_TITLES))
+    names = [labels[pair] for pair in zip(table.kind, table.name, strict=True)]
     panel = table.measure.map(distilled.MEASURES)
     if table.teacher.nunique() > 1:
         panel += ", " + table.teacher
@@ -240,11 +238,9 @@ def curves(table: pd.DataFrame) -> pd.DataFrame:
     table = _named(table).rename(columns={"y": "value"})
     curve = table.curve.str.removesuffix(" point")
     point = table.curve != curve
-    along, up = ("sensitivity", "precision"), ("false-positive rate", "sensitivity")
-    words = {"roc": up, "pr": along}
     nth = table.groupby(["name", "finding", "curve"], sort=False).cumcount()
     text = [
-        f"{words[c][1]} {number(y, 3)} at {words[c][0]} {number(x, 3)}"
+        f"{AXES[c][1]} {number(y, 3)} at {AXES[c][0]} {number(x, 3)}"
         for c, x, y in zip(curve, table.x, table.value, strict=True)
     ]
     return table.assign(

@@ -85,7 +85,7 @@ def intervals(table: pd.DataFrame, zero: bool, least: int = 300) -> Spec:
     point = chart.mark_point(size=55, filled=False, strokeWidth=1.8).encode(
         x=x,
         y=y,
-        fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+        fill=_fill(table),
         tooltip=tooltip,
         **look,
     )
@@ -100,8 +100,10 @@ def intervals(table: pd.DataFrame, zero: bool, least: int = 300) -> Spec:
     return _finish(layered, _panels(table), least)
 
 
-def _fill(table: pd.DataFrame) -> alt.Fill:
-    return alt.Fill("family:N", scale=_scale(table), legend=None)
+def _fill(table: pd.DataFrame) -> Any:
+    """Hollow for a linear probe, its model's colour for a full fine-tune."""
+    colour = alt.Fill("family:N", scale=_scale(table), legend=None)
+    return alt.condition("datum.probe", alt.value("#ffffff"), colour)
 
 
 def groups(table: pd.DataFrame, zero: bool) -> Spec:
@@ -118,7 +120,7 @@ def groups(table: pd.DataFrame, zero: bool) -> Spec:
         x=alt.X("value:Q", title=None, scale=alt.Scale(zero=False)),
         y=y,
         yOffset=offset,
-        fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+        fill=_fill(table),
         tooltip=tooltip,
         **look,
     )
@@ -142,7 +144,7 @@ def scatter(table: pd.DataFrame, x: str, y: str) -> Spec:
     point = chart.mark_point(size=80, filled=False, strokeWidth=2).encode(
         x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False)),
         y=alt.Y("y:Q", title=y, scale=alt.Scale(zero=False)),
-        fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+        fill=_fill(table),
         tooltip=tooltip,
         **look,
     )
@@ -215,7 +217,7 @@ def parallel(table: pd.DataFrame) -> Spec:
     }
     line = chart.mark_line(strokeWidth=1.3).encode(detail="name:N", **place, **look)
     point = chart.mark_point(size=26, strokeWidth=1.3).encode(
-        fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+        fill=_fill(table),
         tooltip=_tooltip(table, group_name="finding"),
         **place,
         **look,
@@ -241,7 +243,7 @@ def curves(table: pd.DataFrame) -> Spec:
         line.encode(detail="name:N", order="x:Q", **place, **look),
         hovered.encode(opacity=alt.value(0), tooltip=_tooltip(table), **place),
         point.encode(
-            fill=alt.condition("datum.probe", alt.value("#ffffff"), _fill(table)),
+            fill=_fill(table),
             tooltip=_tooltip(table, role=" "),
             **place,
             **look,
