@@ -24,10 +24,13 @@ COMPUTE = Compute(weights="none")
 CLOCKS = ["images_per_second", "seconds", "memory_mb"]
 
 
-def loader(split: str = "train", targets: np.ndarray | None = None) -> BatchLoader:
+def loader(
+    split: str = "train", targets: np.ndarray | None = None, device="cpu", feeding="auto"
+) -> BatchLoader:
     """The images of a split, with the teacher's embeddings as targets unless others are given."""
     ids = TABLES[split].image_id
-    return BatchLoader(IMAGES, ids, TEACHER.take(ids) if targets is None else targets)
+    targets = TEACHER.take(ids) if targets is None else targets
+    return BatchLoader(IMAGES, ids, targets, device, feeding)
 
 
 def plan(**changes) -> Plan:

@@ -13,6 +13,7 @@ import functools
 import importlib
 import os
 import runpy
+import shutil
 import signal
 import socket
 import stat
@@ -23,8 +24,8 @@ from pathlib import Path
 
 from locations import ROOT
 
-# Hands arguments, folder, environment and streams over, and ends as the script did. A script that
-# is not one of the workflow's, or an option, gets a Python of its own.
+# Hands arguments, folder, environment and streams over, and ends as the script did. What is no
+# script, such as the option -c, gets a Python of its own.
 CLIENT = """#!{python} -IS
 import os, signal, socket, sys
 if len(sys.argv) < 2 or not sys.argv[1].endswith(".py"):
@@ -50,10 +51,9 @@ def folder() -> Path:
     address = str(place / "line")
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     command = [sys.executable, __file__, address]
-    path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
-    server = subprocess.Popen(
-        command, env=os.environ | threads | {"PYTHONPATH": path}, stdout=subprocess.PIPE
-    )
+    environment = os.environ | threads | {"PYTHONPATH": str(ROOT / "src")}
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
     atexit.register(server.kill)
     assert server.stdout.readline() == b"listening\n"
     program = place / "python"

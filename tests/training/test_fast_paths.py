@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from made_trainings import IMAGES, TABLES, TEACHER, loader, network, plan
+from made_trainings import IMAGES, TABLES, loader, network, plan
 from torch import nn
 from torch.utils import data as torch_data
 
@@ -29,7 +29,7 @@ IDS = TABLES["train"].image_id
 def trained(feeding="mapped", **compute) -> tuple[Network, list[float]]:
     """The tiny student after a training, and its validation losses."""
     net = network()
-    training = BatchLoader(IMAGES, IDS, TEACHER.take(IDS), CPU, feeding)
+    training = loader(feeding=feeding)
     job = Job(1, Compute(weights="none", **compute))
     result = train(net, Objective("mse"), training, loader("val"), plan(), job)
     return net, result.history.val_loss.to_list()

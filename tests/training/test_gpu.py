@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_trainings import CLOCKS, IMAGES, TABLES, TEACHER, StopAfter, plan
+from made_trainings import CLOCKS, StopAfter, loader, plan
 
-from cxrfmkd.networks.batches import BatchLoader
 from cxrfmkd.networks.devices import algorithms
 from cxrfmkd.networks.inference import predict
 from cxrfmkd.networks.network import Network
@@ -23,11 +22,6 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch see
 NETWORKS = ["densenet169", "resnet18"]
 
 
-def loader(split: str, device: str, feeding="auto") -> BatchLoader:
-    ids = TABLES[split].image_id
-    return BatchLoader(IMAGES, ids, TEACHER.take(ids), device, feeding)
-
-
 def network(name: str) -> Network:
     torch.manual_seed(0)
     return Network(name, 6)
@@ -37,7 +31,7 @@ def trained(name: str, feeding="resident", checkpoints=None) -> tuple[Network, T
     """A network after three epochs of five steps in bf16 with deterministic algorithms."""
     job = Job(1, Compute(weights="none", deterministic=True), checkpoints or Checkpoints(None))
     net, objective = network(name), Objective("mse-cosine", {"mse": 1, "cosine": 1})
-    data = loader("train", "cuda", feeding), loader("val", "cuda")
+    data = loader(device="cuda", feeding=feeding), loader("val", device="cuda")
     return net, train(net, objective, *data, plan(), job)
 
 
@@ -71,6 +65,6 @@ def test_embeddings_of_a_gpu_are_those_of_a_cpu(name):
     net, found = trained(name)[0], {}
     for device in ("cpu", "cuda"):
         with algorithms(Compute()):
-            (found[device],) = predict(net, lambda x: (net(x),), loader("test", device), 4)
+            (found[device],) = predict(net, lambda x: (net(x),), loader("test", device=device), 4)
     distance = np.linalg.norm(found["cuda"] - found["cpu"]) / np.linalg.norm(found["cpu"])
     assert distance <= fast_paths.TF32
