@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cxrfmkd.networks.batches import BatchLoader, shuffled
-from cxrfmkd.networks.devices import algorithms, device_name, pick_device
+from cxrfmkd.networks.devices import algorithms, compiled, device_name, pick_device
 from cxrfmkd.networks.network import Network
 from cxrfmkd.runtime.arrays import KeyedArray
 from cxrfmkd.study.settings import Network as Compute
@@ -183,7 +183,7 @@ def our_steps(
     """Seconds of the same steps as `training.loop.train` makes them."""
     plan = Plan(epochs=1, batch_size=len(pixels), learning_rate=1e-4, schedule="constant")
     state = State(network, Objective("mse"), plan, Job(0, settings), steps)
-    forward = torch.compile(network, dynamic=False) if settings.compile else network
+    forward = compiled(network, settings)
 
     def go(count: int) -> None:
         for _ in range(count):

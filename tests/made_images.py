@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torchvision
+from torch import nn
 
 from cxrfmkd.datasets.records import complete, write_records
 from cxrfmkd.networks.architectures import ARCHITECTURES
@@ -28,6 +29,12 @@ def tiny_densenet():
 def add_tiny_backbone() -> None:
     """Let `tiny` name that network."""
     ARCHITECTURES["tiny"] = tiny_densenet
+
+
+def one_layer() -> nn.Module:
+    """A network of one convolution, for torch.compile, whose C++ compiler takes long for each."""
+    layers = [nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1000))
 
 
 def records(sizes: dict[str, int] = SIZES, seed: int = 0) -> dict[str, pd.DataFrame]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import made_images
 import pytest
@@ -10,6 +12,8 @@ import torch
 
 from cxrfmkd.cli import main
 from cxrfmkd.commands import gpu_check
+from cxrfmkd.networks.architectures import ARCHITECTURES
+from cxrfmkd.networks.devices import PROGRAMS
 from cxrfmkd.study.rates import read_rates
 from cxrfmkd.training import fast_paths
 
@@ -30,6 +34,29 @@ def test_it_writes_rates_that_the_forecast_reads(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "times the thesis's loop" in printed
     assert f"{rates.images_per_second['tiny']:.1f}" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_what_compilation_is_worth_is_measured_and_the_program_kept(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "tiny", made_images.one_layer)
+    monkeypatch.setattr(fast_paths, "checks", lambda *_: iter(()))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.chdir(tmp_path)
+    main(["gpu-check", *SMALL, "--compile", "--out", "rates.json"])
+    rates = read_rates(Path("rates.json"))
+    assert rates.at_size(48, compiled=True)["tiny"] != rates.at_size(48)["tiny"]
+    assert rates.facts["compile_seconds"] > 1
+    assert [check["ok"] for check in rates.checks] == [True]
+    ratio = rates.at_size(48, compiled=True)["tiny"] / rates.at_size(48)["tiny"]
+    assert f"Compiled, it is {ratio:.2f} times as fast" in capsys.readouterr().out
+    assert list(Path(PROGRAMS).rglob("*.so")), "no program was kept"
+
+
+@pytest.mark.parametrize(("ratio", "word"), [(1.9, "true"), (1.1, "false")])
+def test_compilation_is_advised_where_it_pays(ratio, word):
+    assert f"network.compile: {word}." in gpu_check.advice(ratio, 200.0)
 
 
 def test_a_cpu_s_rates_do_not_become_the_limits_of_a_gpu_s_jobs(tmp_path, monkeypatch):

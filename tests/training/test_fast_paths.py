@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 
+import made_images
 import numpy as np
 import pytest
 import torch
 from made_trainings import IMAGES, TABLES, loader, network, plan
-from torch import nn
 from torch.utils import data as torch_data
 
 from cxrfmkd.networks import devices
@@ -75,13 +75,10 @@ def test_auto_is_bf16_on_a_gpu_alone(monkeypatch, precision, device, bf16):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 def test_a_compiled_training_ends_near_the_plain_one(tmp_path, monkeypatch):
-    def one_layer():  # the C++ compiler takes seconds for each
-        layers = [nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()]
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1000))
-
-    monkeypatch.setitem(ARCHITECTURES, "tiny", one_layer)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", made_images.one_layer)
     _, expected = trained()
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     _, losses = trained(compile=True)

@@ -68,7 +68,9 @@ if planned:
 elif rates:
     RESULTS = Path(study.settings.pathvars.get("results", "results"))
     LIMITS = time_limits(
-        study, known_images(study, RESULTS), rates.at_size(study.settings.images.size)
+        study,
+        known_images(study, RESULTS),
+        rates.at_size(study.settings.images.size, study.settings.network.compile),
     )
 else:
     LIMITS = {}

@@ -151,7 +151,7 @@ def find_rates(
         )
     size = study.settings.images.size
     if known := read_rates():
-        rates = known.at_size(size)
+        rates = known.at_size(size, study.settings.network.compile)
         typical = median(rate for name, rate in rates.items() if not is_teacher(name))
         found = ", ".join(f"{name} {rates.get(name, typical):.4g}" for name in needed)
         return dict.fromkeys(needed, typical) | rates, (

@@ -50,6 +50,7 @@ NETWORKS = [STUDENT, *sorted({model.backbone for model in MODELS.values()} - {ST
 DEFAULTS = {"cuda": (224, 128, 6.0), "cpu": (64, 8, 3.0)}
 BATCHES = 20  # of images that lie in files for the loops
 WORKERS = 4  # the thesis's processes that read images
+WORTHWHILE = 1.2  # times as fast, from which on compilation is advised
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,15 +95,19 @@ def main(args: argparse.Namespace) -> None:
     print(f"{device_name(device)}: images of {args.size} px in batches of {args.batch_size}\n")
     with tempfile.TemporaryDirectory() as checked, tempfile.TemporaryDirectory() as folder:
         rows = check(args, device, Path(checked))
-        rates = measure_networks(args, device)
+        rates = {"images_per_second": measure_networks(args, device)}
         stored = stored_images(Path(folder), BATCHES * args.batch_size, args.size)
         facts = measure_loops(args, device, Path(folder), stored)
-        speedup = rates[args.networks[0]] / facts["thesis_loop_images_per_second"]
-        print(f"Ours is {speedup:.1f} times the thesis's loop.")
+        rate = rates["images_per_second"][args.networks[0]]
+        print(
+            f"Ours is {rate / facts['thesis_loop_images_per_second']:.1f} times the thesis's loop."
+        )
         write(args, device, rows, rates, facts)
         if args.compile:
-            check_compiled(args, device, Path(checked), stored, rows, facts)
+            found = check_compiled(args, device, Path(checked), stored, rows, facts)
+            rates["compiled_images_per_second"] = {args.networks[0]: found}
             write(args, device, rows, rates, facts)
+            print(advice(found / rate, facts["compile_seconds"]))
     if failed := [row["name"] for row in rows if not row["ok"]]:
         print(
             f"Beyond their bound: {'; '.join(map(str, failed))}. Results of this machine may "
@@ -114,7 +119,7 @@ def main(args: argparse.Namespace) -> None:
 def write(
     args: argparse.Namespace, device: torch.device, rows: list[dict], rates: dict, facts: dict
 ) -> None:
-    """Write what is known to `args.out`, if it names a file."""
+    """Write what is known to `args.out`, if it names a file. rates: those that `Rates` has."""
     from cxrfmkd.networks.devices import device_name
 
     content = {
@@ -122,7 +127,7 @@ def write(
         "measured": provenance.now(),
         "image_size": args.size,
         "batch_size": args.batch_size,
-        "images_per_second": rates,
+        **rates,
         "checks": rows,
         "facts": facts | provenance.versions(("torch", "torchvision")) | {"cxrfmkd": __version__},
     }
@@ -157,8 +162,11 @@ def check_compiled(
     stored: Stored,
     rows: list[dict],
     facts: dict,
-) -> None:
-    """Check and measure the first network compiled; adds to `rows` and `facts`."""
+) -> float:
+    """Check and measure the first network compiled: its images a second.
+
+    Adds to `rows` and `facts`.
+    """
     from cxrfmkd.study.settings import Network as Compute
     from cxrfmkd.training.fast_paths import compiled_check
 
@@ -167,7 +175,20 @@ def check_compiled(
     one = compiled_check(folder, args.networks[0], device, args.size, args.batch_size)
     facts["compile_seconds"] = round(time.perf_counter() - start, 1)
     rows.append(row_of(one))
-    facts |= measure_fed(args, device, stored, "compiled", "resident", Compute(compile=True))
+    found = measure_fed(args, device, stored, "compiled", "resident", Compute(compile=True))
+    facts |= found
+    return found["compiled_images_per_second"]
+
+
+def advice(ratio: float, seconds: float) -> str:
+    """What it means for a study that a network compiled in so long is so many times as fast."""
+    from cxrfmkd.networks.devices import PROGRAMS
+
+    found = f"Compiled, it is {ratio:.2f} times as fast. Compiling took {seconds:.0f} s; later "
+    found += f"trainings of the same shape find the program in {PROGRAMS}. "
+    if ratio > WORTHWHILE:
+        return found + "In studies of long trainings, set network.compile: true."
+    return found + "Leave network.compile: false."
 
 
 def measure_networks(args: argparse.Namespace, device: torch.device) -> dict[str, float]:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,10 @@ from cxrfmkd.study.settings import Network
 # The workflow sets it to network.device, which changes no result and so is not among a rule's
 # settings.
 VARIABLE = "CXRFMKD_DEVICE"
+
+# Where torch keeps compiled networks, unless its own variable says it: beside what else Snakemake
+# keeps of a working directory, so that every node of a cluster finds what one has compiled.
+PROGRAMS = Path(".snakemake/compiled")
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -69,7 +74,9 @@ def compiled(network: nn.Module, settings: Network) -> Callable[[Tensor], Tensor
             "network.compile is true, but there is no C compiler here, which torch.compile needs. "
             "Install one (g++), name it in the variable CXX, or set network.compile: false."
         )
-    return torch.compile(network, dynamic=False)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(PROGRAMS.absolute()))
+    # In CUDA graphs: started one by one, a step's thousands of kernels take longer than they run.
+    return torch.compile(network, dynamic=False, mode="reduce-overhead")
 
 
 @contextmanager

@@ -31,20 +31,24 @@ class Rates(Settings):
     images_per_second: dict[str, float]
     """images trained on in a second, forward and backward, by network (`densenet169`, …); under
     `teacher`, if it is there, images that the teacher embeds in a second"""
+    compiled_images_per_second: dict[str, float] = Field(default_factory=dict)
+    """the same of networks that are compiled (`network.compile`), where that was measured"""
     checks: list[dict[str, str | float | bool]] = Field(default_factory=list)
     """a row for each fast path: `name`, `difference` to the plain one and its `bound`, `ok`"""
     facts: dict[str, str | float] = Field(default_factory=dict)
     """what else was measured: versions, the thesis's loop, memory, the GPU's busy share"""
 
-    def at_size(self, size: int) -> dict[str, float]:
+    def at_size(self, size: int, compiled: bool = False) -> dict[str, float]:
         """Images a second for images of `size` pixels: the cost of one grows with its pixels.
 
-        The teacher's rate stays, since its images have a size of their own.
+        compiled: of compiled networks, where that was measured. The teacher's rate stays, since its
+        images have a size of their own.
         """
         share = (self.image_size / size) ** 2
+        rates = self.images_per_second | (self.compiled_images_per_second if compiled else {})
         return {
             network: rate if network == "teacher" else rate * share
-            for network, rate in self.images_per_second.items()
+            for network, rate in rates.items()
         }
 
 
@@ -57,6 +61,7 @@ def read_rates(path: Path = RATES) -> Rates | None:
         rates = Rates.read(json.loads(path.read_text(encoding="utf-8")), f"{path}: ")
     except ValueError as error:  # of JSON, or of a value that is refused
         raise InputError(f"{path}: it is not what gpu-check writes ({error}). {remedy}") from None
-    if wrong := [name for name, rate in rates.images_per_second.items() if not rate > 0]:
+    known = [*rates.images_per_second.items(), *rates.compiled_images_per_second.items()]
+    if wrong := [name for name, rate in known if not rate > 0]:
         raise InputError(f"{path}: the rate of {', '.join(wrong)} is not more than 0. {remedy}")
     return rates

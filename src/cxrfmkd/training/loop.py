@@ -137,12 +137,13 @@ def train_epoch(state: State, forward: Forward, training: BatchLoader, progress:
 def train_step(state: State, forward: Forward, images: Tensor, targets: Tensor) -> Step:
     """One step of Adam and of the schedule on one batch."""
     images = state.plan.augmentation(images, state.generator)
+    # Before the forward pass, whose CUDA graph may then use the gradients' memory.
+    state.optimizer.zero_grad(set_to_none=True)
     with precision(state.job.compute, images.device):
         # Only full batches run compiled: another size would be compiled anew.
         full = len(images) == state.plan.batch_size
         output = forward(images) if full else state.network(images)
     terms = state.objective(output, targets)
-    state.optimizer.zero_grad(set_to_none=True)
     terms["loss"].backward()
     step = Step({name: value.detach() for name, value in terms.items()}, state.learning_rate)
     state.optimizer.step()

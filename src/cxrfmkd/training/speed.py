@@ -80,11 +80,11 @@ def images_per_second(
     meter: is open while the clock runs. warm_up: steps before it starts. Closes `steps`.
     """
     with closing(steps):
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)  # CUDA graphs take theirs in the first steps
         for _ in range(warm_up):
             next(steps)
         wait(device)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
         with meter or nullcontext():
             start, images = time.perf_counter(), 0
             while not images or time.perf_counter() - start < seconds:

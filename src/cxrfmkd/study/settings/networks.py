@@ -19,8 +19,9 @@ class Network(Settings):
     """`auto`: bf16 autocast on a GPU, fp32 on a CPU; `fp32`: everywhere, as the thesis, with
     TF32 turned off; `bf16`: autocast on a CPU too"""
     compile: bool = False
-    """compile the training step with torch.compile, which needs a C compiler and a minute or more
-    at the start of every training"""
+    """compile the training step with torch.compile, which needs a C compiler: on a GPU minutes
+    once for each network and batch size, half a minute in later trainings, and then up to twice
+    the speed"""
     deterministic: bool = False
     """choose deterministic algorithms, at some cost in speed"""
 
