@@ -110,7 +110,7 @@ def _table_of_finding(
     chances = expit(slope * scores[:, None] + intercept)  # (seeds, methods, n)
     hidden = population.cells.hidden("prevalence")[k]
     measures = {"mean_error": chances - y, "brier": (chances - y) ** 2}
-    tables = []
+    rows: list[dict] = []
     for division, codes in enumerate(groups.codes[known].T):
         attribute = [groups.attributes[0], *groups.divisions][division]
         if CROSSING in attribute:
@@ -119,12 +119,10 @@ def _table_of_finding(
         cells = np.where(codes >= 0, codes - members[0], -1)
         for measure, values in measures.items():
             columns = weighted_estimates(values, cells, len(members), weights, patients, level)
+            shown = {c: np.where(hidden[members], np.nan, of) for c, of in columns.items()}
             for position, group in enumerate(members):
                 about = {"attribute": attribute, "group": groups.names[group], "metric": measure}
-                rows = _rows(columns, position, **about)
-                tables.append(
-                    rows.assign(**dict.fromkeys(columns, np.nan)) if hidden[group] else rows
-                )
+                rows += _rows(shown, position, **about)
     everyone = np.zeros(len(y), int)
     prevalence = np.average(y, weights=weights) if len(y) else np.nan
     about = {"attribute": groups.attributes[0], "group": groups.names[0], "metric": "net_benefit"}
@@ -133,14 +131,18 @@ def _table_of_finding(
         worth = (chances >= threshold) * (y - (1 - y) * odds)
         columns = weighted_estimates(worth, everyone, 1, weights, patients, level)
         treat_all = prevalence - (1 - prevalence) * odds
-        tables.append(_rows(columns, 0, **about, threshold=threshold, treat_all=treat_all))
-    return pd.concat(tables, ignore_index=True).assign(finding=population.cells.findings.names[k])
+        rows += _rows(columns, 0, **about, threshold=threshold, treat_all=treat_all)
+    return pd.DataFrame(rows).assign(finding=population.cells.findings.names[k])
 
 
-def _rows(columns: dict[str, np.ndarray], position: int, **about: object) -> pd.DataFrame:
+def _rows(columns: dict[str, np.ndarray], position: int, **about: object) -> list[dict]:
     """A row per method of one cell."""
-    numbers = {name: column[:, position] for name, column in columns.items()}
-    return pd.DataFrame({"method": list(METHODS)} | numbers).assign(**about)
+    return [
+        {"method": method}
+        | {name: column[row, position] for name, column in columns.items()}
+        | about
+        for row, method in enumerate(METHODS)
+    ]
 
 
 def weighted_estimates(

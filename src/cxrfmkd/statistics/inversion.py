@@ -67,41 +67,48 @@ def invert(
 
 
 @njit(nogil=True, cache=True)
-def _range(centre, scale, move):
-    """Largest minus smallest of scale * centre + move."""
-    least = most = scale * centre[0] + move[0]
-    for i in range(1, len(centre)):
-        value = scale * centre[i] + move[i]
+def _range(centre, scale, noise, r, first, last):
+    """Largest minus smallest of scale * centre + noise[r], of the parts from first to last."""
+    least = most = scale * centre[first] + noise[r, first]
+    for i in range(first + 1, last):
+        value = scale * centre[i] + noise[r, i]
         least, most = min(least, value), max(most, value)
     return most - least
 
 
 @njit(nogil=True, cache=True)
-def _quantity(kind, centre, scale, move, weights):
-    """The quantity of scale * centre + move."""
+def _quantity(kind, centre, scale, noise, r, weights):
+    """The quantity of scale * centre + noise[r]."""
+    parts = len(centre)
     if kind == LARGER_RANGE:
-        half = len(centre) // 2
-        return max(
-            _range(centre[:half], scale, move[:half]), _range(centre[half:], scale, move[half:])
-        )
+        half = parts // 2
+        first = _range(centre, scale, noise, r, 0, half)
+        return max(first, _range(centre, scale, noise, r, half, parts))
     if kind == RANGE:
-        return _range(centre, scale, move)
+        return _range(centre, scale, noise, r, 0, parts)
     total = 0.0
-    for i in range(len(centre)):
-        value = scale * centre[i] + move[i]
+    for i in range(parts):
+        value = scale * centre[i] + noise[r, i]
         total += weights[i] * (abs(value) if kind == ABSOLUTE else value * value)
     return total if kind == ABSOLUTE else np.sqrt(total)
 
 
 @njit(nogil=True, cache=True)
-def _share(kind, centre, scale, noise, weights, observed, above):
-    """Share of the noise that takes the quantity to at least, or at most, the observed one."""
-    count = 0
+def _reaches(kind, shapes, size, noise, weights, observed, above, needed):
+    """Whether at least this share of the noise takes the quantity to the observed one, or beyond.
+
+    shapes: of the estimates, of which one suffices, each scaled so that its quantity is `size`.
+    above: beyond is above it, else below.
+    """
     slack = 1e-12 * (1 + observed)
-    for r in range(len(noise)):
-        value = _quantity(kind, centre, scale, noise[r], weights)
-        count += value >= observed - slack if above else value <= observed + slack
-    return count / len(noise)
+    for shape in shapes:
+        count = 0
+        for r in range(len(noise)):
+            value = _quantity(kind, shape, size, noise, r, weights)
+            count += value >= observed - slack if above else value <= observed + slack
+            if count / len(noise) >= needed:
+                return True
+    return False
 
 
 @njit(nogil=True, cache=True)
@@ -109,15 +116,15 @@ def _null(kind, noise, weights):
     """The quantity of noise alone, in each replicate."""
     origin, null = np.zeros(noise.shape[1]), np.empty(len(noise))
     for r in range(len(noise)):
-        null[r] = _quantity(kind, origin, 1.0, noise[r], weights)
+        null[r] = _quantity(kind, origin, 1.0, noise, r, weights)
     return null
 
 
 @njit(nogil=True, cache=True)
 def _invert(out, kind, centre, noise, null, alpha, weights):
     """Fill one cell's low, high, expected, square and p; null: `_null`, rising."""
-    still = np.zeros_like(centre)
-    observed = _quantity(kind, centre, 1.0, still, weights)
+    still = np.zeros((1, len(centre)))
+    observed = _quantity(kind, centre, 1.0, still, 0, weights)
     if null[-1] <= 0.0:
         return
     p = (1 + (null >= observed - 1e-12).sum()) / (1 + len(null))
@@ -127,28 +134,19 @@ def _invert(out, kind, centre, noise, null, alpha, weights):
         for _ in range(STEPS):
             middle = (low + high) / 2
             below = alpha / 2 * count_below(null, middle, True) / len(null)
-            reached = _largest_share(kind, shapes, middle, noise, weights, observed, True)
-            low, high = (low, middle) if reached >= alpha - below else (middle, high)
+            needed = alpha - below
+            reached = _reaches(kind, shapes, middle, noise, weights, observed, True, needed)
+            low, high = (low, middle) if reached else (middle, high)
         low = high
     least, most = observed, observed + 2 * null[-1]
     for _ in range(STEPS):
         middle = (least + most) / 2
         below = alpha / 2 * count_below(null, middle, True) / len(null)
         upper = shapes[:1] if kind in (RANGE, LARGER_RANGE) else shapes
-        reached = _largest_share(kind, upper, middle, noise, weights, observed, False)
-        least, most = (middle, most) if reached >= below else (least, middle)
+        reached = _reaches(kind, upper, middle, noise, weights, observed, False, below)
+        least, most = (middle, most) if reached else (least, middle)
     out[0], out[1], out[4] = low, least, p
     out[2], out[3] = null.mean(), (null**2).mean()
-
-
-@njit(nogil=True, cache=True)
-def _largest_share(kind, shapes, size, noise, weights, observed, above):
-    """The largest `_share` over the shapes, each scaled so that its quantity is `size`."""
-    largest = 0.0
-    for shape in shapes:
-        share = _share(kind, shape, size, noise, weights, observed, above)
-        largest = max(largest, share)
-    return largest
 
 
 @njit(nogil=True, cache=True)
@@ -158,6 +156,7 @@ def _shapes(kind, centre, noise, weights, observed):
     Of a range, also one part apart from all others; of a mean distance, also no part but those that
     stand clear of noise, and all parts alike.
     """
+    still = np.zeros((1, len(centre)))
     shapes = np.zeros((3, len(centre)))
     shapes[0, 0] = 1.0
     if observed > 0:
@@ -167,10 +166,9 @@ def _shapes(kind, centre, noise, weights, observed):
         first, last = 0, len(centre)
         if kind == LARGER_RANGE:
             half = last // 2
-            one, other = centre[:half], centre[half:]
-            still = np.zeros(half)
-            wider = _range(one, 1.0, still) >= _range(other, 1.0, still)
-            first, last = (0, half) if wider else (half, last)
+            one = _range(centre, 1.0, still, 0, 0, half)
+            other = _range(centre, 1.0, still, 0, half, last)
+            first, last = (0, half) if one >= other else (half, last)
         shapes[1, first + centre[first:last].argmax()] = 1.0
         shapes[2, first + centre[first:last].argmin()] = -1.0
         return shapes
@@ -181,9 +179,8 @@ def _shapes(kind, centre, noise, weights, observed):
         if clear[i] > 2.0 or clear[i] == clear.max():
             shapes[1, i] = centre[i]
     shapes[2] = 1.0
-    still = np.zeros_like(centre)
     for k in range(3):
-        size = _quantity(kind, shapes[k], 1.0, still, weights)
+        size = _quantity(kind, shapes[k], 1.0, still, 0, weights)
         if size > 0:
             shapes[k] /= size
     return shapes

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 # Seeds' variance has Student's quantile where it is large beside this share of patients': the
 # value with the coverage nearest to nominal over all ratios of the two, for 2, 3 and 5 seeds.
@@ -88,7 +88,7 @@ class Errors:
     def half_width(self, confidence: ArrayLike) -> np.ndarray:
         """Half the width of intervals; NaN where the error is unknown."""
         tail = (1 - np.asarray(confidence)) / 2
-        normal = norm.isf(tail)
+        normal = -ndtri(tail)
         of_patients = _quantile(tail, self.freedom) ** 2
         of_seeds = _quantile(tail, self.seeds.freedom) ** 2 - normal**2
         spread = self.seeds.variance
@@ -114,7 +114,8 @@ def _quantile(tail: np.ndarray, freedom: ArrayLike) -> np.ndarray:
     """Upper quantile of Student's t, of the normal distribution for infinite freedom."""
     freedom = np.asarray(freedom, float)
     finite = np.isfinite(freedom)
-    return np.where(finite, t.isf(tail, np.where(finite, freedom, 1.0)), norm.isf(tail))
+    # Those of scipy.stats are the same functions, and take ten times as long to call.
+    return -np.where(finite, stdtrit(np.where(finite, freedom, 1.0), tail), ndtri(tail))
 
 
 def errors(values: np.ndarray, *seeds: SeedVariance, patients: ArrayLike = np.inf) -> Errors:
