@@ -62,6 +62,23 @@ def test_the_larger_of_two_ranges_is_that_of_the_larger():
     assert larger.high.item() == pytest.approx(alone.high.item(), rel=1e-3)
 
 
+def test_each_half_keeps_its_parts_where_some_are_missing():
+    nan, moves = np.nan, noise(6, 400)
+    moves[..., 1] = moves[..., 0]  # a part twice is a part once
+    whole = np.array([[0.7, 0.7, 0.8, 0.1, 0.5, 2.0]])
+    gaps = np.array([[0.7, nan, 0.8, 0.1, 0.5, 2.0]])
+    expected, found = (invert(LARGER_RANGE, of, moves, 0.95) for of in (whole, gaps))
+    np.testing.assert_array_equal(np.array(found), np.array(expected))
+    assert found.low.item() <= 1.9 <= found.high.item()
+
+
+@pytest.mark.parametrize("missing", [(0, 1), (4, 5)])
+def test_the_larger_of_two_ranges_needs_two_parts_of_either(missing):
+    estimates = np.array([[0.7, 0.5, 0.8, 0.1, 0.5, 2.0]])
+    estimates[:, missing] = np.nan
+    assert np.isnan(np.array(invert(LARGER_RANGE, estimates, noise(6, 50), 0.95))).all()
+
+
 def test_what_cannot_be_known_is_blank():
     one = invert(RANGE, np.array([[1.0, np.nan]]), noise(2, 50), 0.95)
     still = invert(RANGE, np.array([[1.0, 2.0]]), np.zeros((50, 1, 2)), 0.95)

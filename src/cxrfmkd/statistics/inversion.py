@@ -46,9 +46,9 @@ def invert(
     """Intervals of a quantity of the last axis of `estimates`, and its test.
 
     kind: RANGE, largest minus smallest; LARGER_RANGE, the larger one of the first and the second
-    half of the parts; ABSOLUTE, weighted sum of absolute values;
-    ROOT_MEAN_SQUARE, root of the weighted sum of squares. estimates: shape (cells, parts), NaN for
-    a part that is not there. noise: (replicates, cells, parts), replicates less what they
+    half of the parts, each with two or more that are there; ABSOLUTE, weighted sum of absolute
+    values; ROOT_MEAN_SQUARE, root of the weighted sum of squares. estimates: shape (cells, parts),
+    NaN for a part that is not there. noise: (replicates, cells, parts), replicates less what they
     replicate. weights: as estimates. Replicates in which a part is undefined are left out.
     """
     estimates = np.ascontiguousarray(estimates, np.float64)
@@ -56,13 +56,16 @@ def invert(
     out = np.full((len(estimates), len(Inversion._fields)), np.nan)
     for cell, (centre, share) in enumerate(zip(estimates, weights, strict=True)):
         there = ~np.isnan(centre)
-        if there.sum() < {RANGE: 2, LARGER_RANGE: 4}.get(kind, 1):
+        half = int(there[: len(centre) // 2].sum())
+        fewest = min(half, there.sum() - half) if kind == LARGER_RANGE else there.sum()
+        if fewest < (2 if kind in (RANGE, LARGER_RANGE) else 1):
             continue
         moves = np.ascontiguousarray(noise[:, cell][:, there])
         moves = moves[~np.isnan(moves).any(axis=1)]
         if len(moves) > 1:
-            null = np.sort(_null(kind, moves, share[there]))
-            _invert(out[cell], kind, centre[there], moves, null, 1 - confidence, share[there])
+            null = np.sort(_null(kind, half, moves, share[there]))
+            found = kind, half, centre[there], moves, null, 1 - confidence, share[there]
+            _invert(out[cell], *found)
     return Inversion(*out.T)
 
 
@@ -77,11 +80,10 @@ def _range(centre, scale, noise, r, first, last):
 
 
 @njit(nogil=True, cache=True)
-def _quantity(kind, centre, scale, noise, r, weights):
-    """The quantity of scale * centre + noise[r]."""
+def _quantity(kind, half, centre, scale, noise, r, weights):
+    """The quantity of scale * centre + noise[r]; half: how many parts the first half has."""
     parts = len(centre)
     if kind == LARGER_RANGE:
-        half = parts // 2
         first = _range(centre, scale, noise, r, 0, half)
         return max(first, _range(centre, scale, noise, r, half, parts))
     if kind == RANGE:
@@ -94,7 +96,7 @@ def _quantity(kind, centre, scale, noise, r, weights):
 
 
 @njit(nogil=True, cache=True)
-def _reaches(kind, shapes, size, noise, weights, observed, above, needed):
+def _reaches(kind, half, shapes, size, noise, weights, observed, above, needed):
     """Whether at least this share of the noise takes the quantity to the observed one, or beyond.
 
     shapes: of the estimates, of which one suffices, each scaled so that its quantity is `size`.
@@ -104,7 +106,7 @@ def _reaches(kind, shapes, size, noise, weights, observed, above, needed):
     for shape in shapes:
         count = 0
         for r in range(len(noise)):
-            value = _quantity(kind, shape, size, noise, r, weights)
+            value = _quantity(kind, half, shape, size, noise, r, weights)
             count += value >= observed - slack if above else value <= observed + slack
             if count / len(noise) >= needed:
                 return True
@@ -112,30 +114,30 @@ def _reaches(kind, shapes, size, noise, weights, observed, above, needed):
 
 
 @njit(nogil=True, cache=True)
-def _null(kind, noise, weights):
+def _null(kind, half, noise, weights):
     """The quantity of noise alone, in each replicate."""
     origin, null = np.zeros(noise.shape[1]), np.empty(len(noise))
     for r in range(len(noise)):
-        null[r] = _quantity(kind, origin, 1.0, noise, r, weights)
+        null[r] = _quantity(kind, half, origin, 1.0, noise, r, weights)
     return null
 
 
 @njit(nogil=True, cache=True)
-def _invert(out, kind, centre, noise, null, alpha, weights):
+def _invert(out, kind, half, centre, noise, null, alpha, weights):
     """Fill one cell's low, high, expected, square and p; null: `_null`, rising."""
     still = np.zeros((1, len(centre)))
-    observed = _quantity(kind, centre, 1.0, still, 0, weights)
+    observed = _quantity(kind, half, centre, 1.0, still, 0, weights)
     if null[-1] <= 0.0:
         return
     p = (1 + (null >= observed - 1e-12).sum()) / (1 + len(null))
-    shapes = _shapes(kind, centre, noise, weights, observed)
+    shapes = _shapes(kind, half, centre, noise, weights, observed)
     low, high = 0.0, observed
     if p < alpha:
         for _ in range(STEPS):
             middle = (low + high) / 2
             below = alpha / 2 * count_below(null, middle, True) / len(null)
             needed = alpha - below
-            reached = _reaches(kind, shapes, middle, noise, weights, observed, True, needed)
+            reached = _reaches(kind, half, shapes, middle, noise, weights, observed, True, needed)
             low, high = (low, middle) if reached else (middle, high)
         low = high
     least, most = observed, observed + 2 * null[-1]
@@ -143,14 +145,14 @@ def _invert(out, kind, centre, noise, null, alpha, weights):
         middle = (least + most) / 2
         below = alpha / 2 * count_below(null, middle, True) / len(null)
         upper = shapes[:1] if kind in (RANGE, LARGER_RANGE) else shapes
-        reached = _reaches(kind, upper, middle, noise, weights, observed, False, below)
+        reached = _reaches(kind, half, upper, middle, noise, weights, observed, False, below)
         least, most = (middle, most) if reached else (least, middle)
     out[0], out[1], out[4] = low, least, p
     out[2], out[3] = null.mean(), (null**2).mean()
 
 
 @njit(nogil=True, cache=True)
-def _shapes(kind, centre, noise, weights, observed):
+def _shapes(kind, half, centre, noise, weights, observed):
     """Estimates whose quantity is 1: as they are, and as they would be if some of it were noise.
 
     Of a range, also one part apart from all others; of a mean distance, also no part but those that
@@ -165,7 +167,6 @@ def _shapes(kind, centre, noise, weights, observed):
     if kind in (RANGE, LARGER_RANGE):
         first, last = 0, len(centre)
         if kind == LARGER_RANGE:
-            half = last // 2
             one = _range(centre, 1.0, still, 0, 0, half)
             other = _range(centre, 1.0, still, 0, half, last)
             first, last = (0, half) if one >= other else (half, last)
@@ -180,7 +181,7 @@ def _shapes(kind, centre, noise, weights, observed):
             shapes[1, i] = centre[i]
     shapes[2] = 1.0
     for k in range(3):
-        size = _quantity(kind, shapes[k], 1.0, still, 0, weights)
+        size = _quantity(kind, half, shapes[k], 1.0, still, 0, weights)
         if size > 0:
             shapes[k] /= size
     return shapes
