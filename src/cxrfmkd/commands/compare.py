@@ -71,11 +71,14 @@ def differences(images: ScoredImages, args: argparse.Namespace) -> pd.DataFrame:
         )
         p = delong.p_value(of_a - of_b, images.targets, images.clusters)
         analytic[:, METRICS.index("auc_roc")] = images.per_row(p)[:, 0]
+    patients = np.broadcast_to(np.minimum(*images.sides())[:, None], a.shape[1:])
+    columns = difference_columns(a - b, args.confidence, patients=patients)
+    analytic[np.isnan(columns["p"])] = np.nan
     table = long(
         {"finding": images.rows, "metric": METRICS},
         estimate_a=a[0],
         estimate_b=b[0],
-        **difference_columns(a - b, args.confidence),
+        **columns,
         p_delong=analytic,
         **images.counts(),
     )

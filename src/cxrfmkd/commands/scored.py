@@ -14,6 +14,7 @@ import pandas as pd
 from cxrfmkd.commands.options import add_settings
 from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.evaluation.bootstrap import Sample
+from cxrfmkd.evaluation.intervals import patients_of_rows
 from cxrfmkd.evaluation.metrics import checked, with_averages
 from cxrfmkd.runtime.cells import numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
@@ -92,16 +93,18 @@ class ScoredImages:
         return {"n": self.per_row(counted.sum(0)), "positives": self.per_row(positives.sum(0))}
 
     def sides(self) -> tuple[np.ndarray, np.ndarray]:
-        """Clusters with and without each finding, (rows,); infinite for averages."""
+        """Clusters with and without each finding and average, (rows,), for intervals."""
         counted = (self.weights > 0)[:, None] & ~np.isnan(self.targets)
         numbers = [
             [len(np.unique(self.clusters[rows])) for rows in (counted & (self.targets == side)).T]
             for side in (1, 0)
         ]
-        with_finding, without = (
-            np.nan_to_num(self.per_row(np.array(number))[:, 0], nan=np.inf) for number in numbers
-        )
-        return with_finding, without
+        with_finding, without = map(np.array, numbers)
+        if not self.complete:
+            return with_finding, without
+        n = len(FINDINGS)
+        averaged = patients_of_rows(with_finding[:n], without[:n], THESIS)
+        return np.r_[averaged[0], with_finding[n:]], np.r_[averaged[1], without[n:]]
 
 
 def read_scored(args: argparse.Namespace, paths: Sequence[Path]) -> ScoredImages:

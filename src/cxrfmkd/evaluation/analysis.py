@@ -259,6 +259,7 @@ def _comparisons(
     """A family's differences from its references, whose `summaries` are there."""
     sample, level = population.sample, population.settings.confidence
     patients = sample.patient_codes[0]
+    fewest = np.minimum(*measurement.patients_of(population.cells))
     for kind, reference in [(kind, b) for kind, a, b in pairs if a == family]:
         other = summaries[reference]
         table, deviations = comparisons.comparison_table(
@@ -266,6 +267,7 @@ def _comparisons(
             other,
             sample.targets,
             patients,
+            fewest,
             level,
             population.settings.margin,
             population.cells.findings,
@@ -276,7 +278,7 @@ def _comparisons(
         if by_user:
             of_users = by_user[family], by_user[reference]
             table, deviations = user_metrics.comparison_table(
-                *of_users, level, population.cells.findings
+                *of_users, fewest, level, population.cells.findings
             )
             yield "comparisons", table.assign(**names)
             yield "deviations", pd.DataFrame(deviations)

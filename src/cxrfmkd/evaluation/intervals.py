@@ -14,12 +14,32 @@ from cxrfmkd.statistics.uncertainty import (
     seed_variance,
     standard_error,
 )
+from cxrfmkd.study.settings import Findings
 from cxrfmkd.vocabulary.metrics import METRICS
 
 Bounds = tuple[np.ndarray, np.ndarray]
 
 NORMAL = 1.959964  # the quantile that leaves 2.5 % above
 FEWEST_MISSES = 5  # patients with the finding below the threshold, for a rate close to 1
+FEWEST_OF_MEMBERS = 5  # patients with, and without, each finding of an average
+
+
+def patients_of_rows(
+    with_finding: np.ndarray, without: np.ndarray, findings: Findings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Patients with and without each finding, followed by those of the averages, (rows,).
+
+    An average rests on any number of patients, infinite, but for one with a member of fewer than
+    FEWEST_OF_MEMBERS: replicates that still have the member hardly vary it, and the average has the
+    member's patients, too few for an interval.
+    """
+    rarest = np.minimum(with_finding, without).astype(float)
+    averages = []
+    for members in findings.means.values():
+        counts = rarest[[findings.names.index(name) for name in members]]
+        fewest = counts[counts > 0].min(initial=np.inf)
+        averages.append(np.inf if fewest >= FEWEST_OF_MEMBERS else fewest)
+    return np.r_[with_finding, averages], np.r_[without, averages]
 
 
 def metric_bounds(
@@ -33,9 +53,9 @@ def metric_bounds(
     """Intervals of METRICS, the last axis of `values`, whose first axis has the sample first.
 
     positives, negatives: patients with and without the finding, of shape (...) without that axis,
-    infinite for averages over findings. Blank where too few patients bear an interval, and for the
-    largest Youden's J: a maximum over thresholds takes noise for height, and no interval of it that
-    was tried covers where a finding is rare.
+    of averages as from `patients_of_rows`. Blank where too few patients bear an interval, and for
+    the largest Youden's J: a maximum over thresholds takes noise for height, and no interval of it
+    that was tried covers where a finding is rare.
     """
     fewest = np.minimum(positives, negatives)[..., None]
     error = errors(values, seeds, patients=np.broadcast_to(fewest, values.shape[1:]))

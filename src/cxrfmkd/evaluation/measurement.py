@@ -11,9 +11,9 @@ import pandas as pd
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.evaluation import calibration, curves, operating_points
 from cxrfmkd.evaluation.bootstrap import Measurement
-from cxrfmkd.evaluation.comparisons import FamilySummary
+from cxrfmkd.evaluation.comparisons import Compared, FamilySummary
 from cxrfmkd.evaluation.gaps import Ranges
-from cxrfmkd.evaluation.intervals import metric_bounds
+from cxrfmkd.evaluation.intervals import metric_bounds, patients_of_rows
 from cxrfmkd.evaluation.metrics import metrics_of, with_averages
 from cxrfmkd.evaluation.populations import Population
 from cxrfmkd.evaluation.subgroups import Cells
@@ -171,10 +171,9 @@ def _seed_result(
 
 
 def patients_of(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
-    """Patients with and without each finding, (rows,); infinite for averages over findings."""
-    averages = np.full(len(cells.findings.means), np.inf)
-    counts = cells.with_finding[:, 0], cells.without_finding[:, 0]
-    return np.r_[counts[0], averages], np.r_[counts[1], averages]
+    """Patients with and without each finding and average, (rows,), for intervals."""
+    sides = cells.with_finding[:, 0], cells.without_finding[:, 0]
+    return patients_of_rows(*sides, cells.findings)
 
 
 def of_seed(stacked: SeedResult, position: int) -> SeedResult:
@@ -225,7 +224,9 @@ def summarise(
     result: FamilyResult, ranges: Ranges, by_seed: Ranges, findings: Findings
 ) -> FamilySummary:
     """What comparisons need of a family; ranges, by_seed: from `gaps.ranges`."""
-    return FamilySummary(*metrics_over_seeds(result, findings), ranges, by_seed, result.influence)
+    of_seeds = everyones_metrics(result.seeds.measures, findings)
+    compared = Compared(*metrics_over_seeds(result, findings), of_seeds)
+    return FamilySummary(compared, ranges, by_seed, result.influence)
 
 
 def metrics_table(result: FamilyResult, seeds: list[int], cells: Cells) -> pd.DataFrame:

@@ -241,7 +241,7 @@ def rank_agreement(
         row = findings.rows.index(finding)
         for column, metric in enumerate(METRICS):
             sides = [
-                np.stack([model.metrics[:, row, column] for model in models], axis=1)
+                np.stack([model.compared.metrics[:, row, column] for model in models], axis=1)
                 for models in (experts, labeller)
             ]
             line = {"finding": finding, "metric": metric, "n_models": len(experts)}

@@ -14,7 +14,12 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.comparisons import difference_columns, paired
+from cxrfmkd.evaluation.comparisons import (
+    Compared,
+    difference_columns,
+    paired,
+    patients_of_compared,
+)
 from cxrfmkd.evaluation.measurement import patients_of
 from cxrfmkd.evaluation.metrics import with_averages
 from cxrfmkd.evaluation.operating_points import probabilities
@@ -107,6 +112,11 @@ class UserMetrics:
         """The variance over seeds of their mean."""
         return paired_seed_variance(self.values)
 
+    @property
+    def compared(self) -> Compared:
+        """What a comparison with another family needs."""
+        return Compared(self.metrics, self.seeds, self.values[:, 0])
+
 
 def measure(
     models: Sequence[np.ndarray], population: Population, metrics: Mapping[str, Metric]
@@ -149,10 +159,15 @@ def _bounds(
 
 
 def comparison_table(
-    a: UserMetrics, b: UserMetrics, confidence: float, findings: Findings = THESIS
+    a: UserMetrics,
+    b: UserMetrics,
+    fewest: np.ndarray,
+    confidence: float,
+    findings: Findings = THESIS,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """As `comparisons.comparison_table`, but for margins, which are of the four's scale."""
-    compared, difference, seeds = paired((a.metrics, b.metrics), (a.seeds, b.seeds), findings)
+    compared, difference, seeds = paired(a.compared, b.compared, findings)
+    borne = patients_of_compared(fewest, compared, difference, findings)
     axes = {"finding": compared, "metric": a.names}
-    table = long(axes, **difference_columns(difference, confidence, *seeds))
+    table = long(axes, **difference_columns(difference, confidence, *seeds, patients=borne))
     return table, deviations(difference[1:]).reshape(-1, len(table)).T
