@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import made_images
@@ -85,6 +86,21 @@ def test_a_compiled_training_ends_near_the_plain_one(tmp_path, monkeypatch):
     assert list(tmp_path.rglob("*.so")), "nothing was compiled"
     # fp32 sums in another order.
     np.testing.assert_allclose(losses, expected, rtol=fast_paths.SAME)
+
+
+@pytest.mark.parametrize(("name", "kept"), [("study", True), ("my study", False)])
+def test_programs_are_kept_in_the_working_directory_if_a_compiler_can_be_told(
+    tmp_path, monkeypatch, name, kept
+):
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.setattr(torch, "compile", lambda network, **_: network)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    devices.compiled(network(), Compute(compile=True))
+    expected = str(tmp_path / name / ".snakemake/compiled") if kept else None
+    assert os.environ.get("TORCHINDUCTOR_CACHE_DIR") == expected
 
 
 def test_without_a_compiler_the_message_says_what_to_do(monkeypatch):

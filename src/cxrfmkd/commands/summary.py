@@ -2,7 +2,8 @@
 
 RESULTS is the folder of the study's results. Macro AUC-ROC on the first dataset that classifiers
 were trained on, with the intervals of the tables: of a probe on the teacher's embeddings, of the
-best probe on a student, and of the same probe on the same network without distillation.
+probe on a student that is best on validation images, and of a probe on the same network without
+distillation.
 
     cxrfmkd summary results/demo
 """
@@ -16,16 +17,17 @@ import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
-from cxrfmkd.tables.selecting import HEADLINE_METRIC, in_main_population, native, where
-from cxrfmkd.vocabulary.findings import MACRO
+from cxrfmkd.tables.selecting import distilled, ranked_models, where
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.models import MODELS
+from cxrfmkd.vocabulary.titles import model_title
 
-TABLE = Path("tables", "performance_detailed.csv")
+TABLES = "evaluation/*/summary.csv"
+STUDENT = "student"
 # Linear probes, so that what differs is the network below.
 KEY_MODELS = {
     "teacher": ["cxr-fm-lp"],
-    "student": [name for name, m in MODELS.items() if m.student and not m.finetuned],
+    STUDENT: [name for name, m in MODELS.items() if m.student and not m.finetuned],
     "the same network without distillation": ["cxr-model-lp"],
 }
 
@@ -37,29 +39,40 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Print the numbers and the report's path."""
-    path = args.results / TABLE
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such table. Run the study to its end first.")
-    table = read_table(path, keep_default_na=False, na_values=[""])
-    table = table.fillna({"loss": ""})
-    rows = in_main_population(where(table, finding=MACRO, metric=HEADLINE_METRIC))
-    probes = where(
-        rows, strategy="own", model=[m for models in KEY_MODELS.values() for m in models]
-    )
-    if len(probes):
-        dataset, population = probes[["dataset", "population"]].iloc[0]
-        print(f"Macro AUC-ROC of linear probes on the {population} test set of {dataset}:")
-        for name, models in KEY_MODELS.items():
-            candidates = where(native(probes, dataset), model=models)
-            if len(candidates):
-                print("  " + line(name, candidates.loc[candidates.average.idxmax()]))
+    paths = sorted(args.results.glob(TABLES))
+    if not paths:
+        raise InputError(
+            f"{args.results}: there is no {TABLES} in it. Run the study to its end first."
+        )
+    for lines in filter(None, map(three_numbers, paths)):
+        print("\n  ".join(lines))
+        break
     report = args.results / "report" / "index.html"
     if report.is_file():
         print(f"The report: {report.resolve()}")
 
 
+def three_numbers(path: Path) -> list[str]:
+    """Lines on the models that were trained on a dataset, of its summary; none without any."""
+    table = read_table(path, keep_default_na=False, na_values=[""])
+    table = table.assign(loss=table.loss.astype(object).fillna(""))
+    ranked = ranked_models(table, table.dataset.iloc[0])
+    lines = []
+    for name, models in KEY_MODELS.items():
+        candidates = where(ranked, model=models)
+        candidates = distilled(candidates) if name == STUDENT else candidates
+        lines += [line(name, row) for _, row in candidates.head(1).iterrows()]
+    if not lines:
+        return []
+    test_set = f"the {ranked.population.iloc[0]} test set of {table.dataset.iloc[0]}"
+    return [f"Macro AUC-ROC of linear probes on {test_set}:", *lines]
+
+
 def line(name: str, row: pd.Series) -> str:
     """One number in words, with its interval where it has one."""
-    words = f"{name} ({loss_title(row.loss)})" if row.loss else name
+    if name == STUDENT:
+        name = f"{name} ({model_title(row.model)}, {loss_title(row.loss)})"
+    elif row.loss:  # of several teachers
+        name = f"{name} ({loss_title(row.loss)})"
     interval = "" if pd.isna(row.low) else f" ({row.low:.3f} to {row.high:.3f})"
-    return f"{words:44} {row.average:.3f}{interval}"
+    return f"{name:44} {row['mean']:.3f}{interval}"

@@ -1,7 +1,8 @@
 """Metrics of a user's own file, beside the four: measured by calls of their functions.
 
 One call for each seed, finding and replicate, where the four take one pass over a ranking for many
-replicates: 2,000 replicates of 14 findings and five seeds are 140,000 calls for each model.
+replicates: 2,000 replicates of 14 findings and five seeds are 140,000 calls for each model on each
+test set.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from cxrfmkd.study.settings import Network
 VARIABLE = "CXRFMKD_DEVICE"
 
 # Where torch keeps compiled networks, unless its own variable says it: beside what else Snakemake
-# keeps of a working directory, so that every node of a cluster finds what one has compiled.
+# keeps of a working directory, so that every node of a cluster finds what one has compiled. In a
+# folder whose path has a blank it is torch's own.
 PROGRAMS = Path(".snakemake/compiled")
 
 
@@ -74,7 +75,9 @@ def compiled(network: nn.Module, settings: Network) -> Callable[[Tensor], Tensor
             "network.compile is true, but there is no C compiler here, which torch.compile needs. "
             "Install one (g++), name it in the variable CXX, or set network.compile: false."
         )
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(PROGRAMS.absolute()))
+    programs = str(PROGRAMS.absolute())
+    if " " not in programs:  # torch does not quote it for the C compiler
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", programs)
     # In CUDA graphs: started one by one, a step's thousands of kernels take longer than they run.
     return torch.compile(network, dynamic=False, mode="reduce-overhead")
 
