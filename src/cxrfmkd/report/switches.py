@@ -10,7 +10,11 @@ from cxrfmkd.study.settings import DatasetSection, Settings, sections
 from cxrfmkd.study.settings.base import meaning, plain_default
 
 # What is computed is no question of practice.
-GRID = {"losses", "seeds", "pairs", "datasets", "models", "attributes"}
+GRID = (
+    "distillation.datasets distillation.losses distillation.seeds classification.datasets "
+    "classification.models classification.seeds transfer.pairs transfer.models transfer.losses "
+    "evaluation.attributes bias.attributes bias.models bias.losses"
+).split()
 
 
 def compare(settings: dict, thesis: dict) -> pd.DataFrame:
@@ -37,13 +41,14 @@ def _differences(prefix: str, section: type[Settings], study: dict, thesis: dict
     for name, value in thesis.items():
         field = section.model_fields.get(name)
         default = None if field is None else plain_default(field)
-        if name in GRID or field is None or field.is_required() or value == default:
+        setting = f"{prefix}.{name}"
+        if setting in GRID or field is None or field.is_required() or value == default:
             continue
         values = {"this study": study[name], "thesis": value, "sound practice": default}
         follows = [
             practice for practice in ("thesis", "sound practice") if values[practice] == study[name]
         ]
-        row = {"setting": f"{prefix}.{name}"} | {k: _as_text(v) for k, v in values.items()}
+        row = {"setting": setting} | {k: _as_text(v) for k, v in values.items()}
         rows.append(row | {"follows": (follows or ["its own"])[0], "meaning": meaning(field)})
     return rows
 
