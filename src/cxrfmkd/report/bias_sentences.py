@@ -86,7 +86,8 @@ def subgroups(
     table = table[table.estimate.notna()]
     if table.empty:
         return None
-    row = table.sort_values("corrected", ascending=False).iloc[0]
+    # Where no gap exceeds noise, each is corrected to 0.
+    row = table.sort_values(["corrected", "estimate"], ascending=False).iloc[0]
     name = model_name(best.model, best.loss, model_pairs(models))
     return Headline(
         "Subgroups",
