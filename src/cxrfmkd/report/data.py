@@ -12,6 +12,7 @@ import pandas as pd
 from cxrfmkd.runtime.files import read_json
 from cxrfmkd.study.settings import Findings
 from cxrfmkd.tables.gathering import about, gather, read_documents
+from cxrfmkd.vocabulary.datasets import MINED
 from cxrfmkd.vocabulary.figures import KINDS
 
 
@@ -116,6 +117,32 @@ class ReportData:
             summary["dataset"]: list(summary["counts"]["test"]["findings"])
             for summary in self.documents("records")
         }
+
+    def _real_members(self, name: str) -> list[str]:
+        """The members of a pool, else the dataset itself; none that is synthetic."""
+        members = self.settings["datasets"][name]["pool"] or [name]
+        return [member for member in members if member not in self.settings["synthetic"]]
+
+    @cached_property
+    def mined(self) -> list[str]:
+        """Datasets with labels that a program mined from reports."""
+        adapters = {name: read["adapter"] for name, read in self.settings["datasets"].items()}
+        return [
+            name
+            for name in self.datasets
+            if any(adapters[member] in MINED for member in self._real_members(name))
+        ]
+
+    @property
+    def uses_race(self) -> bool:
+        """Whether the race of real patients is analysed, or the test set balanced by it."""
+        by_race = self.settings["resampling"]["by"] == "race"
+        return any(
+            (by_race and name in self.balanced)
+            or any("race" in names for names in self.attributes[name].values())
+            for name in self.datasets
+            if self._real_members(name)
+        )
 
     @property
     def left_out(self) -> int:

@@ -28,6 +28,9 @@ ADJUSTMENTS = {
 }
 
 
+BALANCED = {"weights": "weighted", "draws": "resampled"}
+
+
 def cited(data: ReportData) -> list[str]:
     """Keys of the works that the paragraph cites, in order."""
     settings = data.settings
@@ -86,14 +89,14 @@ def paragraph(data: ReportData) -> str:
             f"embeddings of {prose.teacher_names(s)}{cite('sellergren2022')} ({losses}; "
             f"{prose.count(len(distillation['seeds']), 'seed')}, at most "
             f"{prose.count(distillation['epochs'], 'epoch')}, batches of "
-            f"{distillation['batch_size']}, learning rate {distillation['learning_rate']:g}); the "
-            "epoch and the seed were selected on validation images."
+            f"{distillation['batch_size']}, learning rate {distillation['learning_rate']:g}); "
+            f"{_selected(s)}."
         )
     sentences.append(
         f"Classifiers of {prose.count(len(data.findings.names), 'finding')} were linear probes "
         f"({probe['protocol'].replace('-', ' ')}) and full fine-tunes, "
-        f"{prose.count(len(s['classification']['seeds']), 'seed')} each; uncertain labels counted "
-        f"as {s['labels']['uncertain']}."
+        f"{prose.count(len(s['classification']['seeds']), 'seed')} each; "
+        f"{_counted(s['labels'])}."
     )
     sentences += _absent_findings(data)
     # The bias analysis adjusts by the method of the cited work, whatever the evaluation's is.
@@ -102,17 +105,18 @@ def paragraph(data: ReportData) -> str:
         "not adjusted" if method == "none" else f"adjusted by the method of {ADJUSTMENTS[method]}"
     )
     unit = "patients" if evaluation["unit"] == "patient" else "rows"
+    seeds = " and on the variance over seeds" * (len(s["classification"]["seeds"]) > 1)
     sentences.append(
         f"Intervals of {100 * evaluation['confidence']:.0f} % rest on "
-        f"{prose.count(evaluation['replicates'], 'bootstrap replicate')} over {unit} and seeds; "
+        f"{prose.count(evaluation['replicates'], 'bootstrap replicate')} over {unit}{seeds}; "
         f"differences are paired on the same replicates, and their p-values {adjusted}"
         f"{work if method == 'fdr_by' else ''}."
     )
-    if data.balanced:
-        sentences.append(
-            f"The test sets of {prose.dataset_names(data.balanced)} were also weighted to equal "
-            f"shares of {balanced_by(s)}, prevalence and ages{cite('glocker2023')}."
-        )
+    sentences += [
+        f"The test sets of {prose.dataset_names(names)} were also {BALANCED[method]} to equal "
+        f"shares of {balanced_by(s)}, prevalence and ages{cite('glocker2023')}."
+        for method, names in _balanced(data).items()
+    ]
     if len(data.table("scores")):
         bias = s["bias"]
         sentences.append(
@@ -142,6 +146,39 @@ def _analysed(data: ReportData) -> list[str]:
 
 def _initial(weights: str) -> str:
     return "from random weights" if weights == "none" else f"from {weights} weights"
+
+
+def _selected(settings: dict) -> str:
+    """What of the students was selected, and on which images."""
+    distillation, epoch = settings["distillation"], "the epoch was selected on validation images"
+    one_student = settings["classification"]["student"] == "selected"
+    if not one_student or len(distillation["seeds"]) == 1:
+        return epoch
+    if distillation["select_on"] == "test":
+        return f"{epoch}, the seed on the distillation’s test part"
+    return "the epoch and the seed were selected on validation images"
+
+
+def _counted(labels: dict) -> str:
+    """What became of uncertain labels and of blank ones."""
+    kinds: dict[str, list[str]] = {}
+    for kind in ("uncertain", "blank"):
+        kinds.setdefault(labels[kind], []).append(kind)
+    return prose.listing(
+        f"{prose.listing(kinds[policy])} labels "
+        f"{'were left out' if policy == 'ignore' else f'counted as {policy}'}"
+        for policy in kinds
+    )
+
+
+def _balanced(data: ReportData) -> dict[str, list[str]]:
+    """The datasets with a resampled test set, by how it was made."""
+    study = data.settings["resampling"]["method"]
+    methods: dict[str, list[str]] = {}
+    for name in data.balanced:
+        own = data.settings["datasets"][name]["resampling"]
+        methods.setdefault(own or study, []).append(name)
+    return methods
 
 
 def _absent_findings(data: ReportData) -> list[str]:

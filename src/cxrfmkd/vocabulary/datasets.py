@@ -4,6 +4,9 @@ from typing import Literal
 
 ADAPTERS = ("chexpert", "mimic-cxr", "nih-cxr14", "table", "biomedia")
 
+# Of these, a program mined the labels from reports.
+MINED = ("chexpert", "mimic-cxr", "nih-cxr14", "biomedia")
+
 # How the resampled test set is made.
 ResamplingMethod = Literal["draws", "weights", "none"]
 
