@@ -60,6 +60,11 @@ def row_labels(table: pd.DataFrame) -> dict[tuple[str, str], str]:
     }
 
 
+def off_scale(value: float) -> str:
+    """What is written at the left edge of a panel that `value` lies beyond; else nothing."""
+    return f"← {value:.3g}".replace("-", "−") if value < FLOOR else ""
+
+
 def _draw_measure(panel: Axes, measure: str, values: pd.Series, students: int) -> None:
     """values: of students and below them controls; NaN where the measure has none."""
     shown, y = values.clip(lower=FLOOR), np.arange(len(values))
@@ -70,8 +75,8 @@ def _draw_measure(panel: Axes, measure: str, values: pd.Series, students: int) -
     colours = [style.BLUE] * students + [style.AXIS] * (len(values) - students)
     panel.scatter(shown, y, s=24, c=colours, linewidths=0, zorder=3)
     for row, value in enumerate(values):
-        if value < FLOOR:
-            note(panel, row, f"← {value:.3g}".replace("-", "−"), 0.25)
+        if text := off_scale(value):
+            note(panel, row, text, 0.25)
     panel.set_title(MEASURES[measure], fontsize=7.5)
     panel.locator_params(axis="x", nbins=3)
 

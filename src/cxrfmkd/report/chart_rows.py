@@ -197,6 +197,7 @@ def distillation(table: pd.DataFrame) -> pd.DataFrame:
         group_name=names,
         panel=panel,
         text=[number(value, 3) for value in table.value],
+        note=table.value.map(distilled.off_scale),
         x=table.value.clip(lower=distilled.FLOOR),
         expected=itself.reindex(keys).to_numpy(),
     )

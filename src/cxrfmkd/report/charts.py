@@ -20,6 +20,7 @@ from cxrfmkd.vocabulary.models import MODELS
 
 ROWS = "rows"  # the name of a chart's data, which the page has apart from the specification
 PICKED = "picked == '' || datum.name == picked"  # the model that a reader clicked on, in all charts
+LETTER = 5  # pixels that a slanted name takes to the left, a letter
 NUMBERS = 60  # pixels beside a panel whose vertical axis has numbers, not names
 Spec = dict[str, Any]
 
@@ -51,10 +52,13 @@ def _tooltip(table: pd.DataFrame, **fields: str) -> list[alt.Tooltip]:
     ]
 
 
-def _finish(chart: Any, panels: list[str], least: int, labels: int = 0) -> Spec:
+def _finish(
+    chart: Any, panels: list[str], least: int, labels: int = 0, apart: bool = False
+) -> Spec:
     """Panels in a grid whose columns the page sets by its width.
 
-    least: pixels of a panel. labels: pixels beside each, of names by default.
+    least: pixels of a panel. labels: pixels to the left of a row of panels, of names by default;
+    apart: of each panel.
     """
     picked = alt.param(name="picked", value="")
     if len(panels) > 1:
@@ -64,7 +68,7 @@ def _finish(chart: Any, panels: list[str], least: int, labels: int = 0) -> Spec:
     spec = chart.add_params(picked).to_dict() if len(panels) <= 1 else chart.to_dict()
     if len(panels) > 1:
         spec["params"] = [*spec.get("params", []), {"name": "picked", "value": ""}]
-    spec["usermeta"] = {"least": least, "panels": len(panels), "labels": labels}
+    spec["usermeta"] = {"least": least, "panels": len(panels), "labels": labels, "apart": apart}
     return spec
 
 
@@ -149,7 +153,7 @@ def scatter(table: pd.DataFrame, x: str, y: str) -> Spec:
         **look,
     )
     layered = alt.layer(horizontal, vertical, point).properties(height=240)
-    return _apart(_finish(layered, _panels(table), 300))
+    return _apart(_finish(layered, _panels(table), 300, NUMBERS, apart=True))
 
 
 def lines(table: pd.DataFrame, x: str, y: str) -> Spec:
@@ -178,7 +182,9 @@ def dots(table: pd.DataFrame) -> Spec:
         tooltip=_tooltip(table, group_name="student or control", name="", n=""),
     )
     teacher = chart.mark_tick(thickness=2, size=15, color=style.INK).encode(x="expected:Q", y=y)
-    layered = alt.layer(teacher, point).properties(height=alt.Step(17))
+    note = chart.transform_filter("datum.note != ''").mark_text(align="left", dx=7, size=11)
+    layers = [teacher, point, note.encode(x="x:Q", y=y, text="note:N")]
+    layered = alt.layer(*layers).properties(height=alt.Step(17))
     return _finish(layered, _panels(table), 260)
 
 
@@ -202,8 +208,7 @@ def epochs(table: pd.DataFrame) -> Spec:
         detail="group_name:N",
         tooltip=_tooltip(table, group_name="run", x="epoch", text="loss", name=""),
     )
-    # Each panel has an axis of its own.
-    return _apart(_finish(line.properties(height=170), _panels(table), 240, 3 * NUMBERS))
+    return _apart(_finish(line.properties(height=170), _panels(table), 240, NUMBERS, apart=True))
 
 
 def parallel(table: pd.DataFrame) -> Spec:
@@ -223,7 +228,8 @@ def parallel(table: pd.DataFrame) -> Spec:
         **look,
     )
     layered = alt.layer(line, point).properties(height=190)
-    return _finish(layered, _panels(table), 380, NUMBERS)
+    slanted = LETTER * len(order[0])  # the first name begins to the left of its panel
+    return _finish(layered, _panels(table), 380, slanted, apart=True)
 
 
 def curves(table: pd.DataFrame) -> Spec:

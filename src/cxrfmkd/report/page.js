@@ -240,11 +240,14 @@ async function draw(key) {
   const result = place.getAttribute("aria-label");
   const width = place.clientWidth || place.closest("section").clientWidth;
   const spec = themed(charts[key].spec);
-  const { least, panels } = spec.usermeta;
+  const { panels, apart } = spec.usermeta;
   const narrow = width < 560;
+  const least = narrow ? 400 : spec.usermeta.least * 0.82;
   const labels = spec.usermeta.labels || (narrow ? 185 : 205);
-  const columns = Math.max(1, Math.min(panels, Math.floor((width - labels) / (narrow ? 400 : least * 0.82))));
-  const size = Math.max(110, Math.floor((width - labels - 26 * columns) / columns));
+  const fitting = Math.floor(apart ? width / (least + labels) : (width - labels) / least);
+  const columns = Math.max(1, Math.min(panels, fitting));
+  const beside = labels * (apart ? columns : 1) + 26 * columns;
+  const size = Math.max(110, Math.floor((width - beside) / columns));
   (spec.spec ?? spec).width = Math.min(size, panels === 1 ? 560 : 420);
   if (spec.spec) spec.columns = columns;
   spec.datasets = { rows: rows(charts[key].rows) };
