@@ -147,8 +147,10 @@ def draw_resampling(table: pd.DataFrame, dataset: str, method: str, by: Attribut
         panel.remove()
     before = handle("before", linestyle=style.DASHED, color=style.AXIS, marker="|", markersize=6)
     figure.add_legend([before, handle("after")])
+    hidden = bool(ages.before.isna().any())
     return figure.finish(
         f"Balancing the test set of {dataset_title(dataset)}",
         f"Shares of {name}, of disease within {name} and of age"
-        f"{' within race' * (by.name == 'race')}; method: {METHODS.get(method, method)}",
+        f"{' within race' * (by.name == 'race')}; method: {METHODS.get(method, method)}"
+        f"{'; ages of too few patients are not shown' * hidden}",
     )

@@ -73,6 +73,11 @@ class Figure:
         return KINDS[self.kind].about
 
     @property
+    def reading(self) -> str:
+        """How to read its chart, or its picture where it has none."""
+        return KINDS[self.kind].chart if self.chart else KINDS[self.kind].reading
+
+    @property
     def folded(self) -> bool:
         """Whether it stands behind a fold."""
         return self.kind in FOLDED
