@@ -47,6 +47,7 @@ def drawn(root: Path, name: str, **shape):
 def test_every_kind_of_figure_can_be_drawn_and_has_a_caption():
     assert set(KINDS) == set(FIGURES)
     assert all(kind.about.endswith(".") and kind.reading.endswith(".") for kind in KINDS.values())
+    assert {kind.chart[-1:] for kind in KINDS.values()} == {"", "."}
 
 
 def test_the_catalogue_needs_neither_pandas_nor_matplotlib():
@@ -219,12 +220,22 @@ def test_balance_is_drawn_where_every_group_is_hidden():
     weights = pd.DataFrame({"image_id": patients, "weight": 1.0})
     table = resampling.select_resampling(records, weights, disclosure(records, 10))
     assert table[table.attribute == "race"].before.isna().all()
-    notes = [
-        text.get_text()
-        for panel in resampling.draw_resampling(table, "chexpert", "weights").axes
-        for text in panel.texts
-    ]
+    figure = resampling.draw_resampling(table, "chexpert", "weights")
+    notes = [text.get_text() for panel in figure.axes for text in panel.texts]
     assert notes.count("suppressed") == 12 + 3  # rows above, and below the ages of each race
+
+
+@pytest.mark.parametrize(("old", "hidden"), [(0, False), (3, True)])
+def test_the_balance_says_that_ages_are_hidden_where_any_is(old, hidden):
+    patients = [str(i) for i in range(300 + old)]
+    records = pd.DataFrame({"image_id": patients, "patient_id": patients, "disease": "Other"})
+    records = records.assign(race=[*["White", "Asian", "Black"] * 100, *["White"] * old])
+    records = records.assign(age_bin=[4] * 300 + [7] * old)
+    weights = records[["image_id"]].assign(weight=1.0)
+    table = resampling.select_resampling(records, weights, disclosure(records, 10))
+    figure = resampling.draw_resampling(table, "chexpert", "weights")
+    lines = " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
+    assert ("ages of too few patients are not shown" in lines) == hidden
 
 
 def test_the_flow_counts_unreadable_images_without_naming_their_files():

@@ -69,6 +69,9 @@ NAMES = """() => [...document.querySelectorAll(".chart[data-drawn]")].map((chart
 WIDER = """() => [...document.querySelectorAll("main *")]
   .filter((node) => node.getBoundingClientRect().right > innerWidth + 1)
   .map((node) => node.closest("[id]").id)"""
+CUT_OFF = """() => [...document.querySelectorAll(".chart[data-drawn]")]
+  .filter((chart) => chart.scrollWidth > chart.clientWidth + 1)
+  .map((chart) => chart.getAttribute("aria-label"))"""
 SHUT = "document.querySelectorAll('main details:not([open], .numbers, .tools details)').length"
 DRAWN = "document.documentElement.dataset.charts === 'drawn'"
 
@@ -123,6 +126,13 @@ def test_nothing_overflows_and_no_letter_is_too_small(visit, width):
     opened.evaluate(OPEN_FOLDS)
     assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert opened.evaluate(SMALLEST_LETTER) >= 10.9
+
+
+@pytest.mark.parametrize("width", [1440, 1180])
+def test_no_chart_is_cut_off(visit, width):
+    opened = visit(width)
+    opened.evaluate(OPEN_FOLDS)
+    assert opened.evaluate(CUT_OFF) == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)

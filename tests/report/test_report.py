@@ -34,6 +34,7 @@ from cxrfmkd.runtime.files import write_table
 from cxrfmkd.study.settings import sections
 from cxrfmkd.tables.selecting import ranked_models
 from cxrfmkd.vocabulary import titles
+from cxrfmkd.vocabulary.figures import KINDS
 from cxrfmkd.vocabulary.models import MODELS
 
 SCRIPT = ROOT / "workflow/scripts/write_report.py"
@@ -90,6 +91,12 @@ class Strict(HTMLParser):
     def handle_data(self, data):
         if "style" not in self.open and "script" not in self.open:
             self.text.append(data)
+
+
+def with_settings(data: ReportData, **sections: dict) -> ReportData:
+    """`data` with other values in sections of its settings."""
+    settings = {name: data.settings[name] | values for name, values in sections.items()}
+    return replace(data, settings=data.settings | settings)
 
 
 def parsed(html: str) -> Strict:
@@ -345,6 +352,15 @@ def test_headlines_follow_the_numbers_when_these_change(small):
     assert bias.bias(scores.assign(score=float("nan")), "chexpert", "fdr_by") is None
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["as it is", "reversed"])
+def test_where_no_gap_exceeds_noise_the_widest_one_is_named(small, order):
+    gaps = small.table("gaps").assign(corrected=0.0, estimate=0.004)
+    widest = (gaps.attribute == "age") & (gaps.kind == "range")
+    gaps.loc[widest, "estimate"] = 0.081
+    text = bias.subgroups(gaps[::order], small.table("summary"), "chexpert").text
+    assert "differs most by age: by 0.081" in text
+
+
 def test_a_generated_dataset_says_whether_its_truth_was_found(small):
     scores = small.table("scores")
     text = bias.planted(scores, "chexpert", {"race": 4.0, "sex": 0.0, "age": 0.9}).text
@@ -523,6 +539,9 @@ def test_what_students_kept_is_drawn_without_models_and_within_the_panel():
     assert list(rows.group_name) == ["MSE", "Undistilled network, random map"]
     assert list(rows.x) == [0.8, -0.3]
     assert list(rows.text) == ["0.800", "−35.000"]
+    assert list(rows.note) == ["", "← −35"]
+    (note,) = [layer for layer in spec["layer"] if layer["mark"]["type"] == "text"]
+    assert note["encoding"]["text"]["field"] == "note"
     assert set(rows.expected) == {0.9}
     assert "picked == ''" not in json.dumps(spec)
     assert charts.result("distillation", rows).endswith("random map, −35.000.")
@@ -569,13 +588,108 @@ def test_the_warnings_name_what_a_reader_should_know(small):
 def test_the_methods_paragraph_and_its_citations_follow_the_settings(small):
     text = methods.paragraph(small)
     assert "CheXpert [@irvin2019] (900 images of 450 patients)" in text
-    assert "2,000 bootstrap replicates over patients and seeds" in text
-    evaluation = small.settings["evaluation"] | {"unit": "row", "replicates": 500}
-    other = replace(small, settings=small.settings | {"evaluation": evaluation})
-    assert "500 bootstrap replicates over rows" in methods.paragraph(other)
+    assert "2,000 bootstrap replicates over patients and on the variance over seeds;" in text
+    other = with_settings(
+        small, evaluation={"unit": "row", "replicates": 500}, classification={"seeds": [41]}
+    )
+    assert "500 bootstrap replicates over rows;" in methods.paragraph(other)
     cited = set(re.findall(r"\[@(\w+)\]", text))
     assert cited == set(methods.cited(small)) & cited
     assert set(re.findall(r"@\w+\{(\w+),", methods.bibtex(small))) == set(methods.cited(small))
+
+
+@pytest.mark.parametrize(
+    ("classification", "distillation", "sentence"),
+    [
+        ("same-seed", {}, "; the epoch was selected on validation images."),
+        ("selected", {}, "; the epoch and the seed were selected on validation images."),
+        (
+            "selected",
+            {"select_on": "test"},
+            "; the epoch was selected on validation images, the seed on the distillation’s test "
+            "part.",
+        ),
+        (
+            "selected",
+            {"select_on": "test", "seeds": [41]},
+            "; the epoch was selected on validation images.",
+        ),
+    ],
+    ids=["every seed", "best on validation", "best on test", "one seed"],
+)
+def test_the_paragraph_says_on_which_images_students_were_selected(
+    small, classification, distillation, sentence
+):
+    other = with_settings(
+        small, classification={"student": classification}, distillation=distillation
+    )
+    assert sentence in methods.paragraph(other)
+
+
+def test_the_paragraph_says_what_labels_count_as_and_how_test_sets_were_balanced(small):
+    text = methods.paragraph(small)
+    assert "uncertain and blank labels counted as zeros." in text
+    assert "The test sets of CheXpert and MIMIC-CXR were also weighted to equal" in text
+    own = {"mimic": small.settings["datasets"]["mimic"] | {"resampling": "weights"}}
+    other = with_settings(
+        small,
+        labels={"uncertain": "ones", "blank": "ignore"},
+        resampling={"method": "draws"},
+        datasets=own,
+    )
+    text = methods.paragraph(other)
+    assert "uncertain labels counted as ones and blank labels were left out." in text
+    assert "The test sets of CheXpert were also resampled to equal shares of races" in text
+    assert "The test sets of MIMIC-CXR were also weighted to equal shares of races" in text
+
+
+def test_the_page_says_whose_labels_a_program_mined_and_whose_race_is_recorded(small, html):
+    def told(data: ReportData) -> str:
+        return " ".join("".join(parsed(page(data, "")).text).split())
+
+    text = " ".join("".join(parsed(html).text).split())
+    assert "Labels were mined from reports by a program; they are not diagnoses." in text
+    assert "Race is as recorded by hospitals" in text
+    datasets = small.settings["datasets"]
+    table = {"mimic": datasets["mimic"] | {"adapter": "table"}}
+    text = told(with_settings(small, datasets=table))
+    assert "Labels of CheXpert were mined from reports by a program" in text
+    text = told(with_settings(small, datasets=table, synthetic={"chexpert": {"patients": 100}}))
+    assert "mined from reports" not in text
+    assert "Labels are those of the datasets." in text
+    assert "Race is as recorded by hospitals" in text  # of MIMIC-CXR, whose patients are real
+    both = {name: {"patients": 100} for name in ("chexpert", "mimic")}
+    assert "Race is as recorded" not in told(with_settings(small, synthetic=both))
+
+
+def test_labels_of_a_pool_are_mined_where_those_of_a_member_are(small):
+    member = small.settings["datasets"]["chexpert"]
+    pool = member | {"adapter": "pool", "pool": ["one", "two"]}
+    members = {"one": member | {"adapter": "table"}, "two": member}
+    data = with_settings(
+        replace(small, datasets=["chexpert"]), datasets={"chexpert": pool} | members
+    )
+    assert data.mined == ["chexpert"]
+    assert with_settings(data, synthetic={"two": {}}).mined == []
+
+
+def test_race_is_not_spoken_of_where_nothing_is_analysed_or_balanced_by_it(small):
+    without = {stage: ["sex", "age"] for stage in ("evaluation", "bias")}
+    of_none = replace(small, attributes=dict.fromkeys(small.datasets, without))
+    assert of_none.uses_race  # the test sets are balanced by it
+    assert not replace(of_none, balanced=[]).uses_race
+    assert not with_settings(of_none, resampling={"by": "sex"}).uses_race
+
+
+def test_captions_say_how_to_read_the_chart_or_the_picture_that_the_page_shows(small, html):
+    figures = {f.kind: f for part in numbered_figures(small).values() for f in part}
+    assert figures["performance"].reading == "Hollow dots: linear probes."
+    assert figures["flow"].reading.startswith("Boxes on the left count what was kept")
+    assert "and the same models trained on the target" not in html
+    for figure in figures.values():
+        assert f"{figure.about} {figure.reading}".rstrip() in html
+    assert KINDS["gaps"].chart.startswith("Grey ticks: the gap to be expected if all groups were")
+    assert KINDS["focused"].chart.startswith("Every axis has its own scale")
 
 
 def test_every_model_and_every_column_of_the_numbers_has_a_meaning(small):
@@ -630,7 +744,10 @@ def test_switches_say_whose_practice_a_study_follows():
     table = compare(settings, made_report.THESIS).set_index("setting")
     assert table.follows["network.input"] == "thesis"
     assert table.follows["finetuning.patience"] == "its own"
-    assert not {"distillation.losses", "transfer.pairs"} & set(table.index)
+    assert not {"distillation.losses", "distillation.seeds", "transfer.pairs"} & set(table.index)
+    for setting in ("evaluation.seeds", "bias.seeds"):
+        assert table.thesis[setting] == "selected"
+        assert table.follows[setting] == "sound practice"
     assert {name.partition(".")[0] for name in table.index} <= {*sections(), "datasets"}
     assert table.follows["datasets.mimic.inconsistent_race"] == "sound practice"
 
@@ -680,9 +797,21 @@ def test_a_study_without_transfer_leaves_external_testing_open(tmp_path):
 
 
 def test_a_row_bootstrap_is_called_what_it_is(small):
-    evaluation = small.settings["evaluation"] | {"unit": "row"}
-    changed = replace(small, settings=small.settings | {"evaluation": evaluation})
-    assert "Intervals resample rows within label strata" in page(changed, "")
+    rows = page(with_settings(small, evaluation={"unit": "row"}), "")
+    assert "Intervals resample rows within label strata" in rows
+    assert "each of which draws rows within the strata of a finding’s label;" in rows
+
+
+def test_intervals_are_told_as_they_are_made(html):
+    lead = "Intervals are over patients, by bootstrap, and over seeds where there are several;"
+    assert lead in html
+    assert "Of performance: from the standard error over bootstrap replicates, each of" in html
+    assert "each of which draws patients with all their images; areas on the logit scale;" in html
+    assert "Percentiles over bootstrap replicates" not in html
+
+
+def test_the_text_s_best_models_are_told_from_those_that_a_reader_picks(html):
+    assert "Where the text names a best model, validation images chose it." in html
 
 
 def test_a_study_with_nothing_but_numbers_that_are_missing_has_no_headlines(small):
