@@ -239,6 +239,24 @@ def test_left_out_uncertain_labels_are_no_part_of_the_set(study):
     ).all()
 
 
+def test_the_number_of_left_out_images_of_few_patients_follows_from_no_table(study):
+    test = study.test.copy()
+    few = test.patient_id.isin(test.patient_id.unique()[:2])
+    test.loc[few, "Edema"] = -1.0
+    small_cells = SETTINGS.model_copy(update=dict(replicates=5, minimum_cell=10))
+    weights = study.weights.assign(weight=1.0)
+    policy = Labels(uncertain="ignore")
+    tables = study.evaluate(small_cells, test=test, weights=weights, labels=policy)
+    for name in ("metrics", "summary", "thresholds", "calibration", "subgroups"):
+        table = tables[name]
+        if name == "subgroups":
+            table = table[table.attribute == "all"]
+        n = table.groupby("finding").n
+        assert n.count()["Edema"] == 0
+        others = [finding for finding in FINDINGS if finding != "Edema"]
+        assert (n.max()[others] == len(test)).all()
+
+
 def test_resampled_test_set_of_equal_weights_is_none(study):
     tables = study.evaluate(weights=study.weights.assign(weight=1.0))
     halves, _ = tables.pop("halves"), tables.pop("exclusions")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.datasets.halves import HALVES
-from cxrfmkd.evaluation import calibration, curves, operating_points
+from cxrfmkd.evaluation import calibration, curves, operating_points, subgroups
 from cxrfmkd.evaluation.bootstrap import Measurement
 from cxrfmkd.evaluation.comparisons import Compared, FamilySummary
 from cxrfmkd.evaluation.gaps import Ranges
@@ -266,7 +266,7 @@ def _with_counts(
     ]
     counts = everyones_counts(result, cells)
     numbers = {
-        "n": np.r_[counts["n"], blank + counts["n"].max()],
+        "n": np.r_[counts["n"], blank],
         "positives": np.r_[counts["positives"], blank],
         "prevalence": np.r_[counts["prevalence"], blank],
         "undefined": np.r_[undefined, n_undefined].astype(int),
@@ -276,10 +276,6 @@ def _with_counts(
 
 
 def everyones_counts(result: FamilyResult, cells: Cells) -> dict[str, np.ndarray]:
-    """Columns n, positives and prevalence of all patients, shape (f,); small ones blank."""
-    hidden = cells.hidden_counts[1][:, 0]
-    return {
-        "n": cells.images[:, 0],
-        "positives": np.where(hidden, np.nan, cells.positives[:, 0]),
-        "prevalence": np.where(hidden, np.nan, result.measures.prevalence[0, :, 0]),
-    }
+    """Columns n, positives and prevalence of all patients, shape (f,); blank as by group."""
+    columns = subgroups.counts(result.measures.prevalence[0], cells)
+    return {name: columns[name][:, 0] for name in ("n", "positives", "prevalence")}
