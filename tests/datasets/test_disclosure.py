@@ -234,19 +234,42 @@ def fractions_fit(values: np.ndarray, denominators: np.ndarray, tolerance: float
     return (np.abs(products - products.round()) <= tolerance * denominators + 1e-9).all(axis=0)
 
 
+def told_rates(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Rates of groups as `subgroups` shows them, and as another group's rate and a gap tell them.
+
+    value: a rate of a model; error: how far the true one is from it at most.
+    """
+    keys = ["model", "metric", "attribute", "finding"]
+
+    def rounding(values: pd.Series) -> np.ndarray:
+        return np.where(values == values.round(2), 0.005, 0.0)
+
+    groups = tables["subgroups"].rename(columns={"estimate": "value"}).dropna(subset="value")
+    groups = groups[groups.metric.isin(["auc_roc", "tpr", "fpr"])][[*keys, "group", "value"]]
+    groups["error"] = rounding(groups.value)
+    gaps = tables["gaps"].query("kind != 'versus'").dropna(subset=["estimate", "a", "b"])
+    told = [groups]
+    for one, other, sign in (("a", "b", 1), ("b", "a", -1)):
+        rows = gaps.rename(columns={one: "told", other: "group"}).merge(groups, on=[*keys, "group"])
+        value, error = rows.value + sign * rows.estimate, rows.error + rounding(rows.estimate)
+        told.append(rows.assign(group=rows.told, value=value, error=error)[groups.columns])
+    return pd.concat(told, ignore_index=True)
+
+
 @pytest.mark.parametrize("study", STUDIES)
-def test_no_hidden_number_of_positives_follows_from_rates(study):
+def test_no_hidden_number_of_positives_follows_from_rates_and_gaps(study):
     tables = published(*study)
+    cell = ["attribute", "group", "finding"]
     groups = tables.tables["subgroups"]
-    hidden = groups[groups.positives.isna() & groups.estimate.notna()]
-    assert len(hidden)
+    hidden = groups[groups.positives.isna()][cell].drop_duplicates()
+    told = told_rates(tables.tables).merge(hidden, on=cell)
     attacked = 0
-    for (attribute, group, finding), rows in hidden.groupby(["attribute", "group", "finding"]):
+    for (attribute, group, finding), rows in told.groupby(cell):
         levels = zip(attribute.split(" x "), group.split(", "), strict=True)
         table = tables.test.assign(age=tables.test.age_bin.map(dict(enumerate(AGE_BINS))))
         for name, level in levels:
             table = table if name == "all" else table[table[name] == level]
-        n = len(table)
+        n, counted = len(table), int(table[finding].eq(1).sum())
         positives = np.arange(1, n)
         fits = np.ones(n - 1, bool)
         for metric, denominators in {
@@ -254,14 +277,26 @@ def test_no_hidden_number_of_positives_follows_from_rates(study):
             "tpr": positives,
             "fpr": n - positives,
         }.items():
-            values = rows.estimate[rows.metric == metric].to_numpy(float)
-            exact = values != values.round(2)
-            fits &= fractions_fit(values[exact], denominators, 0.0)
-            fits &= fractions_fit(values[~exact], denominators, 0.005)
+            for error, of_metric in rows[rows.metric == metric].groupby("error"):
+                fits &= fractions_fit(of_metric.value.to_numpy(float), denominators, error)
         attacked += 1
         assert fits.sum() > 1, (attribute, group, finding)
-        assert fits[int(table[finding].eq(1).sum()) - 1]
+        assert not 0 < counted < n or fits[counted - 1]
     assert attacked > 5
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_what_is_made_of_gaps_in_rates_is_as_blank_as_these(study):
+    gaps = published(*study).tables["gaps"].query("kind != 'difference'")
+    ranges = gaps[gaps.kind == "range"].set_index(["model", "attribute", "finding", "metric"])
+    blank = ranges.estimate.isna().unstack("metric")
+    assert blank.fpr.any()
+    assert blank.equalised_odds[blank.tpr | blank.fpr].all()
+    of_none = blank.xs("No Finding", level="finding")
+    assert (of_none.underdiagnosis == of_none.fpr).all()
+    for row in gaps[gaps.kind == "versus"].itertuples():
+        if blank[row.metric][row.model, row.attribute, row.finding]:
+            assert np.isnan(row.estimate)
 
 
 @pytest.mark.parametrize("study", STUDIES)

@@ -2,8 +2,8 @@
 
 A rate is a fraction: from a sensitivity of 0.4286, or an AUC-ROC to sixteen digits, follows how
 many images have the finding. Where that count is hidden, numbers are rounded so far that any count
-could have given them, and left out where rounding would not do. Averages over findings are rounded
-where a member's count is hidden, since the others can be taken off.
+could have given them, and left out where rounding would not do. So are gaps between groups, and
+averages over findings are rounded, since the other groups and findings can be taken off.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ AVERAGED = 3  # decimals of averages over findings of which one has a hidden cou
 # With fewer possible values, two decimals would still tell the denominator.
 FEWEST_VALUES = 2 * 10**COARSE
 RELATIVE_TO = ("sex", "race")  # their relative differences share one mean
+# Gaps that are made of other measures.
+MADE_OF = {"equalised_odds": ("tpr", "fpr"), "underdiagnosis": ("fpr",)}
 
 
 def publish(name: str, table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
@@ -72,12 +74,7 @@ def _limits(
     names = pd.MultiIndex.from_arrays([cells.groups.attributes, cells.groups.names])
     finding = pd.Index(cells.findings.names).get_indexer(table.finding)
     if name == "gaps":
-        among = _hidden_of_attribute(cells, hidden)
-        coarse = [
-            k >= 0 and among[attribute][k]
-            for k, attribute in zip(finding, table.attribute, strict=True)
-        ]
-        return pd.Series(coarse, table.index, dtype=bool), pd.Series(False, table.index)
+        return _limits_of_gaps(table, cells, hidden, finding)
     group = np.zeros(len(table), int)
     if "group" in table:
         group = names.get_indexer(pd.MultiIndex.from_frame(table[["attribute", "group"]]))
@@ -91,6 +88,31 @@ def _limits(
     if "relative" in table:
         _round_relative(table, cells, hidden, finding)
     return coarse, blank
+
+
+def _limits_of_gaps(
+    table: pd.DataFrame, cells: Cells, hidden: np.ndarray, finding: np.ndarray
+) -> tuple[pd.Series, pd.Series]:
+    """As `_limits`: a gap is left out if the rate of a group that takes part in it is."""
+    among = _hidden_of_attribute(cells, hidden)
+    telling = {metric: _telling(metric, cells, hidden) for metric in table.metric.unique()}
+    coarse, blank = [], []
+    columns = (table[name] for name in ("attribute", "metric", "kind", "a", "b"))
+    for k, attribute, metric, kind, *pair in zip(finding, *columns, strict=True):
+        groups = cells.groups.of(attribute)
+        if kind == "difference":
+            groups = [group for group in groups if cells.groups.names[group] in pair]
+        coarse.append(among[attribute][k])
+        blank.append(telling[metric][k, groups].any())
+    return pd.Series(coarse, table.index, dtype=bool), pd.Series(blank, table.index, dtype=bool)
+
+
+def _telling(metric: str, cells: Cells, hidden: np.ndarray) -> np.ndarray:
+    """Whether a gap that a group takes part in would tell its hidden count, bool (f, groups)."""
+    measures = MADE_OF.get(metric, (metric,))
+    return np.logical_or.reduce(
+        [hidden & ~cells.hidden(name) & ~_can_be_rounded(name, cells) for name in measures]
+    )
 
 
 def _can_be_rounded(metric: str, cells: Cells) -> np.ndarray:
