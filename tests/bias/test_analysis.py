@@ -15,6 +15,8 @@ from scipy import stats
 from scripts import run_script
 
 from cxrfmkd.bias.analysis import ALL_SEEDS, analyse, select_embeddings
+from cxrfmkd.bias.balance import balance_table
+from cxrfmkd.bias.design import build_design
 from cxrfmkd.bias.summary import combine
 from cxrfmkd.datasets.records import complete, write_records
 from cxrfmkd.networks.layers import HeadInput
@@ -325,15 +327,50 @@ def test_the_balance_of_the_main_sample_is_counted():
         assert balance.wanted["disease", "Asian", disease] == pytest.approx(
             available[disease].mean()
         )
-    asian = records.patient_id[records.race == "Asian"].unique()
-    few = records.assign(sex=records.sex.mask(records.race == "Asian", "Male"))
-    few["sex"] = few.sex.mask(few.patient_id.isin(asian[:6]), "Female")
-    hidden = _analyse(few, [make_embeddings(few)], settings)["balance"].set_index(
-        ["attribute", "group", "level"]
+
+
+def _told(shown: np.ndarray, sizes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which numbers of images follow from shares in the balance, bool (groups, levels).
+
+    shown: bool (groups, levels), whether a share is; sizes: images of each group; wanted: whether a
+    level's mean share over groups is shown. The images of each level are known.
+    """
+    cells = np.eye(shown.size).reshape(*shown.shape, -1)
+    means = (cells / sizes[:, None, None]).sum(axis=0)
+    known = [*cells.sum(axis=1), *cells.sum(axis=0), *cells[shown], *means[wanted]]
+    rank = np.linalg.matrix_rank(known)
+    return np.array(
+        [[np.linalg.matrix_rank([*known, cell]) == rank for cell in row] for row in cells]
     )
-    shares = hidden[["wanted", "drawn", "available"]]
-    assert shares.loc[("sex", "Asian")].isna().all(axis=None)
-    assert shares.loc[("sex", "White")].notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("by", "group", "rare"),
+    [("race", "Black", ("sex", "Female", "Male")), ("sex", "Female", ("age_bin", 7, 6))],
+)
+def test_no_number_of_few_patients_follows_from_the_balance(by, group, rare):
+    records = make_records(300, race=by == "race")
+    of_group = records[by] == group
+    records.loc[of_group] = _with_few(records[of_group], *rare, 6)
+    settings = SMALL.model_copy(update=QUICK | {"attributes": [by, "age"]})
+    design = build_design("d", records, equal_weights(records), settings)
+    balance, attacked = balance_table(design), 0
+    for column, rows in (("available", design.rows), ("drawn", design.rows[design.main])):
+        images = records.iloc[rows].astype({"age_bin": str})
+        for attribute, table in balance[balance.attribute != by].groupby("attribute"):
+            patients = images.groupby([by, attribute]).patient_id.nunique().unstack(fill_value=0)
+            few = ((patients > 0) & (patients < 10)).to_numpy()
+            shown, wanted = (
+                table.pivot(index="group", columns="level", values=value).notna().to_numpy()
+                for value in (column, "wanted")
+            )
+            # What is wanted is a mean of what is available.
+            means = wanted.any(axis=0) & (column == "available")
+            sizes = images.groupby(by).size().to_numpy()
+            assert not (few & _told(shown, sizes, means)).any()
+            attacked += few.sum()
+    assert attacked
+    assert balance[["wanted", "drawn", "available"]].notna().any().all()
 
 
 def test_several_seeds_are_tested_by_their_mean_and_widen_the_intervals():

@@ -20,6 +20,7 @@ import pytest
 from made_predictions import records, write_predictions
 from scipy.optimize import linprog
 
+from cxrfmkd.bias.balance import balance_table
 from cxrfmkd.bias.design import build_design
 from cxrfmkd.bias.magnitude import probe_areas, probe_table, probed_groups
 from cxrfmkd.datasets.counting import counts
@@ -89,6 +90,7 @@ class Published:
         self.balance = select_resampling(self.test, weights, disclosed)
         bias = Bias(simulations=0, permutations=0, replicates=5, attributes=["sex", "race", "age"])
         design = build_design("here", self.test, weights, bias, MINIMUM)
+        self.shares = balance_table(design)
         scores = np.random.default_rng(0).normal(size=(len(self.test), 4))
         self.encoding = probe_table(design, [probe_areas(design, probed_groups(design, scores))])
 
@@ -116,6 +118,11 @@ class Published:
             race = {} if row.race == "All" else {"race": (row.race,)}
             if not np.isnan(row.images):
                 yield {attribute: (row.level,), **race}, row.images
+        of_race = self.test.race.value_counts()
+        for row in self.shares.dropna(subset="available").itertuples():
+            level = AGE_BINS[int(row.level)] if row.attribute == "age_bin" else row.level
+            images = round(row.available * of_race[row.group])
+            yield {row.attribute: (level,), "race": (row.group,)}, images
         for row in self.encoding.itertuples():
             given = next(({a: (row.given,)} for a in LEVELS if row.given in LEVELS[a]), {})
             if not np.isnan(row.n_group):

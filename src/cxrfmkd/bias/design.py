@@ -75,17 +75,21 @@ class Design:
         """Patient of every test image, int64: 0, 1, ... in order of appearance."""
         return pd.factorize(self.test.patient_id)[0].astype(np.int64)
 
+    @property
+    def balanced(self) -> str:
+        """The attribute of whose groups samples have as many images each."""
+        return drawn_by(self.settings.attributes, bool(self.test.sex.notna().any()))
+
     @cached_property
     def pool(self) -> sampling.Pool:
-        """What samples are drawn from: the groups of `drawn_by`."""
+        """What samples are drawn from: the groups of `balanced`."""
         s = self.settings
         candidates = self.test.iloc[self.rows].reset_index(drop=True)
-        balanced = drawn_by(s.attributes, bool(self.test.sex.notna().any()))
-        one = self.attributes[balanced]
+        one = self.attributes[self.balanced]
         if one.declared or one.binned:
-            candidates[balanced] = groups_of(candidates, one)
+            candidates[one.name] = groups_of(candidates, one)
         return sampling.build_pool(
-            candidates, balanced, s.variant, s.sample_per_group, s.shortage, self.minimum_cell
+            candidates, one.name, s.variant, s.sample_per_group, s.shortage, self.minimum_cell
         )
 
     @cached_property
