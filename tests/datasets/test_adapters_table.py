@@ -313,6 +313,34 @@ def test_what_findings_need_of_the_file_is_named(tmp_path, changes, message):
         adapters.read("own", Dataset.read(settings))
 
 
+def test_labels_may_be_lists_of_a_parquet_file(tmp_path):
+    labels = [["Edema", "Pneumonia"], ["Edema, mild|old"], [], None]
+    paths, people = [f"{i}.png" for i in range(4)], [f"p{i}" for i in range(4)]
+    frame = pd.DataFrame({"path": paths, "patient_id": people, "labels": labels})
+    frame.to_parquet(tmp_path / "own.parquet")
+    settings = Dataset(
+        adapter="table",
+        tables={"records": str(tmp_path / "own.parquet")},
+        images=str(tmp_path),
+        label_list={"column": "labels", "names": {"Edema": ["Edema", "Edema, mild|old"]}},
+    )
+    records = adapters.read("own", settings).records
+    assert records.Edema.tolist()[:3] == [1, 1, 0]
+    assert records.Pneumonia.tolist()[:3] == [1, 0, 0]
+    assert records.loc[4, ["Edema", "Pneumonia"]].isna().all()
+
+
+def test_a_list_where_one_value_is_needed_is_refused(tmp_path):
+    frame = OWN.assign(gender=[["w"], ["m"], ["m"]])
+    with pytest.raises(InputError, match=r"own.parquet\), column gender: a cell has several"):
+        adapters.read("own", own(tmp_path, frame, suffix="parquet"))
+
+
+def test_a_parquet_file_may_have_the_paths_as_its_index(tmp_path):
+    reading = adapters.read("own", own(tmp_path, OWN.set_index("file"), suffix="parquet"))
+    assert reading.records.path.tolist() == OWN.file.tolist()
+
+
 def test_a_study_of_which_the_file_has_no_finding_is_refused(tmp_path):
     with pytest.raises(InputError, match="none of the findings Hernia; set at least one"):
         adapters.read("own", own(tmp_path, columns=PLAIN), Findings(names=["Hernia"]))

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -92,9 +94,48 @@ def test_excel_and_parquet_are_the_same_table(tmp_path, name):
         assert (table.index.name, table.index.tolist()) == ("row", [first, first + 1])
 
 
+def test_a_column_of_parquet_may_be_the_index_that_pandas_wrote(tmp_path):
+    frame = pd.DataFrame({"a": ["007", "8"], "b": ["p", "q"], "n": [1, 2]})
+    for index in (["a"], ["a", "b"]):
+        frame.set_index(index).to_parquet(tmp_path / "t.parquet")
+        assert set(read_header(tmp_path / "t.parquet")) == {"a", "b", "n"}
+        assert cells(read_text_table(tmp_path / "t.parquet", needed=["a", "n"])) == [
+            ["007", "1"],
+            ["8", "2"],
+        ]
+    frame[::-1].to_parquet(tmp_path / "t.parquet")  # its index has no name
+    assert list(read_text_table(tmp_path / "t.parquet")) == ["a", "b", "n"]
+    assert read_header(tmp_path / "t.parquet") == ["a", "b", "n"]
+
+
+def test_a_blank_rounds_no_large_whole_number_of_parquet(tmp_path):
+    largest = 2**63 - 1
+    for kind in (pa.int64(), pa.uint64()):
+        pq.write_table(pa.table({"id": pa.array([largest, None], kind)}), tmp_path / "t.parquet")
+        assert cells(read_text_table(tmp_path / "t.parquet")) == [[str(largest)], [""]]
+
+
+@pytest.mark.parametrize("kind", [pa.list_, pa.large_list, lambda of: pa.list_(of, 2)])
+def test_a_list_of_parquet_is_refused_but_where_lists_are_meant(tmp_path, kind):
+    path = tmp_path / "t.parquet"
+    texts = pa.array([["a|b", "c"], None], kind(pa.string()))
+    numbers = pa.array([[1, 2], None], kind(pa.int64()))
+    pq.write_table(pa.table({"id": ["1", "2"], "texts": texts, "numbers": numbers}), path)
+    assert cells(read_text_table(path, needed=["id"])) == [["1"], ["2"]]
+    assert read_text_table(path).id.tolist() == ["1", "2"]  # nobody asked for the others
+    table = read_text_table(path, needed=["texts"], lists=["texts"])
+    assert list(table.texts[1]) == ["a|b", "c"]
+    assert table.texts.isna().tolist() == [False, True]
+    for column, lists in (("texts", []), ("numbers", ["numbers"])):
+        for asked in ({"needed": [column]}, {"needed": ["id"], "also": [column]}):
+            with pytest.raises(InputError, match=f"column {column}: a cell has several values .*l"):
+                read_text_table(path, lists=lists, **asked)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b",,\n1,2,3\n", "names no column in its first line"),
         (b"", "is empty"),
         (b"\n\n", "has no line"),
         (gzip.compress(b"", mtime=0), "is empty"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,12 +79,19 @@ class Raw:
         """Names of a raw table's columns."""
         return read_header(self.path(key), self.source(key))
 
-    def table(self, key: str, columns: tuple[str, ...], also: tuple[str, ...] = ()) -> pd.DataFrame:
+    def table(
+        self,
+        key: str,
+        columns: tuple[str, ...],
+        also: tuple[str, ...] = (),
+        lists: Collection[str] = (),
+    ) -> pd.DataFrame:
         """A raw table's `columns`, and those of `also` that it has, as text; blank is missing.
 
-        The index is the line of each row (see `read_text_table`).
+        lists: columns that may hold lists of texts. The index is the line of each row (see
+        `read_text_table`).
         """
-        frame = read_text_table(self.path(key), self.source(key), columns, also)
+        frame = read_text_table(self.path(key), self.source(key), columns, also, lists)
         return frame[[name for name in frame if not UNNAMED.match(str(name))]]
 
     def _files(self, key: str) -> list[Path]:

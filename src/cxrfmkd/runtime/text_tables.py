@@ -9,7 +9,8 @@ read in two ways, is refused with its setting, file, line and a remedy.
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator, Sequence
+import re
+from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
 from operator import itemgetter
 from pathlib import Path
@@ -19,29 +20,30 @@ import pandas as pd
 from cxrfmkd.runtime.cells import column_names, to_numbers
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.text_files import opened, reading, text_lines
+from cxrfmkd.vocabulary.blanks import BLANK
 
-# What counts as blank: the same texts as for pandas.
-BLANK = {
-    *("", "NA", "N/A", "n/a", "<NA>", "#NA", "#N/A", "#N/A N/A", "NULL", "null", "None"),
-    *("NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
-}
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 def read_text_table(
-    path: Path, source: str = "", needed: Sequence[str] = (), also: Sequence[str] = ()
+    path: Path,
+    source: str = "",
+    needed: Sequence[str] = (),
+    also: Sequence[str] = (),
+    lists: Collection[str] = (),
 ) -> pd.DataFrame:
     """The columns `needed`, and those of `also` that are there, else all; cells as text.
 
     Cells are stripped of white space around them; blank ones, and those that pandas takes for blank
     (such as NA), are missing values. Rows without any cell are left out. The index says where each
     row stands: `line` of a text, `row` of Excel or Parquet. source: what messages name, by default
-    the file. Raises InputError.
+    the file. lists: columns that may hold lists of texts in Parquet, which they stay. Raises
+    InputError.
     """
     source = source or str(path)
     with reading(path, source) as kind:
         if kind == "Parquet":
-            return _parquet(path, source, needed, also)
+            return _parquet(path, source, needed, also, lists)
         with closing(_rows(path, source, kind)) as rows:
             _, header = next(rows)
             names = _select(header, source, needed, also)
@@ -170,6 +172,8 @@ def _select(
     header: list[str], source: str, needed: Sequence[str], also: Sequence[str]
 ) -> list[str]:
     """The columns to read: each is there once."""
+    if not any(header):
+        raise InputError(f"{source} names no column in its first line. Write their names there.")
     if missing := [name for name in needed if name not in header]:
         raise InputError(
             f"{source} has no column {some(missing)}; it has "
@@ -223,16 +227,46 @@ def _cell_text(value: object) -> str:
 
 
 def _parquet_names(path: Path) -> list[str]:
+    """The columns; that of an index without a name, which pandas writes, has none here either."""
     import pyarrow.parquet as pq
 
-    return pq.read_schema(path).names
+    names = pq.read_schema(path).names
+    return ["" if re.fullmatch(r"__index_level_\d+__", name) else name for name in names]
 
 
-def _parquet(path: Path, source: str, needed: Sequence[str], also: Sequence[str]) -> pd.DataFrame:
+def _parquet(
+    path: Path, source: str, needed: Sequence[str], also: Sequence[str], lists: Collection[str]
+) -> pd.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     names = _select(_parquet_names(path), source, needed, also)
-    frame = pd.read_parquet(path, columns=names)
+    table = pq.read_table(path, columns=names)
+    kinds = dict(zip(table.schema.names, table.schema.types, strict=True))
+    whole = {name for name in lists if name in kinds and _is_list_of_texts(kinds[name])}
+    for name in (name for name in (*needed, *also) if name in kinds and name not in whole):
+        if pa.types.is_nested(kinds[name]):
+            raise InputError(
+                f"{source}, column {name}: a cell has several values (their type is "
+                f"{kinds[name]}). Write one text or number a cell."
+            )
+    # What pandas wrote may have a column as its index. Blanks must not round large whole numbers.
+    exact = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
+    frame = table.to_pandas(ignore_metadata=True, types_mapper=exact.get)
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
-    return pd.DataFrame({name: _column_text(column) for name, column in frame.items()}, frame.index)
+    columns = {
+        name: column if name in whole else _column_text(column) for name, column in frame.items()
+    }
+    return pd.DataFrame(columns, frame.index)
+
+
+def _is_list_of_texts(kind) -> bool:
+    """Whether a type of Parquet is a list, of any length, of texts."""
+    from pyarrow import types
+
+    if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
+        return False
+    return types.is_string(kind.value_type) or types.is_large_string(kind.value_type)
 
 
 def _column_text(column: pd.Series) -> pd.Series:

@@ -32,8 +32,9 @@ def read(raw: Raw) -> Reading:
     """
     columns = _columns(raw)
     lists = raw.settings.label_list
-    needed = dict.fromkeys([*columns.values(), *([lists.column] if lists else [])])
-    table = raw.table("records", tuple(needed))
+    listing = {lists.column} if lists else set()
+    needed = dict.fromkeys([*columns.values(), *listing])
+    table = raw.table("records", tuple(needed), lists=listing.difference(columns.values()))
     frame = pd.DataFrame({ours: table[theirs] for ours, theirs in columns.items()}, table.index)
     for name in REQUIRED:
         raw.reject(frame[name].isna(), "records", columns[name], "are blank")
@@ -132,7 +133,9 @@ def _listed(
     raw: Raw, settings: LabelList, cells: pd.Series, given: list[str]
 ) -> tuple[dict[str, pd.Series], str]:
     """The findings of the list of labels, but `given` ones of their own columns; a note."""
-    labels = cells.str.split(settings.separator, regex=False).explode().str.strip(" []'\"")
+    is_text = isinstance(cells.dtype, pd.StringDtype)
+    several = cells.str.split(settings.separator, regex=False) if is_text else cells
+    labels = several.explode().astype("str").str.strip(" []'\"")
     labels = labels[labels.notna() & labels.ne("")]
     names = {name: settings.names.get(name, [name]) for name in raw.study.names}
     names = {name: of for name, of in names.items() if of and name not in given}

@@ -43,7 +43,7 @@ class LabelList(Settings):
     """
 
     column: str
-    """the file's column"""
+    """the file's column, of texts or, in Parquet, of lists of texts"""
     separator: str = "|"
     """what stands between labels; blanks, quotes and brackets around them do not count"""
     names: dict[str, Annotated[list[str], BeforeValidator(_several)]] = {}
