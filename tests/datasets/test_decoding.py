@@ -56,6 +56,27 @@ def deep_colour_tiff(path) -> None:
     path.write_bytes(b"II*\0" + struct.pack("<IH", 8, 9) + entries + bytes(4) + bits + data)
 
 
+def grey_tiff(path, pixels: np.ndarray, photometric: int) -> None:
+    """A grey TIFF of any depth; photometric: 0 where white is 0. Format: TIFF 6.0, section 4."""
+    height, width = pixels.shape
+    data, bits = pixels.tobytes(), 8 * pixels.itemsize
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric)]
+    tags += [(273, 8 + 2 + 10 * 12 + 4), (277, 1), (278, height), (279, len(data))]
+    tags += [(339, 3 if pixels.dtype.kind == "f" else 1)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, 10) + entries + bytes(4) + data)
+
+
+@pytest.mark.parametrize("kind", ["<u1", "<u2", "<f4"])
+def test_a_grey_tiff_whose_white_is_0_is_inverted_at_any_depth(tmp_path, read, kind):
+    pixels = (GREY // 16).astype(kind)
+    grey_tiff(tmp_path / "black.tif", pixels, 1)
+    grey_tiff(tmp_path / "white.tif", pixels, 0)
+    black, white = (read(tmp_path / f"{name}.tif").astype(int) for name in ("black", "white"))
+    top = 65535 if black.max() > 255 else 255
+    assert np.abs(white - (top - black)).max() <= 1  # rounding of halves
+
+
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_16_bit_png_with_colour_or_alpha_is_refused_not_cut_to_8_bits(tmp_path, read, channels):
     deep_png(tmp_path / "deep.png", channels)

@@ -25,6 +25,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *DICOM)
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 EMPTY = (None, "")  # values of a DICOM element that is there but says nothing
 BITS = {"1": 1, "I": 32, "F": 32}
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF and its value; TIFF 6.0, section 4
 
 
 class UnreadableError(ValueError):
@@ -233,8 +234,19 @@ def _first(values: Any) -> Any:
 
 def _grey(image: Image.Image) -> Image.Image:
     if image.mode in DEEP:
-        return Image.fromarray(stretch(np.asarray(image)))
+        return Image.fromarray(stretch(deep_pixels(image)))
     return image.convert("L")
+
+
+def deep_pixels(image: Image.Image) -> np.ndarray:
+    """Values of an open image deeper than 8 bits; of a TIFF whose white is 0 they are inverted.
+
+    Pillow inverts shallower ones alone.
+    """
+    pixels = np.asarray(image)
+    if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) != WHITE_IS_ZERO:
+        return pixels
+    return -pixels if pixels.dtype.kind == "f" else np.invert(pixels)
 
 
 def _bits(image: Image.Image) -> int:

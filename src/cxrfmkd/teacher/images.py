@@ -17,6 +17,7 @@ from cxrfmkd.datasets.decoding import (
     DEEP,
     DICOM,
     check_readable,
+    deep_pixels,
     finite_range,
     read_dicom,
 )
@@ -39,7 +40,7 @@ def read_image(path: str | Path) -> np.ndarray:
     else:
         with Image.open(path) as image:
             check_readable(image)
-            pixels = np.asarray(image if image.mode in DEEP else image.convert("L"))
+            pixels = deep_pixels(image) if image.mode in DEEP else np.asarray(image.convert("L"))
     if pixels.min() == pixels.max():
         raise ValueError("a blank image: every pixel is the same")
     return pixels if pixels.dtype == np.uint8 else full_range(pixels)
