@@ -327,6 +327,25 @@ def test_other_settings_do_not_meet_old_shards(tmp_path, monkeypatch):
     assert not (tmp_path / "shards").exists()  # nor are the other settings' left
 
 
+def test_a_file_that_was_exchanged_after_a_stop_is_decoded_again_and_no_other(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(images, "SHARD", 2)
+    root, records = tmp_path / "root", written(tmp_path / "root", 6)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(images, "_join", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            pack(records, root, tmp_path / "packed")
+    Image.fromarray(radiograph(seed=99)).save(root / records.path[3])
+    redone = []
+    monkeypatch.setattr(images, "_make", remembering(images._make, redone))
+    packed = pack(records, root, tmp_path / "packed")
+    assert [shard.image_ids for shard in redone] == [tuple(records.image_id[2:4])]
+    expected = decode(root / records.path[3], SIZE, Images().aspect).pixels
+    np.testing.assert_array_equal(packed.data[3], expected)
+    assert not (tmp_path / "shards").exists()
+
+
 KILLED = """
 import sys, pandas as pd
 from pathlib import Path

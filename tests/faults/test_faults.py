@@ -89,7 +89,7 @@ def test_trouble(trouble, study, trained, tmp_path, record_property):
 def partials(folder: Path) -> list[Path]:
     """Files that a writer left half-written; the seal of a file that is there is none.
 
-    `.000000.npz.seal` is that of a shard, whose name begins as the number of a process would.
+    `.000000.….npz.seal` is that of a shard, whose name begins as the number of a process would.
     """
     found = [path for path in folder.rglob(".*") if PARTIAL.match(path.name)]
     sealed = {path: path.with_name(path.name[1:].removesuffix(".seal")) for path in found}

@@ -1,7 +1,8 @@
 """Raw images into one packed array: decoded and resized once, sharded, resumable.
 
-Shards live outside the output, in a folder named after everything that decides their content, so a
-stopped job goes on where it was and a changed setting never meets old shards. Their rows are the
+Shards live outside the output, named after everything that decides their content, also the sizes
+and times of their images' files. So a stopped job goes on where it was, and a changed setting or an
+exchanged file never meets old shards. Their rows are the
 records' rows in order, whichever process made them, so a resumed result equals an uninterrupted one
 byte for byte.
 """
@@ -23,7 +24,7 @@ from cxrfmkd.datasets import decoding
 from cxrfmkd.datasets.decoding import UnreadableError, decode
 from cxrfmkd.runtime.arrays import PACKED, KeyedArray, create_data, write_meta
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import atomic_write, remove_files, write_table
+from cxrfmkd.runtime.files import atomic_write, file_stamp, remove_files, write_table
 from cxrfmkd.runtime.locks import locked
 from cxrfmkd.runtime.processes import parallel_map
 from cxrfmkd.runtime.progress import Progress
@@ -116,11 +117,13 @@ def _divide(records: pd.DataFrame, settings: Images, root: Path, shards: Path) -
     code, source = code_hash(decoding.__file__), str(root.resolve())
     how = settings.size, settings.aspect, settings.links
     folder = shards / fingerprint(*how, source, image_ids, paths, code)
-    stretches = [slice(start, start + SHARD) for start in range(0, len(records), SHARD)]
-    return [
-        Shard(folder / f"{number:06d}.npz", tuple(image_ids[rows]), tuple(paths[rows]))
-        for number, rows in enumerate(stretches)
-    ]
+    shards_of = []
+    for number, start in enumerate(range(0, len(records), SHARD)):
+        rows = slice(start, start + SHARD)
+        stamps = fingerprint([file_stamp(root / path) for path in paths[rows]])
+        file = folder / f"{number:06d}.{stamps}.npz"
+        shards_of.append(Shard(file, tuple(image_ids[rows]), tuple(paths[rows])))
+    return shards_of
 
 
 def _decode_all(work: list[Shard], settings: Images, root: Path, workers: int, total: int) -> None:

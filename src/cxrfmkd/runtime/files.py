@@ -123,6 +123,15 @@ def list_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
     return sorted(paths)
 
 
+def file_stamp(path: Path) -> list[int]:
+    """Size and modification time of a file, or nothing if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
 def remove_files(folder: Path, pattern: str) -> None:
     """Remove the files below `folder` that `pattern` matches, then what folders are empty.
 

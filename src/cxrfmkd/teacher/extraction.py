@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import atomic_write
+from cxrfmkd.runtime.files import atomic_write, file_stamp
 from cxrfmkd.runtime.progress import Progress
 from cxrfmkd.runtime.provenance import canonical, fingerprint
 from cxrfmkd.runtime.seals import verify
@@ -79,15 +79,6 @@ class Shard:
             yield EmbeddingRow(
                 row.image_id, row.embedding, row.error, row.height, row.width, row.bits
             )
-
-
-def file_stamp(path: Path) -> list[int]:
-    """Size and modification time of a file, or nothing if it is not there."""
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
 
 
 def extract(
