@@ -12,6 +12,7 @@ from cxrfmkd.study.settings import (
     Dataset,
     Distillation,
     Evaluation,
+    Findings,
     Finetuning,
     Images,
     Labels,
@@ -52,6 +53,15 @@ def test_settings_made_in_python_are_checked_and_do_not_change():
     for wrong in ({"replicates": "10"}, {"replicates": 10.0}, {"replicate": 10}, {"unit": "image"}):
         with pytest.raises(ValidationError):
             Evaluation(**wrong)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"names": ["Edema", "None"]}, {"names": ["n/A", "Edema"]}, {"averages": {"NA": ["Edema"]}}],
+)
+def test_what_tables_read_as_blank_names_no_finding_and_no_average(settings):
+    with pytest.raises(InputError, match=r"(None|n/A|NA): tables read this as a blank cell"):
+        Findings.read(settings)
 
 
 @pytest.mark.parametrize("section", OF_A_JOB, ids=lambda kind: kind.__name__)

@@ -16,6 +16,7 @@ from cxrfmkd.vocabulary.attributes import (
     Attribute,
     Attributes,
 )
+from cxrfmkd.vocabulary.blanks import BLANK
 from cxrfmkd.vocabulary.groups import AGE_GROUP_EDGES
 
 NAME = re.compile("[a-z][a-z0-9_]*")
@@ -54,7 +55,7 @@ def resolve(sections: Mapping[str, AttributeSection], findings: Sequence[str]) -
 
     findings: of the study, whose names an attribute cannot have.
     """
-    if problems := list(_problems(sections, [*TAKEN, *findings])):
+    if problems := list(_problems(sections, [*TAKEN, *BLANK, *findings])):
         raise InputError("\n".join(problems))
     return {**PRESETS, **{name: _attribute(name, one) for name, one in sections.items()}}
 

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, WithJsonSchema, model_validator
 from cxrfmkd.runtime.errors import did_you_mean
 from cxrfmkd.study.settings.base import Settings
 from cxrfmkd.vocabulary.attributes import OTHERS
+from cxrfmkd.vocabulary.blanks import is_blank
 from cxrfmkd.vocabulary.groups import ATTRIBUTES
 
 # The name of an attribute: a preset, or one of `attributes`, which a study's check looks up.
@@ -18,7 +19,7 @@ AttributeName = Annotated[
 ]
 
 # What tables, figures and comparisons call something else.
-RESERVED = {OTHERS, "all", "blank", ""}
+RESERVED = {OTHERS, "all", "blank"}
 
 
 def _one_pair(value: object) -> object:
@@ -80,6 +81,9 @@ def _of_texts(section: AttributeSection) -> list[str]:
     if taken := [name for name in names if name.strip().lower() in RESERVED]:
         quoted = ", ".join(f"`{name}`" for name in taken)
         problems.append(f"{quoted}: a group cannot have this name, which has another meaning.")
+    if blank := [name for name in names if is_blank(name)]:
+        quoted = ", ".join(f"`{name}`" for name in blank)
+        problems.append(f"{quoted}: tables read this as a blank cell. Give the group another name.")
     if edged := [name for name in names if name != name.strip()]:
         problems.append(f"`{edged[0]}`: a group's name neither begins nor ends with a blank.")
     if both := [name for name in section.missing if name in names]:

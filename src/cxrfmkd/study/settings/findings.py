@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from cxrfmkd.runtime.errors import did_you_mean
 from cxrfmkd.study.settings.base import Settings
+from cxrfmkd.vocabulary.blanks import is_blank
 from cxrfmkd.vocabulary.findings import AVERAGES, CLASSES, FINDINGS, MACRO, NONE, OTHER, SEVEN
 
 # Columns of records and predictions, and words that tables put in the place of a finding.
@@ -69,6 +70,10 @@ class Findings(Settings):
             _check_members(setting, members, self.names)
         if taken := {*self.names, MACRO, ""} & {*self.averages}:
             raise ValueError(f"`averages` are called {', '.join(taken)}, which are other rows.")
+        if blank := [name for name in (*self.names, *self.averages) if is_blank(name)]:
+            raise ValueError(
+                f"{', '.join(blank)}: tables read this as a blank cell. Choose another name."
+            )
         if empty := [name for name, members in self.averages.items() if not members]:
             raise ValueError(f"averages.{empty[0]} has no finding.")
         return self
