@@ -93,6 +93,20 @@ def test_a_table_of_ones_own_is_joined_by_image_or_patient(tmp_path, key):
     assert records.insurance.fillna("").tolist() == ["Medicare", "Private", ""]
 
 
+@pytest.mark.parametrize("folder", ["", "ward/"])
+@pytest.mark.parametrize("suffix", ["", ".dcm"])
+def test_an_image_id_may_be_a_dicom_uid(tmp_path, folder, suffix):
+    uids = [f"1.2.276.0.7230010.3.{300 + i}.{1517875162 + i}" for i in range(2)]
+    names = [uid + suffix for uid in uids]
+    payers = ["Private", "Medicare"]
+    pd.DataFrame({"image_id": names, "Payer": payers}).to_csv(tmp_path / "a.csv")
+    frame = table(age=[30, 40]).assign(path=[f"{folder}{uid}.dcm" for uid in uids])
+    tables = {"attributes": str(tmp_path / "a.csv")}
+    records = read(tmp_path, frame, declare(insurance=INSURANCE), tables=tables).records
+    assert records.image_id.tolist() == [folder + uid for uid in uids]
+    assert records.insurance.tolist() == payers
+
+
 def test_a_table_of_other_keys_or_without_any_is_refused(tmp_path):
     attributes, tables = declare(insurance=INSURANCE), {"attributes": str(tmp_path / "a.csv")}
     pd.DataFrame({"patient_id": ["x"], "Payer": ["Private"]}).to_csv(tmp_path / "a.csv")

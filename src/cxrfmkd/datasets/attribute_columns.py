@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxrfmkd.datasets.groups import numeric_in, read_attribute
 from cxrfmkd.datasets.raw import Raw
-from cxrfmkd.datasets.records import key
+from cxrfmkd.datasets.records import known_key
 from cxrfmkd.runtime.cells import masked
 from cxrfmkd.runtime.errors import InputError, did_you_mean
 from cxrfmkd.vocabulary.attributes import PRESETS, Attribute, Attributes, declarations
@@ -96,13 +96,14 @@ def _joined(
     if not ours:
         raise InputError(f"{raw.source(table)} has none of the columns {', '.join(KEYS)}.")
     rows = raw.table(table, (theirs, column))[[theirs, column]].dropna()
-    keys = key(rows[theirs]) if ours == "image_id" else rows[theirs]
+    keys, wanted = rows[theirs], records[ours]
+    if ours == "image_id":
+        if not keys.str.contains("/").any():
+            wanted = wanted.str.rpartition("/")[2]
+        keys = known_key(keys, wanted)
     rows = pd.DataFrame({"key": keys, "value": rows[column]}).drop_duplicates()
     several = rows.key[rows.key.duplicated(keep=False)].unique()
     by_key = rows[~rows.key.isin(several)].set_index("key").value
-    wanted = records[ours]
-    if ours == "image_id" and not keys.str.contains("/").any():
-        wanted = wanted.str.rpartition("/")[2]
     if table == TABLE and len(rows) and not wanted.isin(rows.key).any():
         raise InputError(
             f"{raw.source(table)}: none of its {theirs} is that of an image of the dataset. Write "

@@ -46,6 +46,14 @@ def key(paths: pd.Series) -> pd.Series:
     return paths.str.replace(r"\.[^./]+$", "", regex=True)
 
 
+def known_key(ids: pd.Series, image_ids: pd.Series) -> pd.Series:
+    """`image_id` of images that a user's table names, by these ids or by a file's name.
+
+    An id of `image_ids` is left as it is: it may end as a suffix does, such as a DICOM UID.
+    """
+    return ids.where(ids.isin(image_ids), key(ids))
+
+
 def member_key(member: str, keys: pd.Series) -> pd.Series:
     """Keys of a member's images, patients or studies in a pool: below the name of the member."""
     return member + "/" + keys

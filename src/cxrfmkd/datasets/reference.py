@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.datasets.records import LABELS, findings_of, key
+from cxrfmkd.datasets.records import LABELS, findings_of, known_key
 from cxrfmkd.runtime.cells import in_our_words, masked, numbers, reject
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.text_tables import read_header, read_text_table
@@ -165,7 +165,7 @@ def _name(units: pd.Series, settings: Reference, records: pd.DataFrame, source: 
     A study's key may be its path, or its id alone where no two patients have a study of that id.
     """
     if settings.unit == "image":
-        return units.where(units.isin(records.image_id), key(units))
+        return known_key(units, records.image_id)
     patients = records.drop_duplicates(["patient_id", "study_id"]).set_index("study_id").patient_id
     several = units.isin(patients.index[patients.index.duplicated()])
     form = masked(_unit_of(records, "study").iloc[0])
