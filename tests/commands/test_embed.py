@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,6 +53,9 @@ def test_embed_writes_a_folder_or_a_table_that_a_study_reads(tmp_path, images, d
 def test_embed_refuses_what_it_cannot_read(tmp_path, images, capsys):
     source = ("--source", "npy", "--path", "x", "--variant", "demo", "--out", tmp_path / "out")
     (tmp_path / "empty").mkdir()
+    shutil.copytree(tmp_path / "images", tmp_path / "latin")
+    for name in (b"M\xfcller.png", b"Gr\xfcn.png"):
+        Path(os.fsdecode(os.fsencode(tmp_path / "latin") + b"/" + name)).touch()
     images.rename(columns={"path": "file"}).to_csv(tmp_path / "columns.csv", index=False)
     images.iloc[[0, 0]].to_csv(tmp_path / "duplicates.csv", index=False)
     for name, message in (
@@ -56,7 +63,11 @@ def test_embed_refuses_what_it_cannot_read(tmp_path, images, capsys):
         ("empty", "no image in it"),
         ("columns.csv", "no column path"),
         ("duplicates.csv", "1 images with a duplicate image_id"),
+        ("latin", "the paths of 2 images are not UTF-8. Rename these files"),
     ):
         with pytest.raises(SystemExit):
             command("embed", tmp_path / name, *source)
         assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command("embed", tmp_path / "images", *source[:-1], ".")
+    assert "--out .: name a folder or file of its own." in capsys.readouterr().err

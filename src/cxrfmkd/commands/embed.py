@@ -74,6 +74,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Write the embeddings; what an extraction needs to resume is removed at its end."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if args.out.name in ("", ".."):
+        raise InputError(f"--out {args.out}: name a folder or file of its own.")
     exported = args.model and not args.source
     if not exported and not (args.source and args.variant):
         raise InputError("say who embeds: --model FOLDER, or --source and --variant of a teacher.")
@@ -118,11 +120,16 @@ def main_exported(args: argparse.Namespace, records: pd.DataFrame, root: Path) -
 def find_images(images: Path, root: Path | None = None) -> tuple[pd.DataFrame, Path]:
     """Records (image_id, path) of a folder or table, and the folder that the paths start from.
 
-    Raises InputError if there are none, or two have one image_id.
+    Raises InputError if there are none, two have one image_id, or a name is no UTF-8.
     """
     if images.is_dir():
         root = images
         paths = list_files(images, IMAGE_SUFFIXES)
+        if odd := sum(path != path.encode("utf-8", "ignore").decode() for path in paths):
+            raise InputError(
+                f"{images}: the paths of {odd} images are not UTF-8. Rename these files and "
+                "folders, such as with `convmv -f latin1 -t utf8 -r --notest`."
+            )
         records = pd.DataFrame(
             {"image_id": [os.path.splitext(path)[0] for path in paths], "path": paths}
         )
