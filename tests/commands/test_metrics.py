@@ -113,6 +113,8 @@ def test_the_key_may_be_the_cluster_and_keeps_its_zeros(files):
         (["--replicates", "-5"], "'-5' should be greater than or equal to 0"),
         (["--target-fpr", "20"], "'20' should be less than or equal to 1"),
         (["--seed", "1.5"], "'1.5' should be a valid integer"),
+        (["--out", "."], "'.' is a folder or nothing; name a file to write"),
+        (["--out", ""], "'' is a folder or nothing; name a file to write"),
     ],
 )
 def test_options_have_the_limits_of_the_settings(files, capsys, words, message):

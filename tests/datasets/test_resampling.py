@@ -383,6 +383,26 @@ def test_command_writes_exact_weights_of_records(tmp_path):
     np.testing.assert_allclose(weights.weight, exact_weights(strata(frame)))
 
 
+def test_command_refuses_a_second_column_row(tmp_path):
+    table(20).assign(row=7).to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(InputError, match=r"test.csv: --rows adds a column row, which it has"):
+        run(tmp_path / "test.csv", "--out", tmp_path / "x.csv", "--rows")
+    run(tmp_path / "test.csv", "--out", tmp_path / "x.csv")
+    assert pd.read_csv(tmp_path / "x.csv").row.tolist() == list(range(20))
+
+
+@pytest.mark.parametrize("name", ["weight", "patient", "images"])
+def test_command_balances_by_a_column_of_any_name(tmp_path, capsys, name):
+    table(200).rename(columns={"race": name}).to_csv(tmp_path / "test.csv", index=False)
+    table(200).to_csv(tmp_path / "race.csv", index=False)
+    options = "--out", tmp_path / "x.csv", "--method", "weights", "--by"
+    run(tmp_path / "test.csv", *options, name)
+    renamed = capsys.readouterr().out
+    run(tmp_path / "race.csv", *options, "race")
+    lines = [text.splitlines()[2:] for text in (renamed, capsys.readouterr().out)]
+    assert [line.split() for line in lines[0]] == [line.split() for line in lines[1]]
+
+
 @pytest.mark.parametrize(
     ("drop", "words", "message"),
     [
@@ -390,6 +410,7 @@ def test_command_writes_exact_weights_of_records(tmp_path):
         (["disease"], [], "neither a column disease_label nor disease"),
         (["age"], [], "no column age"),
         ([], ["--rows", "--method", "weights"], "--rows writes the drawn rows"),
+        ([], ["--by", "disease"], "--by disease: the prevalence of each disease is kept equal"),
     ],
 )
 def test_command_says_what_is_missing(tmp_path, drop, words, message):

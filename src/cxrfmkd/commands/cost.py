@@ -29,6 +29,7 @@ from statistics import median
 import pandas as pd
 
 from cxrfmkd.commands.configuration import add_arguments, read_study
+from cxrfmkd.commands.options import output_file
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, write_table
 from cxrfmkd.study.forecast import (
@@ -79,7 +80,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="images of a dataset that is not yet sampled",
     )
     add("--brief", action="store_true", help="print the time alone, not the table")
-    add("--out", type=Path, help="CSV or Parquet to write the table to as well")
+    add("--out", type=output_file, help="CSV or Parquet to write the table to as well")
 
 
 def main(args: argparse.Namespace) -> None:

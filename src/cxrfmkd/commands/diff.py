@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cxrfmkd.commands.options import output_file
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_json, write_table
 from cxrfmkd.study.settings import Evaluation
@@ -32,7 +33,9 @@ KEYS = [*RUN_FAMILY, "population", "metric"]
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("studies", nargs=2, type=Path, metavar="STUDY", help="a results folder")
-    parser.add_argument("--out", type=Path, help="also write the results' differences as CSV")
+    parser.add_argument(
+        "--out", type=output_file, help="also write the results' differences as CSV"
+    )
     default = Evaluation().confidence
     parser.add_argument(
         "--confidence",

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cxrfmkd import __version__
+from cxrfmkd.commands.options import output_file
 from cxrfmkd.runtime import provenance
 from cxrfmkd.runtime.errors import InputError, some
 from cxrfmkd.runtime.files import write_json
@@ -72,7 +73,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="check torch.compile too (default: on a GPU)",
     )
-    add("--out", type=Path, help=f"file to write (default: {RATES}; on a CPU none)")
+    add("--out", type=output_file, help=f"file to write (default: {RATES}; on a CPU none)")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.bias.two_sample import TESTS
+from cxrfmkd.commands.options import output_file
 from cxrfmkd.commands.user_tables import check_columns, read_user_table
 from cxrfmkd.runtime.cells import reject, shared, to_numbers
 from cxrfmkd.runtime.errors import InputError
@@ -38,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pairs", nargs="+", required=True, metavar="COLUMN=A:B", help="groups to compare"
     )
-    parser.add_argument("--out", type=Path, required=True, help="CSV or Parquet to write")
+    parser.add_argument("--out", type=output_file, required=True, help="CSV or Parquet to write")
     parser.add_argument(
         "--test", choices=list(TESTS), default="ks", help="the test, `ks` if not given"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,6 +25,13 @@ def add_settings(parser: argparse.ArgumentParser, section: type[Settings], *name
             default=field.default,
             help=f"{meaning(field)} (default {field.default})",
         )
+
+
+def output_file(text: str) -> Path:
+    """The file that an option says to write; a folder is refused before there is any work."""
+    if Path(text).is_dir():  # an empty text is the current one
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder or nothing; name a file to write")
+    return Path(text)
 
 
 def option_type(field: FieldInfo) -> Callable[[str], Any]:

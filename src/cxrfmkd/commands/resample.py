@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.commands.options import add_settings
+from cxrfmkd.commands.options import add_settings, output_file
 from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.datasets.raw import UNNAMED
 from cxrfmkd.datasets.records import age_bin, possible_years
@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to `parser`."""
     add = parser.add_argument
     add("records", type=Path, help="CSV or Parquet, one row an image")
-    add("--out", type=Path, required=True, help="CSV or Parquet to write")
+    add("--out", type=output_file, required=True, help="CSV or Parquet to write")
     add(
         "--method",
         choices=["draws", "weights"],
@@ -61,7 +61,16 @@ def main(args: argparse.Namespace) -> None:
         )
     table = read_user_table(args.records, ["age"])
     table = table[[name for name in table if not UNNAMED.match(str(name))]]
+    if args.rows and "row" in table:
+        raise InputError(
+            f"{args.records}: --rows adds a column row, which it has already. Rename its own."
+        )
     race, disease = (_column(table, args.records, name) for name in (args.by, "disease"))
+    if race.name == disease.name:
+        raise InputError(
+            f"--by {args.by}: the prevalence of each disease is kept equal in the groups of "
+            "another column. Name that one."
+        )
     key = [name for name in KEYS if name in table][:1]
     for column in (race, *(table[name] for name in key)):
         reject(column.isna(), f"{args.records}, column {column.name}", "rows are blank")
@@ -99,9 +108,8 @@ def _summary(
     race: pd.Series, disease: pd.Series, patients: pd.Series, weight: np.ndarray
 ) -> pd.DataFrame:
     """Images and weight of each race x disease; small cells are left blank."""
-    by = str(race.name)
-    frame = pd.DataFrame({by: race, "disease": disease, "patient": patients, "weight": weight})
-    cells = frame.groupby([by, "disease"])
+    frame = pd.DataFrame({"patient": patients, "weight": weight})
+    cells = frame.groupby([race, disease.rename("disease")])
     table = cells.weight.agg(images="size", resampled="sum")
     margins = (table.index.get_level_values(level).to_numpy() for level in table.index.names)
     hidden = suppressed(cells.patient.nunique().to_numpy(), MINIMUM_CELL, *margins)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrfmkd.commands.options import add_settings
+from cxrfmkd.commands.options import add_settings, output_file
 from cxrfmkd.commands.user_tables import read_user_table
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.intervals import patients_of_rows
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser, scores: str, action: str = "s
     add("--key", required=True, help="column of all files that names a row")
     add("--cluster", help="column of the truth that the bootstrap draws, the patient")
     add("--weights", help="column of the truth that counts a row, such as a resampled test set's")
-    add("--out", type=Path, required=True, help="CSV or Parquet to write")
+    add("--out", type=output_file, required=True, help="CSV or Parquet to write")
     add_settings(parser, Evaluation, "replicates", "confidence", "target_fpr", "seed")
 
 
