@@ -18,6 +18,7 @@ from cxrfmkd.bias.analysis import ALL_SEEDS, analyse, select_embeddings
 from cxrfmkd.bias.balance import balance_table
 from cxrfmkd.bias.design import build_design
 from cxrfmkd.bias.summary import combine
+from cxrfmkd.datasets.halves import half
 from cxrfmkd.datasets.records import complete, write_records
 from cxrfmkd.networks.layers import HeadInput
 from cxrfmkd.runtime.arrays import KeyedArray
@@ -249,18 +250,36 @@ def test_a_handful_of_images_has_tables_without_numbers(tmp_path):
     )
     assert tables["ks"].query("attribute == 'race'").n_a.isna().all()
     assert tables["score"].query("attribute == 'race'").empty
-    paths = {}
-    for name, part in {
-        "scores": "score",
-        "nulls": "null",
-        "encodings": "encoding",
-        "effects": "effects",
-    }.items():
-        paths[name] = [tmp_path / f"{part}.csv"]
+    assert np.isnan(_summary(tables, tmp_path).score_race)
+
+
+def _summary(tables: dict[str, pd.DataFrame], folder: Path) -> pd.Series:
+    """The one row of `scores.csv`."""
+    parts = {"scores": "score", "nulls": "null", "encodings": "encoding", "effects": "effects"}
+    paths = {name: [folder / f"{part}.csv"] for name, part in parts.items()}
+    for name, part in parts.items():
         tables[part].to_csv(paths[name][0], index=False)
-    wide = combine(paths, ["cxr-fm-lp"])
-    assert len(wide) == 1
-    assert np.isnan(wide.score_race[0])
+    [(_, row)] = combine(paths, ["cxr-fm-lp"]).iterrows()
+    return row
+
+
+@pytest.mark.parametrize(
+    ("races", "combined"), [(["White", "Asian"], "combined"), (["White"], "combined (sex)")]
+)
+def test_a_part_that_lacks_a_test_has_no_combined_score(races, combined, tmp_path):
+    """All Black patients are in one half; the other's score is of other races, or of sex alone."""
+    records = make_records(300)
+    other_half = half(records.patient_id) == 1
+    records["race"] = records.race.where(records.race.isin([*races, "Black"]), "White")
+    records["race"] = records.race.mask(other_half & (records.race == "Black"), "White")
+    settings = SMALL.model_copy(update=QUICK)
+    tables = _analyse(records, [make_embeddings(records)], settings)
+    of_half = tables["score"].query("sample == 'half 2' and form == 'normalised'")
+    assert combined in set(of_half.attribute)
+    row = _summary(tables, tmp_path)
+    assert row.scored == "race, sex"
+    assert np.isnan(row.score_half_2)
+    assert row[["score", "score_all", "score_ap", "score_half_1"]].notna().all()
 
 
 def test_one_embedding_for_all_seeds_has_one_label_and_any_other_number_is_refused():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxrfmkd.bias.score import SCORED
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
@@ -73,6 +74,7 @@ def combine(
     of the study, whose own ones have columns at the end.
     """
     scores, nulls, encodings, effects = (_read(paths[name]) for name in TABLES)
+    scores = _of_the_same_tests(scores, attributes)
     effects = effects[(effects["mode"] == 0) & effects.a.isna()]
     diseases = dict.fromkeys(attributes[DISEASE].groups, DISEASE)
     encodings = encodings.assign(given=encodings.given.fillna("").replace(diseases))
@@ -118,6 +120,25 @@ def _read(paths: Sequence[str | Path]) -> pd.DataFrame:
     return table.assign(
         attribute=table.attribute.mask(attributes.notna(), "combined"), scored=scored
     )
+
+
+def _of_the_same_tests(scores: pd.DataFrame, attributes: Attributes) -> pd.DataFrame:
+    """`scores` without the combined ones that are made of other tests than the main sample's.
+
+    A sample may have too few patients of a group, and the mean of the other tests, or of one
+    attribute alone, is no number to be compared.
+    """
+    pairs = [f"{a} vs {b}" for name in SCORED for a, b in attributes[name].pairs]
+    test = scores.attribute.where(scores.attribute.isin(pairs))
+    tested = test.groupby([scores[key] for key in (*MODEL, "sample")]).transform(_listed)
+    in_main = tested.where(scores["sample"] == "main")
+    in_main = in_main.groupby([scores[key] for key in MODEL]).transform("first")
+    return scores[(scores.attribute != "combined") | (tested == in_main)]
+
+
+def _listed(names: pd.Series) -> str:
+    """The names, each once, in one order."""
+    return ", ".join(sorted(names.dropna().unique()))
 
 
 def _main_scores(table: pd.DataFrame) -> pd.DataFrame:
