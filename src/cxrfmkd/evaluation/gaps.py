@@ -27,6 +27,9 @@ from cxrfmkd.study.settings import Evaluation, Findings
 from cxrfmkd.study.settings.findings import THESIS
 from cxrfmkd.vocabulary.metrics import METRICS
 
+# Gaps that are made of other measures.
+MADE_OF = {"equalised_odds": ("tpr", "fpr"), "underdiagnosis": ("fpr",)}
+
 RANGE_MEASURES = (*METRICS, "tpr", "fpr")
 PAIR_MEASURES = ("auc_roc", "tpr", "fpr")
 VERSUS_MEASURES = ("auc_roc", "equalised_odds", "underdiagnosis")
@@ -107,7 +110,7 @@ def invert_range(
     settings: Evaluation,
 ) -> Inversion:
     """Interval and test of one measure's range over the groups of an attribute."""
-    rates = {"equalised_odds": ("tpr", "fpr"), "underdiagnosis": ("fpr",)}.get(name, (name,))
+    rates = MADE_OF.get(name, (name,))
     members = cells.groups.of(attribute)
     estimates, moves = [], []
     for rate in rates:

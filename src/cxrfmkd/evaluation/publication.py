@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cxrfmkd.evaluation.gaps import MADE_OF
 from cxrfmkd.evaluation.subgroups import EVERYONE, Cells
 from cxrfmkd.statistics.suppression import COARSE
 
@@ -20,8 +21,6 @@ AVERAGED = 3  # decimals of averages over findings of which one has a hidden cou
 # With fewer possible values, two decimals would still tell the denominator.
 FEWEST_VALUES = 2 * 10**COARSE
 RELATIVE_TO = ("sex", "race")  # their relative differences share one mean
-# Gaps that are made of other measures.
-MADE_OF = {"equalised_odds": ("tpr", "fpr"), "underdiagnosis": ("fpr",)}
 
 
 def publish(name: str, table: pd.DataFrame, cells: Cells) -> pd.DataFrame:
