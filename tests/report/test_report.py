@@ -788,6 +788,20 @@ def test_the_checklists_are_whole_and_filled_from_the_study(small):
     assert sections <= set(SECTIONS.values())
 
 
+@pytest.mark.parametrize(("student", "told"), [("same-seed", False), ("selected", True)])
+def test_the_checklist_names_the_selection_of_students_where_there_is_one(small, student, told):
+    table = checklist(with_settings(small, classification={"student": student}))
+    assert table.answer.str.contains("best models on validation images").any()
+    assert table.answer.str.contains("students on val").any() == told
+
+
+@pytest.mark.parametrize(("method", "word"), [("draws", "drawn"), ("weights", "weighted")])
+def test_the_page_says_how_test_sets_were_balanced(small, method, word):
+    assert f"Resampled: images {word} so that" in page(
+        with_settings(small, resampling={"method": method}), ""
+    )
+
+
 def test_a_study_without_transfer_leaves_external_testing_open(tmp_path):
     alone = checklist(made_report.study(tmp_path, few=(), transfer=False)).set_index(
         ["guideline", "item"]
