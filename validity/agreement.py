@@ -101,10 +101,8 @@ def of_ranks(patients: int, models: int, of_labeller: float, step: float):
             shape = 1 + REPLICATES, len(THESIS.rows), len(METRICS)
             sides.append(
                 [
-                    SimpleNamespace(
-                        metrics=np.broadcast_to(
-                            sample.measure(scores[:, m, None]).metrics[:, None, :, 0, 0], shape
-                        )
+                    np.broadcast_to(
+                        sample.measure(scores[:, m, None]).metrics[:, None, :, 0, 0], shape
                     )
                     for m in range(models)
                 ]

@@ -67,7 +67,8 @@ def _hidden(
         [
             [hides({by: group}) or hides({by: group, attribute: name}) for name in names]
             for group in design.pool.names
-        ]
+        ],
+        dtype=bool,
     )
     margins = [position.ravel() for position in np.indices(hidden.shape)]
     patients = design.patients[design.rows]

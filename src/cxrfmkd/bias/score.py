@@ -13,11 +13,10 @@ import numpy as np
 
 from cxrfmkd.bias.grouping import Comparison
 from cxrfmkd.bias.ks import KSResult, bands
-from cxrfmkd.vocabulary.attributes import PRESETS
+from cxrfmkd.vocabulary.attributes import PRESETS, SCORED
 
 POINTS = np.array([0.0, 100.0, 150.0])
 FORMS = ("normalised", "unnormalised", "filtered")
-SCORED = ("race", "sex")
 
 
 def points(tests: KSResult) -> np.ndarray:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrfmkd.bias.score import SCORED
 from cxrfmkd.datasets.halves import HALVES
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import read_table
-from cxrfmkd.vocabulary.attributes import DISEASE, PRESETS, Attributes, own
+from cxrfmkd.vocabulary.attributes import DISEASE, PRESETS, SCORED, Attributes, own
 from cxrfmkd.vocabulary.models import split_model
 
 MODEL = ["dataset", "model"]

@@ -18,7 +18,7 @@ from cxrfmkd.datasets.reference import ExpertLabels
 from cxrfmkd.evaluation import measurement, subgroups
 from cxrfmkd.evaluation.bootstrap import Sample
 from cxrfmkd.evaluation.columns import REFERENCE_COLUMNS
-from cxrfmkd.evaluation.comparisons import FamilySummary, compared_rows
+from cxrfmkd.evaluation.comparisons import compared_rows
 from cxrfmkd.evaluation.families import Family
 from cxrfmkd.evaluation.intervals import rate_bounds
 from cxrfmkd.evaluation.populations import Population, populations
@@ -73,7 +73,7 @@ def evaluate_reference(
         for name, truth in truths.items()
     }
     rows: dict[str, list[pd.DataFrame]] = {}
-    summaries: dict[str, list[FamilySummary]] = {name: [] for name in by_truth}
+    metrics: dict[str, list[np.ndarray]] = {name: [] for name in by_truth}
     # Experts choose no threshold.
     validation = labelled_images(val, labels, excluded)
     for family, members in by_family(runs).items():
@@ -82,15 +82,15 @@ def evaluate_reference(
         logits = [read_logits(run.predictions, "test", images, run.shared) for run in members]
         for name, population in by_truth.items():
             seeds = [run.seed for run in members]
-            tables, summary = _measure(family, seeds, logits, cuts, population)
-            summaries[name].append(summary)
+            tables, replicates = _measure(family, seeds, logits, cuts, population)
+            metrics[name].append(replicates)
             for table, part in tables.items():
                 rows.setdefault(table, []).append(part.assign(population=name))
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()}
     tables["reference_agreement"] = agreement(by_truth[EXPERTS], truths[LABELLER])
     tables["reference_ranks"] = rank_agreement(
-        summaries[EXPERTS],
-        summaries[LABELLER],
+        metrics[EXPERTS],
+        metrics[LABELLER],
         settings.confidence,
         by_truth[EXPERTS].cells.findings,
     )
@@ -132,8 +132,11 @@ def _measure(
     logits: list[np.ndarray],
     cuts: np.ndarray,
     population: Population,
-) -> tuple[dict[str, pd.DataFrame], FamilySummary]:
-    """A family's metrics, their mean over seeds and, with the experts' truth, its subgroups."""
+) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
+    """A family's metrics, their mean over seeds and, with the experts' truth, its subgroups.
+
+    Beside the tables, metrics of the mean over seeds, (1 + replicates, rows, 4).
+    """
     settings, cells = population.settings, population.cells
     result = measurement.measure_family(logits, cuts, population)
     level = settings.confidence
@@ -154,7 +157,7 @@ def _measure(
         )
         for name, table in tables.items()
     }
-    return published, measurement.summarise(result, {}, {}, cells.findings)
+    return published, measurement.everyones_metrics(result.measures, cells.findings)
 
 
 def agreement(population: Population, labelled: np.ndarray) -> pd.DataFrame:
@@ -221,19 +224,20 @@ def kappa(share: np.ndarray, tpr: np.ndarray, fpr: np.ndarray) -> np.ndarray:
 
 
 def rank_agreement(
-    experts: list[FamilySummary],
-    labeller: list[FamilySummary],
+    experts: list[np.ndarray],
+    labeller: list[np.ndarray],
     confidence: float,
     findings: Findings = THESIS,
 ) -> pd.DataFrame:
     """Kendall's tau of the models under both truths, for every metric of `compared_rows`.
 
-    experts, labeller: of the same models in the same order, on the same replicates. The bootstrap
-    of a rank correlation does not cover where models are about as good, so the interval holds every
-    tau that the pairs of models allow whose order both truths tell with certainty: those whose
-    difference exceeds what the largest of all pairs and both truths reaches by chance
-    (Mogstad, Romano, Shaikh and Wilhelm 2024). `resolved` counts these pairs, `reversed` those
-    of them whose order differs. NaN with fewer than three models, or without replicates.
+    experts, labeller: metrics of the same models in the same order, on the same replicates, each (1
+    + replicates, rows, 4), the sample first. The bootstrap of a rank correlation does not cover
+    where models are about as good, so the interval holds every tau that the pairs of models allow
+    whose order both truths tell with certainty: those whose difference exceeds what the largest of
+    all pairs and both truths reaches by chance (Mogstad, Romano, Shaikh and Wilhelm 2024).
+    `resolved` counts these pairs, `reversed` those of them whose order differs. NaN with fewer than
+    three models, or without replicates.
     """
     pairs = list(combinations(range(len(experts)), 2))
     lines = []
@@ -241,7 +245,7 @@ def rank_agreement(
         row = findings.rows.index(finding)
         for column, metric in enumerate(METRICS):
             sides = [
-                np.stack([model.compared.metrics[:, row, column] for model in models], axis=1)
+                np.stack([metrics[:, row, column] for metrics in models], axis=1)
                 for models in (experts, labeller)
             ]
             line = {"finding": finding, "metric": metric, "n_models": len(experts)}

@@ -14,6 +14,8 @@ from types import MappingProxyType
 from cxrfmkd.vocabulary.groups import ATTRIBUTES, GROUPS
 
 DISEASE = "disease"
+# Whose comparisons the thesis's score adds up.
+SCORED = ("race", "sex")
 # All other groups of an attribute together, as the second of a comparison.
 OTHERS = "others"
 
