@@ -44,7 +44,7 @@ def zipped(content: bytes, *names: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in names or ("__MACOSX/._table.csv", "table.csv"):
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content)  # of no time, since it names a test
     return file.getvalue()
 
 
