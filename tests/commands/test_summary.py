@@ -25,10 +25,13 @@ ROWS = [
 
 
 def write(results: Path, dataset: str, rows: list[tuple]) -> None:
-    """The summary of a dataset's models."""
+    """The summary of a dataset's models, which has as many rows of each."""
     folder = results / "evaluation" / dataset
     folder.mkdir(parents=True)
-    table = pd.DataFrame(rows, columns=COLUMNS).assign(dataset=dataset, source=dataset)
+    given = pd.DataFrame(rows, columns=COLUMNS)
+    models, cells = (given[columns].drop_duplicates() for columns in (COLUMNS[:3], COLUMNS[3:6]))
+    table = models.merge(cells, how="cross").merge(given, how="left")
+    table = table.assign(dataset=dataset, source=dataset, sd=0.0)
     table.to_csv(folder / "summary.csv", index=False)
 
 

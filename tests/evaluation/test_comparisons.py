@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cxrfmkd.evaluation.comparisons import Compared, difference_columns, paired
+from cxrfmkd.evaluation.comparisons import Compared, difference_columns, paired, paired_errors
 from cxrfmkd.evaluation.intervals import patients_of_rows
 from cxrfmkd.evaluation.metrics import with_averages
 from cxrfmkd.statistics.uncertainty import seed_variance
@@ -50,7 +50,8 @@ def test_the_average_of_differences_is_the_difference_of_averages_where_both_tel
 
 def test_a_difference_on_few_patients_has_neither_interval_nor_p():
     drawn = np.random.default_rng(2).normal(0.1, 0.02, (300, 3))
-    columns = difference_columns(drawn, 0.95, patients=np.array([14, 15, np.inf]))
+    error = paired_errors(drawn, patients=np.array([14, 15, np.inf]))
+    columns = difference_columns(drawn[0], error, 0.95)
     for name in ("low", "high", "p"):
         np.testing.assert_array_equal(np.isnan(columns[name]), [True, False, False])
     assert not np.isnan(columns["difference"]).any()

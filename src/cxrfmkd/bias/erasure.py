@@ -24,7 +24,7 @@ from cxrfmkd.bias.grouping import codes_of
 from cxrfmkd.datasets.disclosure import Disclosure, disclosure
 from cxrfmkd.datasets.records import findings_of, targets
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.comparisons import difference_columns
+from cxrfmkd.evaluation.comparisons import difference_columns, paired_errors
 from cxrfmkd.evaluation.metrics import metrics_and_thresholds
 from cxrfmkd.evaluation.subgroups import EVERYONE, Cells, PatientGroups, count_cells
 from cxrfmkd.networks.layers import Linear
@@ -202,7 +202,7 @@ def _erasure(
         before=means[0],
         after=means[1],
         chance=(chance[:, 1] - chance[:, 0]).mean(axis=0),
-        **difference_columns(difference, settings.confidence, seeds),
+        **difference_columns(difference[0], paired_errors(difference, seeds), settings.confidence),
     )
     return table.assign(erased=attribute, n_seeds=len(values))
 

@@ -124,8 +124,8 @@ def _read(paths: Sequence[str | Path]) -> pd.DataFrame:
 def _of_the_same_tests(scores: pd.DataFrame, attributes: Attributes) -> pd.DataFrame:
     """`scores` without the combined ones that are made of other tests than the main sample's.
 
-    A sample may have too few patients of a group, and the mean of the other tests, or of one
-    attribute alone, is no number to be compared.
+    A sample may have too few patients of a group; the mean of the other tests, or of one attribute
+    alone, cannot be compared with that of all.
     """
     pairs = [f"{a} vs {b}" for name in SCORED for a, b in attributes[name].pairs]
     test = scores.attribute.where(scores.attribute.isin(pairs))

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.commands.scored import ScoredImages, add_arguments, read_scored
-from cxrfmkd.evaluation.comparisons import difference_columns
+from cxrfmkd.evaluation.comparisons import difference_columns, paired_errors
 from cxrfmkd.runtime.errors import InputError
 from cxrfmkd.runtime.files import write_table
 from cxrfmkd.runtime.longform import long
@@ -71,8 +71,8 @@ def differences(images: ScoredImages, args: argparse.Namespace) -> pd.DataFrame:
         )
         p = delong.p_value(of_a - of_b, images.targets, images.clusters)
         analytic[:, METRICS.index("auc_roc")] = images.per_row(p)[:, 0]
-    patients = np.broadcast_to(np.minimum(*images.sides())[:, None], a.shape[1:])
-    columns = difference_columns(a - b, args.confidence, patients=patients)
+    error = paired_errors(a - b, patients=np.minimum(*images.sides())[:, None])
+    columns = difference_columns(a[0] - b[0], error, args.confidence)
     analytic[np.isnan(columns["p"])] = np.nan
     table = long(
         {"finding": images.rows, "metric": METRICS},

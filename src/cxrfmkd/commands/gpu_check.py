@@ -105,10 +105,11 @@ def main(args: argparse.Namespace) -> None:
         )
         write(args, device, rows, rates, facts)
         if args.compile:
-            found = check_compiled(args, device, Path(checked), stored, rows, facts)
-            rates["compiled_images_per_second"] = {args.networks[0]: found}
+            check_compiled(args, device, Path(checked), stored, rows, facts)
+            compiled = facts["compiled_images_per_second"]
+            rates["compiled_images_per_second"] = {args.networks[0]: compiled}
             write(args, device, rows, rates, facts)
-            print(advice(found / rate, facts["compile_seconds"]))
+            print(advice(compiled / rate, facts["compile_seconds"]))
     if failed := [row["name"] for row in rows if not row["ok"]]:
         print(
             f"Beyond their bound: {'; '.join(map(str, failed))}. Results of this machine may "
@@ -163,11 +164,8 @@ def check_compiled(
     stored: Stored,
     rows: list[dict],
     facts: dict,
-) -> float:
-    """Check and measure the first network compiled: its images a second.
-
-    Adds to `rows` and `facts`.
-    """
+) -> None:
+    """Check and measure the first network compiled; adds to `rows` and `facts`."""
     from cxrfmkd.study.settings import Network as Compute
     from cxrfmkd.training.fast_paths import compiled_check
 
@@ -176,20 +174,19 @@ def check_compiled(
     one = compiled_check(folder, args.networks[0], device, args.size, args.batch_size)
     facts["compile_seconds"] = round(time.perf_counter() - start, 1)
     rows.append(row_of(one))
-    found = measure_fed(args, device, stored, "compiled", "resident", Compute(compile=True))
-    facts |= found
-    return found["compiled_images_per_second"]
+    facts |= measure_fed(args, device, stored, "compiled", "resident", Compute(compile=True))
 
 
 def advice(ratio: float, seconds: float) -> str:
     """What it means for a study that a network compiled in so long is so many times as fast."""
     from cxrfmkd.networks.devices import PROGRAMS
 
-    found = f"Compiled, it is {ratio:.2f} times as fast. Compiling took {seconds:.0f} s; later "
-    found += f"trainings of the same shape find the program in {PROGRAMS}. "
-    if ratio > WORTHWHILE:
-        return found + "In studies of long trainings, set network.compile: true."
-    return found + "Leave network.compile: false."
+    pays = "In studies of long trainings, set network.compile: true."
+    return (
+        f"Compiled, it is {ratio:.2f} times as fast. Compiling took {seconds:.0f} s; later "
+        f"trainings of the same shape find the program in {PROGRAMS}. "
+        + (pays if ratio > WORTHWHILE else "Leave network.compile: false.")
+    )
 
 
 def measure_networks(args: argparse.Namespace, device: torch.device) -> dict[str, float]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrfmkd.runtime.errors import InputError
-from cxrfmkd.runtime.files import read_table
+from cxrfmkd.tables.gathering import read_result
 from cxrfmkd.tables.selecting import distilled, ranked_models, where
 from cxrfmkd.vocabulary.losses import loss_title
 from cxrfmkd.vocabulary.models import MODELS
@@ -44,9 +44,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(
             f"{args.results}: there is no {TABLES} in it. Run the study to its end first."
         )
-    for lines in filter(None, map(three_numbers, paths)):
+    if lines := next(filter(None, map(three_numbers, paths)), None):
         print("\n  ".join(lines))
-        break
     report = args.results / "report" / "index.html"
     if report.is_file():
         print(f"The report: {report.resolve()}")
@@ -54,9 +53,9 @@ def main(args: argparse.Namespace) -> None:
 
 def three_numbers(path: Path) -> list[str]:
     """Lines on the models that were trained on a dataset, of its summary; none without any."""
-    table = read_table(path, keep_default_na=False, na_values=[""])
-    table = table.assign(loss=table.loss.astype(object).fillna(""))
-    ranked = ranked_models(table, table.dataset.iloc[0])
+    table = read_result(path)
+    dataset = table.dataset.iloc[0]
+    ranked = ranked_models(table, dataset)
     lines = []
     for name, models in KEY_MODELS.items():
         candidates = where(ranked, model=models)
@@ -64,7 +63,7 @@ def three_numbers(path: Path) -> list[str]:
         lines += [line(name, row) for _, row in candidates.head(1).iterrows()]
     if not lines:
         return []
-    test_set = f"the {ranked.population.iloc[0]} test set of {table.dataset.iloc[0]}"
+    test_set = f"the {ranked.population.iloc[0]} test set of {dataset}"
     return [f"Macro AUC-ROC of linear probes on {test_set}:", *lines]
 
 

@@ -259,7 +259,8 @@ def _comparisons(
     """A family's differences from its references, whose `summaries` are there."""
     sample, level = population.sample, population.settings.confidence
     patients = sample.patient_codes[0]
-    fewest = np.minimum(*measurement.patients_of(population.cells))
+    cells = population.cells
+    fewest = pd.Series(np.minimum(*measurement.patients_of(cells)), cells.findings.rows)
     for kind, reference in [(kind, b) for kind, a, b in pairs if a == family]:
         other = summaries[reference]
         table, deviations = comparisons.comparison_table(

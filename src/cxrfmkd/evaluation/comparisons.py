@@ -65,33 +65,26 @@ class FamilySummary(NamedTuple):
 def paired_errors(
     difference: np.ndarray, *seeds: SeedVariance, patients: ArrayLike = np.inf
 ) -> Errors:
-    """Errors of paired differences, unknown on fewer than FEWEST_PATIENTS; arrays as below.
+    """Errors of paired differences, unknown on fewer than FEWEST_PATIENTS.
 
-    On more, patients' part has normal quantiles, whose false positives are those that are stated
-    (docs/validity.md).
+    difference: shape (1 + replicates, ...), the sample itself first. seeds: of each of the two
+    models. patients: on how many each difference rests. On more, patients' part has normal
+    quantiles, whose false positives are those that are stated (docs/validity.md).
     """
     few = np.asarray(patients) < FEWEST_PATIENTS
     return errors(difference, *seeds, patients=np.where(few, 0.0, np.inf))
 
 
 def difference_columns(
-    difference: np.ndarray,
-    confidence: float,
-    *seeds: SeedVariance,
-    patients: ArrayLike = np.inf,
+    difference: np.ndarray, error: Errors, confidence: float
 ) -> dict[str, np.ndarray]:
-    """Columns difference, low, high and p of paired differences.
-
-    difference: shape (1 + replicates, ...), the sample itself first. seeds: of each of the two
-    models. patients: on how many each rests.
-    """
-    error = paired_errors(difference, *seeds, patients=patients)
-    low, high = plain_interval(difference[0], error, confidence)
+    """Columns difference, low, high and p of paired differences, of any shape, with their error."""
+    low, high = plain_interval(difference, error, confidence)
     return {
-        "difference": difference[0],
+        "difference": difference,
         "low": low,
         "high": high,
-        "p": error.p_values(difference[0]),
+        "p": error.p_values(difference),
     }
 
 
@@ -132,7 +125,7 @@ def comparison_table(
     b: FamilySummary,
     targets: np.ndarray,
     patients: np.ndarray,
-    fewest: np.ndarray,
+    fewest: pd.Series,
     confidence: float,
     margin: float,
     findings: Findings = THESIS,
@@ -141,8 +134,8 @@ def comparison_table(
 
     p_delong: of AUC-ROC alone, from the analytic variance over patients (the seeds taken as they
     are). targets: shape (n, f); patients: (n,). fewest: the fewer of the patients with and without
-    each finding and average, (rows,). margin: within which a difference is none. Beside the table,
-    each row's replicates of the difference, as deviations in standard errors, float32 (rows,
+    each finding and average, by its name. margin: within which a difference is none. Beside the
+    table, each row's replicates of the difference, as deviations in standard errors, float32 (rows,
     replicates).
     """
     compared, difference, seeds = paired(a.compared, b.compared, findings)
@@ -152,22 +145,13 @@ def comparison_table(
         findings_of = [findings.names.index(name) for name in compared[1:]]
         known = ~np.isnan(difference[0, 1:, METRICS.index("auc_roc")])
         analytic[1:, METRICS.index("auc_roc")] = np.where(known, p[findings_of], np.nan)
-    borne = patients_of_compared(fewest, compared, difference, findings)
-    columns = difference_columns(difference, confidence, *seeds, patients=borne)
-    p_values = paired_errors(difference, *seeds, patients=borne).p_values
-    columns["p_noninferior"], columns["p_equivalent"] = tost(difference[0], margin, p_values)
+    error = paired_errors(difference, *seeds, patients=fewest[compared].to_numpy()[:, None])
+    columns = difference_columns(difference[0], error, confidence)
+    columns["p_noninferior"], columns["p_equivalent"] = tost(difference[0], margin, error.p_values)
     analytic[np.isnan(columns["p"])] = np.nan
     axes = {"finding": compared, "metric": METRICS}
     table = long(axes, **columns, p_delong=analytic, margin=np.array(margin))
     return table, deviations(difference[1:]).reshape(-1, len(table)).T
-
-
-def patients_of_compared(
-    fewest: np.ndarray, compared: list[str], difference: np.ndarray, findings: Findings
-) -> np.ndarray:
-    """Patients that each compared row rests on, (rows, metrics). fewest: of `findings.rows`."""
-    rows = [findings.rows.index(name) for name in compared]
-    return np.broadcast_to(fewest[rows, None], difference.shape[1:])
 
 
 def adjusted_comparisons(table: pd.DataFrame, drawn: np.ndarray, method: str) -> pd.DataFrame:

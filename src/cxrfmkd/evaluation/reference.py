@@ -231,13 +231,13 @@ def rank_agreement(
 ) -> pd.DataFrame:
     """Kendall's tau of the models under both truths, for every metric of `compared_rows`.
 
-    experts, labeller: metrics of the same models in the same order, on the same replicates, each (1
-    + replicates, rows, 4), the sample first. The bootstrap of a rank correlation does not cover
-    where models are about as good, so the interval holds every tau that the pairs of models allow
-    whose order both truths tell with certainty: those whose difference exceeds what the largest of
-    all pairs and both truths reaches by chance (Mogstad, Romano, Shaikh and Wilhelm 2024).
-    `resolved` counts these pairs, `reversed` those of them whose order differs. NaN with fewer than
-    three models, or without replicates.
+    experts, labeller: metrics of the same models in the same order, on the same replicates, of
+    shape (1 + replicates, rows, 4), the sample first. The bootstrap of a rank correlation does not
+    cover where models are about as good, so the interval holds every tau that the pairs of models
+    allow whose order both truths tell with certainty: those whose difference exceeds what the
+    largest of all pairs and both truths reaches by chance (Mogstad, Romano, Shaikh and Wilhelm
+    2024). `resolved` counts these pairs, `reversed` those of them whose order differs. NaN with
+    fewer than three models, or without replicates.
     """
     pairs = list(combinations(range(len(experts)), 2))
     lines = []

@@ -15,12 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cxrfmkd.evaluation.bootstrap import Sample
-from cxrfmkd.evaluation.comparisons import (
-    Compared,
-    difference_columns,
-    paired,
-    patients_of_compared,
-)
+from cxrfmkd.evaluation.comparisons import Compared, difference_columns, paired, paired_errors
 from cxrfmkd.evaluation.measurement import patients_of
 from cxrfmkd.evaluation.metrics import with_averages
 from cxrfmkd.evaluation.operating_points import probabilities
@@ -162,13 +157,13 @@ def _bounds(
 def comparison_table(
     a: UserMetrics,
     b: UserMetrics,
-    fewest: np.ndarray,
+    fewest: pd.Series,
     confidence: float,
     findings: Findings = THESIS,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """As `comparisons.comparison_table`, but for margins, which are of the four's scale."""
     compared, difference, seeds = paired(a.compared, b.compared, findings)
-    borne = patients_of_compared(fewest, compared, difference, findings)
+    error = paired_errors(difference, *seeds, patients=fewest[compared].to_numpy()[:, None])
     axes = {"finding": compared, "metric": a.names}
-    table = long(axes, **difference_columns(difference, confidence, *seeds, patients=borne))
+    table = long(axes, **difference_columns(difference[0], error, confidence))
     return table, deviations(difference[1:]).reshape(-1, len(table)).T

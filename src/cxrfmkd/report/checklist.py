@@ -89,10 +89,10 @@ def _training(data: ReportData) -> str:
 
 
 def _selection(data: ReportData) -> str:
-    chosen = "epochs, penalties and best models on validation images"
+    everywhere = "epochs, penalties and best models on validation images"
     if data.settings["classification"]["student"] != "selected":
-        return chosen
-    return f"{chosen}; students on {data.settings['distillation']['select_on']}"
+        return everywhere
+    return f"{everywhere}; students on {data.settings['distillation']['select_on']}"
 
 
 def _uncertainty(data: ReportData) -> str:

@@ -138,6 +138,11 @@ def balanced_by(settings: dict) -> str:
     return "races" if by == "race" else f"groups by {attribute_words(by)}"
 
 
+def made_equal(data: ReportData) -> str:
+    """What was done to the images of the resampled test sets."""
+    return " or ".join("drawn" if method == "draws" else "weighted" for method in _balanced(data))
+
+
 def _analysed(data: ReportData) -> list[str]:
     """Attributes whose traces in embeddings were looked for on some dataset."""
     asked = {name for dataset in data.trained for name in data.attributes[dataset]["bias"]}

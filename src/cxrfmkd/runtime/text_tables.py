@@ -243,9 +243,9 @@ def _parquet(
     names = _select(_parquet_names(path), source, needed, also)
     table = pq.read_table(path, columns=names)
     kinds = dict(zip(table.schema.names, table.schema.types, strict=True))
-    whole = {name for name in lists if name in kinds and _is_list_of_texts(kinds[name])}
-    for name in (name for name in (*needed, *also) if name in kinds and name not in whole):
-        if pa.types.is_nested(kinds[name]):
+    listed = {name for name in lists if _is_list_of_texts(kinds[name])}
+    for name in (*needed, *also):
+        if name in kinds and name not in listed and pa.types.is_nested(kinds[name]):
             raise InputError(
                 f"{source}, column {name}: a cell has several values (their type is "
                 f"{kinds[name]}). Write one text or number a cell."
@@ -255,7 +255,7 @@ def _parquet(
     frame = table.to_pandas(ignore_metadata=True, types_mapper=exact.get)
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
     columns = {
-        name: column if name in whole else _column_text(column) for name, column in frame.items()
+        name: column if name in listed else _column_text(column) for name, column in frame.items()
     }
     return pd.DataFrame(columns, frame.index)
 

@@ -64,8 +64,8 @@ def invert(
         moves = moves[~np.isnan(moves).any(axis=1)]
         if len(moves) > 1:
             null = np.sort(_null(kind, half, moves, share[there]))
-            found = kind, half, centre[there], moves, null, 1 - confidence, share[there]
-            _invert(out[cell], *found)
+            alpha = 1 - confidence
+            _invert(out[cell], kind, half, centre[there], moves, null, alpha, share[there])
     return Inversion(*out.T)
 
 

@@ -61,7 +61,7 @@ def read_rates(path: Path = RATES) -> Rates | None:
         rates = Rates.read(json.loads(path.read_text(encoding="utf-8")), f"{path}: ")
     except ValueError as error:  # of JSON, or of a value that is refused
         raise InputError(f"{path}: it is not what gpu-check writes ({error}). {remedy}") from None
-    known = [*rates.images_per_second.items(), *rates.compiled_images_per_second.items()]
-    if wrong := [name for name, rate in known if not rate > 0]:
+    measured = [*rates.images_per_second.items(), *rates.compiled_images_per_second.items()]
+    if wrong := [name for name, rate in measured if not rate > 0]:
         raise InputError(f"{path}: the rate of {', '.join(wrong)} is not more than 0. {remedy}")
     return rates
